@@ -1,0 +1,129 @@
+"""The few guards that every door calls: each raises our own error with one clear sentence."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+import torch
+
+from threegen.errors import ConfigError, DataError, NumericError, ShapeError
+
+
+def require_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Return `value` where it is one of `choices`; otherwise raise `ConfigError` with the nearest spelling."""
+    known = list(choices)
+    if isinstance(value, str) and value in known:
+        return value
+    raise ConfigError(f"{name} is {value!r}; choose {', '.join(known)}{did_you_mean(value, known)}")
+
+
+def did_you_mean(value: object, choices: Iterable[str]) -> str:
+    """Return `" (did you mean 'x'?)"` where one of `choices` is spelt nearly like `value`, else an empty text."""
+    nearest = difflib.get_close_matches(str(value), list(choices), n=1)
+    return f" (did you mean {nearest[0]!r}?)" if nearest else ""
+
+
+def require_number(
+    name: str,
+    value: float,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+) -> float:
+    """Return `value` as a float where it is finite and within the bounds; otherwise raise `ConfigError`."""
+    bounds = [
+        text
+        for bound, text in (
+            (above, f"above {above}"),
+            (least, f"at least {least}"),
+            (below, f"below {below}"),
+            (most, f"at most {most}"),
+        )
+        if bound is not None
+    ]
+    wanted = "a finite number" + (" " + " and ".join(bounds) if bounds else "")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{name} must be {wanted}, got {value!r}")
+    if (
+        (above is not None and value <= above)
+        or (least is not None and value < least)
+        or (below is not None and value >= below)
+        or (most is not None and value > most)
+    ):
+        raise ConfigError(f"{name} must be {wanted}, got {value!r}")
+    return float(value)
+
+
+def require_whole(name: str, value: int, *, least: int = 1) -> int:
+    """Return `value` where it is a whole number of at least `least`; otherwise raise `ConfigError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return value
+
+
+def require_sizes(name: str, sizes: Iterable[int], *, least_length: int = 2) -> list[int]:
+    """Return layer sizes as a list of positive whole numbers; otherwise raise `ConfigError`."""
+    if isinstance(sizes, str | int) or not isinstance(sizes, Iterable):
+        raise ConfigError(f"{name} must be a list of layer sizes such as [784, 512, 10], got {sizes!r}")
+    listed = list(sizes)
+    if len(listed) < least_length:
+        raise ConfigError(f"{name} must list at least {least_length} layer sizes, got {listed!r}")
+    for position, size in enumerate(listed):
+        require_whole(f"{name}[{position}]", size)
+    return listed
+
+
+def require_finite(name: str, values: torch.Tensor) -> torch.Tensor:
+    """Return `values` where none is NaN or infinite; otherwise raise `NumericError` naming the first."""
+    finite = torch.isfinite(values)
+    if bool(finite.all()):
+        return values
+    bad = (~finite).nonzero()
+    raise NumericError(
+        f"{name} has {len(bad):,} non-finite values, first at {bad[0].tolist()}; clean the data before use"
+    )
+
+
+def require_unit_range(name: str, values: torch.Tensor) -> torch.Tensor:
+    """Return `values` where all lie in 0..1; otherwise raise `ConfigError` (pixels 0..255 are the usual cause)."""
+    require_finite(name, values)
+    if values.numel() == 0:
+        return values
+    low, high = (float(bound) for bound in torch.aminmax(values))
+    if low < 0.0 or high > 1.0:
+        advice = "divide by 255" if low >= 0.0 and 1.0 < high <= 255.0 else "scale them to 0..1"
+        raise ConfigError(f"{name} needs values in 0..1, got {low:g}..{high:g}; {advice}")
+    return values
+
+
+def require_features(owner: str, inputs: torch.Tensor, features: int) -> torch.Tensor:
+    """Return `inputs` as `[B, features]`, flattening images; otherwise raise `ShapeError` naming `owner`."""
+    require_float(owner, inputs)
+    flat = inputs.flatten(1) if inputs.dim() > 1 else inputs
+    if flat.dim() != 2 or flat.shape[1] != features:
+        raise ShapeError(f"{owner} expects [B, {features}] or images of {features} pixels, got {list(inputs.shape)}")
+    return flat
+
+
+def require_float(owner: str, inputs: torch.Tensor) -> torch.Tensor:
+    """Return `inputs` where it is a floating tensor; otherwise raise `ShapeError` naming `owner`."""
+    if not isinstance(inputs, torch.Tensor):
+        raise ShapeError(f"{owner} expects a tensor, got {type(inputs).__name__}; use torch.as_tensor(...)")
+    if not inputs.is_floating_point():
+        raise ShapeError(f"{owner} expects floating-point values, got {inputs.dtype}; use x.float() / 255 for pixels")
+    return inputs
+
+
+def require_labels(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return `labels` where each is a whole number in 0..classes-1; otherwise raise `DataError` naming the first."""
+    if labels.is_floating_point() or labels.dtype == torch.bool or labels.dim() != 1:
+        raise DataError(f"labels must be whole numbers [B], got {labels.dtype} of shape {list(labels.shape)}")
+    outside = ((labels < 0) | (labels >= classes)).nonzero()
+    if len(outside):
+        index = int(outside[0])
+        raise DataError(f"label {int(labels[index])} at index {index} is outside 0..{classes - 1}")
+    return labels

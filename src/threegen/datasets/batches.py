@@ -1,0 +1,19 @@
+"""A batch: what every rule, model and evaluation gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class Batch:
+    """Inputs `[B, ...]`, targets `[B]` (or `[B, ...]`, or None) and `index [B]`: each example's place in its data."""
+
+    inputs: Tensor
+    targets: Tensor | None = None
+    index: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.inputs.shape[0]

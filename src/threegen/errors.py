@@ -1,0 +1,33 @@
+"""Every error threegen raises on purpose.
+
+Each message says what and where, what was expected, what was found and what to do. A user can mend all
+of them, so the command line prints the sentence and exits with code 2; anything else is a bug of ours.
+"""
+
+
+class ThreegenError(Exception):
+    """The common ancestor: catch this to catch every error that threegen raises on purpose."""
+
+
+class ConfigError(ThreegenError, ValueError):
+    """A setting, a name or a combination of them cannot work."""
+
+
+class DataError(ThreegenError, ValueError):
+    """A file or an array is damaged, is not what it says it is, or holds values out of range."""
+
+
+class ShapeError(ThreegenError, ValueError):
+    """A tensor has another shape or another type than the model or the rule takes."""
+
+
+class NumericError(ThreegenError):
+    """A value that must be finite is not: an input, a loss, a gradient or an update."""
+
+
+class CheckpointError(ThreegenError):
+    """A checkpoint is damaged, belongs to another model, or could not be written."""
+
+
+class ResourceError(ThreegenError):
+    """A job needs more memory or disk than there is; raised before anything is allocated."""

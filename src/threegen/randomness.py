@@ -1,0 +1,41 @@
+"""Generators, forks and keys: every random number in threegen comes from an explicit seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from threegen.checks import require_whole
+
+
+def derive_seed(*parts: int | str) -> int:
+    """Return a 63-bit seed that depends on all `parts`, so that streams with different names never overlap.
+
+    The digest is SHA-256 over the parts' texts: the same on every machine, Python release and number of cores.
+    """
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def make_generator(*parts: int | str) -> torch.Generator:
+    """Return a CPU generator seeded by `derive_seed(*parts)`."""
+    generator = torch.Generator()
+    generator.manual_seed(derive_seed(*parts))
+    return generator
+
+
+@contextmanager
+def forked_randomness(seed: int, *parts: int | str) -> Iterator[None]:
+    """Seed torch's own generators inside the block and put them back afterwards, also after an exception."""
+    require_whole("seed", seed, least=0)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(seed, *parts))
+        yield
+
+
+def draw_key(generator: torch.Generator | None) -> int:
+    """Draw one 63-bit key: kernels hash it with counters, so the number of cores does not change their draws."""
+    return int(torch.randint(0, 2**63 - 1, (), generator=generator))

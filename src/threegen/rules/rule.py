@@ -1,0 +1,118 @@
+"""What a learning rule is: a generator that fills `.grad` and yields each time an update is due.
+
+    for step in rule(model, batch, generator):      # a yield means: .grad holds a descent direction
+        optimizer.step()
+
+Two kinds of yield: `Update` asks the loop to step the optimiser; `Applied` says that a fused kernel has moved
+(and projected) the parameters itself. Parameters change only at yields. Rules never import models: they meet
+models through the protocols below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from threegen.datasets.batches import Batch
+from threegen.errors import ConfigError
+
+
+class Step:
+    """One yield of a rule; `figures` are detached 0-d tensors that the loop reads at its log interval only."""
+
+    __slots__ = ("figures",)
+    pending: ClassVar[bool]
+
+    def __init__(self, **figures: Tensor) -> None:
+        self.figures = figures
+
+
+class Update(Step):
+    """`.grad` is ready: the loop checks it, steps the optimiser, clears it and projects the model."""
+
+    __slots__ = ()
+    pending = True
+
+
+class Applied(Step):
+    """A fused kernel has moved and projected the parameters itself; the loop guards, records and checkpoints."""
+
+    __slots__ = ()
+    pending = False
+
+
+class Rule:
+    """A learning rule. Subclasses write `__call__`; those with a memory also write the two state methods.
+
+    `updates_per_batch` is how many times one batch yields, or None where that depends on the data.
+    `default_optimizer` is the optimiser that `fit` takes where the user names none; `uses_labels` says whether
+    batches need targets.
+    """
+
+    updates_per_batch: int | None = 1
+    default_optimizer: str = "sgd"
+    default_rate: float | None = None
+    uses_labels: bool = True
+
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Fill `.grad` of the parameters to move and yield when an update is due. Shapes: those of `batch`."""
+        raise NotImplementedError(f"{type(self).__name__} must write __call__")
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ConfigError` where this rule cannot train `model`; called once before the first batch."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what the rule remembers between batches (persistent chains, traces), for checkpoints."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state_dict` returned."""
+        if state:
+            raise ConfigError(f"{type(self).__name__} keeps no state, but the checkpoint has {', '.join(state)}")
+
+
+@runtime_checkable
+class LinearUnits(Protocol):
+    """A single layer of units: what the perceptron rule and the delta rule can train."""
+
+    weight: nn.Parameter  # [outputs, inputs]
+    bias: nn.Parameter  # [outputs]
+
+    def potentials(self, inputs: Tensor) -> Tensor:
+        """Return the units' net inputs [B, outputs] before their activation."""
+        ...
+
+
+@runtime_checkable
+class Averaged(Protocol):
+    """A model that answers with the average of the weights that it had after every example."""
+
+    def accumulate(self, examples: int) -> None:
+        """Add the present weights to the running sum as if they had lived through `examples` examples."""
+        ...
+
+
+def ascend(parameter: Tensor, direction: Tensor) -> None:
+    """Add an *ascent* direction to `parameter.grad`: the sign is turned here and nowhere else."""
+    descend(parameter, -direction)
+
+
+def descend(parameter: Tensor, direction: Tensor) -> None:
+    """Add a *descent* direction (a gradient of something to be made smaller) to `parameter.grad`."""
+    if not parameter.requires_grad:
+        return
+    if parameter.grad is None:
+        parameter.grad = direction.detach().clone()
+    else:
+        parameter.grad.add_(direction)
+
+
+def project(model: nn.Module) -> None:
+    """Apply the constraints (ranges, row sums, masks) of every sub-module that has a `project()`."""
+    for module in model.modules():
+        constrain = getattr(module, "project", None)
+        if callable(constrain):
+            constrain()
