@@ -100,21 +100,49 @@ def require_unit_range(name: str, values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def require_features(owner: str, inputs: torch.Tensor, features: int) -> torch.Tensor:
-    """Return `inputs` as `[B, features]`, flattening images; otherwise raise `ShapeError` naming `owner`."""
-    require_float(owner, inputs)
-    flat = inputs.flatten(1) if inputs.dim() > 1 else inputs
+def require_features(
+    owner: str, inputs: torch.Tensor, features: int, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return `inputs` as `[B, features]`, flattening images; otherwise raise `ShapeError` naming `owner`.
+
+    With `weight` (the first layer's) given, inputs of another floating type than its own are refused too.
+    """
+    require_float(owner, inputs, weight)
+    flat = inputs.flatten(1) if inputs.dim() > 2 else inputs
     if flat.dim() != 2 or flat.shape[1] != features:
         raise ShapeError(f"{owner} expects [B, {features}] or images of {features} pixels, got {list(inputs.shape)}")
     return flat
 
 
-def require_float(owner: str, inputs: torch.Tensor) -> torch.Tensor:
-    """Return `inputs` where it is a floating tensor; otherwise raise `ShapeError` naming `owner`."""
+def require_images(
+    owner: str, inputs: torch.Tensor, shape: tuple[int, ...], weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return `inputs` where they are `[B, *shape]`; otherwise raise `ShapeError` naming `owner` (see above)."""
+    require_float(owner, inputs, weight)
+    if tuple(inputs.shape[1:]) != shape:
+        advice = f"; use x.reshape(-1, {', '.join(map(str, shape))})" if _fits(inputs, shape) else ""
+        raise ShapeError(f"{owner} expects [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
+    return inputs
+
+
+def _fits(inputs: torch.Tensor, shape: tuple[int, ...]) -> bool:
+    return inputs.dim() > 1 and math.prod(inputs.shape[1:]) == math.prod(shape)
+
+
+def require_float(owner: str, inputs: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """Return `inputs` where it is a floating tensor; otherwise raise `ShapeError` naming `owner`.
+
+    With `weight` given, its type must be the same (autocast, which converts by itself, is let through).
+    """
     if not isinstance(inputs, torch.Tensor):
         raise ShapeError(f"{owner} expects a tensor, got {type(inputs).__name__}; use torch.as_tensor(...)")
     if not inputs.is_floating_point():
         raise ShapeError(f"{owner} expects floating-point values, got {inputs.dtype}; use x.float() / 255 for pixels")
+    if weight is not None and inputs.dtype != weight.dtype and not torch.is_autocast_enabled(inputs.device.type):
+        raise ShapeError(
+            f"{owner} expects {weight.dtype}, the type of its weights, got {inputs.dtype}; "
+            f"use x.to({weight.dtype}) or model.to({inputs.dtype})"
+        )
     return inputs
 
 
@@ -122,8 +150,10 @@ def require_labels(labels: torch.Tensor, classes: int) -> torch.Tensor:
     """Return `labels` where each is a whole number in 0..classes-1; otherwise raise `DataError` naming the first."""
     if labels.is_floating_point() or labels.dtype == torch.bool or labels.dim() != 1:
         raise DataError(f"labels must be whole numbers [B], got {labels.dtype} of shape {list(labels.shape)}")
-    outside = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(outside):
-        index = int(outside[0])
+    if labels.numel() == 0:
+        return labels
+    low, high = torch.aminmax(labels)
+    if int(low) < 0 or int(high) >= classes:
+        index = int(((labels < 0) | (labels >= classes)).nonzero()[0])
         raise DataError(f"label {int(labels[index])} at index {index} is outside 0..{classes - 1}")
     return labels

@@ -1,0 +1,1 @@
+"""First generation: units with a step, 1958 to 1980."""

@@ -1,0 +1,1 @@
+"""Second generation: units with graded activations, trained by gradients or sampling."""

@@ -10,14 +10,18 @@ models through the protocols below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar, Protocol, runtime_checkable
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from threegen.checks import require_finite
 from threegen.datasets.batches import Batch
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, DataError
 
 
 class Step:
@@ -88,11 +92,52 @@ class LinearUnits(Protocol):
 
 @runtime_checkable
 class Averaged(Protocol):
-    """A model that answers with the average of the weights that it had after every example."""
+    """A model that can answer with the average of the weights that it had after every example."""
+
+    averaged: bool  # whether it does
 
     def accumulate(self, examples: int) -> None:
         """Add the present weights to the running sum as if they had lived through `examples` examples."""
         ...
+
+
+def require_parts(rule: Rule, model: nn.Module, *parts: str) -> None:
+    """Raise `ConfigError` where `model` lacks a part that `rule` works with: `"weight"`, or `"potentials()"`."""
+    for part in parts:
+        if not hasattr(model, part.removesuffix("()")):
+            raise ConfigError(f"{type(rule).__name__} needs a model with {part}, {type(model).__name__} has none")
+
+
+def require_batch(owner: str, batch: Batch, *, labels: bool = True) -> Tensor:
+    """Return the targets of `batch` (or, without `labels`, its inputs) where a rule may work with it.
+
+    Raises `DataError` for an empty batch and for missing targets or another number of them, `NumericError` for
+    inputs that are not finite. The test of the inputs is their sum; the exact search runs only where that fails.
+    """
+    inputs, targets = batch.inputs, batch.targets
+    if inputs.dim() == 0 or inputs.numel() == 0:
+        raise DataError(f"{owner} got an empty batch, inputs {list(inputs.shape)}; the data set is empty")
+    if inputs.is_floating_point() and not math.isfinite(inputs.sum()):
+        require_finite("the batch's input", inputs)
+    if not labels:
+        return inputs
+    if targets is None:
+        raise DataError(f"{owner} learns from labels, the batch has none; give targets with the data")
+    if len(targets) != len(inputs):
+        raise DataError(f"{len(inputs):,} inputs but {len(targets):,} targets in one batch")
+    return targets
+
+
+def answer(model: nn.Module, inputs: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Return `model(inputs)`, with the generator handed on where the model's `forward` takes one."""
+    if _takes_generator(type(model).forward):
+        return model(inputs, generator=generator)  # type: ignore[no-any-return]
+    return model(inputs)  # type: ignore[no-any-return]
+
+
+@cache
+def _takes_generator(forward: Callable[..., Any]) -> bool:
+    return "generator" in inspect.signature(forward).parameters
 
 
 def ascend(parameter: Tensor, direction: Tensor) -> None:

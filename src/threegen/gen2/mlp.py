@@ -1,0 +1,69 @@
+"""The multi-layer perceptron: layers of units between input and output, trained by back-propagation.
+
+    a_0 = x                               the image, flattened
+    a_l = f(W_l a_(l-1) + b_l)            l = 1 .. L-1
+    s   = W_L a_(L-1) + b_L               the scores; softmax belongs to the loss
+
+Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", Nature 323 (1986) 533-536.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_choice, require_features, require_number, require_sizes
+from threegen.gen2.initial_values import linear, require_init
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+class MLP(nn.Module):
+    """Fully connected layers of the given `sizes`, such as `[784, 512, 10]`.
+
+    `forward` takes `[B, sizes[0]]` or images of as many pixels and returns scores `[B, sizes[-1]]`.
+    Each hidden layer is linear, batch normalisation where asked for, activation, dropout where `dropout > 0`.
+    The sub-modules stand in `layers` under the names `linear1`, `norm1`, `activation1`, `dropout1`, `linear2`, ...
+    Initial weights come from `generator` alone, by `init` (see `gen2/initial_values.py`); biases start at zero.
+    Raises `ConfigError` for sizes, names or numbers that cannot work, `ShapeError` for inputs of another width.
+    """
+
+    def __init__(
+        self,
+        sizes: Iterable[int],
+        *,
+        activation: str = "relu",
+        init: str | float = "glorot-uniform",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.sizes = require_sizes("sizes", sizes)
+        self.activation = require_choice("activation", activation, ACTIVATIONS)
+        self.init = require_init(init)
+        self.dropout = require_number("dropout", dropout, least=0.0, below=1.0)
+        self.batch_norm = bool(batch_norm)
+        self.layers = nn.Sequential(OrderedDict(self._build(generator)))
+
+    def _build(self, generator: torch.Generator | None) -> Iterable[tuple[str, nn.Module]]:
+        last = len(self.sizes) - 1
+        for number, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), start=1):
+            yield f"linear{number}", linear(inputs, outputs, self.init, generator)
+            if number == last:
+                return
+            if self.batch_norm:
+                yield f"norm{number}", nn.BatchNorm1d(outputs)
+            yield f"activation{number}", ACTIVATIONS[self.activation]()
+            if self.dropout:
+                yield f"dropout{number}", nn.Dropout(self.dropout)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the scores `[B, classes]` of `inputs`; larger is better."""
+        weight: Tensor = self.layers.linear1.weight  # type: ignore[assignment,union-attr]
+        flat = require_features("MLP", inputs, self.sizes[0], weight)
+        scores: Tensor = self.layers(flat)
+        return scores

@@ -1,0 +1,95 @@
+"""Back-propagation: the gradient of a loss over the scores, found by automatic differentiation.
+
+    cross_entropy   E = -log softmax(s)_t            mean over the batch
+    mse             E = 1/K  sum_k (s_k - t_k)^2     mean over the batch (K scores)
+    sse             E = 1/2  sum_k (s_k - t_k)^2     mean over the batch
+
+The sum of squared errors is the textbook's E = 1/2 sum_k (y_k - t_k)^2 of one example. It is averaged over the
+batch, not summed, so that the rate keeps its meaning when the batch grows or is split over several processes.
+
+Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", Nature 323 (1986), eq. 3-6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from threegen.checks import require_choice, require_labels
+from threegen.datasets.batches import Batch
+from threegen.errors import ConfigError
+from threegen.rules.rule import Rule, Step, Update, answer, require_batch
+from threegen.rules.targets import one_hot_targets, require_like, require_scores
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Backprop(Rule):
+    """Train any differentiable model by the gradient of `loss`: one yield a batch.
+
+    `loss` is "cross_entropy", "mse", "sse" or a function of (scores `[B, K]`, targets) that returns a 0-d tensor.
+    The three named losses take labels `[B]` in 0..K-1 (mse and sse make them one-hot, 0 and 1; with one score,
+    K = 1, the labels 0 and 1 themselves) or floating targets `[B, K]` as they are. Figure: `loss`.
+
+    Raises `ConfigError` for an unknown loss or a model with nothing to train, `DataError` for an empty batch, for
+    missing targets and for labels out of range, `NumericError` for inputs that are not finite.
+    """
+
+    default_optimizer = "adam"
+
+    def __init__(self, loss: str | Loss = "cross_entropy") -> None:
+        self.loss = loss
+        self._compute: Loss = loss if callable(loss) else _LOSSES[require_choice("loss", loss, _LOSSES)]
+
+    def __repr__(self) -> str:
+        name = getattr(self.loss, "__name__", self.loss)
+        return f"Backprop({name!r})"
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ConfigError` where no parameter of `model` needs a gradient."""
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ConfigError(
+                f"Backprop needs a model with parameters to train, {type(model).__name__} has none that need a gradient"
+            )
+
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Fill `.grad` with the gradient of the loss over `batch` and yield once."""
+        targets = require_batch("Backprop", batch)
+        with torch.enable_grad():
+            loss = self._compute(answer(model, batch.inputs, generator), targets)
+            if loss.dim() != 0:
+                raise ConfigError(f"the loss must be a 0-d tensor, got shape {list(loss.shape)}; take its mean")
+            if not loss.requires_grad:
+                self.check(model)
+                raise ConfigError(f"the loss of {type(model).__name__} does not depend on its parameters")
+            loss.backward()  # type: ignore[no-untyped-call]
+        yield Update(loss=loss.detach())
+
+
+def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
+    """Softmax and cross-entropy; floating targets `[B, K]` are class probabilities."""
+    require_scores(scores)
+    if scores.shape[1] == 1:
+        raise ConfigError("cross_entropy needs at least 2 scores, the model has 1; use 'mse' or 'sse' for one unit")
+    if targets.is_floating_point():
+        return F.cross_entropy(scores, require_like(scores, targets))
+    require_labels(targets, scores.shape[1])
+    return F.cross_entropy(scores, targets.long())
+
+
+def _mean_squared_error(scores: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(scores, one_hot_targets(scores, targets))
+
+
+def _sum_of_squared_errors(scores: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(scores, one_hot_targets(scores, targets)) * (scores.shape[1] / 2)
+
+
+_LOSSES: dict[str, Loss] = {
+    "cross_entropy": _cross_entropy,
+    "mse": _mean_squared_error,
+    "sse": _sum_of_squared_errors,
+}
