@@ -1,0 +1,1 @@
+"""Pure functions and kernels: no state, no modules."""

@@ -1,0 +1,1 @@
+"""Models of the third generation: spiking neurons, encoders and networks."""

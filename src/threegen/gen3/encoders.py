@@ -1,0 +1,52 @@
+"""Spike encoders as modules: thin shells over `functional.encoding`, which has the formulas.
+
+An encoder takes intensities [B, ...] in 0..1 and the number of time steps, and returns spikes [T, B, ...].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_number
+from threegen.functional.encoding import bernoulli_spikes, latency_spikes, poisson_spikes
+
+
+class Encoder(nn.Module):
+    """What a spiking net asks of its encoder: `encoder(x, steps, generator) -> spikes [T, B, ...]`."""
+
+    def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return spikes [T, B, ...], each 0 or 1."""
+        raise NotImplementedError(f"{type(self).__name__} must write forward")
+
+
+class Bernoulli(Encoder):
+    """Rate coding: at each step a spike with probability x, drawn anew."""
+
+    def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return spikes [T, B, ...]. Raises `ConfigError`, `NumericError`, `ShapeError` (see `bernoulli_spikes`)."""
+        return bernoulli_spikes(x, steps, generator)
+
+
+class Poisson(Encoder):
+    """Poisson coding: `rate * x` events a step on average, at most one spike a step."""
+
+    def __init__(self, rate: float = 1.0) -> None:
+        super().__init__()
+        self.rate = require_number("rate", rate, above=0.0)
+
+    def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return spikes [T, B, ...]. Raises like `poisson_spikes`."""
+        return poisson_spikes(x, steps, self.rate, generator)
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by `print(model)`."""
+        return f"rate={self.rate}"
+
+
+class Latency(Encoder):
+    """Time-to-first-spike coding: one spike per intensity above 0, the stronger the earlier; nothing is drawn."""
+
+    def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return spikes [T, B, ...]. Raises like `latency_spikes`; `generator` is not used."""
+        return latency_spikes(x, steps)
