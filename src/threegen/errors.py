@@ -31,3 +31,11 @@ class CheckpointError(ThreegenError):
 
 class ResourceError(ThreegenError):
     """A job needs more memory or disk than there is; raised before anything is allocated."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C reached a training run: the current batch was finished and, where there is a folder, saved."""
+
+    def __init__(self, folder: str = "") -> None:
+        super().__init__("training was interrupted" + (f"; everything is saved in {folder}" if folder else ""))
+        self.folder = folder

@@ -1,0 +1,112 @@
+"""How good a classifier is on a data set: accuracy with its interval, top-k, confusion matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_whole
+from threegen.datasets.dataset import Dataset
+from threegen.errors import DataError, NumericError, ShapeError
+from threegen.randomness import forked_randomness
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found on `count` examples.
+
+    `accuracy` is a fraction; `interval` is its 95 % Wilson interval; `top_k[k]` the share whose label is among the k
+    highest scores; `confusion[truth, answer]` counts; `predictions [N]`; `confidences [N]` the softmax share of the
+    answer (a probability only for nets trained on log-likelihood); `loss` the mean cross-entropy of the scores.
+    """
+
+    accuracy: float
+    interval: tuple[float, float]
+    correct: int
+    count: int
+    top_k: dict[int, float]
+    confusion: Tensor
+    predictions: Tensor
+    confidences: Tensor
+    loss: float
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.accuracy:.2%} ({self.correct:,} of {self.count:,}; 95 % interval {low:.2%} to {high:.2%})"
+
+
+def wilson_interval(correct: int, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Return the Wilson score interval of a share (Wilson 1927); 95 % at the default z."""
+    require_whole("count", count)
+    share = correct / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch to eval mode without gradients inside the block; every sub-module's mode is put back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def evaluate(
+    model: nn.Module, data: Dataset, *, batch_size: int = 1000, seed: int = 0, top_k: Sequence[int] = (1, 3)
+) -> Evaluation:
+    """Return how `model` does on `data`; the model's mode and torch's generators are left as they were.
+
+    `seed` drives random encoders, so the same call gives the same figure. Raises `DataError` without labels,
+    `ShapeError` where the model does not return scores [B, classes], `NumericError` where a score is NaN.
+    """
+    require_whole("batch_size", batch_size)
+    if data.targets is None:
+        raise DataError(f"{data.name} has no labels; evaluate needs them; use Dataset.from_arrays(x, y)")
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    collected: list[Tensor] = []
+    with evaluation_mode(model), forked_randomness(seed, "evaluate"):
+        for batch in data.batches(batch_size):
+            scores = model(batch.inputs.to(device))
+            if scores.dim() != 2 or len(scores) != len(batch):
+                raise ShapeError(
+                    f"{type(model).__name__} returned {list(scores.shape)}; a classifier returns [B, classes]"
+                )
+            collected.append(scores.float().cpu())
+    with torch.no_grad():
+        return summarise(torch.cat(collected), data.targets, top_k)
+
+
+def summarise(scores: Tensor, targets: Tensor, top_k: Sequence[int] = (1, 3)) -> Evaluation:
+    """Turn scores `[N, K]` and labels `[N]` into an `Evaluation`; a tie goes to the lower class."""
+    classes = scores.shape[1]
+    if bool(torch.isnan(scores).any()):
+        row = int(torch.isnan(scores).any(1).nonzero()[0])
+        raise NumericError(f"the scores of example {row} are NaN; the model has diverged or its input is not finite")
+    if int(targets.max()) >= classes:
+        raise DataError(f"label {int(targets.max())} is outside 0..{classes - 1}, the model has {classes} outputs")
+    predictions = scores.argmax(1)
+    correct = int((predictions == targets).sum())
+    best = scores.topk(min(max(top_k), classes), dim=1).indices
+    confusion = torch.bincount(targets * classes + predictions, minlength=classes * classes).view(classes, classes)
+    return Evaluation(
+        accuracy=correct / len(targets),
+        interval=wilson_interval(correct, len(targets)),
+        correct=correct,
+        count=len(targets),
+        top_k={k: float((best[:, :k] == targets[:, None]).any(1).double().mean()) for k in top_k},
+        confusion=confusion,
+        predictions=predictions,
+        confidences=scores.softmax(1).gather(1, predictions[:, None]).squeeze(1),
+        loss=float(torch.nn.functional.cross_entropy(scores, targets)),
+    )

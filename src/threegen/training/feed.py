@@ -1,0 +1,103 @@
+"""Where batches come from: an in-memory data set, or any iterable of batches for data that does not fit."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from threegen.datasets.batches import Batch
+from threegen.datasets.dataset import Dataset
+from threegen.errors import DataError
+from threegen.randomness import make_generator
+
+
+class MemoryFeed:
+    """Batches of a `Dataset` in an order that depends on (seed, stage, epoch) alone: any batch can be found again."""
+
+    def __init__(self, data: Dataset, batch_size: int, shuffle: bool, seed: int, stage: int) -> None:
+        if len(data) == 0:
+            raise DataError(f"the data set {data.name!r} is empty; there is nothing to learn from")
+        if batch_size > len(data):
+            warnings.warn(
+                f"batch_size {batch_size} is larger than {data.name!r} ({len(data)}); one batch holds it all",
+                stacklevel=2,
+            )
+        self.data, self.batch_size, self.shuffle = data, batch_size, shuffle
+        self.seed, self.stage = seed, stage
+        self.batches: int | None = -(-len(data) // batch_size)
+
+    def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
+        """Yield the batches of one epoch from number `first` on; `skipped` is called before the first of them."""
+        if self.shuffle:
+            order = torch.randperm(len(self.data), generator=make_generator(self.seed, "order", self.stage, epoch))
+        else:
+            order = torch.arange(len(self.data))
+        skipped()
+        for index in order.split(self.batch_size)[first:]:
+            yield self.data.batch(index)
+
+
+class StreamFeed:
+    """Batches of a DataLoader or another re-iterable source of batches, `(inputs, targets)` pairs or tensors.
+
+    A run that resumes in mid-epoch draws the skipped batches again: exact where the source's order depends on
+    torch's generators only (which the checkpoint restores), or on nothing.
+    """
+
+    def __init__(self, source: Iterable[Any]) -> None:
+        if isinstance(source, Iterator):
+            raise DataError(
+                "data is an iterator that can be walked only once; pass a Dataset, a DataLoader or a list of batches"
+            )
+        self.source = source
+        self.batches: int | None = len(source) if hasattr(source, "__len__") else None
+        if self.batches == 0:
+            raise DataError("the data set is empty; there is nothing to learn from")
+
+    def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
+        """Yield the batches of one epoch from number `first` on; `skipped` is called once those before are drawn."""
+        source = iter(self.source)
+        for _ in itertools.islice(source, first):
+            pass
+        skipped()
+        count = first
+        for item in source:
+            count += 1
+            yield as_batch(item)
+        if count == 0:
+            raise DataError("the data set is empty; there is nothing to learn from")
+
+
+Feed = MemoryFeed | StreamFeed
+
+
+def as_batch(item: Any) -> Batch:
+    """Turn what a DataLoader gives (a batch, a tensor, a pair or a mapping) into a `Batch`."""
+    if isinstance(item, Batch):
+        return item
+    if isinstance(item, Tensor):
+        return Batch(item)
+    if isinstance(item, Mapping) and "inputs" in item:
+        return Batch(item["inputs"], item.get("targets"), item.get("index"))
+    if isinstance(item, Sequence) and 1 <= len(item) <= 3 and all(isinstance(part, Tensor) for part in item):
+        return Batch(*item)
+    raise DataError(
+        f"a batch must be a Batch, a tensor, (inputs, targets) or a mapping with 'inputs', got {type(item).__name__}"
+    )
+
+
+def make_feed(
+    data: Dataset | Iterable[Any], batch_size: int, shuffle: bool, seed: int, stage: int
+) -> MemoryFeed | StreamFeed:
+    """Return the feed for what the user gave as data; raises `DataError` for anything that is not data."""
+    if isinstance(data, Dataset):
+        return MemoryFeed(data, batch_size, shuffle, seed, stage)
+    if isinstance(data, Iterable) and not isinstance(data, str | bytes | Tensor):
+        return StreamFeed(data)
+    split = " (pass data.train)" if hasattr(data, "train") else ""
+    raise DataError(f"data must be a Dataset, a DataLoader or an iterable of batches, got {type(data).__name__}{split}")

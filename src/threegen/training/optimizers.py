@@ -1,0 +1,161 @@
+"""Optimisers by name, as recipes that a run can write down and build again.
+
+`optimizer("adam", lr=1e-3)` is a recipe, not yet an optimiser: `fit` builds it over the parameters that a stage
+moves. torch's constants are the defaults; variants with other constants or another place of epsilon have names of
+their own. Weight decay leaves biases and other vectors alone unless `decay_biases=True`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import did_you_mean, require_choice, require_number
+from threegen.errors import ConfigError
+
+
+class KerasRMSprop(torch.optim.Optimizer):
+    """RMSprop as Keras computes it: epsilon stands inside the root.
+
+        v <- rho * v + (1 - rho) * g^2
+        w <- w - lr * g / sqrt(v + epsilon)
+
+    Source: Tieleman and Hinton, Coursera lecture 6.5 (2012); constants and place of epsilon as in Keras 3.
+    """
+
+    def __init__(
+        self, params: Any, lr: float = 1e-3, rho: float = 0.9, eps: float = 1e-7, weight_decay: float = 0.0
+    ) -> None:
+        defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Apply one update; `closure` re-evaluates the loss where given."""
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            for parameter in parameters:
+                if not self.state[parameter]:
+                    self.state[parameter]["square_average"] = torch.zeros_like(parameter)
+            gradients: list[Tensor] = [p.grad for p in parameters]
+            averages = [self.state[p]["square_average"] for p in parameters]
+            if group["weight_decay"]:
+                gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+            torch._foreach_mul_(averages, group["rho"])
+            torch._foreach_addcmul_(averages, gradients, gradients, 1.0 - group["rho"])
+            roots = torch._foreach_add(averages, group["eps"])
+            torch._foreach_sqrt_(roots)
+            torch._foreach_addcdiv_(parameters, gradients, roots, -group["lr"])
+        return loss
+
+
+def _fused(kind: type[torch.optim.Optimizer], **constants: Any) -> Callable[..., torch.optim.Optimizer]:
+    """Return a builder that asks torch for its fused kernel: on a CPU a quarter of the time of the plain one."""
+
+    def build(params: Any, **options: Any) -> torch.optim.Optimizer:
+        return kind(params, **{"fused": True, **constants, **options})
+
+    return build
+
+
+def _plain(kind: type[torch.optim.Optimizer], **constants: Any) -> Callable[..., torch.optim.Optimizer]:
+    def build(params: Any, **options: Any) -> torch.optim.Optimizer:
+        return kind(params, **{**constants, **options})
+
+    return build
+
+
+_BUILDERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": _fused(torch.optim.SGD, lr=1e-2),
+    "momentum": _fused(torch.optim.SGD, lr=1e-2, momentum=0.9),
+    "nesterov": _fused(torch.optim.SGD, lr=1e-2, momentum=0.9, nesterov=True),
+    "adagrad": _fused(torch.optim.Adagrad),
+    "rmsprop": _plain(torch.optim.RMSprop),
+    "keras-rmsprop": _plain(KerasRMSprop),
+    "adam": _fused(torch.optim.Adam),
+    "adamw": _fused(torch.optim.AdamW),
+}
+
+
+def optimizer_names() -> list[str]:
+    """Return the names that `optimizer` and `fit(optimizer=...)` take."""
+    return list(_BUILDERS)
+
+
+@dataclass(frozen=True)
+class OptimizerRecipe:
+    """A named optimiser and its options; `build(module)` makes it over the parameters that need gradients."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    decay_biases: bool = False
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser over `parameters`; raises `ConfigError` for options that it does not take."""
+        moved = [p for p in parameters if p.requires_grad]
+        if not moved:
+            raise ConfigError(f"{self.name} has nothing to move: no parameter of the module needs a gradient")
+        groups: list[dict[str, Any]] = [{"params": moved}]
+        if self.options.get("weight_decay") and not self.decay_biases:
+            matrices = [p for p in moved if p.dim() > 1]
+            vectors = [p for p in moved if p.dim() <= 1]
+            groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+            groups = [group for group in groups if group["params"]]
+        try:
+            return _BUILDERS[self.name](groups, **self.options)
+        except TypeError as problem:
+            unknown = str(problem).rpartition(" ")[2].strip("'")
+            raise ConfigError(f"{self.name} takes no option {unknown!r}; torch says: {problem}") from problem
+
+    def describe(self) -> str:
+        """Return a text such as `adam(lr=0.001)`, the same for the same recipe."""
+        options = dict(sorted(self.options.items()))
+        if self.decay_biases:
+            options["decay_biases"] = True
+        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in options.items())})"
+
+
+def optimizer(name: str, *, decay_biases: bool = False, **options: Any) -> OptimizerRecipe:
+    """Return the recipe of an optimiser: `optimizer("adam", lr=1e-3, weight_decay=1e-4)`.
+
+    Names: sgd, momentum, nesterov, adagrad, rmsprop, keras-rmsprop, adam, adamw. Raises `ConfigError` for an
+    unknown name or a rate that is not a positive number.
+    """
+    require_choice("optimizer", name, _BUILDERS)
+    if "learning_rate" in options:
+        raise ConfigError(f"{name} takes no option 'learning_rate'{did_you_mean('lr', ['lr'])}")
+    if "lr" in options:
+        require_number("lr", options["lr"], above=0.0)
+    if "weight_decay" in options:
+        require_number("weight_decay", options["weight_decay"], least=0.0)
+    return OptimizerRecipe(name, dict(options), decay_biases)
+
+
+OptimizerChoice = str | OptimizerRecipe | Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None
+
+
+def resolve_optimizer(
+    choice: OptimizerChoice, lr: float | None, default: str, default_rate: float | None
+) -> OptimizerRecipe | Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+    """Turn what the user gave to `fit` into something that builds an optimiser over a list of parameters."""
+    if isinstance(choice, OptimizerRecipe):
+        if lr is not None:
+            raise ConfigError("lr is given twice: in the optimizer recipe and beside it; keep one")
+        return choice
+    if choice is None or isinstance(choice, str):
+        rate = lr if lr is not None or choice is not None else default_rate
+        return optimizer(choice or default, **({} if rate is None else {"lr": rate}))
+    if callable(choice):
+        if lr is not None:
+            raise ConfigError("lr works with an optimizer's name only; set the rate where you build your optimizer")
+        return choice
+    raise ConfigError(
+        f"optimizer must be a name, optimizer(...) or a function of the parameters, got {type(choice).__name__}"
+    )

@@ -1,0 +1,118 @@
+"""Schedules: functions of progress in batches that may set any optimiser group or rule value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from threegen.checks import did_you_mean, require_choice, require_number
+from threegen.errors import ConfigError
+from threegen.rules.rule import Rule
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a stage stands: epochs and batches done (counted from 0) and, where known, how many there will be."""
+
+    stage: int = 0
+    epoch: int = 0
+    batch: int = 0  # within the epoch
+    batches_done: int = 0  # within the stage
+    batches_total: int | None = None
+    updates: int = 0  # within the whole run
+
+    @property
+    def fraction(self) -> float:
+        """The share of the stage that is done, 0..1; raises `ConfigError` where the length is not known."""
+        if self.batches_total is None:
+            raise ConfigError("this schedule needs to know the number of batches: the data must have a length")
+        return self.batches_done / max(1, self.batches_total)
+
+
+class Schedule(Protocol):
+    """Anything that may be called before each batch to set rates, momenta or values of the rule."""
+
+    def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
+        """Set what depends on `progress`."""
+        ...
+
+
+@dataclass(frozen=True)
+class RateSchedule:
+    """The learning rate as a multiple of its initial value over the stage.
+
+    `constant`, `linear` (down to `final`), `cosine` (down to `final`) or `one-cycle` (up from `final` to 1 over the
+    first `warmup` share, then down again along a cosine). `warmup` is a share of the stage for all of them.
+    """
+
+    kind: str = "cosine"
+    warmup: float = 0.0
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_choice("schedule", self.kind, RATE_SCHEDULES)
+        require_number("warmup", self.warmup, least=0.0, below=1.0)
+        require_number("final", self.final, least=0.0)
+
+    def factor(self, fraction: float) -> float:
+        """Return the multiple of the initial rate at `fraction` (0..1) of the stage."""
+        warmup = self.warmup or (0.3 if self.kind == "one-cycle" else 0.0)
+        if fraction < warmup:
+            start = self.final if self.kind == "one-cycle" else 0.0
+            return start + (1.0 - start) * fraction / warmup
+        rest = min(1.0, (fraction - warmup) / (1.0 - warmup))
+        if self.kind == "constant":
+            return 1.0
+        if self.kind == "linear":
+            return 1.0 + (self.final - 1.0) * rest
+        return self.final + (1.0 - self.final) * 0.5 * (1.0 + math.cos(math.pi * rest))
+
+    def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
+        """Set every group's rate for the coming batch."""
+        factor = self.factor(progress.fraction)
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+
+
+RATE_SCHEDULES = ("constant", "linear", "cosine", "one-cycle")
+
+
+@dataclass(frozen=True)
+class EpochSteps:
+    """A value that changes at given epochs: `EpochSteps("momentum", {0: 0.5, 5: 0.9})`.
+
+    `name` is an option of the optimiser (`lr`, `momentum`, ...) or an attribute of the rule (`steps`, ...).
+    """
+
+    name: str
+    values: Mapping[int, Any]
+
+    def __post_init__(self) -> None:
+        if 0 not in self.values:
+            raise ConfigError(f"EpochSteps({self.name!r}) needs a value for epoch 0, got epochs {sorted(self.values)}")
+
+    def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
+        """Set the value in force at this epoch."""
+        value = self.values[max(epoch for epoch in self.values if epoch <= progress.epoch)]
+        groups = [group for group in optimizer.param_groups if self.name in group]
+        for group in groups:
+            group[self.name] = value
+        if not groups:
+            if not hasattr(rule, self.name):
+                known = [*optimizer.defaults, *vars(rule)]
+                raise ConfigError(
+                    f"neither {type(optimizer).__name__} nor {type(rule).__name__} has {self.name!r}"
+                    f"{did_you_mean(self.name, known)}"
+                )
+            setattr(rule, self.name, value)
+
+
+def resolve_schedule(choice: str | Schedule | None) -> Schedule | None:
+    """Turn a name of `RATE_SCHEDULES`, a schedule or None into a schedule or None."""
+    if choice is None or callable(choice):
+        return choice
+    return RateSchedule(choice)

@@ -1,0 +1,76 @@
+"""A stage of training: which part of the model learns, by which rule, on what, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from threegen.checks import require_number, require_whole
+from threegen.datasets.dataset import Dataset
+from threegen.errors import ConfigError
+from threegen.rules.rule import Rule
+from threegen.training.optimizers import OptimizerChoice
+from threegen.training.schedules import Schedule
+
+
+@dataclass
+class Stage:
+    """One stage; `fit(model, [Stage(...), Stage(...)], data)` runs them in order.
+
+    `module` is the part that learns (None: the whole model). `transform` maps the training data to what this stage
+    sees, once, before its first batch (the cached activations of the layers below, say). `begin` and `end` are called
+    once each, before the first and after the last batch; a resumed run does not call them again. `validate` says
+    whether the whole model is evaluated on the validation split after each epoch.
+    """
+
+    name: str
+    rule: Rule
+    module: nn.Module | None = None
+    transform: Callable[[Dataset], Dataset] | None = None
+    optimizer: OptimizerChoice = None
+    lr: float | None = None
+    epochs: int = 1
+    batch_size: int = 128
+    shuffle: bool = True
+    schedule: str | Schedule | None = None
+    clip_norm: float | None = None
+    begin: Callable[[], None] | None = None
+    end: Callable[[], None] | None = None
+    validate: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rule, Rule):
+            raise ConfigError(f"stage {self.name!r}: rule must be a Rule such as Backprop(), got {self.rule!r}")
+        require_whole("epochs", self.epochs, least=0)
+        require_whole("batch_size", self.batch_size)
+        if self.clip_norm is not None:
+            require_number("clip_norm", self.clip_norm, above=0.0)
+        if self.lr is not None:
+            require_number("lr", self.lr, above=0.0)
+
+    def describe(self) -> dict[str, object]:
+        """Return the settings that a resumed run must share, as plain values."""
+        optimizer = self.optimizer
+        named = getattr(optimizer, "describe", None)
+        return {
+            "name": self.name,
+            "rule": describe_rule(self.rule),
+            "optimizer": named() if callable(named) else optimizer if isinstance(optimizer, str) else None,
+            "lr": self.lr,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "schedule": repr(self.schedule) if not callable(self.schedule) else type(self.schedule).__name__,
+            "clip_norm": self.clip_norm,
+        }
+
+
+def describe_rule(rule: Rule) -> str:
+    """Return a rule's name and its plain settings: `Backprop(loss='cross_entropy')`."""
+    plain = {
+        name: value
+        for name, value in sorted(vars(rule).items())
+        if not name.startswith("_") and isinstance(value, str | int | float | bool)
+    }
+    return f"{type(rule).__name__}({', '.join(f'{name}={value!r}' for name, value in plain.items())})"
