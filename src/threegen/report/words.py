@@ -1,0 +1,215 @@
+"""Numbers as people read them, and what the numbers say in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from threegen.recipes.results import HistoryResult, ModelResult
+
+GENERATIONS = {
+    1: "units that fire or stay silent",
+    2: "units with graded answers, trained along a gradient",
+    3: "units that exchange spikes in time",
+}
+
+# How many additions and multiplications each kind of operation is; kinds that are not listed are shown, not summed.
+ARITHMETIC = {
+    "multiply_accumulates": 2.0,
+    "macs": 2.0,
+    "accumulates": 1.0,
+    "acs": 1.0,
+    "multiplications": 1.0,
+    "additions": 1.0,
+}
+
+LABELS = {"macs": "multiply-accumulates", "acs": "accumulates", "multiply_accumulates": "multiply-accumulates"}
+
+SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Return a fraction as per cent, `98.93 %`; never rounded up to 100 % or down to 0 %."""
+    text = f"{100 * share:.{digits}f}"
+    if text == f"{100:.{digits}f}" and share < 1.0:
+        text = f"{math.floor(share * 100 * 10**digits) / 10**digits:.{digits}f}"
+    return f"{text}\u00a0%"
+
+
+def interval(low: float, high: float) -> str:
+    """Return an interval of fractions, `98.71 to 99.11 %`."""
+    return f"{100 * low:.2f} to {100 * high:.2f}\u00a0%"
+
+
+def whole(number: float) -> str:
+    """Return a count with thousands separated, `61,706`."""
+    return f"{round(number):,}"
+
+
+def compact(number: float) -> str:
+    """Return a number in three digits, `15.7 k`, `2.41 M`."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size * 0.9995:
+            return f"{number / size:#.3g}\u00a0{unit}".replace(".\u00a0", "\u00a0")
+    return f"{number:.3g}" if number != round(number) else str(round(number))
+
+
+def spoken(number: float) -> str:
+    """Return a number for a sentence, `2.41 million`."""
+    for unit, size in (("billion", 1e9), ("million", 1e6)):
+        if number >= size:
+            return f"{number / size:.3g}\u00a0{unit}"
+    return whole(float(f"{number:.3g}"))
+
+
+def size_of(count: float) -> str:
+    """Return bytes in kB or MB of 1,000 and 1,000,000 bytes."""
+    if count < 1000:
+        return f"{round(count)}\u00a0bytes"
+    return f"{count / 1e3:#.3g}\u00a0kB".replace(".\u00a0", "\u00a0") if count < 999_500 else f"{count / 1e6:.2f}\u00a0MB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time, `0.8 s`, `48 s`, `3 min 20 s` or `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}\u00a0s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest}\u00a0s"
+    return f"{minutes}\u00a0min {rest}\u00a0s" if minutes < 60 else f"{minutes // 60}\u00a0h {minutes % 60}\u00a0min"
+
+
+def times(ratio: float) -> str:
+    """Return a ratio for a sentence, `2.6`, `14`."""
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
+
+
+def kind_label(kind: str) -> str:
+    """Return the name of a kind of memory or operation as it is printed."""
+    key = kind.lower().replace("-", "_").replace(" ", "_")
+    return LABELS.get(key, kind.replace("_", " "))
+
+
+def figure(value: Any) -> str:
+    """Return one cell of a bill or one setting."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return whole(value)
+    if isinstance(value, float):
+        return whole(value) if abs(value) >= 1000 else f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{kind_label(str(name))} {figure(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return " \u00d7 ".join(figure(part) for part in value)
+    return "\u2013" if value is None or value == "" else str(value)
+
+
+def kinds(models: tuple[ModelResult, ...], what: str) -> list[str]:
+    """Return the kinds of `memory` or `operations` that any model names, `total` left out, the summed ones first."""
+    found = dict.fromkeys(kind for model in models for kind in getattr(model, what) if kind != "total")
+    return sorted(found, key=lambda kind: list(ARITHMETIC).index(kind) if kind in ARITHMETIC else len(ARITHMETIC))
+
+
+def total_memory(model: ModelResult) -> float:
+    """Return the bytes of one sample, all kinds together."""
+    return model.memory["total"] if "total" in model.memory else sum(model.memory.values())
+
+
+def arithmetic(model: ModelResult) -> float | None:
+    """Return the additions and multiplications for one sample (a multiply-accumulate is two), None where not billed."""
+    if "total" in model.operations:
+        return model.operations["total"]
+    known = [ARITHMETIC[kind] * count for kind, count in model.operations.items() if kind in ARITHMETIC]
+    return sum(known) if known else None
+
+
+def headline(history: HistoryResult) -> str:
+    """Return the title: how many nets, from when, on what."""
+    models = history.models
+    number = SMALL[len(models)].capitalize() if len(models) < len(SMALL) else str(len(models))
+    if not models:
+        return "No neural network was trained"
+    years = sorted({model.year for model in models})
+    when = f"from {years[0]} to {years[-1]}" if len(years) > 1 else f"of {years[0]}"
+    noun = "neural network" if len(models) == 1 else "neural networks"
+    return f"{number} {noun} {when}, trained on {data_title(history)}"
+
+
+def data_title(history: HistoryResult) -> str:
+    """Return the name of the data as people write it."""
+    name = str(history.data.get("name", "the data"))
+    return {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}.get(name, name)
+
+
+def verdict(history: HistoryResult) -> list[str]:
+    """Return what the figures say, sentence by sentence; also where a spiking net costs more."""
+    ranked = sorted(history.models, key=lambda model: -model.accuracy)
+    if not ranked:
+        return ["Nothing was trained, so there is nothing to compare."]
+    best = ranked[0]
+    said = [
+        f"{best.title} answers best: {whole(best.correct)} of {whole(best.count)} unseen pictures right, "
+        f"{percent(best.accuracy)} (95\u00a0% interval {interval(*best.interval)})."
+    ]
+    if len(ranked) > 1:
+        second = ranked[1]
+        overlap = second.interval[1] >= best.interval[0]
+        said.append(
+            f"{second.title} follows with {percent(second.accuracy)}; "
+            + (
+                "their intervals overlap, so this one test does not settle which is better."
+                if overlap
+                else "the intervals do not overlap."
+            )
+        )
+    billed = [model for model in history.models if arithmetic(model)]
+    if len(billed) > 1:
+        least = min(billed, key=lambda model: arithmetic(model) or 0.0)
+        said.append(
+            f"{least.title} is the cheapest to ask: {spoken(arithmetic(least) or 0)} additions and multiplications "
+            f"a picture, {percent(least.accuracy)} right."
+        )
+    said += [sentence for model in history.models if (sentence := spiking_cost(model, history.models))]
+    return said
+
+
+def spiking_cost(model: ModelResult, models: tuple[ModelResult, ...]) -> str:
+    """Return one sentence that sets a spiking net's operations against the second-generation net nearest in size."""
+    mine = arithmetic(model)
+    others = [other for other in models if other.generation == 2 and arithmetic(other)]
+    if model.generation != 3 or mine is None or not others or model.parameters < 1:
+        return ""
+    twin = min(others, key=lambda other: abs(math.log(max(1, other.parameters) / model.parameters)))
+    theirs = arithmetic(twin) or 1.0
+    updates = model.operations.get("neuron_updates", 0.0)
+    extra = f", and {spoken(updates)} updates of neurons on top" if updates else ""
+    nearest = f"{twin.title}, the second-generation net nearest in size"
+    if mine > theirs:
+        how = f"it costs more, {times(mine / theirs)} times the {spoken(theirs)} of {nearest}"
+    else:
+        how = f"it costs less, {percent(mine / theirs, 0)} of the {spoken(theirs)} of {nearest}"
+    return f"{model.title} spends {spoken(mine)} additions and multiplications a picture{extra}: {how}."
+
+
+def limits(history: HistoryResult) -> list[str]:
+    """Return what the report does not show, in plain sentences."""
+    said = [
+        f"One run with seed {history.seed}. Another seed gives other weights and moves the figures by a few tenths of "
+        "a per cent; the interval covers the choice of test pictures, not the choice of the seed.",
+        "The operations are counted, not measured. Moving numbers in and out of memory often costs more energy than "
+        "adding them and is not in the count; nor are pooling, activation functions and the input's encoding, unless "
+        "the bill lists them.",
+        "Training times depend on this machine and on what else it did.",
+        "A confidence is the softmax share of the scores. It is a probability only for nets that were trained as such.",
+        f"One data set, {data_title(history)}. A net that reads these pictures well may fail on yours.",
+    ]
+    if history.mode == "quick":
+        said.insert(0, "This was a quick run: fewer epochs than in the papers, so the figures are lower than theirs.")
+    if any(model.generation == 3 for model in history.models):
+        said.append(
+            "Spikes are drawn at random for each picture. Asked again, a spiking net may change its mind on pictures "
+            "near the border between two classes."
+        )
+    return said
