@@ -223,20 +223,24 @@ class _LIF(torch.autograd.Function):
         parameters: LIFParameters = ctx.parameters
         if by_spikes is None and by_potentials is None:
             return None, None, None, None
-        slope = parameters.derivative(potentials)
-        result = torch.zeros_like(potentials) if by_spikes is None else by_spikes * slope
-        if by_potentials is not None:
-            result += by_potentials
-        carried = _carried(potentials, slope, parameters)
-        for t in range(len(result) - 2, -1, -1):
-            result[t].addcmul_(result[t + 1], carried[t])
+        result = torch.empty_like(potentials)
+        for t in range(len(potentials) - 1, -1, -1):  # one step at a time: every temporary stays in the cache
+            slope = parameters.derivative(potentials[t])
+            if by_spikes is None:
+                result[t].zero_()
+            else:
+                torch.mul(by_spikes[t], slope, out=result[t])
+            if by_potentials is not None:
+                result[t].add_(by_potentials[t])
+            if t + 1 < len(potentials):
+                result[t].addcmul_(result[t + 1], _carried(potentials[t], slope, parameters))
         if potential is None:
             return result, None, None, None
         return result, *_initial_gradients(result[0], potential, fired, parameters), None
 
 
 def _carried(potentials: Tensor, slope: Tensor, parameters: LIFParameters) -> Tensor:
-    """Return c[t], the slope of the next potential by this one; `slope` may be used up."""
+    """Return c[t], the slope of the next potential by this one; `slope` is used up."""
     if parameters.reset == "hard":
         alive = (potentials < parameters.threshold).to(potentials.dtype)
         if not parameters.detach_reset:

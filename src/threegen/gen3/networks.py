@@ -150,7 +150,7 @@ class SpikingMLP(nn.Module):
 
 
 def spiking_linear(
-    inputs: int, outputs: int, threshold: float, generator: torch.Generator | None, gain: float = 1.0
+    inputs: int, outputs: int, threshold: float, generator: torch.Generator | None, gain: float = 0.4
 ) -> nn.Linear:
     """Return a linear layer whose summed input fluctuates by about `gain` thresholds when its inputs fire at 15 %.
 

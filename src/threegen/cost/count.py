@@ -1,0 +1,336 @@
+"""Counts what one answer of a model costs, from the calls that the model really makes.
+
+    ANN     memory = M_w + M_a            compute = C_mul + C_add
+    SNN     memory = M_w + M_p + M_s      compute = C_add, one addition a spike and connection
+
+after Deng et al., "Rethinking the performance comparison between SNNs and ANNs", Neural Networks 121:294 (2020),
+whose formulas are not public in full: `bill.RULE` says how we count. Every torch function that the model calls is
+seen, in a module or not; hooks tell which layer is at work. Nothing of the model is changed: the modes, the generators
+and the hooks are put back, after an exception too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
+
+from threegen.checks import require_float, require_whole
+from threegen.cost.bill import OPERATIONS, Bill, Row
+from threegen.cost.operations import FREE, MOVES, PRICES, Call, Work, nonzero
+from threegen.errors import DataError
+from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson
+from threegen.gen3.networks import PotentialReadout, RateReadout
+from threegen.gen3.neurons import LIF
+from threegen.randomness import forked_randomness, make_generator
+
+_OPAQUE = (
+    LIF,
+    Bernoulli,
+    Poisson,
+    Latency,
+    RateReadout,
+    PotentialReadout,
+)  # billed as a whole, not by the functions inside
+
+
+def count(model: nn.Module, x: Tensor, *, generator: torch.Generator | None = None, batch_size: int = 250) -> Bill:
+    """Return the `Bill` of one answer of `model`, the mean over the samples `x` [N, ...].
+
+    The model runs in eval mode on batches of `batch_size`. `generator` draws the spikes of encoders; None takes one of
+    a fixed seed, so that the same model and data give the same bill. Raises `DataError` for no samples, `ShapeError`,
+    and what the model raises.
+    """
+    if len(require_float("count", x)) == 0:
+        raise DataError("count needs at least one sample, got none")
+    require_whole("batch_size", batch_size)
+    chosen = make_generator("count") if generator is None else generator
+    ledger = Ledger(model)
+    with forked_randomness(0, "count"), torch.no_grad(), _in_eval_mode(model), ledger.watching():
+        for start in range(0, len(x), batch_size):
+            batch = x[start : start + batch_size]
+            ledger.begin(len(batch))
+            _answer(model, batch, chosen)
+    return ledger.bill()
+
+
+def _answer(model: nn.Module, batch: Tensor, generator: torch.Generator) -> None:
+    if "generator" in inspect.signature(model.forward).parameters:
+        model(batch, generator=generator)
+    else:
+        model(batch)
+
+
+@contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module into eval mode, and each back into its own afterwards."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A row in the making: totals over all batches."""
+
+    name: str
+    kind: str
+    fed_by: str
+    parameters: int = 0
+    output: tuple[int, ...] = ()
+    element: int = 4
+    operations: dict[str, int] = field(default_factory=dict)
+    stored: bool = False
+    neuron: bool = False
+    bias: bool = True
+    per_step: list[Tensor] = field(default_factory=list)  # spikes [t, B] of this batch
+    emitted: int | None = None
+
+    def add(self, operations: Mapping[str, int]) -> None:
+        for kind, amount in operations.items():
+            self.operations[kind] = self.operations.get(kind, 0) + amount
+
+
+class Ledger(TorchFunctionMode):
+    """Sees every torch function call while it is active and keeps the rows."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.entries: dict[tuple[str, int], _Entry] = {}
+        self.signals: Any = WeakIdKeyDictionary()
+        self.makers: Any = WeakIdKeyDictionary()  # tensor -> the entry whose output it is
+        self.stack: list[list[Any]] = []  # [module name, module, calls so far]
+        self.silent = 0
+        self.samples = self.batch = 0
+        self.steps = self.time = 1  # of the whole answer; of one call, where all steps go at once
+        self.busiest = 0.0
+        self.folded = 0
+        self.uncounted: dict[str, None] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count inside the block; take the hooks away afterwards."""
+        with ExitStack() as stack:
+            for name, module in self.model.named_modules():
+                before = module.register_forward_pre_hook(self._enter(name), with_kwargs=False)
+                stack.callback(before.remove)
+                after = module.register_forward_hook(self._leave, always_call=True)
+                stack.callback(after.remove)
+            stack.enter_context(self)
+            yield
+        self._close_batch()
+
+    def begin(self, samples: int) -> None:
+        """Start a batch of `samples`."""
+        self._close_batch()
+        self.batch = samples
+        self.samples += samples
+
+    def _close_batch(self) -> None:
+        trains = [torch.cat(entry.per_step) for entry in self.entries.values() if entry.per_step]
+        if trains:
+            steps = max(len(train) for train in trains)
+            self.steps = max(self.steps, steps)
+            together = torch.zeros(steps, trains[0].shape[1], dtype=torch.float64)
+            for train in trains:
+                together[: len(train)] += train
+            self.busiest += float(together.amax(0).sum())
+        for entry in self.entries.values():
+            entry.per_step.clear()
+
+    # -- which layer is at work ----------------------------------------------------------------------------------------
+    def _enter(self, name: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, inputs: Any) -> None:
+            self.stack.append([name, module, {}])
+            if isinstance(module, _OPAQUE):
+                self.silent += 1
+
+        return hook
+
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(module, _OPAQUE):
+            if output is not None and self.silent == 1:
+                self._whole(module, inputs, output)  # still silent: what we compute here is not the model's
+            self.silent -= 1
+        elif isinstance(module, Encoder) and isinstance(output, Tensor):
+            self.signals[output] = "spikes"
+        self.stack.pop()
+
+    def _whole(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Bill a layer of neurons, an encoder or a read-out."""
+        if isinstance(module, RateReadout | PotentialReadout):
+            spikes, currents = inputs
+            entry = self._entry("read-out", "spikes" if isinstance(module, RateReadout) else "values")
+            if isinstance(module, RateReadout):
+                entry.add({"ac": nonzero(spikes), "compare": output.numel()})
+            entry.add({"add": currents.numel()})
+            entry.output = tuple(output.shape[1:])
+            return
+        self._spikes(module, inputs, output)
+
+    def _spikes(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Bill a layer of neurons or an encoder; its spikes are [T, B, ...]."""
+        spikes = output[0] if isinstance(module, LIF) else output
+        entry = self._entry("neurons" if isinstance(module, LIF) else "encoder", self.signals.get(inputs[0], "values"))
+        sites, emitted = spikes.numel(), nonzero(spikes)
+        if isinstance(module, LIF):
+            leaks = 0.0 < module.constants.decay < 1.0
+            keeps = module.constants.decay > 0.0
+            entry.add({"leak": sites * leaks, "integrate": sites * keeps, "threshold": sites, "reset": emitted})
+            entry.neuron = True
+            maker = self.makers.get(inputs[0])
+            if maker is not None:
+                maker.stored = False
+        elif isinstance(module, Latency):
+            entry.add({"add": inputs[0].numel(), "mul": inputs[0].numel(), "compare": sites})
+        else:
+            entry.add({"draw": sites, "compare": sites})
+            if isinstance(module, Poisson):
+                entry.add({"mul": inputs[0].numel(), "function": inputs[0].numel()})
+        entry.output, entry.element = tuple(spikes.shape[2:]), spikes.element_size()
+        entry.per_step.append(spikes.flatten(2).sum(-1, dtype=torch.float64).cpu())
+        entry.emitted = (entry.emitted or 0) + emitted
+        self.signals[spikes] = "spikes"
+        self.time = len(spikes)
+
+    # -- what is called ------------------------------------------------------------------------------------------------
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run `func`, then bill it."""
+        given = kwargs or {}
+        out = func(*args, **given)
+        if not self.silent and self.stack:
+            self._bill_call(getattr(func, "__name__", str(func)).strip("_"), args, given, out)
+        return out
+
+    def _bill_call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+        tensors = _tensors(args, kwargs)
+        results = _tensors((out,), {})
+        if not results or name in FREE:
+            return
+        if name in MOVES:
+            kinds = {self.signals.get(tensor, "values") for tensor in tensors}
+            kind = kinds.pop() if len(kinds) == 1 else "values"
+            for result in results:
+                self.signals[result] = kind
+            if tensors and name not in ("cat", "stack"):
+                for result in results:
+                    if tensors[0] in self.makers:
+                        self.makers[result] = self.makers[tensors[0]]
+            return
+        price = PRICES.get(name)
+        if price is None:
+            self.uncounted[name] = None
+            return
+        if not tensors or not (results[0].is_floating_point() or tensors[0].is_floating_point()):
+            return  # arithmetic on shapes and indices
+        signal = self.signals.get(tensors[1 if name == "addmm" else 0], "values")
+        call = Call(name, args, kwargs, results[0], signal)
+        self._record(call, self._folded(call) or price(call))
+
+    def _folded(self, call: Call) -> Work | None:
+        """Return the price of a batch normalisation that goes into the weights of the layer before it, else None."""
+        if call.name != "batch_norm" or call.get(1, "running_mean") is None:
+            return None
+        maker = self.makers.get(call.input)
+        if maker is None or maker.kind not in ("linear", "convolution"):
+            return None
+        return Work("batch normalisation (folded)", {} if maker.bias else {"add": call.out.numel()})
+
+    def _record(self, call: Call, work: Work) -> None:
+        known = len(self.entries)
+        entry = self._entry(work.kind, call.signal)
+        entry.add(work.operations)
+        entry.output, entry.element = self._sample_shape(call.out, call.signal), call.out.element_size()
+        if len(self.entries) > known:
+            entry.stored = work.stored
+            entry.bias = work.operations.get("add", 0) > 0
+            if work.kind.endswith("(folded)"):
+                self._fold_weights(call, entry)
+        self.signals[call.out] = work.signal
+        if work.stored:
+            self.makers[call.out] = entry
+        elif work.kind.endswith("(folded)"):
+            self.makers[call.out] = self.makers[call.input]
+
+    def _fold_weights(self, call: Call, entry: _Entry) -> None:
+        """Take the folded scale and shift off the memory; a layer without a bias gains one."""
+        own = [call.get(3, "weight"), call.get(4, "bias")]
+        self.folded += sum(one.numel() * one.element_size() for one in own if one is not None)
+        maker = self.makers[call.input]
+        if not maker.bias:
+            self.folded -= call.get(1, "running_mean").numel() * entry.element
+
+    def _entry(self, kind: str, fed_by: str) -> _Entry:
+        """Return the row of this call: the same module, and the same place in its forward pass."""
+        path, module, calls = self.stack[-1]
+        number = sum(calls.values())
+        calls[kind] = calls.get(kind, 0) + 1
+        key = (path, number)
+        if key not in self.entries:
+            leaf = path and not any(True for _ in module.children())
+            name = path if leaf and number == 0 else ".".join(part for part in (path, kind.replace(" ", "-")) if part)
+            if not (leaf and number == 0) and calls[kind] > 1:
+                name += f"-{calls[kind]}"
+            own = sum(one.numel() for one in module.parameters(recurse=False)) if number == 0 else 0
+            self.entries[key] = _Entry(name, kind, fed_by, own)
+        return self.entries[key]
+
+    def _sample_shape(self, out: Tensor, signal: str) -> tuple[int, ...]:
+        """Return the shape for one sample and one step; in a spiking net time comes first."""
+        if signal != "values" and out.dim() > 1 and tuple(out.shape[:2]) == (self.time, self.batch):
+            return tuple(out.shape[2:])
+        return tuple(out.shape[1:])
+
+    def bill(self) -> Bill:
+        """Return the finished bill."""
+        rows = [self._row(entry) for entry in self.entries.values()]
+        weights = sum(one.numel() * one.element_size() for one in self.model.parameters()) - self.folded
+        return Bill(
+            rows=rows,
+            samples=self.samples,
+            steps=self.steps,
+            spiking=any(entry.neuron for entry in self.entries.values()),
+            weight_bytes=weights,
+            spike_bytes=self.busiest / self.samples / 8,
+            uncounted=tuple(self.uncounted),
+        )
+
+    def _row(self, entry: _Entry) -> Row:
+        size = entry.element
+        for one in entry.output:
+            size *= one
+        return Row(
+            name=entry.name,
+            kind=entry.kind,
+            fed_by=entry.fed_by,
+            output=entry.output,
+            parameters=entry.parameters,
+            operations={k: entry.operations[k] / self.samples for k in OPERATIONS if k in entry.operations},
+            memory={"potentials": size} if entry.neuron else {"activations": size} if entry.stored else {},
+            spikes=None if entry.emitted is None else entry.emitted / self.samples,
+        )
+
+
+def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
+    """Return the tensors among the arguments, lists of tensors opened."""
+    found: list[Tensor] = []
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found.extend(one for one in value if isinstance(one, Tensor))
+    return found

@@ -1,0 +1,224 @@
+"""What each torch function costs: one small function a family, looked up by the function's name.
+
+A `Call` is one call of a torch function as it happened; a `Work` is its price over the whole batch. The signal that
+arrives is "values", "spikes" (0 or 1) or "counts" (summed or averaged spikes). It comes from the model's structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: its arguments, its result, and the signal of its first tensor."""
+
+    name: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    out: Tensor
+    signal: str
+
+    def get(self, position: int, name: str, default: Any = None) -> Any:
+        """Return the argument called `name`, or the one at `position`, or `default`."""
+        if name in self.kwargs:
+            return self.kwargs[name]
+        return self.args[position] if position < len(self.args) else default
+
+    @property
+    def input(self) -> Tensor:
+        """The first argument."""
+        value = self.get(0, "input")
+        if not isinstance(value, Tensor):
+            return self.out
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The price of a call: operations over the whole batch; `stored` where the output is a layer's own."""
+
+    kind: str
+    operations: dict[str, int] = field(default_factory=dict)
+    stored: bool = False
+    signal: str = "values"
+
+
+def nonzero(x: Tensor) -> int:
+    """Return how many elements of `x` are not zero."""
+    return int(torch.count_nonzero(x))
+
+
+def _products(kind: str, call: Call, dense: int, effective: int, bias: bool) -> Work:
+    """Return the work of a layer of products: accumulates where spikes arrive, else multiply-accumulates."""
+    own = {"ac": effective} if call.signal == "spikes" else {"mac": dense, "mac_nonzero": effective}
+    if bias:
+        own["add"] = call.out.numel()
+    return Work(kind, own, stored=True)
+
+
+def _linear(call: Call) -> Work:
+    outputs = call.get(1, "weight").shape[0]
+    bias = call.get(2, "bias") is not None
+    return _products("linear", call, call.input.numel() * outputs, nonzero(call.input) * outputs, bias)
+
+
+def _matmul(call: Call) -> Work:
+    x, other = call.input, call.get(1, "mat2", call.get(1, "other"))
+    inner = x.shape[-1]
+    dense = call.out.numel() * inner
+    if other.dim() <= 2:  # one matrix or vector for all rows: each element of x meets all its columns
+        return _products("linear", call, dense, nonzero(x) * (dense // x.numel()), bias=False)
+    return _products("linear", call, dense, dense, bias=False)
+
+
+def _addmm(call: Call) -> Work:
+    x, weight = call.get(1, "mat1"), call.get(2, "mat2")
+    columns = weight.shape[1]
+    return _products("linear", call, x.numel() * columns, nonzero(x) * columns, bias=True)
+
+
+def connections(x: Tensor, weight: Tensor, **options: Any) -> Tensor:
+    """Return, for each element of one example of `x` [C, ...], how many products of the convolution it enters."""
+    one = torch.ones(1, *x.shape[1:], dtype=torch.float64, requires_grad=True)
+    convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[weight.dim() - 2]
+    with torch.enable_grad():
+        total = convolve(one, torch.ones(weight.shape, dtype=torch.float64), **options).sum()
+        return torch.autograd.grad(total, one)[0][0]
+
+
+def _convolution(call: Call) -> Work:
+    weight = call.get(1, "weight")
+    x = call.input if call.input.dim() == weight.dim() else call.input.unsqueeze(0)
+    options = {
+        name: call.get(position, name, default)
+        for position, name, default in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1), (6, "groups", 1))
+    }
+    reach = connections(x, weight, **options)
+    effective = int(((x != 0).sum(0).cpu() * reach).sum())
+    dense = call.out.numel() * (weight.numel() // weight.shape[0])
+    return _products("convolution", call, dense, effective, call.get(2, "bias") is not None)
+
+
+def _window(call: Call) -> int:
+    """Return the number of elements under the window of a pooling call."""
+    size = call.get(1, "kernel_size")
+    dimensions = int(call.name[call.name.index("pool") + 4])
+    sizes = [size] * dimensions if isinstance(size, int) else list(size)
+    if len(sizes) == 1:
+        sizes *= dimensions
+    product = 1
+    for one in sizes:
+        product *= int(one)
+    return product
+
+
+def _maximum_pooling(call: Call) -> Work:
+    compared = call.out.numel() * (_window(call) - 1)
+    return Work("maximum pooling", {"compare": compared}, stored=True, signal=call.signal)
+
+
+def _average_pooling(call: Call) -> Work:
+    sizes = torch.tensor(_window(call), dtype=torch.float64)
+    return _averaged(call, sizes.expand(call.out.shape[-1:]))
+
+
+def _adaptive_pooling(call: Call) -> Work:
+    dimensions = int(call.name[call.name.index("pool") + 4])
+    sizes = torch.ones((), dtype=torch.float64)
+    for given, wanted in zip(call.input.shape[-dimensions:], call.out.shape[-dimensions:], strict=True):
+        ends = [-(-(i + 1) * given // wanted) - i * given // wanted for i in range(wanted)]
+        sizes = sizes.unsqueeze(-1) * torch.tensor(ends, dtype=torch.float64)
+    if "max" in call.name:
+        windows = call.out.numel() // sizes.numel()
+        compared = windows * int((sizes - 1).sum())
+        return Work("maximum pooling", {"compare": compared}, stored=True, signal=call.signal)
+    return _averaged(call, sizes)
+
+
+def _averaged(call: Call, sizes: Tensor) -> Work:
+    """Return the work of averages over windows of `sizes` elements; of spikes, one accumulate a spike and window."""
+    if call.signal == "spikes":
+        events = round(float((call.out.double().cpu() * sizes).sum()))
+        return Work("average pooling", {"ac": events}, stored=True, signal="counts")
+    added = int((sizes - 1).expand(call.out.shape).sum())
+    work = {"add": added}
+    if call.signal == "values":
+        work["mul"] = call.out.numel()
+    return Work("average pooling", work, stored=True, signal=call.signal)
+
+
+def _reduction(call: Call) -> Work:
+    if call.signal == "spikes":
+        return Work("sum", {"ac": nonzero(call.input)}, signal="counts")
+    work = {"add": call.input.numel() - call.out.numel()}
+    if call.name == "mean":
+        work["mul"] = call.out.numel()
+    return Work("sum", work, signal=call.signal)
+
+
+def _normalisation(call: Call) -> Work:
+    return Work("batch normalisation", {"mul": call.out.numel(), "add": call.out.numel()})
+
+
+def _each(kind: str, *operations: str) -> Callable[[Call], Work]:
+    """Return the price of an elementwise function: one of each of `operations` an output element."""
+
+    def price(call: Call) -> Work:
+        return Work(kind, dict.fromkeys(operations, call.out.numel()))
+
+    return price
+
+
+def _extremum(call: Call) -> Work:
+    return Work("maximum", {"compare": max(call.input.numel() - call.out.numel(), 0)})
+
+
+def _softmax(call: Call) -> Work:
+    count = call.out.numel()
+    return Work("softmax", {"function": count, "add": count, "mul": count})
+
+
+PRICES: dict[str, Callable[[Call], Work]] = {
+    "linear": _linear,
+    **dict.fromkeys(("matmul", "mm", "mv", "bmm"), _matmul),
+    "addmm": _addmm,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), _maximum_pooling),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _average_pooling),
+    **{f"adaptive_{kind}_pool{n}d": _adaptive_pooling for kind in ("avg", "max") for n in (1, 2, 3)},
+    "batch_norm": _normalisation,
+    **dict.fromkeys(("sum", "mean"), _reduction),
+    **dict.fromkeys(("add", "sub", "rsub", "iadd", "isub"), _each("addition", "add")),
+    **dict.fromkeys(("mul", "div", "truediv", "imul", "square", "neg"), _each("multiplication", "mul")),
+    **dict.fromkeys(("relu", "relu6", "hardtanh", "clamp", "clamp_min", "abs"), _each("rectifier", "compare")),
+    **dict.fromkeys(("ge", "gt", "le", "lt", "eq", "ne", "sign", "heaviside"), _each("step", "compare")),
+    **dict.fromkeys(("where", "maximum", "minimum"), _each("choice", "compare")),
+    **dict.fromkeys(("leaky_relu", "prelu"), _each("rectifier", "compare", "mul")),
+    **dict.fromkeys(
+        ("sigmoid", "tanh", "exp", "expm1", "log", "log1p", "gelu", "silu", "elu", "softplus", "erf", "sqrt", "rsqrt"),
+        _each("activation", "function"),
+    ),
+    **dict.fromkeys(("softmax", "log_softmax"), _softmax),
+    **dict.fromkeys(("max", "min", "amax", "amin", "argmax", "argmin"), _extremum),
+}
+
+_MOVES = """
+view reshape flatten unflatten permute transpose movedim swapaxes t contiguous clone detach to float double bfloat16
+half cpu cuda squeeze unsqueeze expand expand_as repeat getitem get select narrow chunk split unbind view_as reshape_as
+type_as pad dropout dropout1d dropout2d dropout3d alpha_dropout cat stack index_select iter pixel_shuffle
+"""
+_FREE = """
+isfinite isnan isinf all any aminmax nonzero count_nonzero numel zeros ones full empty zeros_like ones_like full_like
+empty_like new_zeros new_ones new_empty new_full arange tensor as_tensor set setitem len bool int requires_grad copy
+"""
+# They move numbers about and hand the signal on.
+MOVES = frozenset(_MOVES.split())
+# They are no part of the answer: guards, shapes, fresh tensors.
+FREE = frozenset(_FREE.split())
