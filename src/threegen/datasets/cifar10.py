@@ -17,7 +17,7 @@ from threegen.checks import require_labels
 from threegen.datasets.catalogue import KnownData, KnownFile
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.folders import Root, require_files
-from threegen.datasets.sums import remember, sum_to_check
+from threegen.datasets.sums import compare_sum, remember, sum_to_check
 from threegen.errors import DataError
 
 _RECORD = 1 + 3 * 32 * 32
@@ -31,21 +31,15 @@ def load_cifar10(known: KnownData, *, root: Root = None, verify: bool = True) ->
     return Data(known.name, train, _to_dataset(records[-1], known, f"{known.name}-test"))
 
 
-def check_records(values: bytes, known: KnownFile) -> None:
-    """Raise `DataError` where `values` are not whole records with labels 0..9, or not those that were published."""
-    if len(values) != known.length:
+def check_records(values: bytes, name: str, length: int) -> None:
+    """Raise `DataError` where `values` are not `length` bytes of whole records with labels 0..9."""
+    if len(values) != length:
         raise DataError(
-            f"{known.name}: {len(values):,} bytes; expected {known.length:,} "
-            f"({known.length // _RECORD:,} records of {_RECORD:,}); fetch it again"
+            f"{name}: {len(values):,} bytes; expected {length:,} ({length // _RECORD:,} records of {_RECORD:,}); "
+            "delete it and fetch again"
         )
     labels = np.frombuffer(values, dtype=np.uint8)[::_RECORD]
     require_labels(torch.from_numpy(labels.astype(np.int64)), 10)
-    digest = hashlib.sha256(values).hexdigest()
-    if digest != known.sha256:
-        raise DataError(
-            f"{known.name}: sha256 {digest[:4]}.. != {known.sha256[:4]}..: this is not the published file; "
-            "delete it or pass verify=False"
-        )
 
 
 def _read_records(path: Path, known: KnownFile, verify: bool) -> np.ndarray[Any, Any]:
@@ -54,11 +48,11 @@ def _read_records(path: Path, known: KnownFile, verify: bool) -> np.ndarray[Any,
             values = file.read(known.length + 1)
     except OSError as error:
         raise DataError(f"{known.name}: cannot read {path}: {error.strerror or error}") from error
-    if sum_to_check(path, known, verify) is not None:
-        check_records(values, known)
+    expected = sum_to_check(path, known, verify)
+    check_records(values, known.name, known.length)
+    if expected is not None:
+        compare_sum(known.name, hashlib.sha256(values).hexdigest(), expected)
         remember(path, known)
-    if not values or len(values) % _RECORD:
-        raise DataError(f"{known.name}: {len(values):,} bytes are not whole records of {_RECORD:,}; fetch it again")
     return np.frombuffer(values, dtype=np.uint8).reshape(-1, _RECORD)
 
 

@@ -39,12 +39,14 @@ def find_folder(known: KnownData, root: Root = None) -> Path | None:
 
     Bundled data comes from the package, unless `root` names a folder that has the files.
     """
-    if known.bundled and root is None:
-        return _BUNDLED / known.name
+    inside = _BUNDLED / known.name
+    bundled = known.bundled and all(find_file(inside, file) for file in known.files)
+    if bundled and root is None:
+        return inside
     folder = data_root(root) / known.name
     if any(find_file(folder, file) for file in known.files):
         return folder
-    return _BUNDLED / known.name if known.bundled else None
+    return inside if bundled else None
 
 
 def require_files(known: KnownData, root: Root = None) -> list[Path]:

@@ -1,10 +1,11 @@
-"""Which files this process has already verified, so that a sum is computed at the first opening only."""
+"""SHA-256 sums: which files this process has verified already, and the sentence for a file that differs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from threegen.datasets.catalogue import KnownFile
+from threegen.errors import DataError
 
 _verified: set[tuple[str, str, int, int]] = set()
 
@@ -22,3 +23,9 @@ def sum_to_check(path: Path, known: KnownFile, verify: bool) -> str | None:
 def remember(path: Path, known: KnownFile) -> None:
     """Note that a file has passed."""
     _verified.add(_key(path, known))
+
+
+def compare_sum(label: str, found: str, expected: str, advice: str = "delete it or pass verify=False") -> None:
+    """Raise `DataError` where a file's sum is not the published one."""
+    if found != expected:
+        raise DataError(f"{label} sha256 {found[:4]}.. != {expected[:4]}..: not the published file; {advice}")

@@ -1,0 +1,214 @@
+"""What there is on this machine: a list of data sets, a check of one, a picture of one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from threegen.checks import require_choice
+from threegen.datasets.catalogue import KNOWN, KnownData
+from threegen.datasets.dataset import Data, Dataset
+from threegen.datasets.folders import Root, data_root, find_file, find_folder, how_to_get
+from threegen.datasets.gather import most_bytes, verify_content
+from threegen.datasets.load import load_data, load_known
+from threegen.errors import ConfigError, DataError
+
+_MOST_ROWS = 20
+_PER_CLASS = 10
+
+
+@dataclass(frozen=True)
+class DataRow:
+    """One line of `list_data`; `state` is bundled, here, incomplete or absent."""
+
+    name: str
+    title: str
+    state: str
+    train: int
+    test: int
+    shape: tuple[int, ...]
+    classes: int
+    licence: str
+    folder: str
+    advice: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as plain data for tables and JSON."""
+        return {**asdict(self), "shape": list(self.shape)}
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What `check_data` found: one line for each thing it looked at, `ok` where all of them are right."""
+
+    name: str
+    ok: bool
+    folder: str
+    lines: tuple[str, ...]
+    train_counts: tuple[int, ...] = ()
+    test_counts: tuple[int, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the findings as plain data for JSON."""
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "folder": self.folder,
+            "lines": list(self.lines),
+            "train_counts": list(self.train_counts),
+            "test_counts": list(self.test_counts),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join((*self.lines, f"{self.name}: {'all right' if self.ok else 'NOT all right'}"))
+
+
+def list_data(*, root: Root = None) -> list[DataRow]:
+    """Return one row for each data set known by name, with where it is or how to get it. Opens no file."""
+    return [_row(known, root) for known in KNOWN.values()]
+
+
+def _row(known: KnownData, root: Root) -> DataRow:
+    folder = find_folder(known, root)
+    if folder is None:
+        state, place = "absent", data_root(root) / known.name
+    else:
+        place = folder
+        whole = all(find_file(folder, file) for file in known.files)
+        inside = known.bundled and folder.is_relative_to(Path(__file__).parent)
+        state = "bundled" if whole and inside else "here" if whole else "incomplete"
+    return DataRow(
+        name=known.name,
+        title=known.title,
+        state=state,
+        train=known.train,
+        test=known.test,
+        shape=known.shape,
+        classes=len(known.classes),
+        licence=known.licence,
+        folder=str(place),
+        advice="" if state in ("bundled", "here") else how_to_get(known),
+    )
+
+
+def check_data(name: str | os.PathLike[str], *, root: Root = None) -> DataCheck:
+    """Open every file of a data set afresh: sums, counts, label range and the balance of the classes.
+
+    name: a known name, or a path as `load_data` takes it. Damage is told in the lines, not raised; an unknown name
+    raises `ConfigError`.
+    """
+    if not (isinstance(name, str) and name in KNOWN):
+        return _check_own(load_data(name), str(name))
+    known = KNOWN[name]
+    folder = find_folder(known, root)
+    if folder is None:
+        return DataCheck(name, False, "", (f"absent from {data_root(root)}; {how_to_get(known)}",))
+    lines, ok = _check_files(known, folder)
+    if not ok:
+        return DataCheck(name, False, str(folder), tuple(lines))
+    try:
+        data = load_known(known, root=root, verify=False)
+    except DataError as error:
+        return DataCheck(name, False, str(folder), (*lines, str(error)))
+    expected = {"train": known.train, "test": known.test}
+    for part, split in (("train", data.train), ("test", data.test)):
+        right = len(split) == expected[part] and split.shape == known.shape
+        ok = ok and right
+        lines.append(f"{part}: {_describe(split)}" + ("" if right else f"; expected {expected[part]:,}"))
+    return DataCheck(name, ok, str(folder), tuple(lines), _counts(data.train), _counts(data.test))
+
+
+def _check_files(known: KnownData, folder: Path) -> tuple[list[str], bool]:
+    lines, ok = [], True
+    for file in known.files:
+        path = find_file(folder, file)
+        try:
+            if path is None:
+                raise DataError(f"{file.name}: missing; {how_to_get(known)}")
+            with path.open("rb") as opened:
+                content = opened.read(most_bytes(file) + 1)
+            verify_content(known, file, content)
+            lines.append(f"{path.name}: sha256 of the content is the published one ({file.sha256[:8]}..)")
+        except OSError as error:
+            ok = False
+            lines.append(f"{file.name}: cannot be read: {error.strerror or error}")
+        except DataError as error:
+            ok = False
+            lines.append(str(error))
+    return lines, ok
+
+
+def _check_own(data: Data, name: str) -> DataCheck:
+    lines = [f"train: {_describe(data.train)}", f"test: {_describe(data.test)}"]
+    train, test = _counts(data.train), _counts(data.test)
+    empty = [data.classes[k] for k, count in enumerate(train) if count == 0]
+    if empty:
+        lines.append(f"no training example of the classes {', '.join(empty)}")
+    return DataCheck(data.name, not empty, name, tuple(lines), train, test)
+
+
+def _counts(split: Dataset) -> tuple[int, ...]:
+    if split.targets is None:
+        return ()
+    return tuple(int(count) for count in torch.bincount(split.targets, minlength=len(split.classes)))
+
+
+def _describe(split: Dataset) -> str:
+    counts = _counts(split)
+    low, high = (float(bound) for bound in torch.aminmax(split.inputs))
+    balance = f"{min(counts):,} to {max(counts):,} per class" if counts else "no labels"
+    shape = " x ".join(str(side) for side in split.shape)
+    return f"{len(split):,} examples of {shape}, values {low:g}..{high:g}, {len(counts)} classes, {balance}"
+
+
+def preview_data(
+    name: str | os.PathLike[str] = "mnist",
+    out: str | os.PathLike[str] | None = None,
+    *,
+    root: Root = None,
+    split: str = "train",
+) -> Path:
+    """Draw the first ten pictures of each class (a hundred, for ten classes) into a PNG file; return its path.
+
+    name: a known name, or a path as `load_data` takes it. out: by default `NAME-preview.png` in the current folder.
+    Of more than twenty classes the first twenty are drawn. Raises `ConfigError` where examples are no pictures.
+    """
+    require_choice("split", split, ("train", "test"))
+    data = load_data(name, root=root)
+    part = data.train if split == "train" else data.test
+    if len(part.shape) != 3 or part.shape[0] not in (1, 3) or part.targets is None:
+        raise ConfigError(f"{data.name} holds examples of shape {list(part.shape)}; only labelled pictures are drawn")
+    target = Path(out) if out is not None else Path(f"{data.name}-preview.png")
+    try:
+        _draw(part, target)
+    except OSError as error:
+        raise ConfigError(f"cannot write {target}: {error.strerror or error}; choose another place") from error
+    return target
+
+
+def _draw(part: Dataset, target: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    targets = part.targets if part.targets is not None else torch.zeros(len(part), dtype=torch.int64)
+    names = part.classes[:_MOST_ROWS]
+    figure = Figure(figsize=(8.0, 0.3 + 0.68 * len(names)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(names), _PER_CLASS, squeeze=False)
+    figure.suptitle(f"{part.name}: {len(part):,} examples", fontsize=10)
+    for row, class_name in enumerate(names):
+        members = (targets == row).nonzero().flatten()[:_PER_CLASS].tolist()
+        for column, axis in enumerate(axes[row]):
+            axis.set_axis_off()
+            if column == 0:
+                axis.text(-0.15, 0.5, class_name, transform=axis.transAxes, ha="right", va="center", fontsize=8)
+            if column < len(members):
+                picture = part.inputs[members[column]].cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+                grey = picture.shape[2] == 1
+                axis.imshow(picture[:, :, 0] if grey else picture, cmap="gray" if grey else None, vmin=0, vmax=1)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, format="png")

@@ -1,0 +1,146 @@
+"""One picture from a file, safely: its size is read before it is decoded. Needs Pillow (the extra `images`)."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from threegen.checks import require_whole
+from threegen.errors import ConfigError, DataError
+
+MAX_PIXELS = 4_000_000
+
+_MODES = {1: "L", 3: "RGB"}
+_GREY = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
+_PLAIN = (*_GREY, "P", "PA", "RGB", "RGBA", "RGBX", "La", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+)
+
+Size = int | tuple[int, int] | None
+
+
+def open_picture(
+    file: str | os.PathLike[str], *, channels: int | None = None, size: Size = None, max_pixels: int = MAX_PIXELS
+) -> np.ndarray[Any, Any]:
+    """Return one picture as uint8 `[channels, height, width]`; options as in `read_image_folder`.
+
+    Raises `ConfigError` where Pillow is missing, `DataError` where the file is damaged, too large or animated.
+    """
+    image_module, ops = _pillow()
+    path = Path(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", image_module.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning)
+            with image_module.open(path) as picture:
+                _check_header(path, picture, max_pixels)
+                return _to_array(path, ops.exif_transpose(picture), channels, as_size(size))
+    except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
+        raise DataError(
+            f"{short_name(path)} has more than {max_pixels:,} pixels; shrink it or raise max_pixels="
+        ) from error
+    except DataError:
+        raise
+    except _BROKEN as error:
+        raise DataError(f"{short_name(path)} cannot be read as a picture; it is damaged or something else") from error
+
+
+def _pillow() -> tuple[Any, Any]:
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise ConfigError('pictures need Pillow, which is not installed; use pip install "threegen[images]"') from error
+    return Image, ImageOps
+
+
+def _check_header(path: Path, picture: Any, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise DataError(
+            f"{short_name(path)} is {width} x {height}, {width * height:,} pixels; "
+            f"the limit is {max_pixels:,} (max_pixels=)"
+        )
+    if getattr(picture, "is_animated", False):
+        raise DataError(f"{short_name(path)} is an animation; save one frame as a picture of its own")
+    if picture.mode not in _PLAIN:
+        raise DataError(
+            f"{short_name(path)} has pixels of the type {picture.mode}; save it with 8 or 16 bits per channel"
+        )
+
+
+def _to_array(path: Path, picture: Any, channels: int | None, size: tuple[int, int] | None) -> np.ndarray[Any, Any]:
+    wanted = channels or (1 if picture.mode in _GREY else 3)
+    if picture.mode.startswith("I;16"):
+        # Pillow would clip 16-bit values at 255 instead of scaling them.
+        image_module, _ = _pillow()
+        picture = image_module.fromarray((np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8))
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        image_module, _ = _pillow()
+        clear = picture.convert("RGBA")
+        black = image_module.new("RGBA", clear.size, (0, 0, 0, 255))
+        picture = image_module.alpha_composite(black, clear)
+    picture = picture.convert(_MODES[wanted])
+    if size is not None and picture.size != (size[1], size[0]):
+        picture = picture.resize((size[1], size[0]), resample=2)  # 2 is bilinear, smoothed where it shrinks
+    values = np.asarray(picture, dtype=np.uint8)
+    if values.size == 0:
+        raise DataError(f"{short_name(path)} has no pixels")
+    return values[None] if wanted == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def read_picture(
+    file: str | os.PathLike[str],
+    shape: tuple[int, ...] = (1, 28, 28),
+    *,
+    invert: bool | None = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Tensor:
+    """Return one picture as float32 `[C, H, W]` in 0..1, scaled to `shape`: what a model of that shape takes.
+
+    invert: True turns dark on light into light on dark, the way of MNIST; None does so where the border is light.
+    Errors as in `open_picture`; `ConfigError` where `shape` is not that of a grey or a colour picture.
+    """
+    if len(shape) != 3 or shape[0] not in _MODES:
+        raise ConfigError(f"a picture gives (1, H, W) or (3, H, W), the model takes {tuple(shape)}")
+    channels, height, width = shape
+    pixels = open_picture(file, channels=channels, size=(height, width), max_pixels=max_pixels)
+    values = torch.from_numpy(pixels.copy()).to(torch.float32).div_(255.0)
+    if invert is None:
+        border = torch.cat([values[:, 0], values[:, -1], values[:, :, 0], values[:, :, -1]], dim=1)
+        invert = float(border.mean()) > 0.5
+    return 1.0 - values if invert else values
+
+
+def as_size(size: Size) -> tuple[int, int] | None:
+    """Return (height, width) from a side or a pair; otherwise raise `ConfigError`."""
+    if size is None:
+        return None
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2:
+        raise ConfigError(f"size must be a side or (height, width), got {size!r}")
+    return require_whole("size", pair[0]), require_whole("size", pair[1])
+
+
+def short_name(path: Path) -> str:
+    """Return a file and its folder, enough to find it by."""
+    return f"{path.parent.name}/{path.name}"
