@@ -97,8 +97,8 @@ class ModelResult:
     """One trained model: who it is, how well it answers, what an answer costs, how to repeat it.
 
     `accuracy` is a fraction 0..1 and `interval` its 95 % Wilson interval; `memory` holds bytes by kind for one
-    sample and their `total`; `operations` counts by kind for one sample; `seconds` is the training time; `about`
-    says in one plain sentence what the model does. Raises `DataError` where a figure cannot be true.
+    sample and their `total`; `operations` counts by kind for one sample and `compute` what they add up to (`Bill`);
+    `seconds` is the training time; `about` says in one plain sentence what the model does. Raises `DataError` where a figure cannot be true.
     """
 
     name: str
@@ -121,6 +121,7 @@ class ModelResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     about: str = ""
     note: str = ""
+    compute: Mapping[str, float] = field(default_factory=dict)
     insides: Insides | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -132,7 +133,7 @@ class ModelResult:
             )
         if self.generation not in (1, 2, 3):
             raise DataError(f"{self.name}: generation is {self.generation!r}; it is 1, 2 or 3")
-        for what, numbers in (("memory", self.memory), ("operations", self.operations)):
+        for what, numbers in (("memory", self.memory), ("operations", self.operations), ("compute", self.compute)):
             for kind, number in numbers.items():
                 if not math.isfinite(number) or number < 0:
                     raise DataError(f"{self.name}: {what}[{kind!r}] must be finite and not negative, got {number!r}")
@@ -146,6 +147,7 @@ class ModelResult:
             "memory": dict(self.memory),
             "operations": dict(self.operations),
             "settings": dict(self.settings),
+            "compute": dict(self.compute),
         }
 
     @classmethod

@@ -35,7 +35,8 @@ def marker(generation: int, x: float, y: float, radius: float = 5.5) -> str:
     style = f"fill:{generation_colour(generation)};stroke:{PAPER};stroke-width:1.5"
     if generation == 1:
         side = radius * 1.7
-        return f'<rect x="{x - side / 2:.1f}" y="{y - side / 2:.1f}" width="{side:.1f}" height="{side:.1f}" style="{style}"/>'
+        corner = f'x="{x - side / 2:.1f}" y="{y - side / 2:.1f}"'
+        return f'<rect {corner} width="{side:.1f}" height="{side:.1f}" style="{style}"/>'
     if generation == 2:
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" style="{style}"/>'
     top, side = y - radius * 1.25, radius * 1.2
@@ -67,9 +68,13 @@ def cost_scatter(points: Sequence[Point], *, title: str, size: tuple[int, int] =
             parts.append(svg_text(left - 7, down(share) + 4, percent(share, 0 if share < 0.995 else 1), anchor="end"))
     for power in range(math.ceil(first), math.floor(last) + 1):
         x = across(10.0**power)
-        parts.append(svg_line(x, bottom, x, bottom + 4) + svg_text(x, bottom + 17, compact(10.0**power), anchor="middle"))
+        parts.append(
+            svg_line(x, bottom, x, bottom + 4) + svg_text(x, bottom + 17, compact(10.0**power), anchor="middle")
+        )
     parts.append(svg_line(left, bottom, right, bottom, stroke=LINE))
-    parts.append(svg_text((left + right) / 2, height - 8, "additions and multiplications for one picture", anchor="middle"))
+    parts.append(
+        svg_text((left + right) / 2, height - 8, "additions and multiplications for one picture", anchor="middle")
+    )
     spots = [(across(point.cost), down(point.accuracy)) for point in points]
     taken: list[Box] = [(x - 7, y - 7, x + 7, y + 7) for x, y in spots]
     for point, (x, y) in zip(points, spots, strict=True):
@@ -92,7 +97,11 @@ def _label_place(
     choices: list[tuple[float, tuple[float, float], Box, str]] = []
     for shift in (0.0, -14.0, 14.0, -27.0, 27.0):
         base = y + 4 + shift
-        for anchor, at, start in (("start", x + 10, x + 10), ("end", x - 10, x - 10 - wide), ("middle", x, x - wide / 2)):
+        for anchor, at, start in (
+            ("start", x + 10, x + 10),
+            ("end", x - 10, x - 10 - wide),
+            ("middle", x, x - wide / 2),
+        ):
             box = (start, base - 10, start + wide, base + 3)
             outside = max(0.0, inside[0] - box[0]) + max(0.0, box[2] - inside[2])
             outside += max(0.0, inside[1] - box[1]) + max(0.0, box[3] - inside[3])
@@ -103,7 +112,9 @@ def _label_place(
 
 
 def _overlap(one: Box, other: Box) -> float:
-    return max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    return max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(
+        0.0, min(one[3], other[3]) - max(one[1], other[1])
+    )
 
 
 def interval_strip(point: Point, low: float, high: float, *, size: tuple[int, int] = (150, 14)) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from threegen.cost.bill import NEURON_UPDATES
 from threegen.recipes.results import HistoryResult, ModelResult
 
 GENERATIONS = {
@@ -14,17 +15,21 @@ GENERATIONS = {
     3: "units that exchange spikes in time",
 }
 
-# How many additions and multiplications each kind of operation is; kinds that are not listed are shown, not summed.
-ARITHMETIC = {
-    "multiply_accumulates": 2.0,
-    "macs": 2.0,
-    "accumulates": 1.0,
-    "acs": 1.0,
-    "multiplications": 1.0,
-    "additions": 1.0,
-}
+# How many additions and multiplications each kind of operation is; the other kinds are shown, never summed.
+ARITHMETIC = {"mac": 2.0, "ac": 1.0, "mul": 1.0, "add": 1.0}
 
-LABELS = {"macs": "multiply-accumulates", "acs": "accumulates", "multiply_accumulates": "multiply-accumulates"}
+# The columns of the comparison and of the bills, and the kinds of operation that each adds up.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "multiply-accumulates": ("mac",),
+    "of these with non-zero input": ("mac_nonzero",),
+    "accumulates": ("ac",),
+    "other additions and multiplications": ("add", "mul"),
+    "neuron updates": ("neuron_updates", *NEURON_UPDATES),
+    "comparisons": ("compare",),
+    "function values": ("function",),
+    "random draws": ("draw",),
+}
+COMPARED = ("multiply-accumulates", "accumulates", "neuron updates")
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -67,7 +72,9 @@ def size_of(count: float) -> str:
     """Return bytes in kB or MB of 1,000 and 1,000,000 bytes."""
     if count < 1000:
         return f"{round(count)}\u00a0bytes"
-    return f"{count / 1e3:#.3g}\u00a0kB".replace(".\u00a0", "\u00a0") if count < 999_500 else f"{count / 1e6:.2f}\u00a0MB"
+    return (
+        f"{count / 1e3:#.3g}\u00a0kB".replace(".\u00a0", "\u00a0") if count < 999_500 else f"{count / 1e6:.2f}\u00a0MB"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -86,9 +93,8 @@ def times(ratio: float) -> str:
 
 
 def kind_label(kind: str) -> str:
-    """Return the name of a kind of memory or operation as it is printed."""
-    key = kind.lower().replace("-", "_").replace(" ", "_")
-    return LABELS.get(key, kind.replace("_", " "))
+    """Return the name of a kind or a setting as it is printed."""
+    return kind.replace("_", " ")
 
 
 def figure(value: Any) -> str:
@@ -106,10 +112,12 @@ def figure(value: Any) -> str:
     return "\u2013" if value is None or value == "" else str(value)
 
 
-def kinds(models: tuple[ModelResult, ...], what: str) -> list[str]:
-    """Return the kinds of `memory` or `operations` that any model names, `total` left out, the summed ones first."""
-    found = dict.fromkeys(kind for model in models for kind in getattr(model, what) if kind != "total")
-    return sorted(found, key=lambda kind: list(ARITHMETIC).index(kind) if kind in ARITHMETIC else len(ARITHMETIC))
+def by_column(operations: Mapping[str, float]) -> dict[str, float]:
+    """Return the operations added up by `COLUMNS`, kinds that are not known under their own names; no zeros."""
+    named = {kind for kinds in COLUMNS.values() for kind in kinds}
+    sums = {column: sum(operations.get(kind, 0.0) for kind in kinds) for column, kinds in COLUMNS.items()}
+    sums.update({kind_label(kind): count for kind, count in operations.items() if kind not in {*named, "total"}})
+    return {column: count for column, count in sums.items() if count}
 
 
 def total_memory(model: ModelResult) -> float:
@@ -118,11 +126,19 @@ def total_memory(model: ModelResult) -> float:
 
 
 def arithmetic(model: ModelResult) -> float | None:
-    """Return the additions and multiplications for one sample (a multiply-accumulate is two), None where not billed."""
-    if "total" in model.operations:
-        return model.operations["total"]
+    """Return the additions and multiplications of an answer (a multiply-accumulate is two), None where not billed."""
+    if "total" in model.compute:
+        return model.compute["total"]
     known = [ARITHMETIC[kind] * count for kind, count in model.operations.items() if kind in ARITHMETIC]
     return sum(known) if known else None
+
+
+def skipping_zeros(model: ModelResult) -> float | None:
+    """Return the same without the multiply-accumulates whose input is zero, None where these were not counted."""
+    dense = arithmetic(model)
+    if dense is None or "mac" not in model.operations or "mac_nonzero" not in model.operations:
+        return None
+    return dense - 2 * (model.operations["mac"] - model.operations["mac_nonzero"])
 
 
 def headline(history: HistoryResult) -> str:
@@ -183,14 +199,16 @@ def spiking_cost(model: ModelResult, models: tuple[ModelResult, ...]) -> str:
         return ""
     twin = min(others, key=lambda other: abs(math.log(max(1, other.parameters) / model.parameters)))
     theirs = arithmetic(twin) or 1.0
-    updates = model.operations.get("neuron_updates", 0.0)
+    updates = by_column(model.operations).get("neuron updates", 0.0)
     extra = f", and {spoken(updates)} updates of neurons on top" if updates else ""
     nearest = f"{twin.title}, the second-generation net nearest in size"
     if mine > theirs:
         how = f"it costs more, {times(mine / theirs)} times the {spoken(theirs)} of {nearest}"
     else:
         how = f"it costs less, {percent(mine / theirs, 0)} of the {spoken(theirs)} of {nearest}"
-    return f"{model.title} spends {spoken(mine)} additions and multiplications a picture{extra}: {how}."
+    sparse = skipping_zeros(twin)
+    skipped = f", which would need {spoken(sparse)} if it skipped its zeros" if sparse is not None else ""
+    return f"{model.title} spends {spoken(mine)} additions and multiplications a picture{extra}: {how}{skipped}."
 
 
 def limits(history: HistoryResult) -> list[str]:
