@@ -110,7 +110,7 @@ FASHION_MNIST = KnownData(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
     download_bytes=30_878_645,
-    elsewhere="the Debian package `dataset-fashion-mnist` installs the same files under /usr/share/datasets/fashion-mnist",
+    elsewhere="the Debian package `dataset-fashion-mnist` installs the same files in /usr/share/datasets/fashion-mnist",
 )
 
 # The archive's sum is the one that TensorFlow Datasets and others publish beside the authors' MD5

@@ -58,6 +58,11 @@ def load_data(
     return _join(_read(pair[0], f"{path.name}-train", options), _read(pair[1], f"{path.name}-test", options), path.name)
 
 
+def data_source(name: str | os.PathLike[str]) -> str:
+    """Return what finds the same data from any folder: a known name as it is, a path made absolute."""
+    return str(name) if str(name) in KNOWN else str(Path(name).expanduser().resolve())
+
+
 def load_known(known: KnownData, *, root: Root = None, verify: bool = True) -> Data:
     """Load an entry of the catalogue."""
     if known.kind == "cifar":
