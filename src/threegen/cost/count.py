@@ -56,7 +56,7 @@ def count(model: nn.Module, x: Tensor, *, generator: torch.Generator | None = No
     with forked_randomness(0, "count"), torch.no_grad(), _in_eval_mode(model), ledger.watching():
         for start in range(0, len(x), batch_size):
             batch = x[start : start + batch_size]
-            ledger.begin(len(batch))
+            ledger.begin(batch)
             _answer(model, batch, chosen)
     return ledger.bill()
 
@@ -109,7 +109,7 @@ class Ledger(TorchFunctionMode):
         super().__init__()
         self.model = model
         self.entries: dict[tuple[str, int], _Entry] = {}
-        self.signals: Any = WeakIdKeyDictionary()
+        self.signals: Any = WeakIdKeyDictionary()  # of every tensor that depends on the input
         self.makers: Any = WeakIdKeyDictionary()  # tensor -> the entry whose output it is
         self.stack: list[list[Any]] = []  # [module name, module, calls so far]
         self.silent = 0
@@ -124,19 +124,20 @@ class Ledger(TorchFunctionMode):
         """Count inside the block; take the hooks away afterwards."""
         with ExitStack() as stack:
             for name, module in self.model.named_modules():
-                before = module.register_forward_pre_hook(self._enter(name), with_kwargs=False)
+                before = module.register_forward_pre_hook(self._enter(name))
                 stack.callback(before.remove)
-                after = module.register_forward_hook(self._leave, always_call=True)
+                after = module.register_forward_hook(self._leave, always_call=True, with_kwargs=True)
                 stack.callback(after.remove)
             stack.enter_context(self)
             yield
         self._close_batch()
 
-    def begin(self, samples: int) -> None:
-        """Start a batch of `samples`."""
+    def begin(self, batch: Tensor) -> None:
+        """Start a batch [B, ...]."""
         self._close_batch()
-        self.batch = samples
-        self.samples += samples
+        self.batch = len(batch)
+        self.samples += len(batch)
+        self.signals[batch] = "values"
 
     def _close_batch(self) -> None:
         trains = [torch.cat(entry.per_step) for entry in self.entries.values() if entry.per_step]
@@ -159,10 +160,12 @@ class Ledger(TorchFunctionMode):
 
         return hook
 
-    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         if isinstance(module, _OPAQUE):
             if output is not None and self.silent == 1:
-                self._whole(module, inputs, output)  # still silent: what we compute here is not the model's
+                self._whole(
+                    module, (*args, *kwargs.values()), output
+                )  # still silent: what we compute here is not the model's
             self.silent -= 1
         elif isinstance(module, Encoder) and isinstance(output, Tensor):
             self.signals[output] = "spikes"
@@ -177,6 +180,7 @@ class Ledger(TorchFunctionMode):
                 entry.add({"ac": nonzero(spikes), "compare": output.numel()})
             entry.add({"add": currents.numel()})
             entry.output = tuple(output.shape[1:])
+            self.signals[output] = "values"
             return
         self._spikes(module, inputs, output)
 
@@ -200,7 +204,7 @@ class Ledger(TorchFunctionMode):
             if isinstance(module, Poisson):
                 entry.add({"mul": inputs[0].numel(), "function": inputs[0].numel()})
         entry.output, entry.element = tuple(spikes.shape[2:]), spikes.element_size()
-        entry.per_step.append(spikes.flatten(2).sum(-1, dtype=torch.float64).cpu())
+        entry.per_step.append(spikes.reshape(*spikes.shape[:2], -1).sum(-1, dtype=torch.float64).cpu())
         entry.emitted = (entry.emitted or 0) + emitted
         self.signals[spikes] = "spikes"
         self.time = len(spikes)
@@ -217,35 +221,35 @@ class Ledger(TorchFunctionMode):
         return out
 
     def _bill_call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
-        tensors = _tensors(args, kwargs)
+        data = [tensor for tensor in _tensors(args, kwargs) if tensor in self.signals]
+        if not data or name in FREE:
+            return  # what does not depend on the input (weights made ready, fresh states) is no part of the answer
+        if name == "setitem":
+            self.signals[args[0]] = self.signals[data[-1]]
         results = _tensors((out,), {})
-        if not results or name in FREE:
-            return
-        if name in MOVES:
-            kinds = {self.signals.get(tensor, "values") for tensor in tensors}
-            kind = kinds.pop() if len(kinds) == 1 else "values"
-            for result in results:
-                self.signals[result] = kind
-            if tensors and name not in ("cat", "stack"):
-                for result in results:
-                    if tensors[0] in self.makers:
-                        self.makers[result] = self.makers[tensors[0]]
-            return
+        kinds = {self.signals[tensor] for tensor in data}
+        signal = self.signals[data[0]]  # before the results are marked: they may be the same tensor
         price = PRICES.get(name)
+        for result in results:
+            self.signals[result] = kinds.copy().pop() if name in MOVES and len(kinds) == 1 else "values"
+            maker = self.makers.pop(data[0], None) if result is data[0] else self.makers.get(data[0])
+            if maker is not None and name in MOVES and name not in ("cat", "stack", "pad"):
+                self.makers[result] = maker
+        if name in MOVES or name == "setitem" or not results:
+            return
         if price is None:
             self.uncounted[name] = None
             return
-        if not tensors or not (results[0].is_floating_point() or tensors[0].is_floating_point()):
-            return  # arithmetic on shapes and indices
-        signal = self.signals.get(tensors[1 if name == "addmm" else 0], "values")
-        call = Call(name, args, kwargs, results[0], signal)
+        if not (results[0].is_floating_point() or data[0].is_floating_point()):
+            return  # arithmetic on indices
+        call = Call(name, args, kwargs, results[0], data[0], signal)
         self._record(call, self._folded(call) or price(call))
 
     def _folded(self, call: Call) -> Work | None:
         """Return the price of a batch normalisation that goes into the weights of the layer before it, else None."""
         if call.name != "batch_norm" or call.get(1, "running_mean") is None:
             return None
-        maker = self.makers.get(call.input)
+        maker = self.makers.get(call.data)
         if maker is None or maker.kind not in ("linear", "convolution"):
             return None
         return Work("batch normalisation (folded)", {} if maker.bias else {"add": call.out.numel()})
@@ -264,13 +268,13 @@ class Ledger(TorchFunctionMode):
         if work.stored:
             self.makers[call.out] = entry
         elif work.kind.endswith("(folded)"):
-            self.makers[call.out] = self.makers[call.input]
+            self.makers[call.out] = self.makers[call.data]
 
     def _fold_weights(self, call: Call, entry: _Entry) -> None:
         """Take the folded scale and shift off the memory; a layer without a bias gains one."""
         own = [call.get(3, "weight"), call.get(4, "bias")]
         self.folded += sum(one.numel() * one.element_size() for one in own if one is not None)
-        maker = self.makers[call.input]
+        maker = self.makers[call.data]
         if not maker.bias:
             self.folded -= call.get(1, "running_mean").numel() * entry.element
 

@@ -17,12 +17,13 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its arguments, its result, and the signal of its first tensor."""
+    """One call: its arguments, its result, the first tensor that depends on the input, and that one's signal."""
 
     name: str
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
     out: Tensor
+    data: Tensor
     signal: str
 
     def get(self, position: int, name: str, default: Any = None) -> Any:
@@ -30,14 +31,6 @@ class Call:
         if name in self.kwargs:
             return self.kwargs[name]
         return self.args[position] if position < len(self.args) else default
-
-    @property
-    def input(self) -> Tensor:
-        """The first argument."""
-        value = self.get(0, "input")
-        if not isinstance(value, Tensor):
-            return self.out
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +59,21 @@ def _products(kind: str, call: Call, dense: int, effective: int, bias: bool) -> 
 def _linear(call: Call) -> Work:
     outputs = call.get(1, "weight").shape[0]
     bias = call.get(2, "bias") is not None
-    return _products("linear", call, call.input.numel() * outputs, nonzero(call.input) * outputs, bias)
+    return _products("linear", call, call.data.numel() * outputs, nonzero(call.data) * outputs, bias)
 
 
 def _matmul(call: Call) -> Work:
-    x, other = call.input, call.get(1, "mat2", call.get(1, "other"))
-    inner = x.shape[-1]
-    dense = call.out.numel() * inner
-    if other.dim() <= 2:  # one matrix or vector for all rows: each element of x meets all its columns
-        return _products("linear", call, dense, nonzero(x) * (dense // x.numel()), bias=False)
-    return _products("linear", call, dense, dense, bias=False)
+    left, right = call.get(0, "input"), call.get(1, "mat2", call.get(1, "other"))
+    dense = call.out.numel() * left.shape[-1]
+    weight = right if call.data is left else left
+    # One matrix or vector for all rows: each element of the data meets the same number of weights.
+    effective = nonzero(call.data) * (dense // max(call.data.numel(), 1)) if weight.dim() <= 2 else dense
+    return _products("linear", call, dense, effective, bias=False)
 
 
 def _addmm(call: Call) -> Work:
-    x, weight = call.get(1, "mat1"), call.get(2, "mat2")
-    columns = weight.shape[1]
-    return _products("linear", call, x.numel() * columns, nonzero(x) * columns, bias=True)
+    columns = call.get(2, "mat2").shape[1]
+    return _products("linear", call, call.data.numel() * columns, nonzero(call.data) * columns, bias=True)
 
 
 def connections(x: Tensor, weight: Tensor, **options: Any) -> Tensor:
@@ -95,7 +87,7 @@ def connections(x: Tensor, weight: Tensor, **options: Any) -> Tensor:
 
 def _convolution(call: Call) -> Work:
     weight = call.get(1, "weight")
-    x = call.input if call.input.dim() == weight.dim() else call.input.unsqueeze(0)
+    x = call.data if call.data.dim() == weight.dim() else call.data.unsqueeze(0)
     options = {
         name: call.get(position, name, default)
         for position, name, default in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1), (6, "groups", 1))
@@ -132,7 +124,7 @@ def _average_pooling(call: Call) -> Work:
 def _adaptive_pooling(call: Call) -> Work:
     dimensions = int(call.name[call.name.index("pool") + 4])
     sizes = torch.ones((), dtype=torch.float64)
-    for given, wanted in zip(call.input.shape[-dimensions:], call.out.shape[-dimensions:], strict=True):
+    for given, wanted in zip(call.data.shape[-dimensions:], call.out.shape[-dimensions:], strict=True):
         ends = [-(-(i + 1) * given // wanted) - i * given // wanted for i in range(wanted)]
         sizes = sizes.unsqueeze(-1) * torch.tensor(ends, dtype=torch.float64)
     if "max" in call.name:
@@ -156,8 +148,8 @@ def _averaged(call: Call, sizes: Tensor) -> Work:
 
 def _reduction(call: Call) -> Work:
     if call.signal == "spikes":
-        return Work("sum", {"ac": nonzero(call.input)}, signal="counts")
-    work = {"add": call.input.numel() - call.out.numel()}
+        return Work("sum", {"ac": nonzero(call.data)}, signal="counts")
+    work = {"add": call.data.numel() - call.out.numel()}
     if call.name == "mean":
         work["mul"] = call.out.numel()
     return Work("sum", work, signal=call.signal)
@@ -177,7 +169,7 @@ def _each(kind: str, *operations: str) -> Callable[[Call], Work]:
 
 
 def _extremum(call: Call) -> Work:
-    return Work("maximum", {"compare": max(call.input.numel() - call.out.numel(), 0)})
+    return Work("maximum", {"compare": max(call.data.numel() - call.out.numel(), 0)})
 
 
 def _softmax(call: Call) -> Work:
@@ -212,11 +204,11 @@ PRICES: dict[str, Callable[[Call], Work]] = {
 _MOVES = """
 view reshape flatten unflatten permute transpose movedim swapaxes t contiguous clone detach to float double bfloat16
 half cpu cuda squeeze unsqueeze expand expand_as repeat getitem get select narrow chunk split unbind view_as reshape_as
-type_as pad dropout dropout1d dropout2d dropout3d alpha_dropout cat stack index_select iter pixel_shuffle
+type_as pad dropout dropout1d dropout2d dropout3d alpha_dropout cat stack index_select iter copy pixel_shuffle
 """
 _FREE = """
 isfinite isnan isinf all any aminmax nonzero count_nonzero numel zeros ones full empty zeros_like ones_like full_like
-empty_like new_zeros new_ones new_empty new_full arange tensor as_tensor set setitem len bool int requires_grad copy
+empty_like new_zeros new_ones new_empty new_full arange tensor as_tensor set len bool int requires_grad
 """
 # They move numbers about and hand the signal on.
 MOVES = frozenset(_MOVES.split())
