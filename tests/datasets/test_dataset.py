@@ -59,7 +59,7 @@ def test_the_data_set_has_its_own_memory() -> None:
     ("x", "y", "options", "error", "sentence"),
     [
         (np.zeros((5, 28, 28, 1), np.uint8), None, {}, ShapeError, "looks like [B, H, W, C]; expected [B, C, H, W]"),
-        (np.zeros((5, 32, 32, 3), np.uint8), None, {}, ShapeError, "x is [5, 32, 32, 3], which looks like [B, H, W, C]"),
+        (np.zeros((5, 8, 8, 3), np.uint8), None, {}, ShapeError, "x is [5, 8, 8, 3], which looks like [B, H, W, C]"),
         (np.zeros((5, 8, 9, 3)), None, {"image": (3, 8, 9)}, ShapeError, "[B, H, W, C]; expected [B, C, H, W]"),
         (np.zeros((5, 100)), None, {"image": (1, 28, 28)}, ShapeError, "expected [B, 784] or [B, 1, 28, 28]"),
         (np.zeros((5, 100)), None, {"image": True}, ShapeError, "for flat rows give image=(C, H, W)"),

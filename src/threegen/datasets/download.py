@@ -117,12 +117,14 @@ def _fetch(
 ) -> bytes:
     """Return the content of one file from the first mirror that gives the right bytes."""
     reasons: list[str] = []
-    for mirror in known.mirrors:
+    # The mirror that gave the last file goes first: a silent one costs its waiting time once, not for every file.
+    for mirror in sorted(known.mirrors, key=lambda url: url != counter.good_mirror):
         sink = _Sink(most_bytes(file), counter)
         try:
             _download(mirror + filename, sink)
             content = sink.getvalue()
             verify(content)
+            counter.good_mirror = mirror
             return content
         except (OSError, ValueError) as error:  # requests' errors are OSErrors, DataError is a ValueError
             if isinstance(error, OSError) and error.errno in _FULL:
@@ -161,6 +163,7 @@ class _Counter:
         self._report = report
         self._total = total
         self._done = 0
+        self.good_mirror = ""
 
     def add(self, count: int) -> None:
         self._done += count

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from threegen.checks import require_choice
@@ -194,21 +195,33 @@ def _draw(part: Dataset, target: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    targets = part.targets if part.targets is not None else torch.zeros(len(part), dtype=torch.int64)
     names = part.classes[:_MOST_ROWS]
-    figure = Figure(figsize=(8.0, 0.3 + 0.68 * len(names)), dpi=100, layout="constrained")
+    sheet = _sheet(part, len(names))
+    height, width = (side + 2 for side in part.shape[1:])
+    figure = Figure(
+        figsize=(8.0, 0.4 + 6.8 * height * len(names) / (width * _PER_CLASS)), dpi=100, layout="constrained"
+    )
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(names), _PER_CLASS, squeeze=False)
-    figure.suptitle(f"{part.name}: {len(part):,} examples", fontsize=10)
-    for row, class_name in enumerate(names):
-        members = (targets == row).nonzero().flatten()[:_PER_CLASS].tolist()
-        for column, axis in enumerate(axes[row]):
-            axis.set_axis_off()
-            if column == 0:
-                axis.text(-0.15, 0.5, class_name, transform=axis.transAxes, ha="right", va="center", fontsize=8)
-            if column < len(members):
-                picture = part.inputs[members[column]].cpu().clamp(0, 1).permute(1, 2, 0).numpy()
-                grey = picture.shape[2] == 1
-                axis.imshow(picture[:, :, 0] if grey else picture, cmap="gray" if grey else None, vmin=0, vmax=1)
+    axis = figure.subplots()
+    axis.imshow(sheet[:, :, 0] if sheet.shape[2] == 1 else sheet, cmap="gray", vmin=0, vmax=1, aspect="equal")
+    axis.set_xticks([])
+    axis.set_yticks([height * (row + 0.5) for row in range(len(names))], labels=names)
+    axis.tick_params(length=0)
+    axis.set_frame_on(False)
+    axis.set_title(f"{part.name}: {len(part):,} examples", fontsize=10)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, format="png")
+
+
+def _sheet(part: Dataset, rows: int) -> np.ndarray[Any, Any]:
+    """Return one picture `[H, W, C]` of all drawn examples, a class a row, white between them."""
+    targets = part.targets if part.targets is not None else torch.zeros(len(part), dtype=torch.int64)
+    channels, height, width = part.shape
+    sheet = torch.ones(rows * (height + 2), _PER_CLASS * (width + 2), channels)
+    for row in range(rows):
+        members = (targets == row).nonzero().flatten()[:_PER_CLASS].tolist()
+        for column, member in enumerate(members):
+            top, left = row * (height + 2) + 1, column * (width + 2) + 1
+            picture = part.inputs[member].cpu().clamp(0, 1).permute(1, 2, 0)
+            sheet[top : top + height, left : left + width] = picture
+    return sheet.numpy()
