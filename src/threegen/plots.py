@@ -37,7 +37,7 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
-def nice_ticks(low: float, high: float, wanted: int = 4) -> list[float]:
+def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     """Return round numbers (1, 2 or 5 times a power of ten apart) that lie within `low..high`."""
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DataError(f"an axis needs finite bounds, got {low!r} to {high!r}")
@@ -198,7 +198,7 @@ def heat_table(counts: Array, labels: Sequence[str], *, title: str, size: int = 
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(labels) != len(table):
         raise ShapeError(f"{title}: a heat table takes [K, K] counts and K labels, got {table.shape}, {len(labels)}")
     classes = len(table)
-    left, top = 30.0 + 5.2 * max(0, max(len(label) for label in labels) - 1), 34.0
+    left, top = 36.0 + 5.2 * max(0, max(len(label) for label in labels) - 1), 34.0
     cell = (size - left - 4) / classes
     font = min(11.0, cell * 0.36)
     wrong = np.where(np.eye(classes, dtype=bool), 0, table)
@@ -219,9 +219,20 @@ def heat_table(counts: Array, labels: Sequence[str], *, title: str, size: int = 
                 f'fill-opacity:{_number(shade if count else 0.05)}"/>'
             )
             if count and classes <= 20:
-                fill = PAPER if shade > 0.55 else INK
+                dark = shade > 0.74
+                fill = PAPER if dark else INK
                 middle_y = y + cell / 2 + font * 0.36
-                parts.append(svg_text(x + cell / 2, middle_y, count, size=font, anchor="middle", fill=fill))
+                parts.append(
+                    svg_text(
+                        x + cell / 2,
+                        middle_y,
+                        count,
+                        size=font,
+                        anchor="middle",
+                        fill=fill,
+                        weight=600 if dark else 400,
+                    )
+                )
     return svg_frame(size, top + cell * classes + 4, title, parts)
 
 
@@ -245,7 +256,7 @@ def raster(
     named = len(labels) == fired.shape[1] == len(rows)
     pitch = 15.0 if named else max(2.0, min(6.0, 200.0 / len(rows)))
     left, right = (12 + 6.0 * max(len(label) for label in labels), 34.0) if named else (8.0, 8.0)
-    width, height = size[0], size[1] or int(22 + pitch * len(rows))
+    width, height = size[0], size[1] or int(36 + pitch * len(rows))
     step = (width - left - right) / len(fired)
     bottom = pitch * len(rows) + 4
     parts = []
@@ -254,6 +265,7 @@ def raster(
             x = left + (tick - 0.5) * step
             parts.append((tick, svg_line(x, 2, x, bottom) + svg_text(x, bottom + 13, tick, anchor="middle")))
     drawn = [part for _, part in sorted(parts)]
+    drawn.append(svg_text((left + width - right) / 2, bottom + 28, "time step", anchor="middle"))
     half = max(0.6, min(step * 0.32, 7.0 if named else 4.0))
     tall = max(1.2, min(pitch * 0.62, 5.0))
     moves = []

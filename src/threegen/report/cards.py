@@ -26,6 +26,7 @@ from threegen.report.figures import marker
 
 SHEET_ABOVE = 16
 MOST_FRAMES = 10
+MEMORY_COLUMNS = ("memory beside weights", "memory")
 TRACE_COLOURS = ("var(--accent,#94307a)", "var(--ink,#1d1c1a)", "var(--soft,#6b6862)")
 
 
@@ -81,11 +82,11 @@ def _curves(model: ModelResult, inside: Insides) -> list[dict[str, Any]]:
     for caption, lines, shape in wanted:
         scale = 100.0 if "%" in shape else 1.0
         series = []
-        for number, (key, name) in enumerate(lines):
+        for key, name in lines:
             points = [(epoch["epoch"], scale * epoch[key]) for epoch in inside.curves if epoch.get(key) is not None]
             points = [(x, y) for x, y in points if np.isfinite(y)]
             if len(points) > 1:
-                colour = TRACE_COLOURS[0] if number == 0 else TRACE_COLOURS[1]
+                colour = TRACE_COLOURS[min(len(series), 1)]
                 series.append(Series(name, [x for x, _ in points], [y for _, y in points], colour))
         if series:
             said = ", ".join(f"{one.name} from {one.y[0]:.4g} to {one.y[-1]:.4g}" for one in series)
@@ -185,7 +186,7 @@ def _raster(model: ModelResult, look: Raster | None, classes: tuple[str, ...]) -
         "image": data_uri(ink_picture(look.image)),
         "frames": _frames(look),
         "steps": len(look.layers[0].spikes) if look.layers else 0,
-        "layers": layers,
+        "columns": [column for column in (layers[:-1], layers[-1:]) if column],
         "membranes": _membranes(model, look),
     }
 
@@ -244,7 +245,8 @@ def _bill_row(row: Mapping[str, Any]) -> dict[str, Any]:
         if name == "operations" and isinstance(value, Mapping):
             flat.update(words.by_column(value))
         elif name == "memory" and isinstance(value, Mapping):
-            flat["memory"] = sum(count for kind, count in value.items() if kind != "total")
+            column = MEMORY_COLUMNS["weights" in value]
+            flat[column] = sum(count for kind, count in value.items() if kind != "total")
         elif value is not None:
             flat["layer" if name == "name" else words.kind_label(name)] = value
     return flat
@@ -252,7 +254,7 @@ def _bill_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _bill_cell(column: str, value: object) -> str:
     if _is_number(value) and isinstance(value, int | float):
-        return words.size_of(value) if column == "memory" else words.whole(value)
+        return words.size_of(value) if column in MEMORY_COLUMNS else words.whole(value)
     return words.figure(value) if value is not None else ""
 
 

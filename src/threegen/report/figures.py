@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from threegen.plots import INK, LINE, PAPER, svg_frame, svg_line, svg_text
-from threegen.report.words import compact, percent
+from threegen.report.words import percent
 
-MARKS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
+MARKS = (0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999)
 Box = tuple[float, float, float, float]
 
 
@@ -43,7 +43,7 @@ def marker(generation: int, x: float, y: float, radius: float = 5.5) -> str:
     return f'<path d="M{x:.1f} {top:.1f}l{side:.1f} {radius * 2.1:.1f}h{-2 * side:.1f}z" style="{style}"/>'
 
 
-def cost_scatter(points: Sequence[Point], *, title: str, size: tuple[int, int] = (440, 330)) -> str:
+def cost_scatter(points: Sequence[Point], *, title: str, size: tuple[int, int] = (400, 320)) -> str:
     """Return accuracy against cost: cost on a log axis, accuracy on an axis stretched towards 100 % (log of errors)."""
     width, height = size
     left, top, right, bottom = 52.0, 12.0, width - 12.0, height - 44.0
@@ -65,12 +65,14 @@ def cost_scatter(points: Sequence[Point], *, title: str, size: tuple[int, int] =
     for share in MARKS:
         if top <= down(share) <= bottom:
             parts.append(svg_line(left, down(share), right, down(share)))
-            parts.append(svg_text(left - 7, down(share) + 4, percent(share, 0 if share < 0.995 else 1), anchor="end"))
+            parts.append(
+                svg_text(
+                    left - 7, down(share) + 4, percent(share, 0 if round(share * 1000) % 10 == 0 else 1), anchor="end"
+                )
+            )
     for power in range(math.ceil(first), math.floor(last) + 1):
-        x = across(10.0**power)
-        parts.append(
-            svg_line(x, bottom, x, bottom + 4) + svg_text(x, bottom + 17, compact(10.0**power), anchor="middle")
-        )
+        x, name = across(10.0**power), power_of_ten(power)
+        parts.append(svg_line(x, bottom, x, bottom + 4) + svg_text(x, bottom + 17, name, anchor="middle"))
     parts.append(svg_line(left, bottom, right, bottom, stroke=LINE))
     parts.append(
         svg_text((left + right) / 2, height - 8, "additions and multiplications for one picture", anchor="middle")
@@ -115,6 +117,12 @@ def _overlap(one: Box, other: Box) -> float:
     return max(0.0, min(one[2], other[2]) - max(one[0], other[0])) * max(
         0.0, min(one[3], other[3]) - max(one[1], other[1])
     )
+
+
+def power_of_ten(power: int) -> str:
+    """Return `10 k` for 4, `1 M` for 6."""
+    group = min(3, power // 3)
+    return f"{10 ** (power - 3 * group)}" + ("", "\u00a0k", "\u00a0M", "\u00a0G")[group]
 
 
 def interval_strip(point: Point, low: float, high: float, *, size: tuple[int, int] = (150, 14)) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from threegen.datasets.load import load_data
+from threegen.datasets.load import data_source, load_data
 from threegen.errors import CheckpointError
 from threegen.recipes.lineage import gather, measure_run, train_lineage
 from threegen.recipes.results import HistoryResult, ModelResult, results_json
@@ -39,6 +39,7 @@ def make_history(
         only=only,
         device=device,
         progress=progress,
+        source=data_source(data_name),
         command=command,
         created=_today(),
         announce=announce,

@@ -162,7 +162,7 @@ def _table(history: HistoryResult) -> dict[str, Any]:
             "memory": words.total_memory(model),
             "memory_share": 100 * words.total_memory(model) / most_memory,
             "memory_kinds": [
-                (words.kind_label(kind), count) for kind, count in model.memory.items() if kind != "total"
+                (words.kind_label(kind), count) for kind, count in model.memory.items() if kind != "total" and count
             ],
             "operations": [
                 (counts[model.name].get(column, 0.0), 100 * counts[model.name].get(column, 0.0) / most[column])

@@ -21,7 +21,7 @@ ARITHMETIC = {"mac": 2.0, "ac": 1.0, "mul": 1.0, "add": 1.0}
 # The columns of the comparison and of the bills, and the kinds of operation that each adds up.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "multiply-accumulates": ("mac",),
-    "of these with non-zero input": ("mac_nonzero",),
+    "with non-zero input": ("mac_nonzero",),
     "accumulates": ("ac",),
     "other additions and multiplications": ("add", "mul"),
     "neuron updates": ("neuron_updates", *NEURON_UPDATES),
@@ -70,6 +70,8 @@ def spoken(number: float) -> str:
 
 def size_of(count: float) -> str:
     """Return bytes in kB or MB of 1,000 and 1,000,000 bytes."""
+    if count == 0:
+        return "0"
     if count < 1000:
         return f"{round(count)}\u00a0bytes"
     return (
@@ -108,7 +110,7 @@ def figure(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{kind_label(str(name))} {figure(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
-        return " \u00d7 ".join(figure(part) for part in value)
+        return "\u00a0\u00d7\u00a0".join(figure(part) for part in value)
     return "\u2013" if value is None or value == "" else str(value)
 
 
@@ -159,56 +161,61 @@ def data_title(history: HistoryResult) -> str:
     return {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}.get(name, name)
 
 
-def verdict(history: HistoryResult) -> list[str]:
-    """Return what the figures say, sentence by sentence; also where a spiking net costs more."""
+def verdict(history: HistoryResult) -> list[tuple[str, str]]:
+    """Return what the figures say: pairs of what it is about and a sentence; also where a spiking net costs more."""
     ranked = sorted(history.models, key=lambda model: -model.accuracy)
     if not ranked:
-        return ["Nothing was trained, so there is nothing to compare."]
+        return [("Nothing", "No model was trained, so there is nothing to compare.")]
     best = ranked[0]
     said = [
-        f"{best.title} answers best: {whole(best.correct)} of {whole(best.count)} unseen pictures right, "
-        f"{percent(best.accuracy)} (95\u00a0% interval {interval(*best.interval)})."
+        (
+            "Most accurate",
+            f"{best.title}: {whole(best.correct)} of {whole(best.count)} unseen pictures right, "
+            f"{percent(best.accuracy)} (95\u00a0% interval {interval(*best.interval)}).",
+        )
     ]
     if len(ranked) > 1:
         second = ranked[1]
-        overlap = second.interval[1] >= best.interval[0]
-        said.append(
-            f"{second.title} follows with {percent(second.accuracy)}; "
-            + (
-                "their intervals overlap, so this one test does not settle which is better."
-                if overlap
-                else "the intervals do not overlap."
-            )
+        settled = (
+            "Their intervals overlap, so this one test does not settle which is better."
+            if second.interval[1] >= best.interval[0]
+            else "Their intervals do not overlap."
         )
+        said.append(("Runner-up", f"{second.title}, {percent(second.accuracy)}. {settled}"))
     billed = [model for model in history.models if arithmetic(model)]
     if len(billed) > 1:
         least = min(billed, key=lambda model: arithmetic(model) or 0.0)
-        said.append(
-            f"{least.title} is the cheapest to ask: {spoken(arithmetic(least) or 0)} additions and multiplications "
-            f"a picture, {percent(least.accuracy)} right."
-        )
-    said += [sentence for model in history.models if (sentence := spiking_cost(model, history.models))]
-    return said
+        cost = f"{spoken(arithmetic(least) or 0)} additions and multiplications a picture"
+        said.append(("Cheapest answer", f"{least.title}: {cost}, {percent(least.accuracy)} right."))
+    compared = [(model, spiking_cost(model, history.models)) for model in history.models]
+    return said + [("Price of spikes", f"{model.title}: {sentence}") for model, sentence in compared if sentence]
 
 
 def spiking_cost(model: ModelResult, models: tuple[ModelResult, ...]) -> str:
-    """Return one sentence that sets a spiking net's operations against the second-generation net nearest in size."""
+    """Return what a spiking net costs beside the second-generation net nearest in size; "" where there is none.
+
+    Its additions are set against all operations of the other net and against those that it needs when it skips
+    inputs that are zero; neuron updates and memory are named too.
+    """
     mine = arithmetic(model)
     others = [other for other in models if other.generation == 2 and arithmetic(other)]
     if model.generation != 3 or mine is None or not others or model.parameters < 1:
         return ""
     twin = min(others, key=lambda other: abs(math.log(max(1, other.parameters) / model.parameters)))
-    theirs = arithmetic(twin) or 1.0
+    theirs, sparse = arithmetic(twin) or 1.0, skipping_zeros(twin)
+    dearer = mine > theirs
+    said = (
+        f"{spoken(mine)} additions and multiplications a picture. {twin.title}, the second-generation net nearest in "
+        f"size, needs {spoken(theirs)}, so the spiking net costs "
+        + (f"{times(mine / theirs)} times as much" if dearer else f"less, {percent(mine / theirs, 0)} of that")
+    )
+    if sparse and sparse < theirs:
+        turn = "but" if (mine > sparse) != dearer else "and"
+        how = f"{times(mine / sparse)} times" if mine > sparse else percent(mine / sparse, 0) + " of"
+        said += f", {turn} {how} the {spoken(sparse)} that net needs when it skips inputs that are zero"
     updates = by_column(model.operations).get("neuron updates", 0.0)
-    extra = f", and {spoken(updates)} updates of neurons on top" if updates else ""
-    nearest = f"{twin.title}, the second-generation net nearest in size"
-    if mine > theirs:
-        how = f"it costs more, {times(mine / theirs)} times the {spoken(theirs)} of {nearest}"
-    else:
-        how = f"it costs less, {percent(mine / theirs, 0)} of the {spoken(theirs)} of {nearest}"
-    sparse = skipping_zeros(twin)
-    skipped = f", which would need {spoken(sparse)} if it skipped its zeros" if sparse is not None else ""
-    return f"{model.title} spends {spoken(mine)} additions and multiplications a picture{extra}: {how}{skipped}."
+    extra = f"It also updates neurons {spoken(updates)} times. " if updates else ""
+    return f"{said}. {extra}Memory: {size_of(total_memory(model))} against {size_of(total_memory(twin))}."
 
 
 def limits(history: HistoryResult) -> list[str]:
