@@ -12,6 +12,7 @@ from threegen.checks import require_features
 from threegen.gen1.perceptron import Perceptron, SigmoidNeuron
 from threegen.gen2.lenet import LeNet5Modern
 from threegen.gen2.mlp import MLP
+from threegen.gen3.networks import SpikingMLP
 from threegen.training.contract import ContractViolation, check_model
 
 IMAGES = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -43,6 +44,7 @@ MODELS: dict[str, tuple[Any, Tensor, int]] = {
         POINTS,
         3,
     ),
+    "spiking-mlp": (lambda generator: SpikingMLP([784, 20, 10], steps=4, generator=generator), IMAGES, 10),
     "lenet-5-modern": (lambda generator: LeNet5Modern(generator=generator), IMAGES, 10),
 }
 

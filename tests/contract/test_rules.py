@@ -13,6 +13,7 @@ from threegen.datasets.batches import Batch
 from threegen.errors import DataError
 from threegen.gen1.perceptron import Perceptron, SigmoidNeuron
 from threegen.gen2.mlp import MLP
+from threegen.gen3.networks import SpikingMLP
 from threegen.rules.backprop import Backprop
 from threegen.rules.delta import DeltaRule
 from threegen.rules.perceptron import PerceptronRule
@@ -30,6 +31,10 @@ def blobs(classes: int = 3, features: int = 6, examples: int = 24) -> Batch:
 
 def small_mlp(generator: torch.Generator) -> nn.Module:
     return MLP([6, 8, 3], activation="tanh", generator=generator)
+
+
+def spiking_mlp(generator: torch.Generator) -> nn.Module:
+    return SpikingMLP([6, 20, 3], steps=8, generator=generator)
 
 
 def sigmoid_neuron(generator: torch.Generator) -> nn.Module:
@@ -102,6 +107,7 @@ def own_answers(model: Any, batch: Batch) -> Batch:
 
 
 THREE, TWO = blobs(3), blobs(2)
+BRIGHT = Batch(THREE.inputs.clamp(0.0, 2.0) / 2.0, THREE.targets)  # intensities in 0..1
 OTHER = Batch(TWO.inputs, 1 - TWO.targets)  # the first unit drawn happens to have TWO right
 RULES: dict[str, tuple[Any, ...]] = {
     # name: rule, model, toy problem, objective, batch without a signal, options
@@ -122,6 +128,11 @@ RULES: dict[str, tuple[Any, ...]] = {
     "delta, one unit": (DeltaRule, perceptron(1), TWO, adaline, own_scores, {"rate": 0.1}),
     "delta, one per class": (DeltaRule, perceptron(3), THREE, adaline, own_scores, {"rate": 0.1}),
 }
+
+
+def test_backprop_on_a_spiking_net_keeps_the_contract() -> None:
+    """Its objective is that of a surrogate gradient: there is no oracle, and its spikes are drawn anew."""
+    assert len(check_rule(Backprop, spiking_mlp, BRIGHT, rate=1.0)) == 13
 
 
 @pytest.mark.parametrize("name", RULES)

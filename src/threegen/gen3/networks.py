@@ -142,7 +142,9 @@ class SpikingMLP(nn.Module):
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the spikes [T, B, D] of images or vectors in 0..1."""
-        return cast(Tensor, self.encoder(require_features("SpikingMLP", x, self.sizes[0]), self.steps, generator))
+        weight = cast(Tensor, self.synapses[0].weight)
+        pixels = require_features("SpikingMLP", x, self.sizes[0], weight)
+        return cast(Tensor, self.encoder(pixels, self.steps, generator))
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
