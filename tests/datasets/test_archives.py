@@ -105,7 +105,7 @@ def test_a_bomb_in_a_header_is_refused() -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 40_000_000
     file = io.BytesIO(info.tobuf() + b"a" * 40_000_000)
-    with pytest.raises(DataError, match="damaged archive"):
+    with pytest.raises(DataError, match=r"a header of 40,000,\d+ bytes"):
         read_members(file, WANTED)
 
 
