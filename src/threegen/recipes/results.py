@@ -96,9 +96,10 @@ class Insides:
 class ModelResult:
     """One trained model: who it is, how well it answers, what an answer costs, how to repeat it.
 
-    `accuracy` is a fraction 0..1 and `interval` its 95 % Wilson interval; `memory` holds bytes by kind for one
-    sample and their `total`; `operations` counts by kind for one sample and `compute` what they add up to (`Bill`);
-    `seconds` is the training time; `about` says in one plain sentence what the model does. Raises `DataError` where a figure cannot be true.
+    `accuracy` is a fraction 0..1 and `interval` its 95 % Wilson interval. For one sample, `memory` holds bytes by kind
+    and their `total`, `operations` counts by kind, and `compute` what these add up to (see `Bill`). `seconds` is the
+    training time; `about` says in one plain sentence what the model does.
+    Raises `DataError` where a figure cannot be true.
     """
 
     name: str
