@@ -81,7 +81,7 @@ def _curves(model: ModelResult, inside: Insides) -> list[dict[str, Any]]:
     charts = []
     for caption, lines, shape in wanted:
         scale = 100.0 if "%" in shape else 1.0
-        series = []
+        series: list[Series] = []
         for key, name in lines:
             points = [(epoch["epoch"], scale * epoch[key]) for epoch in inside.curves if epoch.get(key) is not None]
             points = [(x, y) for x, y in points if np.isfinite(y)]
