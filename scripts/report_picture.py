@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=Path("runs/history/report.html"))
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/report.png"))
     parser.add_argument("--width", type=int, default=1200)
-    parser.add_argument("--height", type=int, default=1960)
+    parser.add_argument("--height", type=int, default=2010)
     given = parser.parse_args()
     if not given.report.is_file():
         sys.stderr.write(f"{given.report} is not there; `make history` makes it, --report names another.\n")
