@@ -1,4 +1,12 @@
-"""threegen: one PyTorch package for the three generations of neural networks."""
+"""threegen: one PyTorch package for the three generations of neural networks.
+
+    import threegen as tg
+
+    data = tg.load_data("mnist")
+    model = tg.MLP([784, 512, 10])
+    tg.fit(model, tg.Backprop("cross_entropy"), data.train, optimizer="adam", epochs=3)
+    print(tg.evaluate(model, data.test))
+"""
 
 from __future__ import annotations
 
@@ -7,10 +15,49 @@ from typing import Any
 
 __version__ = "0.1.0.dev0"
 
-# Public name -> the module that holds it. Loaded on first use, so that `import threegen` costs little.
-_PUBLIC: dict[str, str] = {}
+# Where each public name lives. A name is loaded on its first use, so that `import threegen` costs little more than
+# nothing and `import threegen` plus one model costs little more than `import torch`.
+_HOMES: dict[str, tuple[str, ...]] = {
+    "threegen.errors": (
+        "CheckpointError",
+        "ConfigError",
+        "DataError",
+        "Interrupted",
+        "NumericError",
+        "ResourceError",
+        "ShapeError",
+        "ThreegenError",
+    ),
+    "threegen.datasets.batches": ("Batch",),
+    "threegen.datasets.dataset": ("Data", "Dataset", "Split"),
+    "threegen.datasets.load": ("load_data",),
+    "threegen.gen1.perceptron": ("Perceptron", "SigmoidNeuron"),
+    "threegen.gen2.mlp": ("MLP",),
+    "threegen.gen2.lenet": ("LeNet5Modern",),
+    "threegen.gen3.encoders": ("Bernoulli", "Latency", "Poisson"),
+    "threegen.gen3.neurons": ("LIF",),
+    "threegen.gen3.networks": ("SpikingMLP",),
+    "threegen.rules.rule": ("Applied", "Rule", "Update", "ascend", "descend"),
+    "threegen.rules.backprop": ("Backprop",),
+    "threegen.rules.delta": ("DeltaRule",),
+    "threegen.rules.perceptron": ("PerceptronRule",),
+    "threegen.training.contract": ("check_model", "check_rule"),
+    "threegen.training.evaluate": ("Evaluation", "evaluate"),
+    "threegen.training.fit": ("Callback", "fit"),
+    "threegen.training.log": ("TrainingLog",),
+    "threegen.training.optimizers": ("optimizer",),
+    "threegen.training.schedules": ("EpochSteps", "RateSchedule"),
+    "threegen.training.stages": ("Stage",),
+    "threegen.training.stopping": ("EarlyStopping",),
+    "threegen.cost.bill": ("Bill",),
+    "threegen.cost.count": ("count",),
+    "threegen.recipes.registry": ("Entry", "Plan"),
+    "threegen.recipes.run": ("Run", "load_run", "open_run", "train_run"),
+    "threegen.report.history": ("make_history",),
+}
+_PUBLIC = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604  # the table is the one list of public names
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  # the table above is the one list of public names
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +69,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 
 from threegen.checks import require_whole
@@ -26,3 +28,22 @@ def use_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threading_layer() -> str:
+    """Return numba's threading layer: "omp" and "tbb" share threads well with torch, "workqueue" does not.
+
+    Answers "none" where no layer can be loaded. Compiles a tiny parallel kernel, which takes a second or so.
+    """
+    import numba
+
+    @numba.njit(parallel=True)  # type: ignore[untyped-decorator]
+    def launch(values: Any) -> None:
+        for i in numba.prange(len(values)):
+            values[i] = i
+
+    try:
+        launch(np.zeros(4))
+    except ValueError:
+        return "none"
+    return str(numba.threading_layer())

@@ -1,0 +1,52 @@
+# Two commands: `make history` trains the lineage and leaves a report, `make test` runs every test.
+# Both build .venv from the lock files first; after that nothing touches the network.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: history test lint format lock clean help
+
+help:
+	@echo "make history   train the lineage on the bundled MNIST and write runs/history/report.html (ARGS=--full)"
+	@echo "make test      run every test"
+	@echo "make lint      ruff, the type checker and the formatter's check"
+	@echo "make format    let ruff rewrite the files"
+	@echo "make lock      resolve the lock files anew"
+
+history: $(VENV)/.runtime
+	$(BIN)/threegen history $(ARGS)
+
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "threegen needs Python 3.11 or newer; make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+	sh scripts/system_packages.sh
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
+	@touch $@
+
+lock:
+	sh scripts/lock.sh $(PYTHON)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

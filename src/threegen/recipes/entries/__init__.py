@@ -1,0 +1,1 @@
+"""The models of the registry, one a file; each file defines `ENTRY`."""

@@ -1,0 +1,1 @@
+"""Published figures that `threegen reproduce` makes anew, one a file; each file defines `FIGURE`."""

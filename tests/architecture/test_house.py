@@ -1,0 +1,165 @@
+"""The house: imports go one way, nothing is circular, files and functions stay small (DESIGN section 3)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "threegen"
+
+# From the top of the house to the bottom: a module imports from rooms above it, or from its own.
+ROOMS = (
+    "errors",
+    "checks",
+    "randomness",
+    "threads",
+    "memory",
+    "plots",
+    "functional",
+    "datasets",
+    "gen1",
+    "gen2",
+    "gen3",
+    "tracing",
+    "rules",
+    "training",
+    "cost",
+    "explanations",
+    "conversion",
+    "recipes",
+    "studies",
+    "report",
+    "web",
+    "cli",
+    "__main__",
+)
+MODELS = ("gen1", "gen2", "gen3")
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+
+
+def modules() -> dict[str, Path]:
+    """Return every module by its dotted name inside the package; a package's `__init__` is the package."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:  # the package's own __init__ is exempt: it names everything and loads nothing
+            found[name] = path
+    return found
+
+
+def imports_of(path: Path, known: set[str], *, top_level_only: bool = False) -> set[str]:
+    """Return the modules of the package that a file imports, deferred and type-checking imports included."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    targets = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        targets |= {name.removeprefix("threegen.") for name in names if name.startswith("threegen.")}
+    return targets & known
+
+
+def graph() -> dict[str, set[str]]:
+    known = modules()
+    return {name: imports_of(path, set(known)) - {name} for name, path in known.items()}
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_every_room_is_on_the_map() -> None:
+    assert {room(name) for name in modules()} <= set(ROOMS)
+
+
+def test_no_import_goes_upward() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in graph().items()
+        for target in targets
+        if ROOMS.index(room(target)) > ROOMS.index(room(name))
+    ]
+    assert not wrong
+
+
+def test_models_and_rules_do_not_know_each_other() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in graph().items()
+        for target in targets
+        if (room(name) == "rules" and room(target) in MODELS) or (room(name) in MODELS and room(target) == "rules")
+    ]
+    assert not wrong
+
+
+def test_no_cycle() -> None:
+    edges = graph()
+    state: dict[str, str] = {}
+
+    def walk(name: str, path: tuple[str, ...]) -> None:
+        assert state.get(name) != "open", f"cycle: {' -> '.join((*path, name))}"
+        if name in state:
+            return
+        state[name] = "open"
+        for target in edges[name]:
+            walk(target, (*path, name))
+        state[name] = "done"
+
+    for module in edges:
+        walk(module, ())
+
+
+def test_imports_stand_at_the_top() -> None:
+    """Only the command line defers imports of the package, so that `threegen --help` need not load torch."""
+    known = modules()
+    wrong = [
+        f"{name} defers {target}"
+        for name, path in known.items()
+        if name != "cli"
+        for target in imports_of(path, set(known)) - imports_of(path, set(known), top_level_only=True) - {name}
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_files_and_functions_stay_small(name: str) -> None:
+    text = modules()[name].read_text()
+    assert len(text.splitlines()) <= LONGEST_FILE, "the design wants a new room"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
+            length = (node.end_lineno or 0) - (first or 0)
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines below its docstring"
+
+
+def test_no_pickle_and_no_foreign_loader() -> None:
+    """Pickles can run code: neither pickle nor torch.load or torch.save may occur anywhere."""
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+                assert not {"pickle", "dill", "cloudpickle", "joblib"} & {n.partition(".")[0] for n in names}, name
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "torch":
+                assert node.attr not in {"load", "save"}, name
+
+
+def test_public_functions_do_not_bear_a_rooms_name() -> None:
+    import threegen
+
+    assert not set(threegen.__all__) & set(ROOMS)
+
+
+def test_the_map_can_find_an_upward_import(tmp_path: Path) -> None:
+    """The test itself can fail: an import from below is seen, deferred or not."""
+    module = tmp_path / "errors.py"
+    module.write_text("def f():\n    from threegen.training.fit import fit\n")
+    assert imports_of(module, {"training.fit"}) == {"training.fit"}
+    assert imports_of(module, {"training.fit"}, top_level_only=True) == set()
