@@ -113,9 +113,9 @@ FASHION_MNIST = KnownData(
     elsewhere="the Debian package `dataset-fashion-mnist` installs the same files in /usr/share/datasets/fashion-mnist",
 )
 
-# The archive's sum is the one that TensorFlow Datasets and others publish beside the authors' MD5
+# The archive's sum is the one that several projects publish beside the authors' MD5
 # (c32a1d4ab5d03f1284b67883e8d87530); the sums of its files are those that the Ruby port of torchvision publishes.
-# They were not computed anew for this file, so the structure (records, labels, 6,000 per class) is checked as well.
+# They were not computed anew for this file, so the number of records and their labels are checked as well.
 CIFAR10 = KnownData(
     name="cifar10",
     title="CIFAR-10, small colour photographs",

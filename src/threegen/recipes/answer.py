@@ -81,7 +81,7 @@ def predict_run(path: str | Path, image: str, *, seed: int = 0) -> dict[str, Any
 def _picture(run: Run, image: str) -> tuple[Tensor, str | None]:
     shape = tuple(run.facts["shape"])
     if not image.isdigit():
-        return read_picture(image, shape), None
+        return read_picture(image, shape, invert=None), None
     test = run.load_data().test
     number = int(image)
     if number >= len(test):
