@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_whole
+from threegen.checks import require_labels, require_whole
 from threegen.datasets.dataset import Dataset
-from threegen.errors import DataError, NumericError, ShapeError
+from threegen.errors import ConfigError, DataError, NumericError, ShapeError
 from threegen.randomness import forked_randomness
 
 
@@ -43,6 +43,9 @@ class Evaluation:
 def wilson_interval(correct: int, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
     """Return the Wilson score interval of a share (Wilson 1927); 95 % at the default z."""
     require_whole("count", count)
+    require_whole("correct", correct, least=0)
+    if correct > count:
+        raise ConfigError(f"correct must be at most count, got {correct} of {count}")
     share = correct / count
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
@@ -55,7 +58,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         for module, training in modes:
@@ -68,11 +71,10 @@ def evaluate(
     """Return how `model` does on `data`; the model's mode and torch's generators are left as they were.
 
     `seed` drives random encoders, so the same call gives the same figure. Raises `DataError` without labels,
-    `ShapeError` where the model does not return scores [B, classes], `NumericError` where a score is NaN.
+    `ShapeError` where the model does not return scores [B, classes], `NumericError` where a score is NaN or infinite.
     """
     require_whole("batch_size", batch_size)
-    if data.targets is None:
-        raise DataError(f"{data.name} has no labels; evaluate needs them; use Dataset.from_arrays(x, y)")
+    targets = require_labelled("data", data)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     collected: list[Tensor] = []
     with evaluation_mode(model), forked_randomness(seed, "evaluate"):
@@ -82,31 +84,58 @@ def evaluate(
                 raise ShapeError(
                     f"{type(model).__name__} returned {list(scores.shape)}; a classifier returns [B, classes]"
                 )
+            if scores.shape[1] == 1:
+                raise ShapeError(
+                    f"{type(model).__name__} returned {list(scores.shape)}, one score; evaluate needs one for each "
+                    "class; ask a single unit by its predict()"
+                )
             collected.append(scores.float().cpu())
-    with torch.no_grad():
-        return summarise(torch.cat(collected), data.targets, top_k)
+    return summarise(torch.cat(collected), targets.cpu(), top_k)
 
 
+def require_labelled(name: str, data: object) -> Tensor:
+    """Return the labels of a data set that can be evaluated on; raises `DataError` for anything else."""
+    if not isinstance(data, Dataset):
+        split = f"; pass {name}.test" if hasattr(data, "test") else "; use Dataset.from_arrays(x, y)"
+        raise DataError(f"{name} must be a Dataset, got {type(data).__name__}{split}")
+    if data.targets is None:
+        raise DataError(f"{data.name} has no labels; evaluate needs them; use Dataset.from_arrays(x, y)")
+    if len(data) == 0:
+        raise DataError(f"the data set {data.name!r} is empty; there is nothing to evaluate on")
+    return data.targets
+
+
+@torch.no_grad()
 def summarise(scores: Tensor, targets: Tensor, top_k: Sequence[int] = (1, 3)) -> Evaluation:
     """Turn scores `[N, K]` and labels `[N]` into an `Evaluation`; a tie goes to the lower class."""
     classes = scores.shape[1]
-    if bool(torch.isnan(scores).any()):
-        row = int(torch.isnan(scores).any(1).nonzero()[0])
-        raise NumericError(f"the scores of example {row} are NaN; the model has diverged or its input is not finite")
-    if int(targets.max()) >= classes:
-        raise DataError(f"label {int(targets.max())} is outside 0..{classes - 1}, the model has {classes} outputs")
+    for k in top_k:
+        require_whole("top_k", k)
+    bad = (torch.isnan(scores) | torch.isposinf(scores)).any(1).nonzero()
+    if len(bad):
+        raise NumericError(
+            f"the scores of example {int(bad[0])} are not finite; the model has diverged or its input is not finite"
+        )
+    truth = require_labels(targets, classes).long().unsqueeze(1)
     predictions = scores.argmax(1)
     correct = int((predictions == targets).sum())
-    best = scores.topk(min(max(top_k), classes), dim=1).indices
-    confusion = torch.bincount(targets * classes + predictions, minlength=classes * classes).view(classes, classes)
+    confusion = torch.bincount(truth[:, 0] * classes + predictions, minlength=classes * classes)
+    ranks = _ranks(scores, truth)
     return Evaluation(
         accuracy=correct / len(targets),
         interval=wilson_interval(correct, len(targets)),
         correct=correct,
         count=len(targets),
-        top_k={k: float((best[:, :k] == targets[:, None]).any(1).double().mean()) for k in top_k},
-        confusion=confusion,
+        top_k={k: float((ranks < k).double().mean()) for k in top_k},
+        confusion=confusion.view(classes, classes),
         predictions=predictions,
         confidences=scores.softmax(1).gather(1, predictions[:, None]).squeeze(1),
-        loss=float(torch.nn.functional.cross_entropy(scores, targets)),
+        loss=float(torch.nn.functional.cross_entropy(scores, truth[:, 0])),
     )
+
+
+def _ranks(scores: Tensor, truth: Tensor) -> Tensor:
+    """Return how many classes stand before the true one `[N]`: those that score higher, or the same and come first."""
+    own = scores.gather(1, truth)
+    first = torch.arange(scores.shape[1]) < truth
+    return ((scores > own) | ((scores == own) & first)).sum(1)

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
-from threegen.errors import DataError
+from threegen.errors import ConfigError, DataError
 from threegen.randomness import make_generator
+from threegen.training.state import own_generators
 
 
 class MemoryFeed:
     """Batches of a `Dataset` in an order that depends on (seed, stage, epoch) alone: any batch can be found again."""
 
     def __init__(self, data: Dataset, batch_size: int, shuffle: bool, seed: int, stage: int) -> None:
-        if len(data) == 0:
-            raise DataError(f"the data set {data.name!r} is empty; there is nothing to learn from")
+        require_data(data)
         if batch_size > len(data):
             warnings.warn(
                 f"batch_size {batch_size} is larger than {data.name!r} ({len(data)}); one batch holds it all",
@@ -30,6 +30,7 @@ class MemoryFeed:
         self.data, self.batch_size, self.shuffle = data, batch_size, shuffle
         self.seed, self.stage = seed, stage
         self.batches: int | None = -(-len(data) // batch_size)
+        self.generators: list[torch.Generator] = []
 
     def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
         """Yield the batches of one epoch from number `first` on; `skipped` is called before the first of them."""
@@ -38,7 +39,7 @@ class MemoryFeed:
         else:
             order = torch.arange(len(self.data))
         skipped()
-        for index in order.split(self.batch_size)[first:]:
+        for index in torch.split(order, self.batch_size)[first:]:
             yield self.data.batch(index)
 
 
@@ -46,24 +47,22 @@ class StreamFeed:
     """Batches of a DataLoader or another re-iterable source of batches, `(inputs, targets)` pairs or tensors.
 
     A run that resumes in mid-epoch draws the skipped batches again: exact where the source's order depends on
-    torch's generators only (which the checkpoint restores), or on nothing.
+    nothing, on torch's own generators or on those that the DataLoader was given, which checkpoints hold as they
+    were when the epoch began.
     """
 
     def __init__(self, source: Iterable[Any]) -> None:
-        if isinstance(source, Iterator):
-            raise DataError(
-                "data is an iterator that can be walked only once; pass a Dataset, a DataLoader or a list of batches"
-            )
+        require_data(source)
         self.source = source
-        self.batches: int | None = len(source) if hasattr(source, "__len__") else None
-        if self.batches == 0:
-            raise DataError("the data set is empty; there is nothing to learn from")
+        self.batches = _length(source)
+        self.generators = own_generators(source)
 
     def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
         """Yield the batches of one epoch from number `first` on; `skipped` is called once those before are drawn."""
         source = iter(self.source)
-        for _ in itertools.islice(source, first):
-            pass
+        drawn = sum(1 for _ in itertools.islice(source, first))
+        if drawn < first:
+            raise DataError(f"the run stopped before batch {first} of an epoch, the data now end after {drawn}")
         skipped()
         count = first
         for item in source:
@@ -82,7 +81,7 @@ def as_batch(item: Any) -> Batch:
         return item
     if isinstance(item, Tensor):
         return Batch(item)
-    if isinstance(item, Mapping) and "inputs" in item:
+    if isinstance(item, Mapping) and isinstance(item.get("inputs"), Tensor):
         return Batch(item["inputs"], item.get("targets"), item.get("index"))
     if isinstance(item, Sequence) and 1 <= len(item) <= 3 and all(isinstance(part, Tensor) for part in item):
         return Batch(*item)
@@ -91,13 +90,43 @@ def as_batch(item: Any) -> Batch:
     )
 
 
+def require_data(data: object) -> None:
+    """Raise `DataError` for anything that is not data, or is empty."""
+    if isinstance(data, Dataset):
+        if len(data) == 0:
+            raise DataError(f"the data set {data.name!r} is empty; there is nothing to learn from")
+        return
+    if isinstance(data, Iterator):
+        raise DataError(
+            "data is an iterator that can be walked only once; pass a Dataset, a DataLoader or a list of batches"
+        )
+    if not isinstance(data, Iterable) or isinstance(data, str | bytes) or hasattr(data, "dtype"):
+        advice = " (pass data.train)" if hasattr(data, "train") else ""
+        advice = " (pass Dataset.from_arrays(x, y))" if hasattr(data, "shape") else advice
+        raise DataError(
+            f"data must be a Dataset, a DataLoader or an iterable of batches, got {type(data).__name__}{advice}"
+        )
+    if _length(data) == 0:
+        raise DataError("the data set is empty; there is nothing to learn from")
+
+
 def make_feed(
     data: Dataset | Iterable[Any], batch_size: int, shuffle: bool, seed: int, stage: int
 ) -> MemoryFeed | StreamFeed:
     """Return the feed for what the user gave as data; raises `DataError` for anything that is not data."""
     if isinstance(data, Dataset):
         return MemoryFeed(data, batch_size, shuffle, seed, stage)
-    if isinstance(data, Iterable) and not isinstance(data, str | bytes | Tensor):
-        return StreamFeed(data)
-    split = " (pass data.train)" if hasattr(data, "train") else ""
-    raise DataError(f"data must be a Dataset, a DataLoader or an iterable of batches, got {type(data).__name__}{split}")
+    if not shuffle and _draws_at_random(data):
+        raise ConfigError("shuffle=False, but the DataLoader draws at random; build it with shuffle=False")
+    return StreamFeed(data)
+
+
+def _length(source: object) -> int | None:
+    try:
+        return len(source)  # type: ignore[arg-type]
+    except TypeError:  # an IterableDataset's loader has no length
+        return None
+
+
+def _draws_at_random(source: object) -> bool:
+    return isinstance(getattr(source, "sampler", None), torch.utils.data.RandomSampler)

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from threegen.errors import CheckpointError
+from threegen.errors import CheckpointError, ConfigError
+from threegen.memory import size_text
 
 PARTIAL = ".partial-"
 
@@ -22,8 +23,21 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it; raises `ConfigError` where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as problem:
+        raise ConfigError(f"{folder} cannot be a folder: a file stands in its place; choose another out=") from problem
+    except OSError as problem:
+        raise ConfigError(f"cannot make the folder {folder}: {problem.strerror}; choose another out=") from problem
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file so that `path` holds either its former content or all of `content`, whatever happens."""
+    """Write a file so that `path` holds either its former content or all of `content`, whatever happens.
+
+    Raises `CheckpointError` where it cannot be written.
+    """
     data = content.encode() if isinstance(content, str) else content
     beside = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
@@ -39,7 +53,10 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 def write_folder_whole(folder: Path, needed: int, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write into a folder beside `folder`, then move it into place as one; `needed` is its size in bytes."""
+    """Let `fill` write into a folder beside `folder`, then move it into place as one; `needed` is its size in bytes.
+
+    Raises `CheckpointError` where it cannot be written.
+    """
     beside = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
     try:
         beside.mkdir(parents=True)
@@ -54,12 +71,27 @@ def write_folder_whole(folder: Path, needed: int, fill: Callable[[Path], None]) 
         raise out_of_space(problem, folder, needed) from problem
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that no half of it is ever seen under its name; what is left after a kill is a partial."""
+    beside = folder.with_name(f"{PARTIAL}{os.getpid()}-old-{folder.name}")
+    try:
+        folder.rename(beside)
+    except OSError as problem:
+        raise CheckpointError(f"cannot remove {folder}: {problem.strerror}") from problem
+    shutil.rmtree(beside, ignore_errors=True)
+
+
 def out_of_space(problem: OSError, path: Path, needed: int) -> CheckpointError:
     """Return the error that says what could not be written where, and what is unharmed."""
-    if problem.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+    if problem.errno == errno.EFBIG:
+        return CheckpointError(
+            f"{path} (needs {size_text(needed)}) is larger than this process may write; "
+            "what was saved before is unharmed; raise the limit (ulimit -f) and resume"
+        )
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
         return CheckpointError(
-            f"no space left for {path} (needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB free); "
+            f"no space left for {path} (needs {size_text(needed)}, {size_text(free)} free); "
             "what was saved before is unharmed; free some space and resume"
         )
     return CheckpointError(f"cannot write {path}: {problem.strerror}; what was saved before is unharmed")

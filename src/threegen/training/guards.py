@@ -15,6 +15,8 @@ from threegen.rules.rule import Step
 # of the weights at hand. Ordinary training never comes near them.
 _LARGE_RATE = 1e6
 _LARGE_SQUARE = 1e24
+# The product of two weights beyond this one overflows float32: the next forward pass could not be computed.
+_LARGEST_WEIGHT = 1e18
 
 
 class Guard:
@@ -22,60 +24,101 @@ class Guard:
 
     The cheap test is the sum of squares of each gradient, one dot product in the memory order of the tensor: it is
     finite only if every entry is. A sum that overflows although its entries are finite is looked at again, exactly.
+    On a GPU all sums and figures are put together and read once a step, which is one synchronisation.
     """
 
     def __init__(self, module: nn.Module, saved: Callable[[], str] = lambda: "") -> None:
         self.saved = saved  # the sentence that names the last good checkpoint
         self.named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in self.named]
+        self.on_cpu = all(p.device.type == "cpu" for p in self.parameters)
+        self.figures: dict[str, float] = {}  # those of the step that was checked last, as numbers
 
     def check(self, step: Step, number: int) -> float:
-        """Return the sum of squares of all gradients; raise `NumericError` where something is not finite."""
-        for name, figure in step.figures.items():
+        """Return the sum of squares of all gradients; raise `NumericError` where something is not finite.
+
+        After an `Applied` step the parameters themselves are looked at.
+        """
+        tensors = [p.grad for p in self.parameters] if step.pending else self.parameters
+        total = self._read(step, tensors) if self.on_cpu else self._read_together(step, tensors)
+        for name, figure in self.figures.items():
             if not math.isfinite(figure):
-                raise self._error(f"{name} is {float(figure)}", number)
-        total = 0.0
-        for parameter in self.parameters:
-            gradient = parameter.grad
-            if gradient is not None:
-                total += _square_sum(gradient)
+                raise self._error(f"{name} is {figure}", number, step.pending, self._grown())
         if not math.isfinite(total):
-            self._name_culprit(number)
+            self._name_culprit(step.pending, number)
         return total
 
-    def _name_culprit(self, number: int) -> None:
-        for name, parameter in self.named:
-            if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
-                raise self._error(f"gradient of {name} is not finite", number)
+    def _read(self, step: Step, tensors: Sequence[Tensor | None]) -> float:
+        self.figures = {name: float(figure) for name, figure in step.figures.items()}
+        total: float = 0.0
+        for tensor in tensors:
+            if tensor is not None:
+                total += _square_sum(tensor).item()
+        return total
 
-    def clip(self, square_sum: float, most: float) -> None:
-        """Scale all gradients down so that their common norm is at most `most`."""
+    def _read_together(self, step: Step, tensors: Sequence[Tensor | None]) -> float:
+        device = self.parameters[0].device
+        figures = [figure.to(device, torch.float64) for figure in step.figures.values()]
+        squares = [_square_sum(tensor).to(device, torch.float64) for tensor in tensors if tensor is not None]
+        if not figures and not squares:
+            self.figures = {}
+            return 0.0
+        values: list[float] = torch.stack([*figures, *squares]).tolist()
+        self.figures = dict(zip(step.figures, values, strict=False))
+        return sum(values[len(figures) :])
+
+    def _name_culprit(self, pending: bool, number: int) -> None:
+        for name, parameter in self.named:
+            tensor = parameter.grad if pending else parameter
+            if tensor is not None and not bool(torch.isfinite(tensor).all()):
+                what = f"gradient of {name}" if pending else name
+                raise self._error(f"{what} is not finite", number, pending)
+
+    def _grown(self) -> str:
+        """Return the part of a message that names a parameter which has outgrown all bounds, or an empty text."""
+        largest = [(float(p.detach().abs().max()), name) for name, p in self.named if p.numel()]
+        size, name = max(largest, default=(0.0, ""))
+        return f" ({name} has grown to {size:.1e})" if size > 1e6 else ""
+
+    def clip(self, square_sum: float, most: float) -> float:
+        """Scale all gradients down so that their common norm is at most `most`; return their sum of squares then."""
         norm = math.sqrt(square_sum) if math.isfinite(square_sum) else self._exact_norm()
-        if norm > most:
-            gradients = [p.grad for p in self.parameters if p.grad is not None]
-            torch._foreach_mul_(gradients, most / norm)
+        if norm <= most:
+            return square_sum
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        torch._foreach_mul_(gradients, most / norm)
+        return most * most
 
     def _exact_norm(self) -> float:
         return math.sqrt(sum(float(p.grad.double().square().sum()) for p in self.parameters if p.grad is not None))
 
     def apply(self, optimizer: torch.optim.Optimizer, square_sum: float, number: int) -> None:
-        """Step the optimiser; where the step could overflow, keep a copy and put it back if it does."""
-        careful = not square_sum < _LARGE_SQUARE or any(group["lr"] > _LARGE_RATE for group in optimizer.param_groups)
-        if not careful:
+        """Step the optimiser and clear the gradients; where the step could overflow, undo and refuse it if it does."""
+        careful = not square_sum < _LARGE_SQUARE
+        for group in optimizer.param_groups:
+            if group.get("lr", 0.0) > _LARGE_RATE:
+                careful = True
+        if careful:
+            self._apply_carefully(optimizer, number)
+        else:
             optimizer.step()
-            return
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _apply_carefully(self, optimizer: torch.optim.Optimizer, number: int) -> None:
         copies = [p.detach().clone() for p in self.parameters]
         optimizer.step()
         for name, parameter in self.named:
-            if not bool(torch.isfinite(parameter).all()):
+            size = float(parameter.detach().abs().max()) if parameter.numel() else 0.0
+            if not size < _LARGEST_WEIGHT:
                 self._put_back(copies)
-                raise self._error(f"update of {name} is not finite", number)
+                what = f"reaches {size:.1e}" if math.isfinite(size) else "is not finite"
+                raise self._error(f"update of {name} {what}", number)
 
-    def _error(self, what: str, number: int) -> NumericError:
-        return NumericError(
-            f"{what} at step {number}; nothing was applied; "
-            f"lower the rate or clip the gradients (clip_norm=){self.saved()}"
-        )
+    def _error(self, what: str, number: int, pending: bool = True, detail: str = "") -> NumericError:
+        done = "nothing was applied" if pending else "the kernel had moved the weights already"
+        advice = "lower the rate or clip the gradients (clip_norm=)" if pending else "lower the rate"
+        return NumericError(f"{what} at step {number}{detail}; {done}; {advice}{self.saved()}")
 
     @torch.no_grad()
     def _put_back(self, copies: Sequence[Tensor]) -> None:
@@ -83,8 +126,13 @@ class Guard:
             parameter.copy_(copy)
 
 
-def _square_sum(gradient: Tensor) -> float:
-    if gradient.is_sparse or not gradient.is_contiguous():
-        return float(gradient.float().square().sum())
-    flat = gradient.detach().view(-1)
-    return torch.dot(flat, flat).item()
+def _square_sum(tensor: Tensor) -> Tensor:
+    """Return the sum of squares of a tensor's entries, 0-d."""
+    values = tensor.detach() if tensor.requires_grad else tensor
+    if values.is_sparse:
+        values = values.coalesce().values()
+    if not values.is_contiguous():
+        values = values.mT if values.dim() == 2 else values  # weights may lie transposed in memory
+        values = values.contiguous()
+    flat = values if values.dim() == 1 else values.view(-1)
+    return torch.dot(flat, flat)

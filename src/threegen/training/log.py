@@ -1,7 +1,7 @@
 """The training log: figures per step and per epoch, in memory, as JSON lines, CSV and TensorBoard events.
 
-Figures arrive as detached 0-d tensors and are read together, once an interval: reading one costs a
-synchronisation on a GPU and a Python call everywhere.
+The loop's guard has to read a step's figures before the step is applied; the log takes the numbers that it found.
+Files are written once an interval, at the end of each epoch and with each checkpoint.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from threegen.errors import ConfigError
-from threegen.training.files import write_whole
+from threegen.training.files import make_folder, out_of_space, write_whole
+
+_STEPS, _EPOCHS, _TABLE, _EVENTS = "steps.jsonl", "epochs.jsonl", "epochs.csv", "tensorboard"
+Place = tuple[int, int, int, int]  # stage, epoch, batch, update
 
 
 class TrainingLog:
@@ -29,47 +31,57 @@ class TrainingLog:
     """
 
     def __init__(self, folder: Path | None = None, *, interval: int = 100, tensorboard: bool = False) -> None:
-        self.steps: list[dict[str, Any]] = []
         self.epochs: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.stopped = ""
         self.folder = folder
         self.interval = interval
-        self._waiting: list[tuple[tuple[int, int, int, int], dict[str, Tensor]]] = []
+        self._steps: list[dict[str, Any]] = []
+        self._waiting: list[tuple[Place, dict[str, float]]] = []
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
-        self._writer = _tensorboard_writer(folder) if tensorboard else None
+        if tensorboard and folder is None:
+            raise ConfigError("tensorboard=True needs a folder to write to; pass out= as well")
+        self._make_writer = _tensorboard() if tensorboard else None
+        self._writer: Any = None
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """One dict an update: `stage, epoch, batch, update` and the rule's figures."""
+        self.read()
+        return self._steps
 
     @property
     def final(self) -> dict[str, Any]:
         """The last epoch's record, empty before the first epoch has ended."""
         return self.epochs[-1] if self.epochs else {}
 
-    def record(self, place: tuple[int, int, int, int], figures: dict[str, Tensor]) -> None:
-        """Take one step's figures; `place` is (stage, epoch, batch, update). Nothing is read yet."""
+    # -- filling ------------------------------------------------------------------------------------------------
+
+    def record(self, place: Place, figures: dict[str, float]) -> None:
+        """Take one step's figures; `place` is (stage, epoch, batch, update)."""
         if figures:
             self._waiting.append((place, figures))
             if len(self._waiting) >= self.interval:
                 self.read()
 
     def read(self) -> None:
-        """Read all waiting figures in one go and append them to `steps` and the JSON lines."""
+        """Move all waiting figures to `steps` and the JSON lines."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        values = torch.stack([f.detach().double() for _, figures in waiting for f in figures.values()]).tolist()
-        numbers = iter(values)
         fresh = []
+        sums, counts = self._sums, self._counts
         for (stage, epoch, batch, update), figures in waiting:
-            record: dict[str, Any] = {"stage": stage, "epoch": epoch, "batch": batch, "update": update}
-            for name in figures:
-                record[name] = next(numbers)
-                self._sums[name] = self._sums.get(name, 0.0) + record[name]
-                self._counts[name] = self._counts.get(name, 0) + 1
-            fresh.append(record)
-            self._tensorboard("step/", record, update)
-        self.steps += fresh
-        self._append("steps.jsonl", fresh)
+            fresh.append({"stage": stage, "epoch": epoch, "batch": batch, "update": update, **figures})
+            for name, value in figures.items():
+                sums[name] = sums.get(name, 0.0) + value
+                counts[name] = counts.get(name, 0) + 1
+        self._steps += fresh
+        self._append(_STEPS, fresh)
+        if self._writer is not None:
+            for record in fresh:
+                self._events("step/", record, int(record["update"]))
 
     def end_epoch(self, record: dict[str, Any]) -> dict[str, Any]:
         """Close an epoch: add the mean of each figure to `record`, store it, and return it."""
@@ -77,59 +89,97 @@ class TrainingLog:
         record.update({name: total / self._counts[name] for name, total in self._sums.items()})
         self._sums, self._counts = {}, {}
         self.epochs.append(record)
-        self._append("epochs.jsonl", [record])
-        if self.folder is not None:
-            write_whole(self.folder / "epochs.csv", _as_csv(self.epochs))
-        self._tensorboard("epoch/", record, record["epoch"])
+        self._append(_EPOCHS, [record])
+        self._write_table()
+        # Counted in updates like the steps: a resumed run can then purge what it does anew by one number.
+        self._events("epoch/", record, record["updates"])
         return record
 
-    def close(self) -> None:
-        """Read what waits and close the event file."""
-        self.read()
-        if self._writer is not None:
-            self._writer.close()
+    # -- a run's folder -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make the folder and empty the files that an earlier run left there."""
+        if self.folder is None:
+            return
+        make_folder(self.folder)
+        self._rewrite(_STEPS, [])
+        self._rewrite(_EPOCHS, [])
+        (self.folder / _TABLE).unlink(missing_ok=True)
+        for events in (self.folder / _EVENTS).glob("events.out.tfevents.*"):
+            events.unlink()
+        self._open_events(None)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs so that a resumed log goes on as if it had never stopped."""
         self.read()
+        self._flush()
         return {
             "epochs": self.epochs,
             "sums": self._sums,
             "counts": self._counts,
             "seconds": self.seconds,
             "stopped": self.stopped,
-            "steps": len(self.steps),
+            "steps": len(self._steps),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any], updates: int = 0) -> None:
         """Take back `state()` and cut the files to that length: later lines belong to work that is done anew."""
         self.epochs = list(state["epochs"])
         self._sums = dict(state["sums"])
         self._counts = dict(state["counts"])
         self.seconds = float(state["seconds"])
-        self.stopped = state["stopped"]
+        self.stopped = str(state["stopped"])
         if self.folder is not None:
-            self.steps = read_lines(self.folder / "steps.jsonl")[: int(state["steps"])]
-            self._rewrite("steps.jsonl", self.steps)
-            self._rewrite("epochs.jsonl", self.epochs)
+            self._steps = read_lines(self.folder / _STEPS)[: int(state["steps"])]
+            self._rewrite(_STEPS, self._steps)
+            self._rewrite(_EPOCHS, self.epochs)
+            self._write_table()
+            self._open_events(updates)
 
-    def start(self) -> None:
-        """Empty the files of an earlier run in the same folder."""
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._rewrite("steps.jsonl", [])
-            self._rewrite("epochs.jsonl", [])
+    def close(self) -> None:
+        """Read what waits and close the event file."""
+        self.read()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def _append(self, name: str, records: list[dict[str, Any]]) -> None:
         if self.folder is not None and records:
-            with (self.folder / name).open("a", encoding="utf-8") as stream:
-                stream.writelines(json.dumps(record) + "\n" for record in records)
+            path, lines = self.folder / name, "".join(map(_line, records))
+            try:
+                with path.open("a", encoding="utf-8") as stream:
+                    stream.write(lines)
+            except OSError as problem:
+                raise out_of_space(problem, path, len(lines)) from problem
 
     def _rewrite(self, name: str, records: list[dict[str, Any]]) -> None:
         if self.folder is not None:
-            write_whole(self.folder / name, "".join(json.dumps(record) + "\n" for record in records))
+            write_whole(self.folder / name, "".join(map(_line, records)))
 
-    def _tensorboard(self, prefix: str, record: Mapping[str, Any], position: int) -> None:
+    def _write_table(self) -> None:
+        if self.folder is not None and self.epochs:
+            write_whole(self.folder / _TABLE, _as_csv(self.epochs))
+        elif self.folder is not None:
+            (self.folder / _TABLE).unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        """Bring the lines that the coming checkpoint counts on to the disk."""
+        if self.folder is not None:
+            path = self.folder / _STEPS
+            try:
+                with path.open("a") as stream:
+                    os.fsync(stream.fileno())
+            except OSError as problem:
+                raise out_of_space(problem, path, 0) from problem
+
+    # -- TensorBoard --------------------------------------------------------------------------------------------
+
+    def _open_events(self, updates: int | None) -> None:
+        """Start an event file; TensorBoard drops what earlier ones hold from update number `updates` on."""
+        if self._make_writer is not None and self.folder is not None:
+            self._writer = self._make_writer(str(self.folder / _EVENTS), purge_step=updates)
+
+    def _events(self, prefix: str, record: Mapping[str, Any], position: int) -> None:
         if self._writer is not None:
             for name, value in record.items():
                 if isinstance(value, float):
@@ -140,12 +190,24 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """Read a JSON-lines file up to the first line that an interrupted writer left unfinished."""
     records: list[dict[str, Any]] = []
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except ValueError:
                 break
+            if not isinstance(record, dict):
+                break
+            records.append(record)
     return records
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    """Return one line of JSON; what JSON has no number for (a loss that is infinite) becomes null."""
+    try:
+        return json.dumps(record, allow_nan=False) + "\n"
+    except ValueError:
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+        return json.dumps(finite) + "\n"
 
 
 def _as_csv(records: list[dict[str, Any]]) -> str:
@@ -157,11 +219,9 @@ def _as_csv(records: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _tensorboard_writer(folder: Path | None) -> Any:
-    if folder is None:
-        raise ConfigError("tensorboard=True needs a folder to write to; pass out= as well")
+def _tensorboard() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as problem:
         raise ConfigError('TensorBoard is not installed; pip install "threegen[tensorboard]"') from problem
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter

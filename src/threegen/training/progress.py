@@ -59,9 +59,7 @@ class ProgressBar:
         """Show an epoch's record."""
         if self._bar is not None:
             shown = {name: value for name, value in record.items() if isinstance(value, float) and name != "seconds"}
-            self._bar.update(
-                self._task, completed=done, figures=f"epoch {record['epoch'] + 1}  {figures_text(shown)}"
-            )
+            self._bar.update(self._task, completed=done, figures=f"epoch {record['epoch'] + 1}  {figures_text(shown)}")
 
 
 def figures_text(figures: dict[str, Any]) -> str:

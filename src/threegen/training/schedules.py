@@ -92,8 +92,8 @@ class EpochSteps:
     values: Mapping[int, Any]
 
     def __post_init__(self) -> None:
-        if 0 not in self.values:
-            raise ConfigError(f"EpochSteps({self.name!r}) needs a value for epoch 0, got epochs {sorted(self.values)}")
+        if not isinstance(self.values, Mapping) or 0 not in self.values:
+            raise ConfigError(f"EpochSteps({self.name!r}) needs a value for epoch 0, got {self.values!r}")
 
     def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
         """Set the value in force at this epoch."""
@@ -115,4 +115,4 @@ def resolve_schedule(choice: str | Schedule | None) -> Schedule | None:
     """Turn a name of `RATE_SCHEDULES`, a schedule or None into a schedule or None."""
     if choice is None or callable(choice):
         return choice
-    return RateSchedule(choice)
+    return RateSchedule(require_choice("schedule", choice, RATE_SCHEDULES))

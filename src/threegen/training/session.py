@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,23 @@ from threegen.training.checkpoint import (
     clean_checkpoints,
     list_checkpoints,
     load_checkpoint,
+    load_facts,
     load_weights,
     save_checkpoint,
+    versions,
 )
+from threegen.training.files import remove_folder
 from threegen.training.log import TrainingLog
 from threegen.training.schedules import Progress
 from threegen.training.stages import Stage
-from threegen.training.state import pack_optimizer, prefixed, unpack_optimizer, with_prefix
+from threegen.training.state import (
+    pack_optimizer,
+    prefixed,
+    set_torch_generators,
+    torch_generators,
+    unpack_optimizer,
+    with_prefix,
+)
 from threegen.training.stopping import EarlyStopping
 
 
@@ -47,9 +57,15 @@ class Session:
         self.progress = Progress()
         self.optimizer: torch.optim.Optimizer | None = None
         self.begun = False  # whether the present stage's begin() has been called
-        self.epoch_start = torch.get_rng_state()  # torch's generator when the present epoch began
         self.last_saved: Path | None = None
-        self.data_facts = data_facts
+        # Taken once: schedules may change values of a rule while it runs.
+        self.settings = {
+            "model": type(model).__name__,
+            "seed": self.seed,
+            "data": data_facts,
+            "stages": [{**stage.describe(), "epochs": stage.epochs} for stage in stages],
+        }
+        self._epoch_start: dict[str, Tensor] = {}  # the generators when the present epoch began
         self._resumed: Checkpoint | None = None
 
     # -- opening ------------------------------------------------------------------------------------------------
@@ -57,13 +73,9 @@ class Session:
     def open(self, resume: bool, overwrite: bool) -> None:
         """Prepare the folder: start anew in an empty one, or go on from the newest checkpoint."""
         if self.folder is None:
-            if resume:
-                raise ConfigError("resume=True needs out=, the folder of the run to go on with")
             return
         run_folder = self.folder.parent
-        if resume and not run_folder.is_dir():
-            raise CheckpointError(f"{run_folder} does not exist; there is nothing to resume; start without resume")
-        clean_checkpoints(self.folder)
+        clean_checkpoints(run_folder)
         saved = list_checkpoints(self.folder)
         if saved and not resume:
             if not overwrite:
@@ -71,36 +83,62 @@ class Session:
                     f"{run_folder} already holds a run; resume it (resume=True), choose another out=, "
                     "or give it up with overwrite=True"
                 )
-            _remove(saved)
+            for path in saved:
+                remove_folder(path)
             saved = []
-        if saved:
-            self._take_back(saved[-1])
-        else:
+        if not saved:
             self.log.start()
+            return
+        try:
+            self._take_back(self._choose(saved))
+        except CheckpointError as problem:
+            if len(saved) > 1 and "use an older checkpoint" in str(problem):
+                raise CheckpointError(f"{problem}: delete {saved[-1]} to resume from {saved[-2].name}") from problem
+            raise
+
+    def _choose(self, saved: Sequence[Path]) -> Path:
+        """Return the newest checkpoint; of a finished run that is given more epochs, the newest before its end."""
+        facts = load_facts(saved[-1])
+        if len(saved) < 2 or not self._is_extended(facts):
+            return saved[-1]
+        before = load_facts(saved[-2])
+        return saved[-2] if before["progress"]["stage"] == len(self.stages) - 1 else saved[-1]
+
+    def _is_extended(self, facts: Mapping[str, Any]) -> bool:
+        try:
+            finished = facts["progress"]["stage"] == len(self.stages) and not facts["log"]["stopped"]
+            return bool(finished and facts["settings"]["stages"][-1]["epochs"] < self.stages[-1].epochs)
+        except (KeyError, TypeError, IndexError):
+            return False  # taking it back will say what is wrong
 
     def _take_back(self, path: Path) -> None:
         checkpoint = load_checkpoint(path)
         facts = checkpoint.facts
-        _compare_settings(facts["settings"], self.settings(), path)
-        if facts["threads"] != torch.get_num_threads():
-            warnings.warn(
-                f"{path} was written with {facts['threads']} threads, this process has {torch.get_num_threads()}; "
-                "the resumed run is right, but its bits may differ",
-                stacklevel=2,
-            )
-        load_weights(self.model, checkpoint.weights, str(path))
-        self.progress = Progress(**facts["progress"])
-        self.begun = facts["begun"]
-        self.generator.set_state(checkpoint.state["generator/rule"])
-        self.epoch_start = checkpoint.state["generator/epoch"]
-        if self.stopping is not None:
-            vars(self.stopping).update(facts["stopping"])
-            self.stopping.best_weights = with_prefix("best", checkpoint.state)
-        if self.progress.stage < len(self.stages):
-            self.stages[self.progress.stage].rule.load_state_dict(with_prefix("rule", checkpoint.state))
-        self.log.restore(facts["log"])
+        try:
+            _compare_settings(facts["settings"], self.settings, facts["progress"], path)
+            _warn_of_other_bits(facts, path)
+            load_weights(self.model, checkpoint.weights, str(path))
+            self._restore(checkpoint)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as problem:
+            if isinstance(problem, ConfigError):
+                raise
+            raise CheckpointError(f"{path} is not one of ours: {type(problem).__name__} {problem}") from problem
         self.last_saved = path
         self._resumed = checkpoint
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        facts, state = checkpoint.facts, checkpoint.state
+        self.progress = Progress(**facts["progress"])
+        self.begun = bool(facts["begun"])
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name not in facts["frozen"])
+        self.generator.set_state(state["generator/rule"])
+        self._epoch_start = with_prefix("epoch", state)
+        if self.stopping is not None:
+            self.stopping.restore_state(facts["stopping"], with_prefix("best", state))
+        if self.progress.stage < len(self.stages):
+            self.stages[self.progress.stage].rule.load_state_dict(with_prefix("rule", state))
+        self.log.restore(facts["log"], self.progress.updates)
 
     def take_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Adopt a stage's fresh optimiser; in a resumed stage its state comes from the checkpoint."""
@@ -110,16 +148,31 @@ class Session:
             if facts is not None:
                 unpack_optimizer(optimizer, with_prefix("optimizer", self._resumed.state), facts)
 
-    def restore_torch_generator(self) -> None:
-        """Set torch's own generator to where the checkpoint found it; call when skipped batches have been drawn."""
-        if self._resumed is not None:
-            torch.set_rng_state(self._resumed.state["generator/torch"])
-            self._resumed = None
+    # -- generators ---------------------------------------------------------------------------------------------
 
     @property
     def resuming(self) -> bool:
         """Whether a checkpoint was taken back and its first batch has not been drawn yet."""
         return self._resumed is not None
+
+    def mark_epoch(self, own: Sequence[torch.Generator]) -> None:
+        """Note where all generators stand as an epoch begins; `own` are those of the user's DataLoader."""
+        self._epoch_start = prefixed("torch", torch_generators())
+        self._epoch_start |= {f"own/{number}": generator.get_state() for number, generator in enumerate(own)}
+
+    def rewind_epoch(self, own: Sequence[torch.Generator]) -> None:
+        """Set all generators to where the checkpoint's epoch began, so that its batches can be drawn again."""
+        if self._epoch_start:
+            set_torch_generators(with_prefix("torch", self._epoch_start))
+        for number, generator in enumerate(own):
+            if f"own/{number}" in self._epoch_start:
+                generator.set_state(self._epoch_start[f"own/{number}"])
+
+    def restore_torch_generators(self) -> None:
+        """Set torch's own generators to where the checkpoint found them; call when skipped batches have been drawn."""
+        if self._resumed is not None:
+            set_torch_generators(with_prefix("torch", self._resumed.state))
+            self._resumed = None
 
     # -- saving -------------------------------------------------------------------------------------------------
 
@@ -127,10 +180,10 @@ class Session:
         """Write a checkpoint of this moment, which must lie between batches."""
         if self.folder is None:
             return
-        state: dict[str, Tensor] = {
+        state = {
             "generator/rule": self.generator.get_state(),
-            "generator/torch": torch.get_rng_state(),
-            "generator/epoch": self.epoch_start,
+            **prefixed("torch", torch_generators()),
+            **prefixed("epoch", self._epoch_start),
         }
         optimizer_facts = None
         if self.optimizer is not None:
@@ -138,17 +191,15 @@ class Session:
             state |= prefixed("optimizer", tensors)
         if self.progress.stage < len(self.stages):
             state |= prefixed("rule", self.stages[self.progress.stage].rule.state_dict())
-        stopping: dict[str, Any] = {}
         if self.stopping is not None:
             state |= prefixed("best", self.stopping.best_weights)
-            stopping = {name: getattr(self.stopping, name) for name in ("best", "best_epoch", "waited")}
-        progress = {name: getattr(self.progress, name) for name in Progress.__slots__}
         facts = {
-            "settings": self.settings(),
-            "progress": progress,
+            "settings": self.settings,
+            "progress": {name: getattr(self.progress, name) for name in Progress.__slots__},
             "begun": self.begun,
+            "frozen": [name for name, p in self.model.named_parameters() if not p.requires_grad],
             "optimizer": optimizer_facts,
-            "stopping": stopping,
+            "stopping": {} if self.stopping is None else self.stopping.state(),
             "log": self.log.state(),
         }
         number = self._number()
@@ -158,29 +209,13 @@ class Session:
         newest = list_checkpoints(self.folder) if self.folder is not None else []
         return int(newest[-1].name) + 1 if newest else 0
 
-    def settings(self) -> dict[str, Any]:
-        """Return what a resumed run must share with the run that wrote the checkpoint."""
-        return {
-            "model": type(self.model).__name__,
-            "seed": self.seed,
-            "data": self.data_facts,
-            "stages": [{**stage.describe(), "epochs": stage.epochs} for stage in self.stages],
-        }
-
     def saved_sentence(self) -> str:
         """Return the end of an error message that names the last good checkpoint, or an empty text."""
         return "" if self.last_saved is None else f"; last good checkpoint: {self.last_saved}"
 
 
-def _remove(checkpoints: Sequence[Path]) -> None:
-    for path in checkpoints:
-        for part in path.iterdir():
-            part.unlink()
-        path.rmdir()
-
-
-def _compare_settings(saved: dict[str, Any], own: dict[str, Any], path: Path) -> None:
-    """Raise `CheckpointError` naming the first setting that differs; more epochs are fine without a schedule."""
+def _compare_settings(saved: dict[str, Any], own: dict[str, Any], position: dict[str, int], path: Path) -> None:
+    """Raise `CheckpointError` naming the first setting that differs; the last stage may get more epochs."""
     for name in ("model", "seed", "data"):
         if saved[name] != own[name]:
             raise CheckpointError(f"{path} was written with {name} {saved[name]!r}, this run has {own[name]!r}")
@@ -188,12 +223,31 @@ def _compare_settings(saved: dict[str, Any], own: dict[str, Any], path: Path) ->
         raise CheckpointError(
             f"{path} was written by a run of {len(saved['stages'])} stages, this one has {len(own['stages'])}"
         )
-    for before, now in zip(saved["stages"], own["stages"], strict=True):
+    last = len(own["stages"]) - 1
+    done = {last: position["epoch"], last + 1: saved["stages"][last]["epochs"]}.get(position["stage"], 0)
+    for number, (before, now) in enumerate(zip(saved["stages"], own["stages"], strict=True)):
         for key, value in now.items():
-            if key == "epochs" and now["schedule"] == "None":
+            if before[key] == value:
                 continue
-            if before.get(key) != value:
-                raise CheckpointError(
-                    f"{path}: stage {now['name']!r} was started with {key} {before.get(key)!r}, "
-                    f"this run has {value!r}; resume with the same settings"
-                )
+            free = key == "epochs" and number == last and now["schedule"] is None
+            if free and value >= done:
+                continue
+            advice = f"; {done} epochs are done" if free else "; resume with the same settings"
+            raise CheckpointError(
+                f"{path}: stage {now['name']!r} was started with {key} {before[key]!r}, this run has {value!r}{advice}"
+            )
+
+
+def _warn_of_other_bits(facts: Mapping[str, Any], path: Path) -> None:
+    """Warn where the checkpoint was written under conditions that may round otherwise."""
+    here = {"threads": torch.get_num_threads(), **versions()}
+    there = {"threads": facts["threads"], **facts["versions"]}
+    for name in ("threads", "torch", "machine"):
+        if there[name] != here[name]:
+            kind = f"{there[name]} threads" if name == "threads" else f"{name} {there[name]}"
+            own = here[name] if name == "threads" else f"{name} {here[name]}"
+            warnings.warn(
+                f"{path} was written with {kind}, this process has {own}; "
+                "the resumed run is right, but its bits may differ",
+                stacklevel=2,
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 
 from torch import nn
 
@@ -12,7 +12,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError
 from threegen.rules.rule import Rule
 from threegen.training.optimizers import OptimizerChoice
-from threegen.training.schedules import Schedule
+from threegen.training.schedules import Schedule, resolve_schedule
 
 
 @dataclass
@@ -43,6 +43,9 @@ class Stage:
     def __post_init__(self) -> None:
         if not isinstance(self.rule, Rule):
             raise ConfigError(f"stage {self.name!r}: rule must be a Rule such as Backprop(), got {self.rule!r}")
+        if self.module is not None and not isinstance(self.module, nn.Module):
+            raise ConfigError(f"stage {self.name!r}: module must be an nn.Module, got {self.module!r}")
+        resolve_schedule(self.schedule)
         require_whole("epochs", self.epochs, least=0)
         require_whole("batch_size", self.batch_size)
         if self.clip_norm is not None:
@@ -61,16 +64,23 @@ class Stage:
             "lr": self.lr,
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
-            "schedule": repr(self.schedule) if not callable(self.schedule) else type(self.schedule).__name__,
+            "schedule": _describe_schedule(self.schedule),
             "clip_norm": self.clip_norm,
         }
+
+
+def _describe_schedule(schedule: str | Schedule | None) -> str | None:
+    """Return a text that is the same in every process: plain objects would show their address."""
+    if schedule is None or isinstance(schedule, str):
+        return schedule
+    return repr(schedule) if is_dataclass(schedule) else getattr(schedule, "__qualname__", type(schedule).__name__)
 
 
 def describe_rule(rule: Rule) -> str:
     """Return a rule's name and its plain settings: `Backprop(loss='cross_entropy')`."""
     plain = {
-        name: value
+        name: getattr(value, "__qualname__", value)  # a loss may be a function
         for name, value in sorted(vars(rule).items())
-        if not name.startswith("_") and isinstance(value, str | int | float | bool)
+        if not name.startswith("_") and (isinstance(value, str | int | float | bool) or hasattr(value, "__qualname__"))
     }
     return f"{type(rule).__name__}({', '.join(f'{name}={value!r}' for name, value in plain.items())})"

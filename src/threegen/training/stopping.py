@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import did_you_mean, require_choice, require_whole
+from threegen.checks import did_you_mean, require_choice, require_number, require_whole
 from threegen.errors import ConfigError
 
 
@@ -16,7 +19,9 @@ class EarlyStopping:
     """Stop after `patience` epochs in which `monitor` found no new best, and restore the best epoch's weights.
 
     `monitor` is a figure of the epoch's record (`validation_accuracy`, `validation_loss`, `loss`, ...); `better` is
-    "higher" or "lower", by default "lower" for losses and errors and "higher" for the rest.
+    "higher" or "lower", by default "lower" for losses and errors and "higher" for the rest. A figure that is not
+    finite is no best. In a run of several stages each stage is watched, stopped and restored for itself; a stage
+    that does not validate is not watched where the monitor is a validation figure.
     """
 
     patience: int = 3
@@ -31,6 +36,9 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         require_whole("patience", self.patience)
+        require_number("least_gain", self.least_gain, least=0.0)
+        if not isinstance(self.monitor, str):
+            raise ConfigError(f"monitor must be the name of a figure such as 'validation_loss', got {self.monitor!r}")
         falling = any(word in self.monitor for word in ("loss", "error", "divergence"))
         self.better = require_choice("better", self.better or ("lower" if falling else "higher"), ("higher", "lower"))
 
@@ -47,13 +55,34 @@ class EarlyStopping:
                 f"{did_you_mean(self.monitor, record)}{advice}"
             )
         value = record[self.monitor]
-        gain = 0.0 if self.best is None else (value - self.best) * (1 if self.better == "higher" else -1)
-        if self.best is None or gain > self.least_gain:
+        if math.isfinite(value) and (self.best is None or self._gain(value, self.best) > self.least_gain):
             self.best, self.best_epoch, self.waited = value, epoch, 0
             if self.restore:
                 self.best_weights = {name: t.detach().clone() for name, t in model.state_dict().items()}
             return False
         self.waited += 1
+        return self.over
+
+    def _gain(self, value: float, best: float) -> float:
+        return value - best if self.better == "higher" else best - value
+
+    def watches(self, validated: bool) -> bool:
+        """Return whether a stage is watched that is `validated` after each epoch, or is not."""
+        return validated or not self.monitor.startswith("validation")
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs beside `best_weights`."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+
+    def restore_state(self, state: Mapping[str, Any], best_weights: dict[str, Tensor]) -> None:
+        """Take back `state()` and the best weights; an empty state leaves all as it is."""
+        if state:
+            self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]
+            self.best_weights = best_weights
+
+    @property
+    def over(self) -> bool:
+        """Whether the patience is used up."""
         return self.waited >= self.patience
 
     @torch.no_grad()

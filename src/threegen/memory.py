@@ -1,0 +1,87 @@
+"""How much memory there is, and a guard that refuses what cannot fit before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from threegen.errors import ResourceError
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+_CGROUP_LIMITS = (  # (the limit, what is used of it): version 2, version 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def size_text(count: float) -> str:
+    """Return a number of bytes as `12.3 MB` (powers of 1,000)."""
+    power = 0
+    while count >= 1000 and power < len(_UNITS) - 1:
+        count, power = count / 1000, power + 1
+    return f"{count:.0f} {_UNITS[power]}" if power == 0 else f"{count:.1f} {_UNITS[power]}"
+
+
+def available_memory() -> int | None:
+    """Return how many bytes this process may still take, or None where the system does not say.
+
+    The least of: the machine's available memory, what the control group leaves, and the address space (`ulimit -v`).
+    """
+    known = [value for value in (_machine(), *_control_groups(), _address_space()) if value is not None]
+    return min(known) if known else None
+
+
+def require_memory(owner: str, needed: int, advice: str = "reduce sizes") -> None:
+    """Raise `ResourceError` where `owner` needs more bytes than there are; nothing is allocated."""
+    free = available_memory()
+    if free is not None and needed > free:
+        raise ResourceError(f"{owner} needs about {size_text(needed)}, {size_text(free)} free; {advice}")
+
+
+def require_weights(owner: str, shapes: Iterable[tuple[int, ...]], advice: str = "reduce sizes") -> None:
+    """Raise `ResourceError` where float32 weights of these shapes do not fit; model constructors call it first."""
+    numbers = 0
+    for shape in shapes:
+        size = 1
+        for length in shape:
+            size *= length
+        numbers += size
+    if numbers > 2**20:  # a few megabytes always fit, and asking the system costs more than small models do
+        require_memory(owner, 4 * numbers, advice)
+
+
+def _machine() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _control_groups() -> list[int]:
+    found = []
+    for limit, used in _CGROUP_LIMITS:
+        try:
+            found.append(max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
+        except (OSError, ValueError):  # not there, or "max": no limit
+            continue
+    return found
+
+
+def _address_space() -> int | None:
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit == resource.RLIM_INFINITY:
+            return None
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        return max(0, limit - pages * os.sysconf("SC_PAGE_SIZE"))
+    except (ImportError, OSError, ValueError):
+        return None

@@ -1,0 +1,297 @@
+"""The loop itself: stages, epochs, batches, steps, and what is saved between them. `fit` is its door.
+
+for batch in batches:
+    for step in rule(model, batch, generator):
+        guard.check(step)
+        if step.pending:
+            guard.apply(optimizer)          # step, clear the gradients
+            project(model)
+        log.record(guard.figures)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from threegen.datasets.batches import Batch
+from threegen.datasets.dataset import Dataset
+from threegen.errors import ConfigError, Interrupted
+from threegen.randomness import forked_randomness
+from threegen.rules.rule import Step
+from threegen.training.evaluate import evaluate
+from threegen.training.feed import Feed, make_feed
+from threegen.training.guards import Guard
+from threegen.training.memory import require_training_memory
+from threegen.training.optimizers import OptimizerRecipe, resolve_optimizer
+from threegen.training.progress import Interrupts, ProgressBar
+from threegen.training.schedules import Progress, resolve_schedule
+from threegen.training.session import Session
+from threegen.training.stages import Stage
+
+
+class Callback:
+    """A user's own code in the loop. Either method may be left out; `run.stop(reason)` ends training early."""
+
+    def on_step(self, run: Training, step: Step) -> None:
+        """Run after every update; `step.figures` are 0-d tensors."""
+
+    def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
+        """Run after every epoch; `record` is what the log holds of it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of a run that do not decide its weights, and the precision."""
+
+    validation: Dataset | None
+    callbacks: tuple[Callback, ...]
+    checkpoint_every: int | None
+    precision: str
+
+    def listeners(self, method: str) -> list[Callable[..., None]]:
+        """Return the methods of that name which callbacks really have; the empty ones of `Callback` are left out."""
+        empty = getattr(Callback, method)
+        found = [getattr(callback, method, None) for callback in self.callbacks]
+        return [own for own in found if callable(own) and getattr(own, "__func__", None) is not empty]
+
+
+class Training:
+    """A run of the loop; callbacks get it as `run` (`run.model`, `run.progress`, `run.optimizer`, `run.stop()`)."""
+
+    def __init__(
+        self,
+        session: Session,
+        data: Dataset | Iterable[Any],
+        options: Options,
+        bar: ProgressBar,
+        interrupts: Interrupts,
+    ) -> None:
+        self.session, self.data, self.options, self.bar, self.interrupts = session, data, options, bar, interrupts
+        self.model = session.model
+        self.log = session.log
+        self.epoch_listeners = options.listeners("on_epoch")
+        self._clock = time.perf_counter()
+
+    @property
+    def progress(self) -> Progress:
+        """Where the run stands."""
+        return self.session.progress
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """The present stage's optimiser."""
+        return self.session.optimizer
+
+    def stop(self, reason: str) -> None:
+        """End training after the present epoch (from `on_epoch`) or batch (from `on_step`); the run is then over."""
+        self.log.stopped = str(reason) or "stopped by a callback"
+
+    def run(self) -> None:
+        """Walk the stages from where the session stands."""
+        for number in range(self.progress.stage, len(self.session.stages)):
+            if self.log.stopped:
+                break
+            self._run_stage(number, self.session.stages[number])
+        self._tick()
+        if not self.session.resuming:  # a run that had already ended needs no second last checkpoint
+            self.session.save()
+        if self.interrupts.asked:  # it came too late to stop anything, but must not be lost
+            self._interrupt()
+
+    # -- one stage, one epoch -----------------------------------------------------------------------------------
+
+    def _run_stage(self, number: int, stage: Stage) -> None:
+        session, module = self.session, stage.module or self.model
+        if not session.begun:
+            if session.stopping is not None:
+                session.stopping.reset()
+            if stage.begin is not None:
+                stage.begin()
+        session.begun = True
+        stage.rule.check(module)
+        feed = self._feed(number, stage)
+        self.progress.batches_total = None if feed.batches is None else feed.batches * stage.epochs
+        session.take_optimizer(self._optimizer(stage, module))
+        worker = _Worker(self, stage, module)
+        self.bar.stage(stage.name, self.progress.batches_total, self.progress.batches_done)
+        if session.resuming:
+            session.rewind_epoch(feed.generators)
+        else:
+            session.mark_epoch(feed.generators)
+            if session.last_saved is None:
+                session.save()
+        self._clock = time.perf_counter()
+        while self.progress.epoch < stage.epochs and not self.log.stopped and not self._stage_is_over(stage):
+            self._run_epoch(stage, feed, worker)
+        session.restore_torch_generators()  # where the checkpoint lay behind the stage's last batch
+        self._end_stage(number, stage)
+
+    def _end_stage(self, number: int, stage: Stage) -> None:
+        session = self.session
+        if session.stopping is not None:
+            session.stopping.put_back(self.model)
+        if stage.end is not None:
+            stage.end()
+        session.progress = Progress(stage=number + 1, updates=self.progress.updates)
+        session.begun, session.optimizer = False, None
+
+    def _optimizer(self, stage: Stage, module: nn.Module) -> torch.optim.Optimizer:
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        for parameter in parameters:
+            parameter.grad = None  # what the user's own code has left there is not part of the first step
+        build = resolve_optimizer(stage.optimizer, stage.lr, stage.rule.default_optimizer, stage.rule.default_rate)
+        optimizer = build.build(parameters) if isinstance(build, OptimizerRecipe) else build(parameters)
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ConfigError(f"the optimizer function returned {type(optimizer).__name__}, not a torch Optimizer")
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ConfigError("LBFGS evaluates the loss several times a step, which no rule offers; choose another")
+        keeps, saves = self.session.stopping is not None, self.session.folder is not None
+        require_training_memory(self.model, parameters, optimizer, saves=saves, keeps=keeps)
+        return optimizer
+
+    def _feed(self, number: int, stage: Stage) -> Feed:
+        data = self.data
+        if stage.transform is not None:
+            if not isinstance(data, Dataset):
+                raise ConfigError(f"stage {stage.name!r} transforms its data, which needs an in-memory Dataset")
+            with forked_randomness(self.session.seed, "transform", number):
+                data = stage.transform(data)
+        return make_feed(data, stage.batch_size, stage.shuffle, self.session.seed, number)
+
+    def _run_epoch(self, stage: Stage, feed: Feed, worker: _Worker) -> None:
+        session, progress = self.session, self.progress
+        if not session.resuming:
+            session.mark_epoch(feed.generators)
+        worker.module.train()
+        every = self.options.checkpoint_every
+        for batch in feed.epoch(progress.epoch, progress.batch, session.restore_torch_generators):
+            worker.learn(batch)
+            progress.batch += 1
+            progress.batches_done += 1
+            if every is not None and progress.batches_done % every == 0:
+                self._tick()
+                session.save()
+            if self.interrupts.asked:
+                self._interrupt()
+            if self.log.stopped:
+                break
+        self._end_epoch(stage, feed)
+
+    def _end_epoch(self, stage: Stage, feed: Feed) -> None:
+        self._tick()
+        progress = self.progress
+        record: dict[str, Any] = {
+            "stage": progress.stage,
+            "epoch": progress.epoch,
+            "updates": progress.updates,
+            "seconds": self.log.seconds,
+        }
+        validated = self.options.validation is not None and stage.validate
+        if self.options.validation is not None and validated:
+            found = evaluate(self.model, self.options.validation, seed=self.session.seed)
+            record |= {"validation_accuracy": found.accuracy, "validation_loss": found.loss}
+        record = self.log.end_epoch(record)
+        self.bar.epoch(progress.batches_done, record)
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        for listener in self.epoch_listeners:
+            listener(self, record)
+        stopping = self.session.stopping
+        if stopping is not None and stopping.watches(validated) and stopping.see(record, self.model, record["epoch"]):
+            best = "none was finite" if stopping.best is None else f"best was {stopping.best:.4g}"
+            if progress.stage == len(self.session.stages) - 1:
+                self.stop(f"no better {stopping.monitor} in {stopping.patience} epochs; {best}")
+        self.session.mark_epoch(feed.generators)
+        self.session.save()
+        self._clock = time.perf_counter()  # validation, callbacks and saving are not training time
+        if self.interrupts.asked:
+            self._interrupt()
+
+    def _stage_is_over(self, stage: Stage) -> bool:
+        stopping = self.session.stopping
+        validated = self.options.validation is not None and stage.validate
+        return stopping is not None and stopping.watches(validated) and stopping.over
+
+    def _interrupt(self) -> None:
+        self._tick()
+        if not self.session.resuming:
+            self.session.save()
+        raise Interrupted("" if self.log.folder is None else str(self.log.folder))
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.log.seconds += now - self._clock
+        self._clock = now
+
+
+class _Worker:
+    """One stage's inner loop with everything that it needs at hand: this is the part that runs thousands of times."""
+
+    def __init__(self, run: Training, stage: Stage, module: nn.Module) -> None:
+        optimizer = run.session.optimizer
+        if optimizer is None:
+            raise ConfigError("a stage must have its optimiser before it learns")
+        self.run, self.stage, self.module, self.optimizer = run, stage, module, optimizer
+        self.rule, self.generator, self.clip_norm = stage.rule, run.session.generator, stage.clip_norm
+        self.guard = Guard(module, run.session.saved_sentence)
+        projects = (getattr(part, "project", None) for part in module.modules())
+        self.constraints: list[Callable[[], None]] = [project for project in projects if callable(project)]
+        self.schedule = resolve_schedule(stage.schedule)
+        self.device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        self.moves = self.device.type != "cpu"
+        self.listeners = run.options.listeners("on_step")
+        self.bf16 = run.options.precision == "bf16"
+
+    def learn(self, batch: Batch) -> None:
+        """Give one batch to the rule and carry out every step that it yields."""
+        progress, guard, record = self.run.progress, self.guard, self.run.log.record
+        if self.moves:
+            batch = _moved(batch, self.device)
+        if self.schedule is not None:
+            self.schedule(progress, self.optimizer, self.rule)
+        steps = self.rule(self.module, batch, self.generator)
+        figures: dict[str, float] = {}
+        for step in _autocast_each(steps, self.device.type) if self.bf16 else steps:
+            number = progress.updates + 1
+            squares = guard.check(step, number)
+            if step.pending:
+                if self.clip_norm is not None:
+                    squares = guard.clip(squares, self.clip_norm)
+                guard.apply(self.optimizer, squares, number)
+                for constrain in self.constraints:
+                    constrain()
+            figures = guard.figures
+            record((progress.stage, progress.epoch, progress.batch, number - 1), figures)
+            progress.updates = number
+            for listener in self.listeners:
+                listener(self.run, step)
+        self.run.bar.advance(progress.batches_done + 1, progress.epoch, figures)
+
+
+def _autocast_each(steps: Iterator[Step], device: str) -> Iterator[Step]:
+    """Enter bfloat16 autocast around each step of a rule, never across a yield."""
+    while True:
+        with torch.autocast(device, dtype=torch.bfloat16):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    targets = None if batch.targets is None else batch.targets.to(device, non_blocking=True)
+    return replace(batch, inputs=batch.inputs.to(device, non_blocking=True), targets=targets)
+
+
+def as_callbacks(callbacks: Sequence[Callback] | Callback) -> tuple[Callback, ...]:
+    """Return the callbacks as a tuple; raises `ConfigError` for objects that have neither method."""
+    listed = tuple(callbacks) if isinstance(callbacks, Sequence) else (callbacks,)
+    for callback in listed:
+        if not any(callable(getattr(callback, method, None)) for method in ("on_step", "on_epoch")):
+            raise ConfigError(f"callbacks must have on_step or on_epoch, got {callback!r}; see threegen.Callback")
+    return listed
