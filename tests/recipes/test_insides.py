@@ -119,8 +119,23 @@ def test_insides_of_any_model_and_the_mode_stays() -> None:
 
 
 def test_curves_are_counted_on_over_stages() -> None:
-    log = [{"stage": 0, "epoch": 1, "loss": 2.0, "note": "text"}, {"stage": 1, "epoch": 1, "loss": 1.0}]
+    log = [
+        {"stage": 0, "epoch": 1, "loss": 2.0, "note": "text"},
+        {"stage": 1, "epoch": 1, "loss": 1.0, "norm": float("inf")},
+    ]
     assert epoch_curves(log) == (
         {"stage": 0, "epoch": 1, "train_loss": 2.0},
         {"stage": 1, "epoch": 2, "train_loss": 1.0},
+    )
+
+
+def test_curves_tell_mistakes_and_seconds_of_each_epoch() -> None:
+    """Updates and seconds of a log run on; 30 updates on 100 examples, then 20 more, are 30 % and 20 %."""
+    log = [
+        {"epoch": 0, "updates": 30, "seconds": 2.0, "loss": 5.0},
+        {"epoch": 1, "updates": 50, "seconds": 3.5, "loss": 9.0},
+    ]
+    assert epoch_curves(log, mistakes_of=100) == (
+        {"epoch": 1, "updates": 30, "seconds": 2.0, "mistakes": 0.3},
+        {"epoch": 2, "updates": 50, "seconds": 1.5, "mistakes": 0.2},
     )

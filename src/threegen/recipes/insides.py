@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -34,17 +35,18 @@ def collect_insides(
     *,
     seed: int,
     curves: Iterable[Mapping[str, Any]] = (),
+    mistakes_of: int = 0,
     bill_rows: Iterable[Mapping[str, Any]] = (),
     counting_rule: str = "",
 ) -> Insides:
     """Return what the report shows of `model`, evaluated on `dataset` (in its order).
 
-    `curves` are the epochs of a training log; `bill_rows` and `counting_rule` come from its bill. `seed` draws the
-    spikes of the raster's picture. The model's mode is left as it was.
+    `curves` are the epochs of a training log (`mistakes_of`: see `epoch_curves`); `bill_rows` and `counting_rule` come
+    from the model's bill. `seed` draws the spikes of the raster's picture. The model's mode is left as it was.
     Raises `DataError` where the data have no labels or another length than the evaluation.
     """
     return Insides(
-        curves=epoch_curves(curves),
+        curves=epoch_curves(curves, mistakes_of),
         confusion=evaluation.confusion.cpu().numpy().astype(np.int64),
         mistakes=worst_mistakes(evaluation, dataset),
         filters=first_weights(model, dataset.shape, dataset.classes),
@@ -54,13 +56,25 @@ def collect_insides(
     )
 
 
-def epoch_curves(epochs: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """Return a training log's epochs with the names of the report: every number, `loss` as `train_loss`, counted on."""
+def epoch_curves(epochs: Iterable[Mapping[str, Any]], mistakes_of: int = 0) -> tuple[Mapping[str, Any], ...]:
+    """Return a training log's epochs with the names of the report, epochs counted on over stages.
+
+    The log's `seconds` run on, here they are those of the epoch; `loss` becomes `train_loss`. `mistakes_of` is for a
+    rule that updates once a mistake: its number of examples turns the updates of an epoch into the share `mistakes`,
+    which says more than the mean loss of the mistaken examples alone.
+    """
     curves = []
+    before: Mapping[str, Any] = {"seconds": 0.0, "updates": 0}
     for number, record in enumerate(epochs, start=1):
-        figures = {name: value for name, value in record.items() if isinstance(value, int | float)}
-        if "loss" in figures and "train_loss" not in figures:
-            figures["train_loss"] = figures.pop("loss")
+        figures = {name: value for name, value in record.items() if isinstance(value, int | float) and isfinite(value)}
+        loss = figures.pop("loss", None)
+        if mistakes_of:
+            figures["mistakes"] = (record["updates"] - before["updates"]) / mistakes_of
+        elif loss is not None:
+            figures.setdefault("train_loss", loss)
+        if "seconds" in figures:
+            figures["seconds"] -= before["seconds"]
+        before = {**before, **record}
         curves.append({**figures, "epoch": number})
     return tuple(curves)
 

@@ -76,6 +76,7 @@ def _curves(model: ModelResult, inside: Insides) -> list[dict[str, Any]]:
     """Return one small chart a figure, each over the epochs; none where there was only one epoch."""
     wanted = (
         ("Training loss", (("train_loss", "training"), ("validation_loss", "validation")), "{:g}"),
+        ("Mistakes while learning", (("mistakes", "share of the examples"),), "{:g}\u00a0%"),
         ("Accuracy", (("train_accuracy", "training"), ("validation_accuracy", "validation")), "{:g}\u00a0%"),
     )
     charts = []

@@ -102,7 +102,7 @@ def _main_numbers(history: HistoryResult) -> list[dict[str, str]]:
             {
                 "what": "operations a picture",
                 "figure": span[0] if span[0] == span[1] else f"{span[0]} \u2013 {span[1]}",
-                "remark": "additions and multiplications, least to most",
+                "remark": "additions and multiplications" + (", least to most" if span[0] != span[1] else ""),
             }
         )
     numbers.append(
