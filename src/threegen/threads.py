@@ -1,16 +1,28 @@
-"""The one place that sets how many threads torch and numba use."""
+"""The one place that sets how many threads torch and numba use, and where numba keeps what it compiled.
+
+numba is imported on first use only, through `ready_numba`. A kernel made by `parallel` exists twice: over several
+threads, used where numba's threading layer shares them well with torch ("omp" or "tbb"), and as its serial twin.
+Both run the same code over the same blocks, so the number of threads never changes a result.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cache, cached_property
+from pathlib import Path
+from types import FunctionType
+from typing import Any, cast
 
-import numpy as np
 import torch
 
 from threegen.checks import require_whole
+
+LAYERS = ("omp", "tbb")  # the third one, "workqueue", aborts when several Python threads launch kernels
 
 
 def available_cores() -> int:
@@ -30,20 +42,92 @@ def use_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@cache
+def ready_numba() -> Any:
+    """Return the module numba, its cache folder and its threading layer set; call this instead of importing it.
+
+    Compiled kernels are kept in the user's cache folder, or where NUMBA_CACHE_DIR says.
+    """
+    folder = os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
+    numba: Any = importlib.import_module("numba")
+
+    numba.config.CACHE_DIR = folder
+    if not os.environ.get("NUMBA_THREADING_LAYER"):
+        numba.config.THREADING_LAYER_PRIORITY = [*LAYERS, "workqueue"]
+    return numba
+
+
+def _cache_folder() -> Path:
+    """Return a folder for compiled kernels that can be written, the system's temporary one where no other can."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "threegen" / "numba"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="threegen-numba-"))
+
+
+@cache
 def threading_layer() -> str:
     """Return numba's threading layer: "omp" and "tbb" share threads well with torch, "workqueue" does not.
 
-    Answers "none" where no layer can be loaded. Compiles a tiny parallel kernel, which takes a second or so.
+    Answers "none" where no layer can be loaded. Starts numba's threads, once in the life of a process.
     """
-    import numba
-
-    @numba.njit(parallel=True)  # type: ignore[untyped-decorator]
-    def launch(values: Any) -> None:
-        for i in numba.prange(len(values)):
-            values[i] = i
-
+    numba = ready_numba()
     try:
-        launch(np.zeros(4))
-    except ValueError:
+        parallel = importlib.import_module("numba.np.ufunc.parallel")
+        parallel._launch_threads()  # what the first parallel kernel does; there is no public way without compiling one
+        return str(numba.threading_layer())
+    except (ImportError, AttributeError, ValueError):
         return "none"
-    return str(numba.threading_layer())
+
+
+def serial(function: Callable[..., Any]) -> Any:
+    """Return `function` compiled by numba for one thread; it runs without Python's global lock."""
+    return ready_numba().njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+def parallel(function: Callable[..., Any]) -> ParallelKernel:
+    """Return `function`, which loops over independent blocks by `prange`, as a kernel for one thread and several."""
+    return ParallelKernel(function)
+
+
+class ParallelKernel:
+    """A numba kernel with a serial twin; each is compiled on its first call and kept in the cache folder."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = cast(FunctionType, function)
+        self.__doc__ = function.__doc__
+
+    @cached_property
+    def serial(self) -> Any:
+        """The twin for one thread."""
+        return serial(self.function)
+
+    @cached_property
+    def threaded(self) -> Any:
+        """The kernel over numba's threads. It has a name of its own, or numba would mix up the two in its cache."""
+        own = self.function
+        twin = FunctionType(own.__code__, own.__globals__, f"{own.__name__}_threaded", own.__defaults__)
+        twin.__qualname__ = f"{own.__qualname__}_threaded"
+        twin.__module__ = own.__module__
+        return ready_numba().njit(cache=True, nogil=True, error_model="numpy", parallel=True)(twin)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the kernel on as many threads as torch uses."""
+        threads = torch.get_num_threads()
+        if threads == 1 or threading_layer() not in LAYERS:
+            return self.serial(*arguments)
+        numba = ready_numba()
+        allowed = min(threads, numba.config.NUMBA_NUM_THREADS)
+        if numba.get_num_threads() != allowed:
+            numba.set_num_threads(allowed)
+        return self.threaded(*arguments)
