@@ -11,15 +11,13 @@ and the hooks are put back, after an exception too.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from threegen.checks import require_float, require_whole
@@ -29,7 +27,9 @@ from threegen.errors import DataError
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson
 from threegen.gen3.networks import PotentialReadout, RateReadout
 from threegen.gen3.neurons import LIF
-from threegen.randomness import forked_randomness, make_generator
+from threegen.randomness import make_generator
+from threegen.tracing.untouched import answer, untouched
+from threegen.tracing.walk import Visit, Walker, tensors_in
 
 _OPAQUE = (
     LIF,
@@ -53,31 +53,12 @@ def count(model: nn.Module, x: Tensor, *, generator: torch.Generator | None = No
     require_whole("batch_size", batch_size)
     chosen = make_generator("count") if generator is None else generator
     ledger = Ledger(model)
-    with forked_randomness(0, "count"), torch.no_grad(), _in_eval_mode(model), ledger.watching():
+    with untouched(model), torch.no_grad(), ledger.watching():
         for start in range(0, len(x), batch_size):
             batch = x[start : start + batch_size]
             ledger.begin(batch)
-            _answer(model, batch, chosen)
+            answer(model, batch, chosen)
     return ledger.bill()
-
-
-def _answer(model: nn.Module, batch: Tensor, generator: torch.Generator) -> None:
-    if "generator" in inspect.signature(model.forward).parameters:
-        model(batch, generator=generator)
-    else:
-        model(batch)
-
-
-@contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module into eval mode, and each back into its own afterwards."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
 
 
 @dataclass(slots=True)
@@ -102,17 +83,14 @@ class _Entry:
             self.operations[kind] = self.operations.get(kind, 0) + amount
 
 
-class Ledger(TorchFunctionMode):
-    """Sees every torch function call while it is active and keeps the rows."""
+class Ledger(Walker):
+    """Walks the model and keeps the rows."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model, _OPAQUE)
         self.entries: dict[tuple[str, int], _Entry] = {}
         self.signals: Any = WeakIdKeyDictionary()  # of every tensor that depends on the input
         self.makers: Any = WeakIdKeyDictionary()  # tensor -> the entry whose output it is
-        self.stack: list[list[Any]] = []  # [module name, module, calls so far]
-        self.silent = 0
         self.samples = self.batch = 0
         self.steps = self.time = 1  # of the whole answer; of one call, where all steps go at once
         self.busiest = 0.0
@@ -121,14 +99,8 @@ class Ledger(TorchFunctionMode):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Count inside the block; take the hooks away afterwards."""
-        with ExitStack() as stack:
-            for name, module in self.model.named_modules():
-                before = module.register_forward_pre_hook(self._enter(name))
-                stack.callback(before.remove)
-                after = module.register_forward_hook(self._leave, always_call=True, with_kwargs=True)
-                stack.callback(after.remove)
-            stack.enter_context(self)
+        """Count inside the block."""
+        with super().watching():
             yield
         self._close_batch()
 
@@ -152,24 +124,18 @@ class Ledger(TorchFunctionMode):
             entry.per_step.clear()
 
     # -- which layer is at work ----------------------------------------------------------------------------------------
-    def _enter(self, name: str) -> Callable[[nn.Module, Any], None]:
-        def hook(module: nn.Module, inputs: Any) -> None:
-            self.stack.append([name, module, {}])
-            if isinstance(module, _OPAQUE):
-                self.silent += 1
-
-        return hook
-
-    def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if isinstance(module, _OPAQUE):
-            if output is not None and self.silent == 1:
-                self._whole(
-                    module, (*args, *kwargs.values()), output
-                )  # still silent: what we compute here is not the model's
-            self.silent -= 1
-        elif isinstance(module, Encoder) and isinstance(output, Tensor):
+    def left(self, visit: Visit, inputs: Sequence[Any], output: Any) -> None:
+        """Bill an opaque module; mark what an encoder made, and what a function unknown to torch made."""
+        if isinstance(visit.module, _OPAQUE):
+            if output is not None:
+                self._whole(visit.module, inputs, output)
+        elif isinstance(visit.module, Encoder) and isinstance(output, Tensor):
             self.signals[output] = "spikes"
-        self.stack.pop()
+        elif any(one in self.signals for one in tensors_in(inputs)):
+            hidden = [one for one in tensors_in(output) if one.is_floating_point() and one not in self.signals]
+            for one in hidden:  # made outside torch: its cost is not known
+                self.signals[one] = "values"
+                self.uncounted[type(visit.module).__name__] = None
 
     def _whole(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """Bill a layer of neurons, an encoder or a read-out."""
@@ -210,23 +176,14 @@ class Ledger(TorchFunctionMode):
         self.time = len(spikes)
 
     # -- what is called ------------------------------------------------------------------------------------------------
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Run `func`, then bill it."""
-        given = kwargs or {}
-        out = func(*args, **given)
-        if not self.silent and self.stack:
-            self._bill_call(getattr(func, "__name__", str(func)).strip("_"), args, given, out)
-        return out
-
-    def _bill_call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
-        data = [tensor for tensor in _tensors(args, kwargs) if tensor in self.signals]
+    def called(self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+        """Bill one call."""
+        data = [tensor for tensor in tensors_in(args, kwargs) if tensor in self.signals]
         if not data or name in FREE:
             return  # what does not depend on the input (weights made ready, fresh states) is no part of the answer
         if name == "setitem":
             self.signals[args[0]] = self.signals[data[-1]]
-        results = _tensors((out,), {})
+        results = tensors_in(out)
         kinds = {self.signals[tensor] for tensor in data}
         signal = self.signals[data[0]]  # before the results are marked: they may be the same tensor
         price = PRICES.get(name)
@@ -280,7 +237,7 @@ class Ledger(TorchFunctionMode):
 
     def _entry(self, kind: str, fed_by: str) -> _Entry:
         """Return the row of this call: the same module, and the same place in its forward pass."""
-        path, module, calls = self.stack[-1]
+        path, module, calls = self.visits[-1].path, self.visits[-1].module, self.visits[-1].calls
         number = sum(calls.values())
         calls[kind] = calls.get(kind, 0) + 1
         key = (path, number)
@@ -327,14 +284,3 @@ class Ledger(TorchFunctionMode):
             memory={"potentials": size} if entry.neuron else {"activations": size} if entry.stored else {},
             spikes=None if entry.emitted is None else entry.emitted / self.samples,
         )
-
-
-def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """Return the tensors among the arguments, lists of tensors opened."""
-    found: list[Tensor] = []
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            found.extend(one for one in value if isinstance(one, Tensor))
-    return found

@@ -1,0 +1,212 @@
+"""The trace of a model: a graph of the calls that lead from its input to its output, with the shapes they make.
+
+    trace = trace_model(model, x)
+    for node in trace.nodes: node.name, node.path, node.shape, node.inputs
+
+A node is one call of a torch function, or one whole module where its inside cannot be seen (spiking neurons, encoders,
+a detour through numpy). Guards, fresh tensors and weights made ready are no nodes: what does not depend on the input
+or does not lead to the output is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
+
+from threegen.checks import require_float
+from threegen.errors import DataError
+from threegen.gen3.encoders import Encoder
+from threegen.gen3.neurons import LIF
+from threegen.randomness import make_generator
+from threegen.tracing.untouched import answer, untouched
+from threegen.tracing.walk import Visit, Walker, tensors_in
+
+INPUT = -1
+SOFTMAX = frozenset({"softmax", "log_softmax"})
+RECTIFIERS = frozenset({"relu", "relu6", "threshold", "clamp", "clip", "clamp_min", "hardtanh"})
+_MOVES = """
+view reshape flatten unflatten permute transpose movedim swapaxes t contiguous clone detach to float double squeeze
+unsqueeze expand expand_as repeat getitem get select narrow chunk split unbind view_as reshape_as type_as pad dropout
+dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout cat stack index_select
+"""
+# They move numbers about and change none.
+MOVES = frozenset(_MOVES.split())
+BATCH = 2  # samples in a traced batch: two tell the batch axis from an axis of length one
+
+
+@dataclass(slots=True)
+class Node:
+    """One call: function `name` within the module at `path`, in that module's call number `visit` (0 first).
+
+    `inputs` are the numbers of the nodes whose results it takes, `INPUT` the model's own input. `output` is the shape
+    of the first tensor it makes, for the traced batch; `shape` that of one sample and one time step; `steps` the time
+    steps which it handles at once. `whole` says that the node is a module seen as a whole.
+    """
+
+    number: int
+    name: str
+    path: str
+    module: nn.Module
+    visit: int
+    inputs: tuple[int, ...]
+    output: tuple[int, ...]
+    in_place: bool = False
+    whole: bool = False
+    func: Any = field(default=None, repr=False)
+    args: Sequence[Any] = field(default=(), repr=False)
+    kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    slot: int | None = None  # which positional argument is the data, where there is exactly one such tensor
+    steps: int = 1
+    shape: tuple[int, ...] = ()
+
+    @property
+    def leaf(self) -> bool:
+        """Whether the module that called has no modules inside: a layer rather than a net."""
+        return bool(self.path) and not any(True for _ in self.module.children())
+
+
+@dataclass(slots=True)
+class Trace:
+    """The graph: its nodes in the order of the calls, the number of the node that is the output, time steps.
+
+    `calls` counts the calls of every module by path; `steps` is T of a spiking net, or 1. `outputs` is False where the
+    model's result is not a tensor that its input leads to.
+    """
+
+    nodes: list[Node]
+    output: int
+    steps: int
+    input: tuple[int, ...]
+    calls: dict[str, int]
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def chain(self) -> list[Node] | None:
+        """The nodes from input to output where each takes just the one before it; None where the graph branches."""
+        before = INPUT
+        for node in self.nodes:
+            if node.inputs != (before,):
+                return None
+            before = node.number
+        return self.nodes if self.nodes and self.output == before else None
+
+    def final_softmax(self) -> Node | None:
+        """Return the softmax that ends the model (moves and a logarithm behind it allowed), or None."""
+        number = self.output
+        while number != INPUT:
+            node = self._by_number(number)
+            if node.name in SOFTMAX:
+                return node
+            if node.name not in MOVES | {"log"} or len(node.inputs) != 1:
+                return None
+            number = node.inputs[0]
+        return None
+
+    def last_spatial(self) -> Node | None:
+        """Return the last node that makes planes [B, C, H, W] (or [T, B, C, H, W]) larger than one pixel."""
+        for node in reversed(self.nodes):
+            if len(node.shape) == 3 and node.shape[-1] * node.shape[-2] > 1:
+                return node
+        return None
+
+    def find(self, *names: str) -> list[Node]:
+        """Return the nodes of the functions called `names`."""
+        return [node for node in self.nodes if node.name in names]
+
+    def _by_number(self, number: int) -> Node:
+        return next(node for node in self.nodes if node.number == number)
+
+
+def trace_model(model: nn.Module, x: Tensor, *, seed: int = 0) -> Trace:
+    """Return the `Trace` of `model` for samples like those of `x` [N, ...]; its first sample is run, in eval mode.
+
+    The model's modes, hooks, `.grad` and torch's generators are as before, after an exception too.
+    Raises `DataError` for no sample, `ShapeError`, and what the model raises.
+    """
+    if len(require_float("trace_model", x)) == 0:
+        raise DataError("trace_model needs at least one sample, got none")
+    batch = x[:1].detach().repeat(BATCH, *[1] * (x.dim() - 1))
+    tracer = Tracer(model, batch)
+    with untouched(model, seed), torch.no_grad(), tracer.watching():
+        result = answer(model, batch, make_generator(seed, "trace"))
+    return tracer.finish(result)
+
+
+class Tracer(Walker):
+    """Takes the notes of a trace."""
+
+    def __init__(self, model: nn.Module, batch: Tensor) -> None:
+        super().__init__(model, opaque=(LIF, Encoder))
+        self.nodes: list[Node] = []
+        self.makers: Any = WeakIdKeyDictionary()  # tensor -> the number of the node that made it
+        self.kept: list[Any] = [batch]  # results stay alive until the end: an address is never used twice
+        self.makers[batch] = INPUT
+        self.steps = 1
+        self.batch = batch
+        self.unseen: dict[str, None] = {}
+
+    def called(self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+        """Make a node of a call that takes and makes floating-point tensors."""
+        known = [one for one in tensors_in(args, kwargs) if one in self.makers]
+        made = [args[0]] if name == "setitem" else [one for one in tensors_in(out) if one.is_floating_point()]
+        if not known or not made or name in ("aminmax", "zeros_like", "ones_like", "empty_like", "new_zeros"):
+            return
+        positions = [place for place, one in enumerate(args) if isinstance(one, Tensor) and one in self.makers]
+        node = self._node(name, known, made)
+        node.func, node.args, node.kwargs = func, args, kwargs
+        node.in_place = any(one is args[0] for one in made) if args else False
+        if len(positions) == 1 and len(known) == 1 and len(made) == 1:
+            node.slot = positions[0]
+
+    def left(self, visit: Visit, inputs: Sequence[Any], output: Any) -> None:
+        """Make a node of a whole module: an opaque one, or one whose result no visible call has made."""
+        made = [one for one in tensors_in(output) if one.is_floating_point()]
+        unknown = [one for one in made if one not in self.makers]
+        known = [one for one in tensors_in(inputs) if one in self.makers]
+        opaque = isinstance(visit.module, self.opaque)
+        if not known or not unknown:
+            return
+        if opaque:
+            self.steps = max(self.steps, len(unknown[0]))
+        else:
+            self.unseen[type(visit.module).__name__] = None
+        self._node(type(visit.module).__name__, known, unknown).whole = True
+
+    def _node(self, name: str, known: list[Tensor], made: list[Tensor]) -> Node:
+        visit = self.visits[-1]
+        sources = tuple(dict.fromkeys(self.makers[one] for one in known))
+        node = Node(len(self.nodes), name, visit.path, visit.module, visit.number, sources, tuple(made[0].shape))
+        self.nodes.append(node)
+        self.kept.append(made)
+        for one in made:
+            self.makers[one] = node.number
+        return node
+
+    def finish(self, result: Any) -> Trace:
+        """Return the trace: only what leads to the output, with shapes of one sample and step."""
+        ends = [one for one in tensors_in(result) if one in self.makers]
+        output = self.makers[ends[0]] if ends else INPUT
+        wanted = {output}
+        for node in reversed(self.nodes):
+            if node.number in wanted:
+                wanted.update(node.inputs)
+        nodes = [node for node in self.nodes if node.number in wanted]
+        for node in nodes:
+            node.steps, node.shape = self._sample(node.output)
+        return Trace(nodes, output, self.steps, tuple(self.batch.shape[1:]), dict(self.seen), tuple(self.unseen))
+
+    def _sample(self, output: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        """Return how many time steps a result holds, and its shape for one sample and one of them."""
+        batch = len(self.batch)
+        if self.steps > 1 and output[:2] == (self.steps, batch):
+            return self.steps, output[2:]
+        if self.steps > 1 and output[:2] == (batch, self.steps):
+            return self.steps, output[2:]
+        if self.steps > 1 and output[:1] == (self.steps * batch,):
+            return self.steps, output[1:]
+        return 1, output[1:]

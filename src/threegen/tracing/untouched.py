@@ -1,0 +1,52 @@
+"""Run a model and leave it as it was: modes, `.grad`, `requires_grad` and generators, also after an exception."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from threegen.randomness import forked_randomness
+
+
+@contextmanager
+def untouched(model: nn.Module, seed: int = 0, *, frozen: bool = False) -> Iterator[None]:
+    """Put `model` into eval mode and seed torch's generators inside the block; put everything back afterwards.
+
+    With `frozen`, no parameter asks for a gradient inside the block, so that a backward pass to the input or to a
+    layer computes no weight gradient. Put back: the mode of every module, each parameter's `requires_grad` and
+    `.grad`, torch's generators. Raises `ConfigError` for a seed that is no whole number.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    weights = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
+    try:
+        with forked_randomness(seed, "untouched"):
+            if any(training for _, training in modes):
+                model.eval()
+            if frozen:
+                for weight, asked, _ in weights:
+                    if asked:
+                        weight.requires_grad_(False)
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for weight, asked, grad in weights:
+            if weight.requires_grad != asked:
+                weight.requires_grad_(asked)
+            if weight.grad is not grad:
+                weight.grad = grad
+
+
+def takes_generator(model: nn.Module) -> bool:
+    """Return whether the model's `forward` takes a `generator`, as stochastic models of this package do."""
+    return "generator" in inspect.signature(model.forward).parameters
+
+
+def answer(model: nn.Module, x: Tensor, generator: torch.Generator | None = None) -> Any:
+    """Return `model(x)`, with `generator` handed over where the model's `forward` takes one."""
+    return model(x, generator=generator) if takes_generator(model) else model(x)

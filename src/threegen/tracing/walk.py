@@ -1,0 +1,110 @@
+"""The walker: sees every torch function that a model calls, inside a module or not, and which module is at work.
+
+`torch.overrides.TorchFunctionMode` shows each call once, at the outermost function: `nn.ReLU`, `F.relu`, `torch.relu`,
+`Tensor.relu` and `relu_` all arrive here under the plain name "relu". Hooks say which module is at work; they are
+taken away at the end, after an exception too. What leaves torch
+(numpy, say) is not seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+
+@dataclass(slots=True)
+class Visit:
+    """One call of a module: its path ("" is the model itself), how many calls of it came before, what it calls."""
+
+    path: str
+    module: nn.Module
+    number: int
+    calls: Counter[str] = field(default_factory=Counter)
+
+
+class Walker(TorchFunctionMode):
+    """Walk a model: `with walker.watching(): model(x)`; override `entered`, `called` and `left` to take notes.
+
+    Inside modules of the `opaque` types nothing is reported: they are seen as a whole, by `left`.
+    """
+
+    def __init__(self, model: nn.Module, opaque: tuple[type[nn.Module], ...] = ()) -> None:
+        super().__init__()
+        self.model = model
+        self.opaque = opaque
+        self.visits: list[Visit] = []  # those under way, the outermost first
+        self.seen: Counter[str] = Counter()  # calls of each module so far
+        self.silent = 0  # opaque modules under way
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take notes inside the block; take the hooks away afterwards."""
+        with ExitStack() as stack:
+            for path, module in self.model.named_modules():
+                before = module.register_forward_pre_hook(self._enter(path))
+                stack.callback(before.remove)
+                after = module.register_forward_hook(self._leave, always_call=True, with_kwargs=True)
+                stack.callback(after.remove)
+            stack.enter_context(self)
+            yield
+
+    def _enter(self, path: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, inputs: Any) -> None:
+            visit = Visit(path, module, self.seen[path])
+            self.seen[path] += 1
+            self.visits.append(visit)
+            self.silent += isinstance(module, self.opaque)
+            self.entered(visit)
+
+        return hook
+
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        # While `left` looks at a whole module it is still silent: what it computes is not the model's.
+        if self.silent <= isinstance(module, self.opaque):
+            self.left(self.visits[-1], (*args, *kwargs.values()), output)
+        self.silent -= isinstance(module, self.opaque)
+        self.visits.pop()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run `func`, then report it."""
+        given = kwargs or {}
+        out = func(*args, **given)
+        if not self.silent and self.visits:
+            self.called(plain_name(func), func, args, given, out)
+        return out
+
+    # -- to be overridden ----------------------------------------------------------------------------------------------
+    def entered(self, visit: Visit) -> None:
+        """Take note that a module starts."""
+
+    def called(self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+        """Take note of a function that the module `self.visits[-1]` called."""
+
+    def left(self, visit: Visit, inputs: Sequence[Any], output: Any) -> None:
+        """Take note of a module's result; `output` is None where it raised."""
+
+
+def plain_name(func: Any) -> str:
+    """Return a torch function's name without the underscores of its in-place or inner form: `relu_` is "relu"."""
+    return str(getattr(func, "__name__", func)).strip("_")
+
+
+def tensors_in(*values: Any) -> list[Tensor]:
+    """Return the tensors among `values`; lists, tuples and dictionaries are opened, one inside another too."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found.extend(tensors_in(*value))
+        elif isinstance(value, Mapping):
+            found.extend(tensors_in(*value.values()))
+    return found
