@@ -85,6 +85,7 @@ def measure_run(run: Run, data: Data) -> ModelResult:
         data.test,
         seed=seed,
         curves=run.log.epochs,
+        mistakes_of=int(run.facts["examples"]) if run.entry.rule().updates_per_batch is None else 0,
         bill_rows=[row.as_dict() for row in bill.rows],
         counting_rule=bill.rule,
     )
@@ -143,6 +144,7 @@ def _result(run: Run, found: Evaluation, bill: Bill, insides: Insides) -> ModelR
         parameters=sum(p.numel() for p in run.model.parameters()),
         memory=bill.memory,
         operations=bill.operations,
+        compute=bill.compute,
         seconds=run.log.seconds,
         epochs=len(run.log.epochs),
         seed=seed,

@@ -93,7 +93,7 @@ def train_run(
     if not data.classes:
         raise DataError(f"{data.name} has no labels; {entry.name} needs them")
     model = build_model(entry, part.shape, len(data.classes), seed, plan.options)
-    facts = {**_facts(entry, plan, data, mode, seed), "data": source or data.name}
+    facts = {**_facts(entry, plan, data, mode, seed), "data": source or data.name, "examples": len(part)}
     folder = None if out is None else Path(out)
     if folder is not None:
         _open_folder(folder, facts, resume, overwrite)

@@ -49,7 +49,8 @@ def wilson_interval(correct: int, count: int, z: float = 1.959963984540054) -> t
     share = correct / count
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends the bound is 0 or 1 exactly; rounding must not put it inside the share itself.
+    return (0.0 if correct == 0 else middle - half, 1.0 if correct == count else middle + half)
 
 
 @contextmanager

@@ -1,0 +1,130 @@
+"""The command line end to end on little data: exit codes, one sentence an error, JSON, runs that open again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from threegen.cli import run
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Path:
+    """A CSV of 240 pictures of 28 x 28 in three classes that differ by the lit third, with little noise."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(240):
+        label = index % 3
+        pixels = rng.integers(0, 60, 784)
+        pixels[label * 260 : label * 260 + 260] += 150
+        rows.append(",".join(map(str, (label, *pixels))))
+    path = tmp_path / "little.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = run(arguments)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["show", "mpl"], "ConfigError: no model is called 'mpl'; choose perceptron, mlp"),
+        (["train", "--resume"], "ConfigError: --resume needs --out, the folder of the run to go on with"),
+        (["train"], "ConfigError: no model is named; `threegen models` lists them"),
+        (["train", "mlp", "--plan", "quik"], "ConfigError: mode is 'quik'; choose quick, full (did you mean 'quick'?)"),
+        (["evaluate", "nowhere"], "CheckpointError: nowhere is not a run: it has no run.json"),
+        (["reproduce", "clasic-program"], "(did you mean 'classic-program'?)"),
+        (["data", "check", "mnits"], "ConfigError: no data set is called 'mnits'"),
+        (["history", "--only", "lenet"], "ConfigError: no model is called 'lenet'"),
+        (["trian"], "No such command 'trian'"),
+        (["history", "--sed", "3"], "No such option: --sed"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = printed(arguments, capsys)
+    assert code == 2
+    assert sentence in err
+    assert "Traceback" not in err + out
+    assert not list(tmp_path.iterdir()), "a refused command leaves nothing behind"
+
+
+def test_train_evaluate_predict_report(
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "mlp", "--data", "little.csv", "--epochs", "4", "--plan", "quick", "--quiet", "--json"]
+    code, out, err = printed(train, capsys)
+    assert (code, err) == (0, "")
+    facts = json.loads(out)
+    assert facts["folder"] == "runs/mlp"
+    assert facts["finished"]
+
+    code, out, _ = printed(["evaluate", "runs/mlp", "--json"], capsys)
+    found = json.loads(out)
+    assert found["count"] == 48  # a fifth of 240
+    assert found["accuracy"] == 1.0  # the three classes are far apart
+    assert np.array(found["confusion"]).sum() == 48
+
+    code, out, _ = printed(["predict", "runs/mlp", "5", "--json"], capsys)
+    answer = json.loads(out)
+    assert answer["answer"] == answer["truth"]
+    assert sum(row["softmax"] for row in answer["scores"]) == pytest.approx(1.0)
+
+    code, out, _ = printed(["report", "runs/mlp"], capsys)
+    assert code == 0
+    assert "Multi-layer perceptron" in (tmp_path / "runs/mlp/report.html").read_text()
+
+    code, _, err = printed(train, capsys)
+    assert code == 2
+    assert "runs/mlp already holds a run; go on with --resume, give it up with --overwrite" in err
+    assert printed([*train, "--overwrite"], capsys)[0] == 0
+
+
+def test_a_resumed_run_needs_no_second_word(
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--resume --out RUN` takes model, data, plan and seed from the folder; more epochs make a longer run."""
+    monkeypatch.chdir(tmp_path)
+    common = ["--quiet", "--json", "--out", "run"]
+    first = ["train", "perceptron", "--data", "little.csv", "--epochs", "1", "--seed", "3", *common]
+    assert printed(first, capsys)[0] == 0
+    code, out, _ = printed(["train", "--resume", "--epochs", "2", *common], capsys)
+    assert code == 0
+    facts = json.loads(out)
+    assert (facts["name"], facts["seed"], facts["figures"]["epoch"]) == ("perceptron", 3, 1)
+
+
+def test_history_writes_results_and_report(
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanted = ["--only", "perceptron", "--only", "spiking-mlp"]
+    code, out, err = printed(["history", "--data", str(little), "--quick", "--quiet", *wanted], capsys)
+    assert (code, err) == (0, "")
+    assert "report: runs/history/report.html" in out
+    results = json.loads((tmp_path / "runs/history/results.json").read_text())
+    assert [model["name"] for model in results["models"]] == ["perceptron", "spiking-mlp"]
+    for model in results["models"]:
+        low, high = model["interval"]
+        assert 0 <= low <= model["accuracy"] <= high <= 1
+        assert model["memory"]["total"] > 0
+        assert model["seconds"] > 0
+        assert model["command"].startswith(f"threegen train {model['name']}")
+    assert "ac" in results["models"][1]["operations"]
+    assert printed(["evaluate", "runs/history/perceptron"], capsys)[0] == 0  # the lineage leaves runs
+
+
+def test_lists_are_json_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for arguments in (["models"], ["data", "list", "--root", str(tmp_path)], ["show", "mlp"], ["reproduce"], ["doctor"]):
+        code, out, _ = printed([*arguments, "--json"], capsys)
+        assert code == 0
+        assert json.loads(out)
