@@ -236,7 +236,7 @@ class _LIF(torch.autograd.Function):
                 result[t].addcmul_(result[t + 1], _carried(potentials[t], slope, parameters))
         if potential is None:
             return result, None, None, None
-        return result, *_initial_gradients(result[0], potential, fired, parameters), None
+        return result, *initial_gradients(result[0], potential, fired, parameters), None
 
 
 def _carried(potentials: Tensor, slope: Tensor, parameters: LIFParameters) -> Tensor:
@@ -251,7 +251,7 @@ def _carried(potentials: Tensor, slope: Tensor, parameters: LIFParameters) -> Te
     return slope.mul_(-parameters.threshold).add_(1).mul_(parameters.decay)
 
 
-def _initial_gradients(
+def initial_gradients(
     first: Tensor, potential: Tensor, fired: Tensor, parameters: LIFParameters
 ) -> tuple[Tensor, Tensor | None]:
     """Return the gradients of the state that the loop started from; there potential and spikes are independent."""

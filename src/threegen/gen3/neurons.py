@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from threegen.functional.neurons import LIFParameters, NeuronState, lif
+from threegen.functional.fused_neurons import can_fuse, fused_lif
+from threegen.functional.neurons import LIFParameters, NeuronState, check_currents, lif
 
 
 class LIF(nn.Module):
@@ -42,7 +43,9 @@ class LIF(nn.Module):
         `state=None` starts from rest. A list given as `trace` receives the potentials [T, B, ...] before the reset.
         Raises `ShapeError` for input without a time axis, or a state of another batch or layer.
         """
-        spikes, potentials = lif(currents, state, self.constants)
+        check_currents(currents)
+        run = fused_lif if can_fuse(currents) else lif
+        spikes, potentials = run(currents, state, self.constants)
         if trace is not None:
             trace.append(potentials)
         return spikes, NeuronState(potentials[-1], spikes[-1])
