@@ -1,8 +1,8 @@
 """Any model of the registry as a scikit-learn classifier, trained by the same `fit` as everything else.
 
-    clf = Classifier("mlp", epochs=5).fit(X, y)
-    clf.predict(X);  clf.score(X, y)
-    GridSearchCV(Classifier("mlp"), {"lr": [1e-3, 3e-3]}).fit(X, y)
+clf = Classifier("mlp", epochs=5).fit(X, y)
+clf.predict(X);  clf.score(X, y)
+GridSearchCV(Classifier("mlp"), {"lr": [1e-3, 3e-3]}).fit(X, y)
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from threegen.rules.backprop import Backprop
 from threegen.rules.rule import Rule
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.fit import fit
+from threegen.training.log import TrainingLog
 from threegen.training.optimizers import OptimizerRecipe, resolve_optimizer
 
 try:
@@ -76,6 +77,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     scikit-learn itself checks (shapes, missing values) raises its usual `ValueError`.
     """
 
+    classes_: np.ndarray
+    model_: nn.Module
+    log_: TrainingLog
+    _shape: tuple[int, ...]  # in which the model gets each row
+    _seed: int
+    _rule: Rule | None  # these three: what partial_fit goes on with
+    _optimizer: torch.optim.Optimizer | None
+    _calls: int
+
     def __init__(
         self,
         model: str = "mlp",
@@ -105,7 +115,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     # -- learning -------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> Self:
         """Train a new model on rows `X [N, features]` and labels `y [N]` of any kind."""
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32])
         self._begin(rows, _as_labels(labels), None)
@@ -133,7 +143,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:  # noqa: N803
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Go once through some rows at the plan's first rate; `classes` names all classes at the first call.
 
         The optimiser and the rule keep what they remember between calls. Raises `ConfigError` for models that
@@ -172,10 +182,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Name the classes, draw the seed and build a model with fresh weights."""
         self.classes_ = np.unique(labels if classes is None else classes)
         if len(self.classes_) < 2:
-            raise DataError(f"a classifier needs at least 2 classes, y has 1 class: {self.classes_[0]!r}")
+            raise DataError(f"a classifier needs at least 2 classes, y has 1 class: {self.classes_.tolist()}")
         self._seed = _draw_seed(self.random_state)
-        self._rule: Rule | None = None
-        self._optimizer: torch.optim.Optimizer | None = None
+        self._rule = None
+        self._optimizer = None
         self._calls = 0
         self.model_, self._shape = self._build(find_entry(self.model), rows.shape[1])
 
@@ -204,7 +214,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         places = np.searchsorted(self.classes_, given := _as_labels(labels))
         unknown = self.classes_[np.minimum(places, len(self.classes_) - 1)] != given
         if unknown.any():
-            raise DataError(f"label {given[unknown][0]!r} is not one of the classes {self.classes_.tolist()!r}")
+            raise DataError(
+                f"label {given[unknown].tolist()[0]!r} is not one of the classes {self.classes_.tolist()!r}"
+            )
         names = [str(name) for name in self.classes_]
         inputs = torch.from_numpy(rows.astype(np.float32, copy=True)).reshape(-1, *self._shape)
         return Dataset(inputs, torch.from_numpy(places.astype(np.int64)), names, "rows")
@@ -243,34 +255,36 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         def build(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
             if self._optimizer is None:
                 recipe = resolve_optimizer(plan.optimizer, None, rule.default_optimizer, rule.default_rate)
-                self._optimizer = recipe.build(parameters) if isinstance(recipe, OptimizerRecipe) else recipe(parameters)
+                self._optimizer = (
+                    recipe.build(parameters) if isinstance(recipe, OptimizerRecipe) else recipe(parameters)
+                )
             return self._optimizer
 
         return build
 
     # -- answering ------------------------------------------------------------------------------------------------
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Any) -> np.ndarray:
         """Return the label of the highest score for each row `[N]`; the first of equal ones wins."""
         best = self._scores(X).argmax(1)
         return self.classes_[best]  # type: ignore[no-any-return]
 
-    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
+    def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores `[N, classes]`; for two classes how far the second is ahead `[N]`."""
         scores = self._scores(X)
         return scores if len(self.classes_) > 2 else scores[:, 1] - scores[:, 0]
 
     @available_if(_is_log_likelihood)  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the softmax of the scores `[N, classes]`."""
         return np.exp(self.predict_log_proba(X))  # type: ignore[no-any-return]
 
     @available_if(_is_log_likelihood)  # type: ignore[untyped-decorator]
-    def predict_log_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the softmax of the scores `[N, classes]`."""
         return torch.from_numpy(self._scores(X)).log_softmax(1).numpy()
 
-    def _scores(self, X: Any) -> np.ndarray:  # noqa: N803
+    def _scores(self, X: Any) -> np.ndarray:
         """Return the scores `[N, classes]` in float64."""
         check_is_fitted(self, "model_")
         rows = validate_data(self, X, dtype=np.float64, reset=False)
@@ -278,7 +292,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         device = next((p.device for p in double.parameters()), torch.device("cpu"))
         parts: list[Tensor] = []
         with evaluation_mode(double), forked_randomness(self._seed, "predict"):
-            for part in torch.from_numpy(np.array(rows, dtype=np.float64)).split(_ANSWERED_AT_ONCE):
+            for first in range(0, len(rows), _ANSWERED_AT_ONCE):
+                part = torch.from_numpy(np.array(rows[first : first + _ANSWERED_AT_ONCE], dtype=np.float64))
                 parts.append(double(part.reshape(-1, *self._shape).to(device)).cpu())
         scores: np.ndarray = torch.cat(parts).numpy()
         if np.isnan(scores).any():
