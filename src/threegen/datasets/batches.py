@@ -9,11 +9,15 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Batch:
-    """Inputs `[B, ...]`, targets `[B]` (or `[B, ...]`, or None) and `index [B]`: each example's place in its data."""
+    """Inputs `[B, ...]`, targets `[B]` (or `[B, ...]`, or None) and `index [B]`: each example's place in its data.
+
+    `finite` says that the inputs are known to be finite, so that no rule needs to look again.
+    """
 
     inputs: Tensor
     targets: Tensor | None = None
     index: Tensor | None = None
+    finite: bool = False
 
     def __len__(self) -> int:
         return self.inputs.shape[0]

@@ -26,6 +26,9 @@ from threegen.rules.targets import one_hot_targets, require_like, require_scores
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+# torch leaves labels of -100 out without a word; no label is this one, so every wrong label is refused.
+_NO_LABEL = -(2**62)
+
 
 class Backprop(Rule):
     """Train any differentiable model by the gradient of `loss`: one yield a batch.
@@ -76,8 +79,13 @@ def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
         raise ConfigError("cross_entropy needs at least 2 scores, the model has 1; use 'mse' or 'sse' for one unit")
     if targets.is_floating_point():
         return F.cross_entropy(scores, require_like(scores, targets))
-    require_labels(targets, scores.shape[1])
-    return F.cross_entropy(scores, targets.long())
+    if targets.dim() != 1 or targets.dtype == torch.bool or targets.device.type != "cpu":
+        require_labels(targets, scores.shape[1])  # on a GPU a label out of range could not be caught below
+    try:
+        return F.cross_entropy(scores, targets.long(), ignore_index=_NO_LABEL)
+    except IndexError:
+        require_labels(targets, scores.shape[1])
+        raise
 
 
 def _mean_squared_error(scores: Tensor, targets: Tensor) -> Tensor:

@@ -118,8 +118,8 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _canonical(facts: Mapping[str, Any]) -> bytes:
     """Return the one spelling of checkpoint.json that holds `facts`."""
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return json.dumps({"digest": digest, "facts": facts}, indent=1, sort_keys=True).encode()
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return json.dumps({"digest": digest, "facts": facts}, indent=1).encode()
 
 
 def _header_hash(content: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from threegen.checks import require_finite
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError
@@ -22,6 +24,8 @@ class MemoryFeed:
 
     def __init__(self, data: Dataset, batch_size: int, shuffle: bool, seed: int, stage: int) -> None:
         require_data(data)
+        if not math.isfinite(data.inputs.sum()):  # quick, and nearly always enough; what follows names the place
+            require_finite(f"the data set {data.name!r}", data.inputs)
         if batch_size > len(data):
             warnings.warn(
                 f"batch_size {batch_size} is larger than {data.name!r} ({len(data)}); one batch holds it all",
@@ -40,7 +44,9 @@ class MemoryFeed:
             order = torch.arange(len(self.data))
         skipped()
         for index in torch.split(order, self.batch_size)[first:]:
-            yield self.data.batch(index)
+            batch = self.data.batch(index)
+            batch.finite = True  # the whole set was looked at above
+            yield batch
 
 
 class StreamFeed:

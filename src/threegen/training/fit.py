@@ -15,6 +15,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import CheckpointError, ConfigError
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Rule
+from threegen.training.distributed import join_workers
 from threegen.training.evaluate import require_labelled
 from threegen.training.feed import require_data
 from threegen.training.files import make_folder
@@ -88,6 +89,7 @@ def fit(
         DataError: the data are empty or not data.
         NumericError: a loss, gradient or update is not finite; the weights are as they were before that step.
         CheckpointError: a checkpoint is damaged, does not fit, or cannot be written.
+        WorkerError: another process of a `torchrun` has died.
         ResourceError: gradients, optimiser state and copies will not fit into memory.
         Interrupted: Ctrl-C; the batch was finished and saved.
     """
@@ -104,19 +106,24 @@ def fit(
     }
     stages = _as_stages(rule, settings)
     watch = _as_stopping(stopping, validation)
-    options = Options(validation, as_callbacks(callbacks), checkpoint_every, precision)
+    workers = join_workers()
+    leads = workers is None or workers.leads  # the other processes of a run write nothing
+    options = Options(validation, as_callbacks(callbacks), checkpoint_every, precision, workers)
     _check(model, stages, data, options)
     if resume and out is None:
         raise ConfigError("resume=True needs out=, the folder of the run to go on with")
     if device is not None:
         model.to(choose_device(device))
     folder = None if out is None else Path(out)
-    with forked_randomness(seed, "torch"), _held(folder, resume):
-        log = TrainingLog(folder, tensorboard=tensorboard)
+    with forked_randomness(seed, "torch"), _held(folder if leads else None, resume):
+        log = TrainingLog(folder if leads else None, tensorboard=tensorboard and leads)
         session = Session(model, stages, seed, log, watch, _describe_data(data, folder))
         try:
-            session.open(resume, overwrite)
-            with ProgressBar(progress, title) as bar, Interrupts() as interrupts:
+            if workers is None:
+                session.open(resume, overwrite)
+            else:
+                workers.open(session, resume, overwrite)
+            with ProgressBar(progress and leads, title) as bar, Interrupts() as interrupts:
                 Training(session, data, options, bar, interrupts).run()
         finally:
             log.close()

@@ -24,6 +24,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, Interrupted
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Step
+from threegen.training.distributed import Workers
 from threegen.training.evaluate import evaluate
 from threegen.training.feed import Feed, make_feed
 from threegen.training.guards import Guard
@@ -53,6 +54,7 @@ class Options:
     callbacks: tuple[Callback, ...]
     checkpoint_every: int | None
     precision: str
+    workers: Workers | None = None  # the other processes of a `torchrun`
 
     def listeners(self, method: str) -> list[Callable[..., None]]:
         """Return the methods of that name which callbacks really have; the empty ones of `Callback` are left out."""
@@ -101,7 +103,7 @@ class Training:
         self._tick()
         if not self.session.resuming:  # a run that had already ended needs no second last checkpoint
             self.session.save()
-        if self.interrupts.asked:  # it came too late to stop anything, but must not be lost
+        if self._asked:  # it came too late to stop anything, but must not be lost
             self._interrupt()
 
     # -- one stage, one epoch -----------------------------------------------------------------------------------
@@ -177,7 +179,8 @@ class Training:
             if every is not None and progress.batches_done % every == 0:
                 self._tick()
                 session.save()
-            if self.interrupts.asked:
+                self._clock = time.perf_counter()
+            if self._asked:
                 self._interrupt()
             if self.log.stopped:
                 break
@@ -197,6 +200,9 @@ class Training:
             found = evaluate(self.model, self.options.validation, seed=self.session.seed)
             record |= {"validation_accuracy": found.accuracy, "validation_loss": found.loss}
         record = self.log.end_epoch(record)
+        workers = self.options.workers
+        if workers is not None:
+            record = workers.from_leader(record)
         self.bar.epoch(progress.batches_done, record)
         progress.epoch, progress.batch = progress.epoch + 1, 0
         for listener in self.epoch_listeners:
@@ -206,11 +212,19 @@ class Training:
             best = "none was finite" if stopping.best is None else f"best was {stopping.best:.4g}"
             if progress.stage == len(self.session.stages) - 1:
                 self.stop(f"no better {stopping.monitor} in {stopping.patience} epochs; {best}")
+        if workers is not None:
+            self.log.stopped = workers.agree_to_stop(self.log.stopped)
         self.session.mark_epoch(feed.generators)
         self.session.save()
         self._clock = time.perf_counter()  # validation, callbacks and saving are not training time
-        if self.interrupts.asked:
+        if self._asked:
             self._interrupt()
+
+    @property
+    def _asked(self) -> bool:
+        """Whether Ctrl-C was pressed; several processes must all know it before one may stop."""
+        workers = self.options.workers
+        return self.interrupts.asked if workers is None else workers.asked
 
     def _stage_is_over(self, stage: Stage) -> bool:
         stopping = self.session.stopping
@@ -246,17 +260,27 @@ class _Worker:
         self.moves = self.device.type != "cpu"
         self.listeners = run.options.listeners("on_step")
         self.bf16 = run.options.precision == "bf16"
+        self.workers = run.options.workers
+        if self.workers is not None:
+            self.workers.begin(self.rule, module)
 
     def learn(self, batch: Batch) -> None:
         """Give one batch to the rule and carry out every step that it yields."""
         progress, guard, record = self.run.progress, self.guard, self.run.log.record
+        workers = self.workers
+        if workers is not None:
+            batch = workers.shard(batch)
         if self.moves:
             batch = _moved(batch, self.device)
         if self.schedule is not None:
             self.schedule(progress, self.optimizer, self.rule)
         steps = self.rule(self.module, batch, self.generator)
+        if self.bf16:
+            steps = _autocast_each(steps, self.device.type)
+        if workers is not None:
+            steps = workers.steps(steps, self.module, self.run.session.seed, progress, self.generator)
         figures: dict[str, float] = {}
-        for step in _autocast_each(steps, self.device.type) if self.bf16 else steps:
+        for step in steps:
             number = progress.updates + 1
             squares = guard.check(step, number)
             if step.pending:
@@ -270,6 +294,10 @@ class _Worker:
             progress.updates = number
             for listener in self.listeners:
                 listener(self.run, step)
+        if workers is not None:
+            log = self.run.log
+            if workers.end_batch(self.module, self.run.interrupts.asked, bool(log.stopped)):
+                log.stopped = workers.agree_to_stop(log.stopped)
         self.run.bar.advance(progress.batches_done + 1, progress.epoch, figures)
 
 

@@ -90,7 +90,7 @@ class Session:
             self.log.start()
             return
         try:
-            self._take_back(self._choose(saved))
+            self.take_back(self._choose(saved))
         except CheckpointError as problem:
             if len(saved) > 1 and "use an older checkpoint" in str(problem):
                 raise CheckpointError(f"{problem}: delete {saved[-1]} to resume from {saved[-2].name}") from problem
@@ -111,7 +111,8 @@ class Session:
         except (KeyError, TypeError, IndexError):
             return False  # taking it back will say what is wrong
 
-    def _take_back(self, path: Path) -> None:
+    def take_back(self, path: Path) -> None:
+        """Go on from the checkpoint at `path`; raises `CheckpointError` where it does not fit."""
         checkpoint = load_checkpoint(path)
         facts = checkpoint.facts
         try:
