@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -50,3 +51,13 @@ def test_shell_examples_name_real_commands_and_targets() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_figures_are_those_of_the_records() -> None:
+    """The table's means and spreads are computed from `reproduction/*.json`."""
+    for path in sorted((ROOT / "reproduction").glob("*.json")):
+        record = json.loads(path.read_text())
+        values = record["ours"]
+        said = f"{sum(values) / len(values):.2f}", f"{min(values):g} to {max(values):g}"
+        row = next((line for line in README.splitlines() if f"`{record['name']}`" in line and "|" in line), "")
+        assert all(text in row for text in said), (path.name, said)
