@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from threegen.errors import ConfigError, NumericError, ShapeError
-from threegen.functional.encoding import bernoulli_spikes, latency_spikes, poisson_spikes
+from threegen.functional.encoding import bernoulli_spikes, draw_spikes, latency_spikes, poisson_spikes
+from threegen.threads import use_threads
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -40,6 +41,33 @@ def test_bernoulli_shape_type_and_seed() -> None:
     assert torch.equal(spikes, bernoulli_spikes(x, 7, generator(1)))
     assert not torch.equal(spikes, bernoulli_spikes(x, 7, generator(2)))
     assert bernoulli_spikes(x.double(), 2).dtype == torch.float64
+
+
+def split_mix(z: int) -> int:
+    """The finaliser of SplitMix64, in Python's exact whole numbers."""
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def test_draws_are_the_hash_of_key_step_and_pixel() -> None:
+    chance = torch.rand(3, 5, generator=generator())
+    spikes = draw_spikes(chance, 9, key=12345).view(9, 15)
+    start = split_mix(12345)
+    for t in range(9):
+        for i in range(15):
+            word = split_mix((start + 0x9E3779B97F4A7C15 * (t // 4 * 15 + i + 1)) % 2**64)
+            fires = (word >> 16 * (t % 4)) % 2**16 < round(float(chance.view(-1)[i]) * 2**16)
+            assert bool(spikes[t, i]) == fires
+
+
+def test_a_train_drawn_in_pieces_or_on_two_cores_is_the_same() -> None:
+    chance = torch.rand(40, 300, generator=generator())
+    whole = draw_spikes(chance, 9, key=7)
+    assert torch.equal(torch.cat([draw_spikes(chance, 3, 7), draw_spikes(chance, 6, 7, first=3)]), whole)
+    with use_threads(2):
+        assert torch.equal(draw_spikes(chance, 9, key=7), whole)
+    assert torch.equal(draw_spikes(chance, 9, 7, dtype=torch.bfloat16), whole.bfloat16())
 
 
 def test_steps_and_pixels_are_independent() -> None:

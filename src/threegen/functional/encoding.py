@@ -13,14 +13,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 import torch
 from torch import Tensor
 
 from threegen.checks import require_float, require_number, require_unit_range, require_whole
 from threegen.randomness import draw_key
+from threegen.threads import parallel, ready_numba, serial
+
+numba = ready_numba()
 
 _LEVELS = 1 << 16
+_BLOCK = 4096  # pixels that one thread draws in one go
+_MASK, _SIXTEEN = np.uint64(_LEVELS - 1), np.uint64(16)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+_FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def bernoulli_spikes(x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
@@ -55,6 +63,19 @@ def latency_spikes(x: Tensor, steps: int) -> Tensor:
         return (time == due).to(x.dtype)
 
 
+def draw_spikes(chance: Tensor, steps: int, key: int, first: int = 0, dtype: torch.dtype = torch.uint8) -> Tensor:
+    """Return spikes [steps, B, ...] of `dtype`, independent draws with the chances [B, ...]: a function of the key.
+
+    The steps are those from `first` on, so that a long train can be drawn in pieces: `draw_spikes(c, 9, key)` is
+    `draw_spikes(c, 4, key)` followed by `draw_spikes(c, 5, key, first=4)`. Nothing depends on the number of cores.
+    """
+    limits = (chance.detach() * _LEVELS).round_().to(torch.int32).cpu().contiguous()
+    kind = dtype if dtype in (torch.uint8, torch.float32, torch.float64) else torch.uint8
+    spikes = torch.empty((steps, *chance.shape), dtype=kind)
+    _draw(limits.view(-1).numpy(), np.uint64(key), first, spikes.view(steps, chance.numel()).numpy())
+    return spikes.to(chance.device, dtype)
+
+
 def _check(owner: str, x: Tensor, steps: int) -> None:
     require_whole("steps", steps)
     require_unit_range(owner, require_float(owner, x).detach())
@@ -65,21 +86,40 @@ class _Draw(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, steps: int, key: int) -> Tensor:
-        shape = (steps, *x.shape)
-        bits = _random_int16(steps * x.numel(), key).view(shape).to(x.device)
-        # n = round(65,536 x) of 65,536 levels fire. Levels are signed, -32,768 .. 32,767; 16 bits have no room for
-        # n = 65,536, so the two highest levels are merged and n = 65,535 stands for "always".
-        limit = (x * _LEVELS).round_().clamp_(max=_LEVELS - 1).sub_(_LEVELS // 2).to(torch.int16)
-        spikes = torch.empty(shape, dtype=x.dtype, device=x.device)
-        torch.lt(bits, limit, out=spikes)
-        return spikes
+        return draw_spikes(x, steps, key, dtype=x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         return gradients[0].sum(0), None, None
 
 
-def _random_int16(count: int, key: int) -> Tensor:
-    """Return `count` numbers, uniform on -32,768..32,766 but for the highest, which is twice as likely."""
-    words = numpy.random.SFC64(key).random_raw((count + 3) // 4)
-    return torch.from_numpy(words.view(numpy.int16)[:count]).clamp_(max=_LEVELS // 2 - 2)
+@serial
+def _hashed(z: Any) -> Any:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the counter reaches every bit."""
+    z = (z ^ (z >> _SHIFTS[0])) * _FACTORS[0]
+    z = (z ^ (z >> _SHIFTS[1])) * _FACTORS[1]
+    return z ^ (z >> _SHIFTS[2])
+
+
+@parallel
+def _draw(limits: Any, key: Any, first: int, spikes: Any) -> None:
+    """Fill `spikes` [T, M]: one hash gives a pixel its 16 bits for each of four steps; dark pixels are skipped."""
+    steps, count = spikes.shape
+    start = _hashed(key)
+    for block in numba.prange((count + _BLOCK - 1) // _BLOCK):
+        low, high = block * _BLOCK, min((block + 1) * _BLOCK, count)
+        for t in range(steps):
+            spikes[t, low:high] = 0
+        lit = np.empty(high - low + 1, np.int64)
+        many = 0
+        for i in range(low, high):
+            lit[many] = i
+            many += limits[i] > 0
+        for quarter in range(first // 4, (first + steps + 3) // 4):
+            begin, end = max(first, 4 * quarter), min(first + steps, 4 * quarter + 4)
+            for p in range(many):
+                i = lit[p]
+                bits = _hashed(start + _GOLDEN * np.uint64(quarter * count + i + 1)) >> np.uint64(16 * (begin % 4))
+                for t in range(begin, end):
+                    spikes[t - first, i] = np.int64(bits & _MASK) < limits[i]
+                    bits >>= _SIXTEEN
