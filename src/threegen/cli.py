@@ -6,7 +6,9 @@ Exit code 0: done; 2: something that the user can mend (one sentence says what);
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from threegen.errors import Interrupted, ThreegenError
+from threegen.errors import Interrupted, ThreegenError, WorkerError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,21 +43,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
+    if _is_helper():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # of several processes the first one alone speaks
     try:
         app(arguments, standalone_mode=True)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except Interrupted as stop:
         where = f"go on with: threegen train --resume --out {stop.folder}" if stop.folder else "nothing was saved"
-        _complain(f"interrupted; the last batch was finished; {where}")
+        if not _is_helper():
+            _complain(f"interrupted; the last batch was finished; {where}")
+        _wait_for_the_first()
         return 130
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
     except ThreegenError as problem:
-        _complain(f"{type(problem).__name__}: {problem}")
+        if not _is_helper() or isinstance(problem, WorkerError):  # where the first has died, another must say so
+            _complain(f"{type(problem).__name__}: {problem}")
+        else:
+            _wait_for_the_first()
         return 2
     return 0
+
+
+def _wait_for_the_first() -> None:
+    """Let the first process say what went wrong and save: torchrun ends all others when one has ended."""
+    if _is_helper():
+        time.sleep(10)
+
+
+def _is_helper() -> bool:
+    """Return whether this is not the first of several processes that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and os.environ.get("RANK", "0") != "0"
 
 
 def _complain(sentence: str) -> None:
@@ -121,11 +141,10 @@ def _summary(model: dict[str, Any]) -> dict[str, Any]:
     low, high = model["interval"]
     return {
         "model": model["name"],
-        "generation": model["generation"],
         "year": model["year"],
         "accuracy": f"{model['accuracy']:.2%}",
-        "95 % interval": f"{low:.2%} to {high:.2%}",
-        "parameters": model["parameters"],
+        "95 %": f"{100 * low:.1f}..{100 * high:.1f}",
+        "weights": model["parameters"],
         "seconds": round(model["seconds"], 1),
     }
 
