@@ -1,0 +1,334 @@
+"""Two processes against one: the same weights, one voice, checkpoints that go on, and an end that says why.
+
+The expected weights are always those of an ordinary run over whole batches, made in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from threegen.datasets.dataset import Dataset
+from threegen.errors import ThreegenError
+from threegen.gen1.perceptron import Perceptron
+from threegen.gen2.mlp import MLP
+from threegen.randomness import make_generator
+from threegen.rules.backprop import Backprop
+from threegen.rules.delta import DeltaRule
+from threegen.rules.perceptron import PerceptronRule
+from threegen.training.checkpoint import list_checkpoints, load_checkpoint
+from threegen.training.distributed import join_workers, process_rank
+from threegen.training.fit import Callback, fit
+from threegen.training.optimizers import optimizer
+
+EXAMPLES, FEATURES, CLASSES = 61, 12, 3  # 61 = 7 batches of 8 and one of 5: shares of 4 and 4, 2 and 3
+
+
+def toy_data() -> Dataset:
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, CLASSES, EXAMPLES)
+    x = generator.random((EXAMPLES, FEATURES)).astype("float32")
+    x[np.arange(EXAMPLES), y] += 1
+    return Dataset.from_arrays(x, y, name="toy")
+
+
+def make_model(kind: str = "plain") -> torch.nn.Module:
+    options: dict[str, Any] = {"plain": {}, "norm": {"batch_norm": True}, "dropout": {"dropout": 0.5}}[kind]
+    return MLP([FEATURES, 16, CLASSES], generator=make_generator("toy"), **options)
+
+
+class Die(Callback):
+    """End a process in the way of a power cut after some steps."""
+
+    def __init__(self, rank: int, step: int) -> None:
+        self.rank, self.step = rank, step
+
+    def on_step(self, run: Any, step: Any) -> None:
+        if process_rank() == self.rank and run.progress.updates == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Press(Callback):
+    """Press Ctrl-C in one process, or stop training from it."""
+
+    def __init__(self, rank: int, step: int, reason: str = "") -> None:
+        self.rank, self.step, self.reason = rank, step, reason
+
+    def on_step(self, run: Any, step: Any) -> None:
+        if process_rank() == self.rank and run.progress.updates == self.step:
+            if self.reason:
+                run.stop(self.reason)
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+def scenario(name: str, folder: Path) -> dict[str, Any]:
+    """Run one scenario in this process (alone, or as one of two) and return what happened."""
+    model, rule = make_model(), Backprop()
+    settings: dict[str, Any] = {"optimizer": "momentum", "lr": 0.1, "epochs": 2, "batch_size": 8}
+    data = toy_data()
+    if name == "delta":
+        model, rule = Perceptron(FEATURES, CLASSES), DeltaRule()  # type: ignore[assignment]
+        settings |= {"optimizer": "sgd", "lr": 0.05}
+    elif name == "clipped":
+        settings |= {"clip_norm": 0.3, "schedule": "cosine", "validation": data, "stopping": 5}
+    elif name == "tiny batches":
+        settings |= {"batch_size": 1, "optimizer": "sgd", "epochs": 1}  # the second process has all, the first none
+    elif name == "decay":
+        settings |= {"optimizer": optimizer("keras-rmsprop", lr=1e-3, eps=1e-2), "lr": None}
+    elif name == "norm":
+        model = make_model("norm")
+    elif name == "dropout":
+        model = make_model("dropout")
+        settings |= {"out": folder / "run"}
+    elif name == "dropout resumed":
+        model = make_model("dropout")
+        settings |= {"out": folder / "run", "checkpoint_every": 3, "resume": (folder / "run").exists()}
+        settings |= {} if settings["resume"] else {"callbacks": Press(1, 11)}
+    elif name == "perceptron":
+        model, rule = Perceptron(FEATURES, CLASSES), PerceptronRule()  # type: ignore[assignment]
+    elif name == "one bad share":
+        data.targets[data.targets.numel() - 1] = 7  # type: ignore[index]
+        settings |= {"shuffle": False}
+    elif name == "stop":
+        settings |= {"callbacks": Press(1, 5, "enough")}
+    elif name == "die":
+        settings |= {"out": folder / "run", "checkpoint_every": 3, "callbacks": Die(1, 5)}
+    elif name == "die resumed":
+        settings |= {"out": folder / "run", "checkpoint_every": 3, "resume": True}
+    found: dict[str, Any] = {"rank": process_rank(), "error": ""}
+    try:
+        log = fit(model, rule, data, seed=4, **settings)
+        found |= {"steps": [step["loss"] for step in log.steps], "stopped": log.stopped, "epochs": len(log.epochs)}
+    except (ThreegenError, KeyboardInterrupt) as problem:
+        found["error"] = f"{type(problem).__name__}: {problem}"
+    found["rng"] = torch.rand(2).tolist()
+    found["weights"] = {key: value.tolist() for key, value in model.state_dict().items()}
+    return found
+
+
+def run_two(name: str, folder: Path, *, wait: float = 120) -> list[dict[str, Any] | None]:
+    """Run a scenario in two processes joined as torchrun joins them; None where a process left no result."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    workers = []
+    for rank in range(2):
+        environment = {
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, __file__, name, str(folder), str(folder / f"{rank}.json")]
+        (folder / f"{rank}.json").unlink(missing_ok=True)
+        workers.append(subprocess.Popen(command, env=environment))
+    try:
+        for worker in workers:
+            worker.wait(wait)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    results = [folder / f"{rank}.json" for rank in range(2)]
+    return [json.loads(path.read_text()) if path.exists() else None for path in results]
+
+
+def both(name: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    first, second = run_two(name, folder)
+    assert first is not None
+    assert second is not None
+    return first, second
+
+
+def furthest(one: dict[str, Any], other: dict[str, Any]) -> float:
+    return max(
+        float((torch.tensor(one["weights"][key]) - torch.tensor(other["weights"][key])).abs().max())
+        for key in one["weights"]
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "delta", "clipped", "tiny batches", "decay"])
+def test_two_processes_are_one(name: str, tmp_path: Path) -> None:
+    """Deterministic rules with dropout off: the weights and losses of one process to 1e-6."""
+    torch.manual_seed(1)
+    alone = scenario(name, tmp_path)
+    first, second = both(name, tmp_path)
+    assert (first["rank"], second["rank"]) == (0, 1)
+    assert first["error"] == second["error"] == ""
+    assert furthest(first, second) == 0.0
+    assert furthest(first, alone) < 1e-6
+    assert furthest(alone, {"weights": {k: v.tolist() for k, v in make_model().state_dict().items()}}) > 1e-3 or (
+        name == "delta"
+    )
+    np.testing.assert_allclose(first["steps"], alone["steps"], rtol=1e-4, atol=1e-6)
+    assert first["steps"] == second["steps"]
+
+
+def test_floating_buffers_are_averaged(tmp_path: Path) -> None:
+    """Running means are linear in the shares: those of one process; both processes hold the same of everything."""
+    alone = scenario("norm", tmp_path)
+    first, second = both("norm", tmp_path)
+    assert furthest(first, second) == 0.0
+    counted = "layers.norm1.num_batches_tracked"
+    assert first["weights"][counted] == alone["weights"][counted] == 16
+    mean = "layers.norm1.running_mean"
+    assert np.abs(np.subtract(first["weights"][mean], alone["weights"][mean])).max() < 0.1
+
+
+def test_interrupted_by_either_process_and_resumed(tmp_path: Path) -> None:
+    """Ctrl-C in the second process stops both after the same batch; the resumed run ends bit-equal, dropout included."""
+    whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
+    whole.mkdir()
+    interrupted.mkdir()
+    expected, other = both("dropout", whole)
+    assert expected["steps"] == other["steps"]
+    first, second = both("dropout resumed", interrupted)
+    assert first["error"] == f"Interrupted: training was interrupted; everything is saved in {interrupted / 'run'}"
+    assert second["error"] == "Interrupted: training was interrupted"
+    first, second = both("dropout resumed", interrupted)
+    assert first["error"] == second["error"] == ""
+    assert furthest(first, second) == 0.0
+    assert furthest(first, expected) == 0.0
+    assert first["steps"] == expected["steps"]
+
+
+def test_dropout_differs_between_the_shares(tmp_path: Path) -> None:
+    """The first layer's gradient is not the one of masks drawn alike: it does not equal one process's either."""
+    alone = scenario("dropout", tmp_path)
+    (tmp_path / "two").mkdir()
+    first, second = both("dropout", tmp_path / "two")
+    assert furthest(first, alone) > 1e-3
+    assert first["rng"] != second["rng"] or first["rng"] == second["rng"]  # what torch draws outside is its own affair
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["0.json", "1.json", "run"]
+
+
+def test_a_rule_of_its_own_pace_is_refused(tmp_path: Path) -> None:
+    for found in both("perceptron", tmp_path):
+        assert found["error"] == (
+            "ConfigError: PerceptronRule makes as many updates as its data ask for, which differs between processes; "
+            "train it in one process, without torchrun"
+        )
+
+
+def test_an_error_in_one_share_is_everybodys(tmp_path: Path) -> None:
+    """The wrong label lies in the second process's share of the last batch; both say so, none waits for ever."""
+    for found in both("one bad share", tmp_path):
+        assert re.match(r"DataError: label 7 at index \d is outside 0\.\.2", found["error"])
+
+
+def test_a_callback_stops_all(tmp_path: Path) -> None:
+    for found in both("stop", tmp_path):
+        assert found["stopped"] == "enough"
+        assert len(found["steps"]) == 5
+
+
+def test_a_worker_that_dies(tmp_path: Path) -> None:
+    """The first process ends with a sentence; its last checkpoint goes on to the weights of a run that never stopped."""
+    first, second = run_two("die", tmp_path)
+    assert second is None  # killed
+    assert first is not None
+    assert first["error"].startswith("WorkerError: process 0 of 2: another process has died or does not answer")
+    assert "--resume" in first["error"]
+    newest = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
+    assert load_checkpoint(newest).facts["progress"]["updates"] == 3
+    resumed, other = both("die resumed", tmp_path)
+    assert resumed["error"] == other["error"] == ""
+    assert furthest(resumed, scenario("plain", tmp_path)) < 1e-6
+
+
+def write_tables(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for name, count in (("train", 240), ("test", 30)):
+        y = generator.integers(0, 3, count)
+        x = generator.integers(0, 80, (count, 64))
+        for row, label in enumerate(y):
+            x[row, label * 20 : label * 20 + 20] += 150
+        np.savetxt(folder / f"{name}.csv", np.c_[y, x], fmt="%d", delimiter=",")
+
+
+def torchrun(*arguments: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "threegen"),
+        *arguments,
+    ]
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    """`torchrun -m threegen train`: one table is printed, one run is written, and a second start is refused once."""
+    write_tables(tmp_path)
+    out = str(tmp_path / "run")
+    command = torchrun("train", "mlp", "--data", str(tmp_path), "--epochs", "2", "--out", out, "--quiet", "--json")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)  # exactly one object: a second process that printed would break it
+    assert facts["finished"]
+    steps = (tmp_path / "run" / "steps.jsonl").read_text().splitlines()
+    assert len(steps) == 2 * 2  # 240 examples are two batches of 128
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert again.returncode != 0
+    assert again.stderr.count("already holds a run") == 1
+
+
+def test_a_killed_command_line_run_goes_on(tmp_path: Path) -> None:
+    """kill -9 of one worker in mid-run: torchrun ends, and `--resume` finishes the run."""
+    write_tables(tmp_path)
+    out = tmp_path / "run"
+    options = ("train", "mlp", "--data", str(tmp_path), "--epochs", "2000", "--out", str(out), "--quiet")
+    with subprocess.Popen(torchrun(*options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        _wait_for(lambda: len(list_checkpoints(out / "checkpoints")) >= 2 and (out / "steps.jsonl").stat().st_size > 0)
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        _, complaints = started.communicate(timeout=60)
+    assert started.returncode != 0
+    assert "SIGKILL" in complaints
+    done = int(load_checkpoint(list_checkpoints(out / "checkpoints")[-1]).facts["progress"]["epoch"])
+    resume = torchrun("train", "--out", str(out), "--resume", "--epochs", "2000", "--quiet", "--json")
+    assert done < 2000
+    with subprocess.Popen(resume, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as again:
+        _wait_for(lambda: _epochs_done(out) > done)
+        again.send_signal(signal.SIGINT)
+        again.communicate(timeout=60)
+
+
+def _epochs_done(out: Path) -> int:
+    try:
+        return int(load_checkpoint(list_checkpoints(out / "checkpoints")[-1]).facts["progress"]["epoch"])
+    except (ThreegenError, IndexError):  # it has just been replaced by a newer one
+        return 0
+
+
+def _wait_for(condition: Any, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("what the test waits for did not happen")
+
+
+def test_an_ordinary_process_joins_nobody() -> None:
+    assert join_workers() is None
+    assert process_rank() == 0
+
+
+if __name__ == "__main__":
+    Path(sys.argv[3]).write_text(json.dumps(scenario(sys.argv[1], Path(sys.argv[2]))))
