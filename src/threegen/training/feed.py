@@ -65,11 +65,14 @@ class StreamFeed:
 
     def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
         """Yield the batches of one epoch from number `first` on; `skipped` is called once those before are drawn."""
+        if first == 0:
+            skipped()  # before the source is opened: a DataLoader draws a seed then
         source = iter(self.source)
         drawn = sum(1 for _ in itertools.islice(source, first))
         if drawn < first:
             raise DataError(f"the run stopped before batch {first} of an epoch, the data now end after {drawn}")
-        skipped()
+        if first:
+            skipped()
         count = first
         for item in source:
             count += 1

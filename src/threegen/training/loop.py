@@ -100,8 +100,8 @@ class Training:
             if self.log.stopped:
                 break
             self._run_stage(number, self.session.stages[number])
-        self._tick()
         if not self.session.resuming:  # a run that had already ended needs no second last checkpoint
+            self._tick()
             self.session.save()
         if self._asked:  # it came too late to stop anything, but must not be lost
             self._interrupt()
@@ -232,8 +232,8 @@ class Training:
         return stopping is not None and stopping.watches(validated) and stopping.over
 
     def _interrupt(self) -> None:
-        self._tick()
         if not self.session.resuming:
+            self._tick()
             self.session.save()
         raise Interrupted("" if self.log.folder is None else str(self.log.folder))
 
