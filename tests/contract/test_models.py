@@ -12,6 +12,8 @@ from threegen.checks import require_features
 from threegen.gen1.perceptron import Perceptron, SigmoidNeuron
 from threegen.gen2.lenet import LeNet5Modern
 from threegen.gen2.mlp import MLP
+from threegen.gen2.recurrent import RecurrentNet
+from threegen.gen2.two_layer import TwoLayerNet
 from threegen.gen3.networks import SpikingMLP
 from threegen.training.contract import ContractViolation, check_model
 
@@ -43,6 +45,14 @@ MODELS: dict[str, tuple[Any, Tensor, int]] = {
         ),
         POINTS,
         3,
+    ),
+    "two-layer net": (lambda generator: TwoLayerNet(6, 4, 2, generator=generator), POINTS, 2),
+    "elman net, rows": (lambda generator: RecurrentNet(28, 12, 10, generator=generator), IMAGES, 10),
+    "lstm, rows": (lambda generator: RecurrentNet(28, 12, 10, cell="lstm", generator=generator), IMAGES, 10),
+    "gru, two layers": (
+        lambda generator: RecurrentNet(28, 6, 10, cell="gru", layers=2, generator=generator),
+        IMAGES,
+        10,
     ),
     "spiking-mlp": (lambda generator: SpikingMLP([784, 20, 10], steps=4, generator=generator), IMAGES, 10),
     "lenet-5-modern": (lambda generator: LeNet5Modern(generator=generator), IMAGES, 10),

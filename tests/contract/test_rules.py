@@ -13,11 +13,14 @@ from threegen.datasets.batches import Batch
 from threegen.errors import DataError
 from threegen.gen1.perceptron import Perceptron, SigmoidNeuron
 from threegen.gen2.mlp import MLP
+from threegen.gen2.recurrent import RecurrentNet
 from threegen.gen3.networks import SpikingMLP
 from threegen.rules.backprop import Backprop
 from threegen.rules.delta import DeltaRule
 from threegen.rules.perceptron import PerceptronRule
+from threegen.rules.policy_gradient import PolicyGradient
 from threegen.rules.rule import Applied, Rule, Update, descend, require_batch, require_parts
+from threegen.rules.truncated_bptt import TruncatedBPTT
 from threegen.training.contract import ContractViolation, check_rule
 
 
@@ -35,6 +38,10 @@ def small_mlp(generator: torch.Generator) -> nn.Module:
 
 def spiking_mlp(generator: torch.Generator) -> nn.Module:
     return SpikingMLP([6, 20, 3], steps=8, generator=generator)
+
+
+def elman(generator: torch.Generator) -> nn.Module:
+    return RecurrentNet(2, 8, 3, generator=generator)
 
 
 def sigmoid_neuron(generator: torch.Generator) -> nn.Module:
@@ -108,6 +115,7 @@ def own_answers(model: Any, batch: Batch) -> Batch:
 
 THREE, TWO = blobs(3), blobs(2)
 BRIGHT = Batch(THREE.inputs.clamp(0.0, 2.0) / 2.0, THREE.targets)  # intensities in 0..1
+SEQUENCES = Batch(THREE.inputs.view(-1, 3, 2), THREE.targets)  # the same numbers, two a step
 OTHER = Batch(TWO.inputs, 1 - TWO.targets)  # the first unit drawn happens to have TWO right
 RULES: dict[str, tuple[Any, ...]] = {
     # name: rule, model, toy problem, objective, batch without a signal, options
@@ -122,6 +130,7 @@ RULES: dict[str, tuple[Any, ...]] = {
         own_scores,
         {"rate": 1.0},
     ),
+    "truncated bptt": (TruncatedBPTT, elman, SEQUENCES, cross_entropy, own_chances, {}),
     "perceptron, one unit": (PerceptronRule, perceptron(1), OTHER, step_margin, own_answers, {}),
     "perceptron, one per class": (PerceptronRule, perceptron(3), THREE, winner_margin, own_answers, {}),
     "perceptron, averaged": (PerceptronRule, perceptron(3, averaged=True), THREE, winner_margin, own_answers, {}),
@@ -133,6 +142,33 @@ RULES: dict[str, tuple[Any, ...]] = {
 def test_backprop_on_a_spiking_net_keeps_the_contract() -> None:
     """Its objective is that of a surrogate gradient: there is no oracle, and its spikes are drawn anew."""
     assert len(check_rule(Backprop, spiking_mlp, BRIGHT, rate=1.0)) == 13
+
+
+class NameTheCloud:
+    """One step: the reward is 1 for the number of the cloud that the point comes from."""
+
+    def begin(self, starts: torch.Tensor) -> torch.Tensor:
+        self.points = starts
+        return starts
+
+    def step(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        reward = (actions == self.points[:, :3].argmax(1)).to(self.points.dtype)
+        return self.points, reward, torch.ones_like(actions, dtype=torch.bool)
+
+
+def rewarded_log_likelihood(model: nn.Module, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+    """-A log pi(a | s) of the actions that the same generator draws."""
+    log_chances = model(batch.inputs).log_softmax(1)
+    actions = torch.multinomial(log_chances.detach().exp(), 1, generator=generator)[:, 0]
+    reward = (actions == batch.inputs[:, :3].argmax(1)).double()
+    advantage = (reward - reward.mean()) / reward.std(correction=0)
+    return -(advantage * log_chances[torch.arange(len(batch)), actions]).mean()
+
+
+def test_policy_gradient_keeps_the_contract() -> None:
+    """No labels, and no batch without a signal: whatever it is rewarded for is one."""
+    ran = check_rule(lambda: PolicyGradient(NameTheCloud()), small_mlp, THREE, oracle=rewarded_log_likelihood)
+    assert len(ran) == 13
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -71,7 +72,7 @@ def test_the_state_goes_through_a_round_trip(kind: Any) -> None:
             with torch.no_grad():
                 two.copy_(one)
             second = kind([two])
-            second.load_state_dict(first.state_dict())
+            second.load_state_dict(copy.deepcopy(first.state_dict()))
         first.step()
         if number >= 2:
             two.grad = one.grad.clone()
