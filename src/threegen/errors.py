@@ -33,6 +33,10 @@ class ResourceError(ThreegenError):
     """A job needs more memory or disk than there is; raised before anything is allocated."""
 
 
+class WorkerError(ThreegenError):
+    """Another process of a run over several has died or does not answer."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C reached a training run: the current batch was finished and, where there is a folder, saved."""
 

@@ -1,10 +1,10 @@
 """A run: a folder that is a trained model.
 
-    runs/mlp/
-      run.json               name, options, data, plan, seed, versions, figures
-      weights.safetensors    the trained weights (a SHA-256 for each stands in run.json)
-      steps.jsonl epochs.jsonl epochs.csv      the log
-      checkpoints/           what `--resume` goes on from
+runs/mlp/
+  run.json               name, options, data, plan, seed, versions, figures
+  weights.safetensors    the trained weights (a SHA-256 for each stands in run.json)
+  steps.jsonl epochs.jsonl epochs.csv      the log
+  checkpoints/           what `--resume` goes on from
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from threegen.errors import CheckpointError, ConfigError, DataError
 from threegen.randomness import make_generator
 from threegen.recipes.registry import Entry, Plan, find_entry
 from threegen.training.checkpoint import load_weights, read_tensors, tensor_hashes, versions, write_tensors
+from threegen.training.distributed import process_rank
 from threegen.training.files import write_whole
 from threegen.training.fit import Callback, fit
 from threegen.training.log import TrainingLog, read_lines
@@ -95,7 +96,8 @@ def train_run(
     model = build_model(entry, part.shape, len(data.classes), seed, plan.options)
     facts = {**_facts(entry, plan, data, mode, seed), "data": source or data.name, "examples": len(part)}
     folder = None if out is None else Path(out)
-    if folder is not None:
+    writes = folder is not None and process_rank() == 0  # of several processes the first one alone
+    if folder is not None and writes:
         _open_folder(folder, facts, resume, overwrite)
     stages = entry.stages(model, plan) if entry.stages else entry.rule()
     settings: dict[str, Any] = {}
@@ -125,7 +127,7 @@ def train_run(
     )
     model.cpu()
     facts = {**facts, "seconds": log.seconds, "finished": True, "figures": log.final}
-    if folder is not None:
+    if folder is not None and writes:
         write_tensors(folder / _WEIGHTS, model.state_dict())
         facts["sha256"] = tensor_hashes(model.state_dict())
         _write_facts(folder, facts)
