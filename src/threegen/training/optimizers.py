@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from threegen.checks import did_you_mean, require_choice, require_number
 from threegen.errors import ConfigError
+from threegen.functional.optimizer_kernels import can_fuse, rmsprop_
+
+_WORTH_A_CALL = 8192  # numbers; a kernel's call costs as much as torch's way over so many
 
 
 class KerasRMSprop(torch.optim.Optimizer):
@@ -25,17 +28,24 @@ class KerasRMSprop(torch.optim.Optimizer):
         v <- rho * v + (1 - rho) * g^2
         w <- w - lr * g / sqrt(v + epsilon)
 
+    On the CPU one compiled pass does both lines; `fused=False` takes torch's own operations, its oracle.
     Source: Tieleman and Hinton, Coursera lecture 6.5 (2012); constants and place of epsilon as in Keras 3.
     """
 
     def __init__(
-        self, params: Any, lr: float = 1e-3, rho: float = 0.9, eps: float = 1e-7, weight_decay: float = 0.0
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        rho: float = 0.9,
+        eps: float = 1e-7,
+        weight_decay: float = 0.0,
+        fused: bool = True,
     ) -> None:
         require_number("lr", lr, above=0.0)
         require_number("rho", rho, least=0.0, below=1.0)
         require_number("eps", eps, above=0.0)
         require_number("weight_decay", weight_decay, least=0.0)
-        defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
+        defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "fused": bool(fused)}
         super().__init__(params, defaults)
 
     @torch.no_grad()
@@ -49,16 +59,38 @@ class KerasRMSprop(torch.optim.Optimizer):
             for parameter in parameters:
                 if not self.state[parameter]:
                     self.state[parameter]["square_average"] = torch.zeros_like(parameter)
-            gradients: list[Tensor] = [p.grad for p in parameters]
-            averages = [self.state[p]["square_average"] for p in parameters]
-            if group["weight_decay"]:
-                gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
-            torch._foreach_mul_(averages, group["rho"])
-            torch._foreach_addcmul_(averages, gradients, gradients, 1.0 - group["rho"])
-            roots = torch._foreach_add(averages, group["eps"])
-            torch._foreach_sqrt_(roots)
-            torch._foreach_addcdiv_(parameters, gradients, roots, -group["lr"])
+            triples: list[_Triple] = [(p, p.grad, self.state[p]["square_average"]) for p in parameters]
+            if group.get("fused", True):
+                triples = _rmsprop_fused(triples, group)
+            if triples:
+                _rmsprop_plainly(triples, group)
         return loss
+
+
+_Triple = tuple[Tensor, Tensor, Tensor]  # a parameter, its gradient, the running average of the gradient's square
+
+
+def _rmsprop_fused(triples: list[_Triple], group: Mapping[str, Any]) -> list[_Triple]:
+    """Update what is worth a kernel's call, and return the rest: many small tensors are quicker in one list."""
+    constants = {name: group[name] for name in ("lr", "rho", "eps", "weight_decay")}
+    rest = []
+    for triple in triples:
+        if triple[0].numel() >= _WORTH_A_CALL and can_fuse(*triple):
+            rmsprop_(*triple, **constants)
+        else:
+            rest.append(triple)
+    return rest
+
+
+def _rmsprop_plainly(triples: list[_Triple], group: Mapping[str, Any]) -> None:
+    parameters, gradients, averages = (list(tensors) for tensors in zip(*triples, strict=True))
+    if group["weight_decay"]:
+        gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+    torch._foreach_mul_(averages, group["rho"])
+    torch._foreach_addcmul_(averages, gradients, gradients, 1.0 - group["rho"])
+    roots = torch._foreach_add(averages, group["eps"])
+    torch._foreach_sqrt_(roots)
+    torch._foreach_addcdiv_(parameters, gradients, roots, -group["lr"])
 
 
 @dataclass(frozen=True)
