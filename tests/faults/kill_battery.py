@@ -83,7 +83,9 @@ def train_two_stages(folder: Path, resume: bool) -> TrainingLog:
     adam = optimizer("adam", lr=3e-3, weight_decay=1e-3)
     stages = [
         Stage("first", Backprop("mse"), transform=blur, optimizer=adam, epochs=2, batch_size=8, end=thaw),
-        Stage("second", Backprop(), optimizer="momentum", epochs=2, batch_size=8, begin=freeze, end=thaw, clip_norm=1.0),
+        Stage(
+            "second", Backprop(), optimizer="momentum", epochs=2, batch_size=8, begin=freeze, end=thaw, clip_norm=1.0
+        ),
     ]
     watch = EarlyStopping(patience=3, monitor="validation_loss")
     return fit(model, stages, data, validation=data, stopping=watch, out=folder, resume=resume, checkpoint_every=2)
@@ -103,7 +105,7 @@ def outcome(folder: Path) -> str:
 
 
 def spawn(job: str, folder: Path, die_at: int = 0) -> int:
-    """Start a child that trains, or goes on with what `folder` holds; `die_at` is the file operation that it dies at."""
+    """Start a child that trains, or goes on with `folder`; `die_at` is the file operation that it dies before."""
     child = os.fork()
     if child:
         return child
@@ -112,7 +114,7 @@ def spawn(job: str, folder: Path, die_at: int = 0) -> int:
             die_before_operation(die_at, str(folder))
         JOBS[job](folder, folder.exists())
         os._exit(0)
-    except BaseException as problem:  # noqa: BLE001  # a child must not return into the parent's code
+    except BaseException as problem:  # a child must not return into the parent's code
         print(f"child: {type(problem).__name__}: {problem}", file=sys.stderr, flush=True)
         os._exit(1)
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -153,14 +154,14 @@ def test_the_order_depends_on_the_seed_and_the_epoch(data: Dataset) -> None:
     first = orders(data, epochs=2, seed=1)
     assert [len(batch) for batch in first] == [30, 30, 30, 10] * 2
     for epoch in (first[:4], first[4:]):
-        assert sorted(sum(epoch, [])) == list(range(100))
+        assert sorted(chain.from_iterable(epoch)) == list(range(100))
     assert first[:4] != first[4:]
     assert orders(data, epochs=2, seed=1) == first
     assert orders(data, epochs=2, seed=2) != first
 
 
 def test_without_shuffling_the_order_is_that_of_the_data(data: Dataset) -> None:
-    assert sum(orders(data, shuffle=False), []) == list(range(100))
+    assert list(chain.from_iterable(orders(data, shuffle=False))) == list(range(100))
 
 
 def test_the_order_of_an_epoch_does_not_depend_on_what_was_drawn_before(data: Dataset) -> None:
@@ -348,7 +349,7 @@ def test_stages_run_in_order_with_their_own_data_module_and_settings(data: Datas
 
 
 def test_settings_beside_a_list_of_stages_are_refused(data: Dataset) -> None:
-    with pytest.raises(ConfigError, match="^epochs, shuffle must stand in the stages"):
+    with pytest.raises(ConfigError, match=r"^epochs, shuffle must stand in the stages"):
         fit(MLP([12, 4]), [Stage("one", Backprop())], data, epochs=2, shuffle=False)
 
 

@@ -281,7 +281,7 @@ def simple(data: Dataset, out: Path, **settings: Any) -> TrainingLog:
         ({"optimizer": lambda p: torch.optim.SGD(p, lr=0.1)}, "with optimizer 'adam', this run has None"),
         ({"lr": 0.5}, "was started with lr None, this run has 0.5"),
         ({"rule": Backprop("mse")}, "rule \"Backprop(loss='cross_entropy')\", this run has \"Backprop(loss='mse')\""),
-        ({"schedule": RateSchedule("cosine", warmup=0.1)}, "was started with schedule None, this run has \"RateSchedule(kind='cosine', w"),
+        ({"schedule": RateSchedule(warmup=0.1)}, "schedule None, this run has \"RateSchedule(kind='cosine', w"),
         ({"shuffle": False}, "was started with shuffle True, this run has False"),
         ({"clip_norm": 1.0}, "was started with clip_norm None, this run has 1.0"),
         ({"model": nn.Linear(12, 4)}, "was written with model 'MLP', this run has 'Linear'"),
