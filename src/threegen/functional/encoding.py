@@ -46,8 +46,12 @@ def poisson_spikes(x: Tensor, steps: int, rate: float = 1.0, generator: torch.Ge
     Raises like `bernoulli_spikes`, and `ConfigError` where `rate` is not above 0.
     """
     _check("Poisson coding", x, steps)
-    chance = -torch.expm1(-require_number("rate", rate, above=0.0) * x)
-    return _Draw.apply(chance, steps, draw_key(generator))  # type: ignore[no-untyped-call,no-any-return]
+    return _Draw.apply(poisson_chance(x, rate), steps, draw_key(generator))  # type: ignore[no-untyped-call,no-any-return]
+
+
+def poisson_chance(x: Tensor, rate: float) -> Tensor:
+    """Return the chance 1 - exp(-rate x) of at least one event. Raises `ConfigError` where `rate` is not above 0."""
+    return -torch.expm1(-require_number("rate", rate, above=0.0) * x)
 
 
 def latency_spikes(x: Tensor, steps: int) -> Tensor:
@@ -76,9 +80,15 @@ def draw_spikes(chance: Tensor, steps: int, key: int, first: int = 0, dtype: tor
     return spikes.to(chance.device, dtype)
 
 
+def checked_intensities(owner: str, x: Tensor) -> Tensor:
+    """Return `x` where it is floating and in 0..1; raises `ConfigError`, `NumericError` or `ShapeError`."""
+    require_unit_range(owner, require_float(owner, x).detach())
+    return x
+
+
 def _check(owner: str, x: Tensor, steps: int) -> None:
     require_whole("steps", steps)
-    require_unit_range(owner, require_float(owner, x).detach())
+    checked_intensities(owner, x)
 
 
 class _Draw(torch.autograd.Function):

@@ -61,47 +61,53 @@ def constants_of(parameters: LIFParameters, dtype: torch.dtype) -> Array:
 
 
 @serial
-def _step(current: Array, before: Array, potential: Array, spikes: Array, k: Array, hard: bool) -> None:
-    """One time step of a block, from the potentials `before`."""
+def _step(before: Array, potential: Array, spikes: Array, k: Array, hard: bool) -> None:
+    """One time step of a block; `potential` holds the currents and becomes the potentials."""
     zero, decay, threshold = k[ZERO], k[DECAY], k[THRESHOLD]
     if hard:
-        for i in range(len(current)):
+        for i in range(len(potential)):
             kept = zero if before[i] >= threshold else before[i]
-            potential[i] = decay * kept + current[i]
+            potential[i] += decay * kept
             spikes[i] = potential[i] >= threshold
     else:
-        for i in range(len(current)):
+        for i in range(len(potential)):
             kept = before[i] - (threshold if before[i] >= threshold else zero)
-            potential[i] = decay * kept + current[i]
+            potential[i] += decay * kept
             spikes[i] = potential[i] >= threshold
 
 
 @serial
-def _first_step(current: Array, start: Array, potential: Array, spikes: Array, k: Array) -> None:
+def _first_step(start: Array, potential: Array, spikes: Array, k: Array) -> None:
     """The first step of a block; `start` is what is left of an earlier potential."""
     threshold = k[THRESHOLD]
-    for i in range(len(current)):
-        potential[i] = start[i] + current[i]
+    for i in range(len(potential)):
+        potential[i] += start[i]
         spikes[i] = potential[i] >= threshold
 
 
+@serial
+def _rest(potential: Array, rest: Array, k: Array, hard: bool) -> None:
+    """Fill `rest` with decay times what a step leaves to the next one."""
+    zero, decay, threshold = k[ZERO], k[DECAY], k[THRESHOLD]
+    for i in range(len(potential)):
+        lost = (potential[i] if hard else threshold) if potential[i] >= threshold else zero
+        rest[i] = decay * (potential[i] - lost)
+
+
 @parallel
-def forward_loop(currents: Array, start: Array, potentials: Array, spikes: Array, k: Array) -> None:
-    """Fill potentials and spikes [T, M]; `start` [M] is decay times what an earlier step left."""
-    steps, count = currents.shape
+def forward_loop(potentials: Array, spikes: Array, rest: Array, k: Array) -> None:
+    """Turn currents into potentials and fill spikes, all [T, M].
+
+    `rest` [M], decay times what an earlier step left, is replaced by that of the last step here.
+    """
+    steps, count = potentials.shape
     hard = k[RESETS] > 0
     for block in numba.prange((count + BLOCK - 1) // BLOCK):
         low, high = block * BLOCK, min((block + 1) * BLOCK, count)
-        _first_step(currents[0, low:high], start[low:high], potentials[0, low:high], spikes[0, low:high], k)
+        _first_step(rest[low:high], potentials[0, low:high], spikes[0, low:high], k)
         for t in range(1, steps):
-            _step(
-                currents[t, low:high],
-                potentials[t - 1, low:high],
-                potentials[t, low:high],
-                spikes[t, low:high],
-                k,
-                hard,
-            )
+            _step(potentials[t - 1, low:high], potentials[t, low:high], spikes[t, low:high], k, hard)
+        _rest(potentials[steps - 1, low:high], rest[low:high], k, hard)
 
 
 @serial
@@ -213,14 +219,13 @@ class _FusedLIF(torch.autograd.Function):
     def forward(
         ctx: Any, currents: Tensor, potential: Tensor | None, fired: Tensor | None, parameters: LIFParameters
     ) -> tuple[Tensor, Tensor]:
-        currents = currents.contiguous()
-        potentials, spikes = torch.empty_like(currents), torch.empty_like(currents)
+        potentials = currents.clone(memory_format=torch.contiguous_format)
+        spikes = torch.empty_like(potentials)
         if potential is None or fired is None:
-            start = torch.zeros_like(currents[0])
+            rest = torch.zeros_like(potentials[0])
         else:
-            start = rest_of(NeuronState(potential, fired), parameters).contiguous()
-        k = constants_of(parameters, currents.dtype)
-        forward_loop(rows(currents), rows(start[None])[0], rows(potentials), rows(spikes), k)
+            rest = rest_of(NeuronState(potential, fired), parameters).contiguous()
+        forward_loop(rows(potentials), rows(spikes), rows(rest[None])[0], constants_of(parameters, currents.dtype))
         ctx.save_for_backward(potentials, potential, fired)
         ctx.parameters = parameters
         ctx.set_materialize_grads(False)

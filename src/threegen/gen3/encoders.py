@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from threegen.checks import require_number
-from threegen.functional.encoding import bernoulli_spikes, latency_spikes, poisson_spikes
+from threegen.functional.encoding import (
+    bernoulli_spikes,
+    checked_intensities,
+    latency_spikes,
+    poisson_chance,
+    poisson_spikes,
+)
 
 
 class Encoder(nn.Module):
@@ -19,6 +25,10 @@ class Encoder(nn.Module):
         """Return spikes [T, B, ...], each 0 or 1."""
         raise NotImplementedError(f"{type(self).__name__} must write forward")
 
+    def chances(self, x: Tensor) -> Tensor | None:
+        """Return the chance [B, ...] of a spike at every step, where steps are independent draws; else None."""
+        return None
+
 
 class Bernoulli(Encoder):
     """Rate coding: at each step a spike with probability x, drawn anew."""
@@ -26,6 +36,10 @@ class Bernoulli(Encoder):
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, ...]. Raises `ConfigError`, `NumericError`, `ShapeError` (see `bernoulli_spikes`)."""
         return bernoulli_spikes(x, steps, generator)
+
+    def chances(self, x: Tensor) -> Tensor:
+        """Return x. Raises like `forward`."""
+        return checked_intensities("rate coding", x)
 
 
 class Poisson(Encoder):
@@ -38,6 +52,10 @@ class Poisson(Encoder):
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, ...]. Raises like `poisson_spikes`."""
         return poisson_spikes(x, steps, self.rate, generator)
+
+    def chances(self, x: Tensor) -> Tensor:
+        """Return 1 - exp(-rate x). Raises like `forward`."""
+        return poisson_chance(checked_intensities("Poisson coding", x), self.rate)
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""

@@ -1,0 +1,223 @@
+"""A whole spiking net in blocks of time steps: kernels that visit spikes, spikes as bytes, memory that hardly grows.
+
+    u_l[t] = decay * u_l[t-1] * (1 - o_l[t-1]) + s W_l x_l[t] + b_l            x_l: spikes, or counts of pooled spikes
+
+Every layer is a linear map or a convolution followed by neurons (and a sum over pooling windows: the scale s = 1/k^2 of
+the mean goes into the weights behind it). A block of steps runs through all layers before the next one starts, so the
+large tensors of one block stay below `BLOCK_BYTES`, whatever T is. The potentials, the bytes of the spikes and the
+lists of events are all that is kept for the backward pass, which runs the blocks in the opposite order.
+
+Shapes: t steps of a block, B examples, then the layer's own; convolutional layers are channels last, [t, B, H, W, C].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from threegen.functional.event_driven import (
+    Events,
+    event_linear,
+    event_weight_gradient,
+    is_event_driven,
+    list_events,
+)
+from threegen.functional.fused_neurons import KINDS, backward_loop, constants_of, forward_loop, rows, shared_rows
+from threegen.functional.neurons import LIFParameters
+
+# The largest tensor of a block. Small blocks stay in the caches; from 32 MiB on the system maps fresh pages every time.
+BLOCK_BYTES = 2 << 20
+
+Source = Callable[[int, int], Tensor]  # (first step, steps) -> spikes [t, B, ...] as bytes
+
+
+class Layer(Protocol):
+    """One layer of a net that runs in time blocks. A fresh one is made for every pass; it keeps what backward needs."""
+
+    neurons: Neurons
+    weight: Tensor
+    bias: Tensor | None
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Return what the neurons send on, bytes [t, B, ...], from the incoming spikes or counts."""
+        ...
+
+    def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor | None:
+        """Go back through a block, the last one first; return the gradient by what came in, where it is wanted."""
+        ...
+
+    def gradients(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of weight and bias."""
+        ...
+
+
+@dataclass(slots=True)
+class Neurons:
+    """The neurons of a layer over all blocks: their rest between blocks, and their potentials for backward."""
+
+    parameters: LIFParameters
+    keep: bool
+    rest: Tensor | None = None
+    later: Tensor | None = None
+    potentials: list[Tensor] = field(default_factory=list)
+
+    def forward(self, currents: Tensor) -> Tensor:
+        """Return spikes as bytes; `currents` [t, B, ...] become the potentials."""
+        spikes = torch.empty(currents.shape, dtype=torch.uint8)
+        if self.rest is None:
+            self.rest = torch.zeros(currents.shape[1:], dtype=currents.dtype)
+        k = constants_of(self.parameters, currents.dtype)
+        forward_loop(rows(currents), rows(spikes), rows(self.rest[None])[0], k)
+        if self.keep:
+            self.potentials.append(currents)
+        return spikes
+
+    def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor:
+        """Return the gradient of the currents of a block; the blocks come in opposite order.
+
+        `by_spikes` is [t, B, ...], or expanded over time; `by_currents` [B, ...] is added at every step, behind the
+        neurons.
+        """
+        potentials = self.potentials[block]
+        if block == len(self.potentials) - 1:
+            self.later = None
+        result, none = torch.empty_like(potentials), torch.zeros_like(potentials[:1])
+        backward_loop(
+            rows(potentials),
+            rows(none) if by_spikes is None else shared_rows(by_spikes),
+            rows(potentials[:0]),
+            rows(none if self.later is None else self.later[None])[0],
+            rows(result),
+            constants_of(self.parameters, potentials.dtype),
+            KINDS[self.parameters.surrogate],
+        )
+        self.later = result[0].clone()
+        return result if by_currents is None else result.add_(by_currents)
+
+
+class LinearLayer:
+    """A linear map and neurons; gathers weight rows where the incoming spikes are few, multiplies densely elsewhere."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        neurons: Neurons,
+        *,
+        scale: float = 1.0,
+        first: bool = False,
+        last: bool = False,
+    ) -> None:
+        self.weight, self.bias, self.neurons, self.scale = weight, bias, neurons, scale
+        self.first, self.last = first, last
+        self.inputs: list[Events | Tensor] = []
+        self.shape: torch.Size = torch.Size()
+        self.by_weight: Tensor | None = None
+        self.by_bias: Tensor | None = None
+        self.summed: Tensor | None = None  # currents summed over time, [B, O]
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Return spikes [t, B, O] from spikes or counts [t, B, ...]."""
+        self.shape, outputs = spikes.shape, len(self.weight)
+        flat = spikes.reshape(-1, self.weight.shape[1])
+        events = list_events(flat) if self.scale == 1.0 and is_event_driven(outputs, 0.0) else None
+        if events is not None and is_event_driven(outputs, events.density):
+            currents = torch.empty(len(flat), outputs, dtype=self.weight.dtype)
+            event_linear(events, self.weight, self.bias, currents)
+        else:
+            events = None
+            currents = flat.to(self.weight.dtype) @ (self.weight.t() if self.scale == 1.0 else self._scaled().t())
+            if self.bias is not None:
+                currents += self.bias
+        if self.neurons.keep:
+            self.inputs.append(flat if events is None else events)
+        currents = currents.view(*spikes.shape[:2], outputs)
+        if self.last:
+            total = currents.sum(0)
+            self.summed = total if self.summed is None else self.summed + total
+        return self.neurons.forward(currents)
+
+    def _scaled(self) -> Tensor:
+        return self.weight * self.scale
+
+    def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor | None:
+        """Add to the gradients of weight and bias; return that of the input, of its shape."""
+        gradient = self.neurons.backward(block, by_spikes, by_currents)
+        steps, flat = len(gradient), gradient.view(-1, len(self.weight))
+        if self.by_weight is None or block == len(self.inputs) - 1:
+            self.by_weight = torch.zeros(self.weight.shape[::-1], dtype=self.weight.dtype).t()
+            self.by_bias = torch.zeros_like(self.weight[:, 0])
+        seen = self.inputs[block]
+        if isinstance(seen, Events):
+            event_weight_gradient(seen, flat, self.by_weight)
+        else:
+            self.by_weight.add_(flat.t() @ seen.to(flat.dtype), alpha=self.scale)
+        if self.by_bias is not None:
+            self.by_bias += flat.sum(0)
+        if self.first:
+            return None
+        return (flat @ (self.weight if self.scale == 1.0 else self._scaled())).view(steps, *self.shape[1:])
+
+    def gradients(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of weight and bias."""
+        return self.by_weight, None if self.bias is None else self.by_bias
+
+
+def steps_per_block(steps: int, batch: int, largest: int, element: int) -> int:
+    """Return how many steps one block takes, where the largest layer has `largest` values an example and step."""
+    return max(1, min(steps, BLOCK_BYTES // max(1, batch * largest * element)))
+
+
+def run_in_blocks(
+    layers: Sequence[Layer], source: Source, steps: int, block: int, weights: Sequence[Tensor | None]
+) -> tuple[Tensor, Tensor]:
+    """Run `layers` over `steps` time steps, `block` at a time; return spikes and currents of the last, summed, [B, K].
+
+    The last layer must be linear. `weights` lists weight and bias of each layer, in order: autograd sees them here.
+    """
+    return _TimeBlocks.apply(layers, source, steps, block, *weights)  # type: ignore[no-untyped-call,no-any-return]
+
+
+class _TimeBlocks(torch.autograd.Function):
+    """Blocks forward in time through all layers, and back again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, layers: Sequence[Layer], source: Source, steps: int, block: int, *weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        counts: Tensor | None = None
+        blocks = []
+        for start in range(0, steps, block):
+            many = min(block, steps - start)
+            spikes = source(start, many)
+            for layer in layers:
+                spikes = layer.forward(spikes)
+            fired = spikes.sum(0)  # whole numbers
+            counts = fired if counts is None else counts + fired
+            blocks.append(many)
+        last = layers[-1]
+        if counts is None or not isinstance(last, LinearLayer) or last.summed is None:
+            raise TypeError("time blocks need at least one step and a linear layer at the end")
+        ctx.layers, ctx.blocks = layers, blocks
+        ctx.save_for_backward(*weights)  # autograd refuses a backward pass through weights that were changed since
+        ctx.set_materialize_grads(False)
+        return counts.to(last.weight.dtype), last.summed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        _ = ctx.saved_tensors
+        by_counts, by_currents = gradients
+        layers, blocks = ctx.layers, ctx.blocks
+        for number in range(len(blocks) - 1, -1, -1):
+            by_spikes = None if by_counts is None else by_counts.expand(blocks[number], *by_counts.shape)
+            extra = by_currents
+            for layer in reversed(layers):
+                by_spikes = layer.backward(number, by_spikes, extra)
+                extra = None
+        return None, None, None, None, *(one for layer in layers for one in layer.gradients())
