@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from threegen.errors import ConfigError
+from threegen.training.optimizers import optimizer, optimizer_names
 from threegen.training.textbook_optimizers import PreviousGradient, TextbookAdam
 
 GRADIENTS = [0.3, -0.2, 1e-7, 4.0, 0.0, -0.6]
@@ -36,6 +37,28 @@ def test_adam_with_epsilon_beside_the_root() -> None:
         w -= rate * m / (math.sqrt(v) + 1e-7)
         wanted.append(w)
     assert walk(lambda p: TextbookAdam(p, lr=0.01)) == pytest.approx(wanted, abs=1e-14)
+
+
+@pytest.mark.parametrize(("name", "decay"), [("textbook-adagrad", None), ("textbook-rmsprop", 0.99)])
+def test_adaptive_rates_by_name(name: str, decay: float | None) -> None:
+    """h <- h + g^2, or h <- .99 h + .01 g^2; w <- w - lr g / (sqrt(h) + 1e-7). The third gradient shows epsilon."""
+    w, h, wanted = 1.0, 0.0, []
+    for g in GRADIENTS:
+        h = h + g * g if decay is None else decay * h + (1 - decay) * g * g
+        w -= 0.01 * g / (math.sqrt(h) + 1e-7)
+        wanted.append(w)
+    assert walk(optimizer(name, lr=0.01).build) == pytest.approx(wanted, abs=1e-14)
+    small = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    small.grad = torch.full_like(small, 1e-8)
+    optimizer(name, lr=1.0).build([small]).step()
+    root = 1e-8 if decay is None else 1e-9
+    assert small.item() == pytest.approx(-1e-8 / (root + 1e-7))
+
+
+def test_the_others_by_name() -> None:
+    for name, kind in (("textbook-adam", TextbookAdam), ("previous-gradient", PreviousGradient)):
+        assert name in optimizer_names()
+        assert isinstance(optimizer(name, lr=0.1).build([torch.nn.Parameter(torch.zeros(1))]), kind)
 
 
 def test_the_place_of_epsilon_shows_in_small_gradients() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from threegen.checks import did_you_mean, require_choice, require_number
 from threegen.errors import ConfigError
 from threegen.functional.optimizer_kernels import can_fuse, rmsprop_
+from threegen.training.textbook_optimizers import PreviousGradient, TextbookAdam
 
 _WORTH_A_CALL = 8192  # numbers; a kernel's call costs as much as torch's way over so many
 
@@ -123,6 +124,10 @@ _BUILDERS: dict[str, _Kind] = {
     "keras-rmsprop": _Kind(KerasRMSprop),
     "adam": _Kind(torch.optim.Adam, {}, ("cpu", "cuda")),
     "adamw": _Kind(torch.optim.AdamW, {}, ("cpu", "cuda")),
+    "textbook-adagrad": _Kind(torch.optim.Adagrad, {"eps": 1e-7}),
+    "textbook-rmsprop": _Kind(torch.optim.RMSprop, {"eps": 1e-7}),
+    "textbook-adam": _Kind(TextbookAdam),
+    "previous-gradient": _Kind(PreviousGradient),
 }
 
 
@@ -169,8 +174,9 @@ class OptimizerRecipe:
 def optimizer(name: str, *, decay_biases: bool = False, **options: Any) -> OptimizerRecipe:
     """Return the recipe of an optimiser: `optimizer("adam", lr=1e-3, weight_decay=1e-4)`.
 
-    Names: sgd, momentum, nesterov, adagrad, rmsprop, keras-rmsprop, adam, adamw. Raises `ConfigError` for an
-    unknown name or option and for a rate that is not a positive number.
+    Names: sgd, momentum, nesterov, adagrad, rmsprop, keras-rmsprop, adam, adamw; textbook-adagrad, textbook-rmsprop,
+    textbook-adam and previous-gradient (`training/textbook_optimizers.py`). Raises `ConfigError` for an unknown name
+    or option and for a rate that is not a positive number.
     """
     known = _BUILDERS[require_choice("optimizer", name, _BUILDERS)].options()
     for option in options:
