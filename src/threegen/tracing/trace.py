@@ -10,6 +10,7 @@ or does not lead to the output is left out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +46,7 @@ class Node:
 
     `inputs` are the numbers of the nodes whose results it takes, `INPUT` the model's own input. `output` is the shape
     of the first tensor it makes, for the traced batch; `shape` that of one sample and one time step; `steps` the time
-    steps which it handles at once. `whole` says that the node is a module seen as a whole.
+    steps which it handles at once; `label` names the node: "conv1", "relu", "relu:2". `whole` says that the node is a module seen as a whole.
     """
 
     number: int
@@ -63,6 +64,8 @@ class Node:
     slot: int | None = None  # which positional argument is the data, where there is exactly one such tensor
     steps: int = 1
     shape: tuple[int, ...] = ()
+    nth: int = 0  # how many calls of the same function came before, anywhere in the model
+    label: str = ""
 
     @property
     def leaf(self) -> bool:
@@ -74,8 +77,8 @@ class Node:
 class Trace:
     """The graph: its nodes in the order of the calls, the number of the node that is the output, time steps.
 
-    `calls` counts the calls of every module by path; `steps` is T of a spiking net, or 1. `outputs` is False where the
-    model's result is not a tensor that its input leads to.
+    `input` is the shape of one sample; `calls` counts the calls of every module by path; `steps` is T of a spiking net,
+    or 1; `unseen` names the modules that left torch.
     """
 
     nodes: list[Node]
@@ -158,6 +161,7 @@ class Tracer(Walker):
             return
         positions = [place for place, one in enumerate(args) if isinstance(one, Tensor) and one in self.makers]
         node = self._node(name, known, made)
+        node.nth = self.functions[name] - 1
         node.func, node.args, node.kwargs = func, args, kwargs
         node.in_place = any(one is args[0] for one in made) if args else False
         if len(positions) == 1 and len(known) == 1 and len(made) == 1:
@@ -198,6 +202,7 @@ class Tracer(Walker):
         nodes = [node for node in self.nodes if node.number in wanted]
         for node in nodes:
             node.steps, node.shape = self._sample(node.output)
+        _name(nodes)
         return Trace(nodes, output, self.steps, tuple(self.batch.shape[1:]), dict(self.seen), tuple(self.unseen))
 
     def _sample(self, output: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
@@ -210,3 +215,12 @@ class Tracer(Walker):
         if self.steps > 1 and output[:1] == (self.steps * batch,):
             return self.steps, output[1:]
         return 1, output[1:]
+
+
+def _name(nodes: list[Node]) -> None:
+    """Give every node a label of its own: a layer's path, or its net's path with the function and a running number."""
+    taken: Counter[str] = Counter()
+    for node in nodes:
+        stem = node.path if node.leaf or node.whole else ".".join(part for part in (node.path, node.name) if part)
+        taken[stem] += 1
+        node.label = stem if taken[stem] == 1 else f"{stem}:{taken[stem]}"

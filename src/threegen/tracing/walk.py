@@ -41,6 +41,7 @@ class Walker(TorchFunctionMode):
         self.visits: list[Visit] = []  # those under way, the outermost first
         self.seen: Counter[str] = Counter()  # calls of each module so far
         self.silent = 0  # opaque modules under way
+        self.functions: Counter[str] = Counter()  # calls of each function so far, those inside opaque modules too
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -76,9 +77,11 @@ class Walker(TorchFunctionMode):
     ) -> Any:
         """Run `func`, then report it."""
         given = kwargs or {}
+        name = plain_name(func)
+        self.functions[name] += 1
         out = func(*args, **given)
         if not self.silent and self.visits:
-            self.called(plain_name(func), func, args, given, out)
+            self.called(name, func, args, given, out)
         return out
 
     # -- to be overridden ----------------------------------------------------------------------------------------------

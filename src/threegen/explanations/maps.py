@@ -1,0 +1,173 @@
+"""The result of a method: a tensor that can be drawn. Images stand above their maps; a column is one sample."""
+
+from __future__ import annotations
+
+import tempfile
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from threegen.errors import ConfigError
+from threegen.plots import data_uri, diverging_palette, escape, png, svg_frame, svg_text
+
+
+class Picture:
+    """Something that `.show()` and `.save()` can draw: it offers `_svg()` and, where it can, `_png()`."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture to a `.png` or `.svg` file and return its path; raises `ConfigError` for other names."""
+        target = Path(path)
+        kind = target.suffix.lower()
+        if kind == ".svg":
+            target.write_text(self._svg())
+        elif kind == ".png":
+            target.write_bytes(self._png())
+        else:
+            raise ConfigError(
+                f"a picture is written as .png or .svg, got {target.name!r}; give the file such an ending"
+            )
+        return target
+
+    def show(self) -> Path:
+        """Write the picture to a temporary SVG file, open it in the browser and return its path."""
+        folder = Path(tempfile.mkdtemp(prefix="threegen-"))
+        target = self.save(folder / "picture.svg")
+        webbrowser.open(target.as_uri())
+        return target
+
+    def _repr_svg_(self) -> str:
+        return self._svg()
+
+    def _svg(self) -> str:
+        raise NotImplementedError(f"{type(self).__name__} must write _svg")
+
+    def _png(self) -> bytes:
+        raise ConfigError(f"{type(self).__name__} is a drawing; save it as .svg")
+
+
+class Maps(Tensor, Picture):
+    """A tensor of maps, one a sample: `[B, ...]`. Arithmetic on it gives plain tensors.
+
+    `images` are the samples it explains (or None), `title` its name, `labels` one text a sample, `facts` what belongs
+    to it: tensors and numbers by name, readable as attributes too.
+    """
+
+    images: Tensor | None
+    title: str
+    labels: Sequence[str]
+    signed: bool
+    facts: dict[str, Any]
+    # Ours never runs: a result of arithmetic is a plain tensor, not a map.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        facts = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        raise AttributeError(f"{type(self).__name__} has no {name!r}; its facts are {', '.join(facts) or 'none'}")
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        return f"{self.title}: maps {list(self.shape)}"
+
+    def scaled(self) -> Tensor:
+        """Return the maps stretched to 0..1, each sample by its own smallest and largest value."""
+        flat = self.detach().as_subclass(Tensor).flatten(1)
+        low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
+        return ((flat - low) / (high - low).clamp_min(1e-12)).reshape(self.shape)
+
+    def _tiles(self) -> tuple[npt.NDArray[np.uint8], int, int]:
+        """Return the sheet `[H, W, 3]`, the width of a column and the height of the images' row."""
+        values = self.detach().as_subclass(Tensor).float().cpu()
+        if values.dim() < 3:
+            values = values.reshape(len(values), 1, -1)
+        if values.dim() == 3:
+            values = values.unsqueeze(1)
+        values = values.sum(-3) if values.dim() == 4 else values.flatten(1, -4).sum(-3)  # channels are added up
+        if values.dim() == 3:
+            values = values.unsqueeze(1)
+        rows = [[_coloured(one, self.signed) for one in sample] for sample in values.numpy()]
+        height = rows[0][0].shape[0]
+        images = self.images
+        if images is not None and images.dim() == 4 and images.shape[1] in (1, 3):
+            shown = images.detach().float().cpu()
+            columns = [[_ink(one), *maps] for one, maps in zip(shown, rows, strict=True)]
+        else:
+            columns = rows
+        tall = max(one.shape[0] for one in columns[0])
+        wide = max(one.shape[1] for one in columns[0])
+        scale = max(1, round(84 / wide))
+        gap = 4
+        first = columns[0]
+        sheet = np.full(
+            (len(first) * (tall * scale + gap) - gap, len(columns) * (wide * scale + gap) - gap, 3), 255, dtype=np.uint8
+        )
+        for number, column in enumerate(columns):
+            for row, tile in enumerate(column):
+                factor = max(1, min(tall * scale // tile.shape[0], wide * scale // tile.shape[1]))
+                large = tile.repeat(factor, 0).repeat(factor, 1)
+                y, x = row * (tall * scale + gap), number * (wide * scale + gap)
+                sheet[y : y + large.shape[0], x : x + large.shape[1]] = large
+        return sheet, wide * scale + gap, height
+
+    def _png(self) -> bytes:
+        return png(self._tiles()[0])
+
+    def _svg(self) -> str:
+        sheet, column, _ = self._tiles()
+        height, width = sheet.shape[:2]
+        parts = [svg_text(0, 14, self.title, weight=600)]
+        parts.append(image_element(png(sheet), 0, 36, width, height))
+        parts += [svg_text(number * column, 30, label) for number, label in enumerate(self.labels)]
+        return svg_frame(max(width, 8.0 * len(self.title)), height + 40, self.title, parts)
+
+
+def make_maps(
+    values: Tensor,
+    title: str,
+    *,
+    images: Tensor | None = None,
+    labels: Sequence[str] = (),
+    signed: bool = True,
+    **facts: Any,
+) -> Maps:
+    """Return `values` [B, ...] as `Maps`."""
+    maps = values.detach().as_subclass(Maps)
+    maps.images = None if images is None else images.detach()
+    maps.title, maps.labels, maps.signed, maps.facts = title, tuple(labels), signed, facts
+    return maps
+
+
+def image_element(picture: bytes, x: float, y: float, width: float, height: float) -> str:
+    """Return an SVG `<image>` of PNG bytes whose pixels stay sharp."""
+    return (
+        f'<image x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" href="{escape(data_uri(picture))}" '
+        f'style="image-rendering:pixelated"/>'
+    )
+
+
+def _coloured(values: npt.NDArray[np.float32], signed: bool) -> npt.NDArray[np.uint8]:
+    """Return `[H, W]` in diverging colours around zero, or, where not signed, from white to dark orange."""
+    finite = np.nan_to_num(values.astype(np.float64))
+    if not signed:
+        low, high = finite.min(), finite.max()
+        finite = (finite - low) / ((high - low) or 1.0)
+    largest = np.abs(finite).max() or 1.0
+    entries = np.clip(128.0 + 127.0 * finite / largest, 0.0, 255.0).round().astype(np.uint8)
+    coloured: npt.NDArray[np.uint8] = diverging_palette()[entries]
+    return coloured
+
+
+def _ink(image: Tensor) -> npt.NDArray[np.uint8]:
+    """Return an image `[C, H, W]` as `[H, W, 3]`: colours as they are, one channel as dark ink on paper."""
+    low, high = float(image.min()), float(image.max())
+    unit = image if low >= 0.0 and high <= 1.0 else (image - low) / max(high - low, 1e-12)
+    if len(unit) == 1:
+        unit = (1.0 - unit).expand(3, -1, -1)
+    pixels: npt.NDArray[np.uint8] = (unit * 255.0).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return pixels

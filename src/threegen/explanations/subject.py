@@ -1,0 +1,252 @@
+"""The model under the loupe: runs it without side effects, before a final softmax, and keeps what a method asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import did_you_mean, require_finite, require_float, require_whole
+from threegen.errors import ConfigError, DataError, ShapeError, ThreegenError
+from threegen.explanations.probe import Probe
+from threegen.gen3.encoders import Encoder
+from threegen.gen3.neurons import LIF
+from threegen.randomness import make_generator
+from threegen.tracing.trace import Node, Trace, trace_model
+from threegen.tracing.untouched import takes_generator, untouched
+from threegen.tracing.walk import tensors_in
+
+Target = int | Sequence[int] | Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in the model: the result of a module, or of the call number `nth` of a function."""
+
+    label: str
+    module: nn.Module | None = None
+    function: tuple[str, int] | None = None
+    use: int | None = None  # which use of the module alone; None keeps all of them
+    clone: bool = False  # whether something later works in place
+
+
+@dataclass(slots=True)
+class Pass:
+    """One run: scores [B, K], and the result of the spot, one tensor a use."""
+
+    scores: Tensor
+    kept: list[Tensor] = field(default_factory=list)
+    modified: int = 0
+
+
+class Subject:
+    """A model, how to call it, and its traces."""
+
+    def __init__(self, model: nn.Module, seed: int = 0) -> None:
+        if not isinstance(model, nn.Module):
+            raise ConfigError(f"explain takes a torch.nn.Module, got {type(model).__name__}")
+        self.model = model
+        self.seed = require_whole("seed", seed, least=0)
+        self.draws = takes_generator(model)
+        self._traces: dict[Any, Trace] = {}
+
+    @property
+    def name(self) -> str:
+        """The class of the model."""
+        return type(self.model).__name__
+
+    def samples(self, x: Tensor) -> Tensor:
+        """Return `x` [B, ...] where it is floating, finite and not empty; raises `ShapeError`, `DataError`."""
+        require_float("explain", x)
+        if x.dim() < 2 or len(x) == 0:
+            raise DataError(f"explain takes a batch of samples [B, ...], got {list(x.shape)}; use x[None] for one")
+        return require_finite("x", x.detach())
+
+    def trace(self, x: Tensor) -> Trace:
+        """Return the trace for samples like those of `x`; raises `ShapeError` where the model cannot take them."""
+        key = (tuple(x.shape[1:]), x.dtype, x.device)
+        if key not in self._traces:
+            try:
+                self._traces[key] = trace_model(self.model, self.samples(x), seed=self.seed)
+            except ThreegenError:
+                raise
+            except RuntimeError as problem:
+                reason = str(problem).splitlines()[0]
+                raise ShapeError(f"{self.name} cannot take a batch of shape {list(x.shape)}: {reason}") from problem
+        return self._traces[key]
+
+    # -- places --------------------------------------------------------------------------------------------------------
+    def spot(self, layer: str | nn.Module | Node, x: Tensor) -> Spot:
+        """Return the place called `layer`: a module, its path, or a label of the trace. Raises `ConfigError`."""
+        trace = self.trace(x)
+        if isinstance(layer, Node):
+            return self._node_spot(layer, trace)
+        paths = {path: module for path, module in self.model.named_modules() if path}
+        if isinstance(layer, nn.Module):
+            found = [path for path, module in paths.items() if module is layer]
+            if not found:
+                raise ConfigError(f"the layer {type(layer).__name__} is no part of {self.name}")
+            layer = found[0]
+        label = str(layer)
+        if label in paths:
+            if not trace.calls.get(label):
+                raise ConfigError(f"{self.name} does not call its layer {label!r}")
+            return Spot(label, paths[label], clone=_overwrites(trace))
+        nodes = {node.label: node for node in trace.nodes}
+        if label in nodes:
+            return self._node_spot(nodes[label], trace)
+        known = [*nodes, *paths]
+        raise ConfigError(
+            f"{self.name} has no layer {label!r}{did_you_mean(label, known)}; it has {', '.join(list(nodes)[:30])}"
+        )
+
+    def _node_spot(self, node: Node, trace: Trace) -> Spot:
+        if node.whole or (node.leaf and node.label == node.path):
+            only = 0 if not node.whole and trace.calls[node.path] > 1 and trace.steps == 1 else None
+            return Spot(node.label, node.module, use=only, clone=_overwrites(trace))
+        return Spot(node.label, function=(node.name, node.nth), clone=_overwrites(trace))
+
+    def encoder(self, x: Tensor) -> Spot | None:
+        """Return the place of an encoder that turns the input into spikes and learns nothing, or None."""
+        for node in self.trace(x).nodes:
+            if node.whole and isinstance(node.module, Encoder) and not any(True for _ in node.module.parameters()):
+                return Spot(node.label, node.module)
+        return None
+
+    def time_axis(self, x: Tensor) -> int | None:
+        """Return the axis of time of the samples `x` itself: 1 for frames [B, T, ...] and sequences, else None."""
+        if self.encoder(x) is not None:
+            return None
+        spiking = any(isinstance(module, LIF) for module in self.model.modules())
+        recurrent = any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in self.model.modules())
+        if (spiking and x.dim() == 5) or ((spiking or recurrent) and x.dim() == 3):
+            return 1
+        return None
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
+    def run(
+        self,
+        x: Tensor,
+        *,
+        spot: Spot | None = None,
+        modifier: str | None = None,
+        change: Callable[..., Any] | None = None,
+    ) -> Pass:
+        """Run the model on `x` and return its `Pass`.
+
+        Where gradients are on, what `spot` makes is kept such that `torch.autograd.grad(scores, kept)` works.
+        `change` may put another tensor in the place of what `spot` makes. Call it inside `quiet()`.
+        """
+        softmax = self.trace(x).final_softmax() is not None
+        result = Pass(x)
+        take = self._taker(result, spot, change)
+        functions = frozenset({spot.function}) if spot is not None and spot.function else frozenset()
+        probe = Probe(modifier, functions, take, softmax) if modifier or functions or softmax else None
+        with ExitStack() as stack:
+            if spot is not None and spot.module is not None:
+                stack.callback(spot.module.register_forward_hook(_hook(take, spot.use)).remove)
+            elif functions:  # a hook on a layer asks nets with a fused path for the plain one, as the trace did
+                for child in self.model.children():
+                    stack.callback(child.register_forward_pre_hook(_watch).remove)
+            if probe is not None:
+                stack.enter_context(probe)
+            out = self.model(x, generator=make_generator(self.seed, "explain")) if self.draws else self.model(x)
+        result.scores = self._scores(
+            probe.before_softmax(out) if probe is not None and isinstance(out, Tensor) else out
+        )
+        result.modified = 0 if probe is None else probe.modified
+        return result
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """Return the context in which the model runs: eval mode, frozen weights, everything put back at the end."""
+        return untouched(self.model, self.seed, frozen=True)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return the scores [B, K] before a final softmax, without gradients."""
+        with self.quiet(), torch.inference_mode():
+            return torch.cat([self.run(part).scores for part in self.parts(x)])
+
+    def parts(self, x: Tensor) -> list[Tensor]:
+        """Return the batches to run: all samples at once, or one by one where the model draws random numbers.
+
+        One by one, every sample meets the same draws as when it is alone.
+        """
+        return list(torch.split(x, 1)) if self.draws else [x]
+
+    def _taker(self, result: Pass, spot: Spot | None, change: Callable[..., Any] | None) -> Callable[[Tensor], Tensor]:
+        def take(out: Tensor) -> Tensor:
+            if change is not None:
+                out = change(out)
+            if not torch.is_grad_enabled():
+                result.kept.append(out.clone() if spot is not None and spot.clone else out)
+                return out
+            kept = out if out.requires_grad else out.detach().requires_grad_()
+            result.kept.append(kept)
+            return kept.clone() if spot is not None and spot.clone else kept
+
+        return take
+
+    def _scores(self, out: Any) -> Tensor:
+        tensors = tensors_in(out)
+        if not tensors or tensors[0].dim() not in (1, 2):
+            found = list(tensors[0].shape) if tensors else type(out).__name__
+            raise ShapeError(
+                f"explain needs a model that returns scores [B, classes], {self.name} returns {found}; "
+                "wrap it in a module that does"
+            )
+        return tensors[0] if tensors[0].dim() == 2 else tensors[0].unsqueeze(1)
+
+
+def _watch(module: nn.Module, args: Any) -> None:
+    """Do nothing: that there is a hook is what counts."""
+
+
+def _overwrites(trace: Trace) -> bool:
+    return any(node.in_place for node in trace.nodes)
+
+
+def _hook(take: Callable[[Tensor], Tensor], use: int | None) -> Callable[..., Any]:
+    """Return a forward hook which hands the module's first tensor to `take`."""
+    calls = [0]
+
+    def hook(module: nn.Module, args: Any, output: Any) -> Any:
+        number = calls[0]
+        calls[0] += 1
+        if use is not None and number != use:
+            return output
+        if isinstance(output, Tensor):
+            return take(output)
+        if isinstance(output, tuple) and output and isinstance(output[0], Tensor):
+            rest = (take(output[0]), *output[1:])
+            return type(output)(*rest) if hasattr(output, "_fields") else rest
+        raise ShapeError(
+            f"the layer {type(module).__name__} makes {type(output).__name__}, not a tensor; choose another"
+        )
+
+    return hook
+
+
+def chosen_targets(target: Target, scores: Tensor) -> Tensor:
+    """Return the classes [B] to explain: `target`, one for all or one a sample; None takes the highest score."""
+    batch, classes = scores.shape
+    if target is None:
+        return scores.detach().argmax(1)
+    if isinstance(target, bool) or not isinstance(target, int | Sequence | Tensor):
+        raise ConfigError(f"target must be a class, one class a sample, or None for the answer, got {target!r}")
+    index = torch.as_tensor(target, device=scores.device)
+    if index.is_floating_point() or index.dim() > 1 or (index.dim() == 1 and len(index) != batch):
+        raise ConfigError(
+            f"target must be one class or {batch} classes, got {index.dtype} of shape {list(index.shape)}"
+        )
+    if bool(((index < 0) | (index >= classes)).any()):
+        raise ConfigError(f"target must be in 0..{classes - 1}, got {index.tolist()}")
+    return index.long().expand(batch)
+
+
+def chosen_scores(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return the score [B] of each sample's target."""
+    return scores.gather(1, targets[:, None])[:, 0]
