@@ -181,7 +181,7 @@ def unpack_facts(content: bytes, source: Path | str) -> dict[str, Any]:
         raise CheckpointError(f"{source} was written in format {form}, this is {FORMAT}; upgrade threegen to open it")
     if content != whole:
         raise CheckpointError(f"{source}: sha256 differs; the file is damaged; use an older checkpoint")
-    if form != FORMAT or not _lists_tensors(facts.get("sha256")):
+    if type(form) is not int or form != FORMAT or not _lists_tensors(facts.get("sha256")):
         raise CheckpointError(f"{source} is not one of ours: it lacks what format {FORMAT} has")
     return dict(facts)
 
