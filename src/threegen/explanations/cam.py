@@ -123,12 +123,13 @@ def _last_planes(subject: Subject, x: Tensor) -> Node:
                 f"grad_cam needs a layer that makes planes, and {subject.name} has none; saliency and occlusion work"
             )
         return last
-    node = makers[-1]
+    found = node = makers[-1]
     while True:
         users = [one for one in trace.nodes if node.number in one.inputs]
-        if len(users) != 1 or users[0].name not in _FOLLOW:
-            return node
+        if len(users) != 1 or users[0].name not in _FOLLOW | MOVES or not _is_planes(users[0]):
+            return found
         node = users[0]
+        found = found if node.name in MOVES else node
 
 
 def _is_planes(node: Node) -> bool:

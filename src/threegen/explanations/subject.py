@@ -25,12 +25,16 @@ Target = int | Sequence[int] | Tensor | None
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A place in the model: the result of a module, or of the call number `nth` of a function."""
+    """A place in the model: the result of a module, or of calls (name, nth) of functions.
+
+    Of a module that works several times in a time step, the uses `first`, `first + period`, ... belong to the place.
+    """
 
     label: str
     module: nn.Module | None = None
-    function: tuple[str, int] | None = None
-    use: int | None = None  # which use of the module alone; None keeps all of them
+    functions: frozenset[tuple[str, int]] = frozenset()
+    first: int = 0
+    period: int = 1
     clone: bool = False  # whether something later works in place
 
 
@@ -95,7 +99,9 @@ class Subject:
         if label in paths:
             if not trace.calls.get(label):
                 raise ConfigError(f"{self.name} does not call its layer {label!r}")
-            return Spot(label, paths[label], clone=_overwrites(trace))
+            return Spot(
+                label, paths[label], period=_period(trace.calls[label], self._loops(trace)), clone=_overwrites(trace)
+            )
         nodes = {node.label: node for node in trace.nodes}
         if label in nodes:
             return self._node_spot(nodes[label], trace)
@@ -105,10 +111,20 @@ class Subject:
         )
 
     def _node_spot(self, node: Node, trace: Trace) -> Spot:
-        if node.whole or (node.leaf and node.label == node.path):
-            only = 0 if not node.whole and trace.calls[node.path] > 1 and trace.steps == 1 else None
-            return Spot(node.label, node.module, use=only, clone=_overwrites(trace))
-        return Spot(node.label, function=(node.name, node.nth), clone=_overwrites(trace))
+        clone, loops = _overwrites(trace), self._loops(trace)
+        alike = [one for one in trace.nodes if (one.path, one.name, one.whole) == (node.path, node.name, node.whole)]
+        if node.whole or len({one.name for one in trace.nodes if one.path == node.path}) == 1 and node.leaf:
+            period = _period(trace.calls[node.path], loops)
+            return Spot(node.label, node.module, first=node.visit % period, period=period, clone=clone)
+        period = _period(len(alike), loops)
+        place = alike.index(node) % period
+        calls = frozenset((one.name, one.nth) for one in alike[place::period])
+        return Spot(node.label, functions=calls, clone=clone)
+
+    def _loops(self, trace: Trace) -> int:
+        """Return how often the model as a whole is gone through for one answer: the calls of its layers of weights."""
+        weighted = [path for path, m in self.model.named_modules() if any(True for _ in m.parameters(recurse=False))]
+        return min([trace.calls[path] for path in weighted if trace.calls.get(path)] or [1])
 
     def encoder(self, x: Tensor) -> Spot | None:
         """Return the place of an encoder that turns the input into spikes and learns nothing, or None."""
@@ -144,11 +160,11 @@ class Subject:
         softmax = self.trace(x).final_softmax() is not None
         result = Pass(x)
         take = self._taker(result, spot, change)
-        functions = frozenset({spot.function}) if spot is not None and spot.function else frozenset()
+        functions: frozenset[tuple[str, int]] = frozenset() if spot is None else spot.functions
         probe = Probe(modifier, functions, take, softmax) if modifier or functions or softmax else None
         with ExitStack() as stack:
             if spot is not None and spot.module is not None:
-                stack.callback(spot.module.register_forward_hook(_hook(take, spot.use)).remove)
+                stack.callback(spot.module.register_forward_hook(_hook(take, spot)).remove)
             elif functions:  # a hook on a layer asks nets with a fused path for the plain one, as the trace did
                 for child in self.model.children():
                     stack.callback(child.register_forward_pre_hook(_watch).remove)
@@ -209,14 +225,19 @@ def _overwrites(trace: Trace) -> bool:
     return any(node.in_place for node in trace.nodes)
 
 
-def _hook(take: Callable[[Tensor], Tensor], use: int | None) -> Callable[..., Any]:
+def _period(calls: int, loops: int) -> int:
+    """Return how often a place works in one of the `loops`; where that is no whole number, every call is its own."""
+    return calls // loops if calls % loops == 0 else 1
+
+
+def _hook(take: Callable[[Tensor], Tensor], spot: Spot) -> Callable[..., Any]:
     """Return a forward hook which hands the module's first tensor to `take`."""
     calls = [0]
 
     def hook(module: nn.Module, args: Any, output: Any) -> Any:
         number = calls[0]
         calls[0] += 1
-        if use is not None and number != use:
+        if number % spot.period != spot.first:
             return output
         if isinstance(output, Tensor):
             return take(output)
