@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
+
+import torch
 
 from threegen.errors import ResourceError
 
@@ -41,12 +44,9 @@ def require_memory(owner: str, needed: int, advice: str = "reduce sizes") -> Non
 
 def require_weights(owner: str, shapes: Iterable[tuple[int, ...]], advice: str = "reduce sizes") -> None:
     """Raise `ResourceError` where float32 weights of these shapes do not fit; model constructors call it first."""
-    numbers = 0
-    for shape in shapes:
-        size = 1
-        for length in shape:
-            size *= length
-        numbers += size
+    numbers = sum(math.prod(shape) for shape in shapes)
+    if torch.get_default_device().type != "cpu":  # another memory, or none: torch.device("meta")
+        return
     if numbers > 2**20:  # a few megabytes always fit, and asking the system costs more than small models do
         require_memory(owner, 4 * numbers, advice)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from threegen.checks import require_features, require_whole
+from threegen.memory import require_weights
 
 
 class Perceptron(nn.Linear):
@@ -34,7 +35,8 @@ class Perceptron(nn.Linear):
     classification using the perceptron algorithm", Machine Learning 37 (1999) 277-296). Like the perceptron
     itself it does not depend on the rate, which only scales all weights. Before the first example it answers with
     the present weights.
-    Raises `ConfigError` for sizes below one, `ShapeError` for inputs of another width or type.
+    Raises `ConfigError` for sizes below one, `ResourceError` for weights that do not fit into memory, `ShapeError` for
+    inputs of another width or type.
     """
 
     weight_sum: Tensor
@@ -42,7 +44,8 @@ class Perceptron(nn.Linear):
     examples: Tensor
 
     def __init__(self, inputs: int, outputs: int = 1, *, averaged: bool = False) -> None:
-        super().__init__(require_whole("inputs", inputs), require_whole("outputs", outputs))
+        require_weights("Perceptron", [(require_whole("inputs", inputs), require_whole("outputs", outputs))])
+        super().__init__(inputs, outputs)
         self.averaged = averaged
         if averaged:
             self.register_buffer("weight_sum", torch.zeros_like(self.weight.detach()))
@@ -99,11 +102,13 @@ class SigmoidNeuron(nn.Linear):
     `forward` takes `[B, inputs]` or images of as many pixels and returns the units' answers `[B, outputs]` in 0..1.
     Train it by `Backprop("sse")`: dE/dw = (y - t) y (1 - y) x. Initial weights are drawn from N(0, 1 / inputs) by
     `generator` (None: torch's own), biases start at zero.
-    Raises `ConfigError` for sizes below one, `ShapeError` for inputs of another width or type.
+    Raises `ConfigError` for sizes below one, `ResourceError` for weights that do not fit into memory, `ShapeError` for
+    inputs of another width or type.
     """
 
     def __init__(self, inputs: int, outputs: int = 1, *, generator: torch.Generator | None = None) -> None:
-        super().__init__(require_whole("inputs", inputs), require_whole("outputs", outputs))
+        require_weights("SigmoidNeuron", [(require_whole("inputs", inputs), require_whole("outputs", outputs))])
+        super().__init__(inputs, outputs)
         nn.init.normal_(self.weight, 0.0, inputs**-0.5, generator=generator)
 
     def reset_parameters(self) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_number, require_sizes
 from threegen.gen2.initial_values import linear, require_init
+from threegen.memory import require_weights
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -28,7 +29,8 @@ class MLP(nn.Module):
     Each hidden layer is linear, batch normalisation where asked for, activation, dropout where `dropout > 0`.
     The sub-modules stand in `layers` under the names `linear1`, `norm1`, `activation1`, `dropout1`, `linear2`, ...
     Initial weights come from `generator` alone, by `init` (see `gen2/initial_values.py`); biases start at zero.
-    Raises `ConfigError` for sizes, names or numbers that cannot work, `ShapeError` for inputs of another width.
+    Raises `ConfigError` for sizes, names or numbers that cannot work, `ResourceError` for weights that do not fit into
+    memory, `ShapeError` for inputs of another width.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes = require_sizes("sizes", sizes)
+        require_weights("MLP", zip(self.sizes, self.sizes[1:], strict=False))
         self.activation = require_choice("activation", activation, ACTIVATIONS)
         self.init = require_init(init)
         self.dropout = require_number("dropout", dropout, least=0.0, below=1.0)

@@ -28,6 +28,7 @@ from threegen.functional.neurons import NeuronState
 from threegen.functional.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson
 from threegen.gen3.neurons import LIF
+from threegen.memory import require_weights
 from threegen.randomness import draw_key
 
 # The spike rate that the initial weights reckon with; the mean intensity of MNIST is 0.13.
@@ -223,7 +224,8 @@ class SpikingMLP(SpikingNet):
 
     `steps` is T. `encoder` (default `Bernoulli()`) turns the flattened image into spikes. The neuron options are those
     of `LIF`. `readout` is "rate" (see `RateReadout`) or "potential" (see `PotentialReadout`). `backend` is "plain",
-    "fused" or "auto" (see `SpikingNet`). `generator` draws the initial weights. Raises `ConfigError`.
+    "fused" or "auto" (see `SpikingNet`). `generator` draws the initial weights. Raises `ConfigError`,
+    and `ResourceError` for weights that do not fit into memory.
     """
 
     def __init__(
@@ -244,6 +246,7 @@ class SpikingMLP(SpikingNet):
     ) -> None:
         super().__init__(steps, encoder, readout, backend)
         self.sizes = require_sizes("sizes", sizes)
+        require_weights("SpikingMLP", zip(self.sizes, self.sizes[1:], strict=False))
         for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False):
             self.synapses.append(to_event_layout(spiking_linear(inputs, outputs, threshold, generator)))
             self.neurons.append(LIF(decay, threshold, reset, surrogate, surrogate_width, detach_reset))
