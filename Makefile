@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: history test lint format lock clean help
+.PHONY: history test lint format lock bench-peers clean help
 
 help:
 	@echo "make history   train the lineage on the bundled MNIST and write runs/history/report.html (ARGS=--full)"
 	@echo "make test      run every test"
 	@echo "make lint      ruff, the type checker and the formatter's check"
 	@echo "make format    let ruff rewrite the files"
+	@echo "make bench-peers   build the peers' environments for benchmarks/ (Keras, scikit-learn)"
 	@echo "make lock      resolve the lock files anew"
 
 history: $(VENV)/.runtime
@@ -44,6 +45,9 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
 	@touch $@
+
+bench-peers: $(VENV)/.runtime
+	sh benchmarks/build_peers.sh $(PYTHON)
 
 lock:
 	sh scripts/lock.sh $(PYTHON)
