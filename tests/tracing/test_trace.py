@@ -159,6 +159,14 @@ class Broken(nn.Module):
         raise ShapeError("broken on purpose")
 
 
+def meddle(net: nn.Sequential) -> None:
+    with untouched(net, frozen=True):
+        assert not any(weight.requires_grad for weight in net.parameters())
+        net[0].weight.grad = None
+        torch.rand(5)
+        _ = 1 / 0
+
+
 def test_everything_is_put_back_after_an_exception_too() -> None:
     net = nn.Sequential(nn.Linear(4, 3), nn.Dropout(), Broken())
     net[1].eval()
@@ -167,11 +175,8 @@ def test_everything_is_put_back_after_an_exception_too() -> None:
     state, grad = torch.random.get_rng_state(), net[0].weight.grad
     with pytest.raises(ShapeError, match="on purpose"):
         trace_model(net, torch.rand(1, 4, generator=torch.Generator()))
-    with pytest.raises(ZeroDivisionError), untouched(net, frozen=True):
-        assert not any(weight.requires_grad for weight in net.parameters())
-        net[0].weight.grad = None
-        torch.rand(5)
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        meddle(net)
     assert [module.training for module in net.modules()] == [True, True, False, True]
     assert net[0].weight.grad is grad
     assert [weight.requires_grad for weight in net.parameters()] == [True, False]

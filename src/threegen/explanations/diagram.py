@@ -140,9 +140,8 @@ def neuron_drawing(subject: Subject) -> Drawing:
     """
     layers = [module for module in subject.model.modules() if isinstance(module, nn.Linear)]
     chained = all(a.out_features == b.in_features for a, b in pairwise(layers))
-    others = [
-        m for m in subject.model.modules() if not isinstance(m, nn.Linear) and len(list(m.parameters(recurse=False)))
-    ]
+    rest = (module for module in subject.model.modules() if not isinstance(module, nn.Linear))
+    others = [module for module in rest if list(module.parameters(recurse=False))]
     if not layers or not chained or others:
         raise ConfigError(f"{subject.name} is no chain of linear layers; diagram() draws any net")
     sizes = [layers[0].in_features, *(layer.out_features for layer in layers)]

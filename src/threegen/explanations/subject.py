@@ -113,7 +113,8 @@ class Subject:
     def _node_spot(self, node: Node, trace: Trace) -> Spot:
         clone, loops = _overwrites(trace), self._loops(trace)
         alike = [one for one in trace.nodes if (one.path, one.name, one.whole) == (node.path, node.name, node.whole)]
-        if node.whole or len({one.name for one in trace.nodes if one.path == node.path}) == 1 and node.leaf:
+        names = {one.name for one in trace.nodes if one.path == node.path}
+        if node.whole or (node.leaf and len(names) == 1):
             period = _period(trace.calls[node.path], loops)
             return Spot(node.label, node.module, first=node.visit % period, period=period, clone=clone)
         period = _period(len(alike), loops)

@@ -46,7 +46,8 @@ class Node:
 
     `inputs` are the numbers of the nodes whose results it takes, `INPUT` the model's own input. `output` is the shape
     of the first tensor it makes, for the traced batch; `shape` that of one sample and one time step; `steps` the time
-    steps which it handles at once; `label` names the node: "conv1", "relu", "relu:2". `whole` says that the node is a module seen as a whole.
+    steps which it handles at once; `label` names the node: "conv1", "relu", "relu:2". `whole` says that
+    the node is a module seen as a whole.
     """
 
     number: int
