@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from typer.main import get_command
+
 import threegen
 from threegen.cli import app
-from typer.main import get_command
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "public.json"
 

@@ -1,11 +1,11 @@
 """threegen: one PyTorch package for the three generations of neural networks.
 
-    import threegen as tg
+import threegen as tg
 
-    data = tg.load_data("mnist")
-    model = tg.MLP([784, 512, 10])
-    tg.fit(model, tg.Backprop("cross_entropy"), data.train, optimizer="adam", epochs=3)
-    print(tg.evaluate(model, data.test))
+data = tg.load_data("mnist")
+model = tg.MLP([784, 512, 10])
+tg.fit(model, tg.Backprop("cross_entropy"), data.train, optimizer="adam", epochs=3)
+print(tg.evaluate(model, data.test))
 """
 
 from __future__ import annotations
@@ -51,13 +51,15 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "threegen.training.stopping": ("EarlyStopping",),
     "threegen.cost.bill": ("Bill",),
     "threegen.cost.count": ("count",),
+    "threegen.explanations.explain": ("explain",),
+    "threegen.recipes.classifier": ("Classifier",),
     "threegen.recipes.registry": ("Entry", "Plan"),
     "threegen.recipes.run": ("Run", "load_run", "open_run", "train_run"),
     "threegen.report.history": ("make_history",),
 }
 _PUBLIC = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  # the table above is the one list of public names
+__all__ = ["__version__", *sorted(_PUBLIC)]  # the table above is the one list of public names
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from threegen.cli import run
 
 
@@ -47,7 +48,11 @@ def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(
-    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = printed(arguments, capsys)
@@ -124,7 +129,13 @@ def test_history_writes_results_and_report(
 
 
 def test_lists_are_json_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for arguments in (["models"], ["data", "list", "--root", str(tmp_path)], ["show", "mlp"], ["reproduce"], ["doctor"]):
+    for arguments in (
+        ["models"],
+        ["data", "list", "--root", str(tmp_path)],
+        ["show", "mlp"],
+        ["reproduce"],
+        ["doctor"],
+    ):
         code, out, _ = printed([*arguments, "--json"], capsys)
         assert code == 0
         assert json.loads(out)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from threegen.datasets.dataset import Data, Dataset
 from threegen.errors import CheckpointError, ConfigError
 from threegen.recipes.registry import MODES, all_entries

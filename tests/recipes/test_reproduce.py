@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from threegen.errors import ConfigError, DataError
 from threegen.recipes import reproduce
 from threegen.recipes.reproduce import FIELDS, Figure, all_figures, figure_table, read_record, reproduce_figure
@@ -32,7 +33,7 @@ def test_a_figure_is_made_for_each_seed(tmp_path: Path, monkeypatch: pytest.Monk
     assert tuple(record) == FIELDS
     assert json.loads((tmp_path / "toy.json").read_text()) == record
     assert figure_table(tmp_path)[0]["ours"] == 91.5
-    with pytest.raises(ConfigError, match="no figure is called 'toi'.*did you mean 'toy'"):
+    with pytest.raises(ConfigError, match=r"no figure is called 'toi'.*did you mean 'toy'"):
         reproduce_figure("toi", tmp_path)
 
 

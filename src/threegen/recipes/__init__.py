@@ -1,0 +1,1 @@
+"""Recipes: the registry of models, runs, the lineage, published figures made anew."""

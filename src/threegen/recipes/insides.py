@@ -15,7 +15,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import DataError
 from threegen.gen1.perceptron import Perceptron
 from threegen.randomness import make_generator
-from threegen.recipes.results import Filters, Insides, LayerSpikes, Membrane, Mistake, Picture, Raster
+from threegen.recipes.results import Filters, Insides, LayerSpikes, Looks, Membrane, Mistake, Picture, Raster
 from threegen.training.evaluate import Evaluation, evaluation_mode
 
 
@@ -38,6 +38,7 @@ def collect_insides(
     mistakes_of: int = 0,
     bill_rows: Iterable[Mapping[str, Any]] = (),
     counting_rule: str = "",
+    looks: Looks | None = None,
 ) -> Insides:
     """Return what the report shows of `model`, evaluated on `dataset` (in its order).
 
@@ -51,6 +52,7 @@ def collect_insides(
         mistakes=worst_mistakes(evaluation, dataset),
         filters=first_weights(model, dataset.shape, dataset.classes),
         raster=spike_raster(model, dataset, seed=seed),
+        looks=looks,
         bill_rows=tuple(dict(row) for row in bill_rows),
         counting_rule=counting_rule,
     )

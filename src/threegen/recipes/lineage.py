@@ -16,6 +16,7 @@ from threegen.cost.count import count
 from threegen.datasets.dataset import Data
 from threegen.errors import ConfigError
 from threegen.recipes.insides import collect_insides
+from threegen.recipes.looks import collect_looks
 from threegen.recipes.registry import Entry, find_entry, lineage_entries
 from threegen.recipes.results import HistoryResult, Insides, ModelResult
 from threegen.recipes.run import Run, train_run
@@ -88,6 +89,7 @@ def measure_run(run: Run, data: Data) -> ModelResult:
         mistakes_of=int(run.facts["examples"]) if run.entry.rule().updates_per_batch is None else 0,
         bill_rows=[row.as_dict() for row in bill.rows],
         counting_rule=bill.rule,
+        looks=collect_looks(run.model, found, data.test, seed=seed),
     )
     return _result(run, found, bill, insides)
 
@@ -130,6 +132,7 @@ def gather(
 def _result(run: Run, found: Evaluation, bill: Bill, insides: Insides) -> ModelResult:
     entry, facts = run.entry, run.facts
     mode, seed = facts["mode"], facts["seed"]
+    command = f"threegen train {entry.name} --data {facts['data']} --plan {mode} --seed {seed} --out runs/{entry.name}"
     return ModelResult(
         name=entry.name,
         title=entry.title,
@@ -148,7 +151,7 @@ def _result(run: Run, found: Evaluation, bill: Bill, insides: Insides) -> ModelR
         seconds=run.log.seconds,
         epochs=len(run.log.epochs),
         seed=seed,
-        command=f"threegen train {entry.name} --data {facts['data']} --plan {mode} --seed {seed} --out runs/{entry.name}",
+        command=command,
         settings=run.plan,
         about=entry.about,
         insides=insides,

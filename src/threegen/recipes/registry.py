@@ -31,9 +31,9 @@ MODES = ("quick", "full")
 class Builder(Protocol):
     """Builds a model for examples of `shape` in `classes` classes; the weights come from `generator` alone."""
 
-    def __call__(
-        self, shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any
-    ) -> nn.Module: ...
+    def __call__(self, shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
+        """Return the built network."""
+        ...
 
 
 @dataclass(frozen=True)

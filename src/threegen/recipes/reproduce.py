@@ -113,3 +113,18 @@ def figure_table(folder: str | Path = "reproduction") -> list[dict[str, Any]]:
             row["minutes"] = record["minutes"]
         rows.append(row)
     return rows
+
+
+def figures_markdown(folder: str | Path = "reproduction") -> str:
+    """Return the records of `folder` as a Markdown table: what was published, what we reached, what it took."""
+    lines = ["| figure | paper | published | ours | minutes |", "|---|---|---|---|---|"]
+    for path in sorted(Path(folder).glob("*.json")):
+        record = read_record(path)
+        ours = record["ours"]
+        seeds = f"{len(ours)} seeds, {min(ours):g} to {max(ours):g}" if len(ours) > 1 else f"seed {record['seeds'][0]}"
+        published = "none" if record["published"] is None else f"{record['published']:g}"
+        lines.append(
+            f"| `{record['name']}`, {record['unit']} | {record['paper']} | {published} "
+            f"| {sum(ours) / len(ours):.2f} ({seeds}) | {record['minutes']:g} |"
+        )
+    return "\n".join(lines) + "\n"

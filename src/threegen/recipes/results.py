@@ -75,6 +75,25 @@ class Raster:
 
 
 @dataclass(frozen=True, eq=False)
+class HeatMap:
+    """One picture and where the answer hangs on: `image [H, W]` in 0..1, `heat [H, W]` by how much the score falls."""
+
+    image: Picture
+    heat: Picture
+    truth: int
+    answer: int
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What a model looks for and where it looks: `wanted [K, H, W]`, one picture a class, and heat maps of `window`."""
+
+    wanted: Picture
+    heats: tuple[HeatMap, ...]
+    window: int
+
+
+@dataclass(frozen=True, eq=False)
 class Insides:
     """What the report draws of one model.
 
@@ -88,6 +107,7 @@ class Insides:
     mistakes: tuple[Mistake, ...] = ()
     filters: Filters | None = None
     raster: Raster | None = None
+    looks: Looks | None = None
     bill_rows: tuple[Mapping[str, Any], ...] = ()
     counting_rule: str = ""
 

@@ -81,7 +81,9 @@ def train_run(
     """Train a model of the registry by its plan and return the run; with `out` it is written there too.
 
     `mode` is "quick" or "full"; `epochs` replaces the plan's number; `options` add to those of the plan (sizes,
-    steps, dropout). `source` is what `load_data` finds the data by again, its name by default. `train` replaces `data.train` (the training part of a holdout, say). Raises what `fit` raises.
+    steps, dropout). `source` is what `load_data` finds the data by again, its name by default. `train` replaces
+    `data.train` (the training part of a holdout, say). A resumed run takes from its folder what is not given again.
+    Raises what `fit` raises.
     """
     entry = find_entry(entry) if isinstance(entry, str) else entry
     if resume and out is not None:

@@ -23,6 +23,7 @@ from threegen.plots import (
 from threegen.recipes.results import Filters, HistoryResult, Insides, Mistake, ModelResult, Raster
 from threegen.report import words
 from threegen.report.figures import marker
+from threegen.report.looks import looks_view
 
 SHEET_ABOVE = 16
 MOST_FRAMES = 10
@@ -48,6 +49,7 @@ def model_view(model: ModelResult, history: HistoryResult) -> dict[str, Any]:
         "confusion_remark": _confused_pairs(inside, classes),
         "mistakes": [_mistake(one, classes) for one in inside.mistakes],
         "filters": _filters(model, inside.filters),
+        "looks": looks_view(model.title, inside, classes),
         "raster": _raster(model, inside.raster, classes),
         "bill": _bill(inside),
         "kinds": _kinds(model),

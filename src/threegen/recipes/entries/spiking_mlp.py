@@ -30,7 +30,7 @@ ENTRY = Entry(
     generation=3,
     year=2018,
     paper="Wu, Deng, Li, Zhu and Shi, Spatio-temporal backpropagation, Frontiers in Neuroscience 12:331 (2018)",
-    about="Leaky integrate-and-fire neurons send spikes over a few time steps; a neuron that gets no spike adds nothing.",
+    about="Leaky integrate-and-fire neurons send spikes over a few time steps; where none arrives nothing is added.",
     equations="u[t] = decay * u[t-1] * (1 - o[t-1]) + W x[t] + b;  o[t] = 1 where u[t] >= threshold;\n"
     "score = mean over t of the last layer's spikes;  do/du := 1/a where |u - threshold| < a/2.",
     rule_name="spatio-temporal back-propagation of the squared error, rectangular surrogate",

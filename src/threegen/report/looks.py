@@ -1,0 +1,38 @@
+"""The part of a model's card that shows what it looks for and where it looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from threegen.plots import data_uri, ink_picture, weight_picture
+from threegen.recipes.results import HeatMap, Insides, Looks
+
+
+def looks_view(title: str, inside: Insides, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the pictures and words of a model's looks; None where there are none."""
+    looks = inside.looks
+    if looks is None:
+        return None
+    return {
+        "wanted": [_wanted(title, looks, label, names) for label in range(len(looks.wanted))],
+        "heats": [_heat(one, names) for one in looks.heats],
+        "window": looks.window,
+    }
+
+
+def _wanted(title: str, looks: Looks, label: int, names: tuple[str, ...]) -> dict[str, str]:
+    name = names[label] if label < len(names) else str(label)
+    picture = ink_picture(looks.wanted[label])
+    return {"name": name, "src": data_uri(picture), "alt": f"The picture that {title} takes for {name} most of all"}
+
+
+def _heat(one: HeatMap, names: tuple[str, ...]) -> dict[str, Any]:
+    truth, answer = names[one.truth], names[one.answer]
+    return {
+        "image": data_uri(ink_picture(one.image)),
+        "heat": data_uri(weight_picture(one.heat)),
+        "alt": f"Where the answer {answer} to a {truth} hangs on",
+        "truth": truth,
+        "answer": answer,
+        "right": one.truth == one.answer,
+    }
