@@ -36,6 +36,7 @@ CROSSOVER = 0.35  # share of inputs that fire above which the dense product is t
 NARROW = 32  # layers with fewer outputs are multiplied densely: a gathered row would be too short for vector code
 COLUMNS = 1024  # outputs at a time: a row of sums and four of weights fit the first-level cache
 ROWS = 32  # rows at a time, for one thread
+SHARES = 8  # parts of the rows that are summed apart, whatever the number of threads
 INPUTS = 16  # inputs at a time, for one thread
 
 
@@ -151,6 +152,23 @@ def _gather_gradient(first: Array, places: Array, gradient: Array, result: Array
                 _add_rows(gradient, low, high, places[first[i] : first[i + 1]], result[i, low:high])
 
 
+@parallel
+def _sum_rows(values: Array, shares: Array) -> None:
+    for part in numba.prange(len(shares)):
+        total = shares[part]
+        for r in range(part, len(values), len(shares)):
+            row = values[r]
+            for j in range(len(row)):
+                total[j] += row[j]
+
+
+def sum_rows(values: Tensor) -> Tensor:
+    """Return the sum of the rows of [R, N], in an order that does not depend on the number of threads."""
+    shares = torch.zeros(SHARES, values.shape[1], dtype=values.dtype)
+    _sum_rows(values.numpy(), shares.numpy())
+    return shares.sum(0)
+
+
 def event_linear(events: Events, weight: Tensor, bias: Tensor | None, result: Tensor) -> None:
     """Fill `result` [R, O] with what `events` send through `weight` [O, I], whose memory is [I, O]."""
     rows_IO = _memory(weight)
@@ -228,7 +246,7 @@ class _EventLinear(torch.autograd.Function):
             by_weight = torch.zeros(weight.shape[::-1], dtype=weight.dtype).t()
             event_weight_gradient(ctx.events, gradient, by_weight)
         if ctx.needs_input_grad[2]:
-            by_bias = gradient.sum(0)
+            by_bias = sum_rows(gradient)
         return by_spikes, by_weight, by_bias, None
 
 

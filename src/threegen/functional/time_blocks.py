@@ -26,6 +26,7 @@ from threegen.functional.event_driven import (
     event_weight_gradient,
     is_event_driven,
     list_events,
+    sum_rows,
 )
 from threegen.functional.fused_neurons import KINDS, backward_loop, constants_of, forward_loop, rows, shared_rows
 from threegen.functional.neurons import LIFParameters
@@ -112,9 +113,10 @@ class LinearLayer:
         scale: float = 1.0,
         first: bool = False,
         last: bool = False,
+        picture: tuple[int, int, int] | None = None,
     ) -> None:
         self.weight, self.bias, self.neurons, self.scale = weight, bias, neurons, scale
-        self.first, self.last = first, last
+        self.first, self.last, self.picture = first, last, picture
         self.inputs: list[Events | Tensor] = []
         self.shape: torch.Size = torch.Size()
         self.by_weight: Tensor | None = None
@@ -122,7 +124,9 @@ class LinearLayer:
         self.summed: Tensor | None = None  # currents summed over time, [B, O]
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Return spikes [t, B, O] from spikes or counts [t, B, ...]."""
+        """Return spikes [t, B, O] from spikes or counts [t, B, ...]; `picture` (C, H, W) lies channels last."""
+        if self.picture is not None and not self.first:
+            spikes = spikes.permute(0, 1, 4, 2, 3)
         self.shape, outputs = spikes.shape, len(self.weight)
         flat = spikes.reshape(-1, self.weight.shape[1])
         events = list_events(flat) if self.scale == 1.0 and is_event_driven(outputs, 0.0) else None
@@ -158,10 +162,11 @@ class LinearLayer:
         else:
             self.by_weight.add_(flat.t() @ seen.to(flat.dtype), alpha=self.scale)
         if self.by_bias is not None:
-            self.by_bias += flat.sum(0)
+            self.by_bias += sum_rows(flat)
         if self.first:
             return None
-        return (flat @ (self.weight if self.scale == 1.0 else self._scaled())).view(steps, *self.shape[1:])
+        by_input = (flat @ (self.weight if self.scale == 1.0 else self._scaled())).view(steps, *self.shape[1:])
+        return by_input if self.picture is None else by_input.permute(0, 1, 3, 4, 2).contiguous()
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the gradients of weight and bias."""

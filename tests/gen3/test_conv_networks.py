@@ -1,0 +1,181 @@
+"""The spiking convolutional net: its string, its shapes, its two ways against each other. Grid weights sum exactly."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from threegen.cost.count import count
+from threegen.errors import ConfigError, ShapeError
+from threegen.functional import conv_blocks, time_blocks
+from threegen.functional.event_convolution import (
+    event_convolution,
+    event_convolution_gradient,
+    pool_counts,
+    unpool_gradient,
+)
+from threegen.functional.neurons import LIFParameters, lif_loop
+from threegen.gen3.conv_networks import LayerPlan, SpikingConvNet, parse_layers
+from threegen.threads import use_threads
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def on_a_grid(net: torch.nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_((parameter * 64).round() / 64)
+
+
+def both_ways(net: SpikingConvNet, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    found = []
+    targets = torch.rand(len(x), net.plans[-1].outputs, generator=generator(8))
+    for backend in ("fused", "plain"):
+        net.backend = backend
+        net.zero_grad()
+        scores = net(x, generator(3))
+        F.mse_loss(scores, targets).backward()
+        found.append((scores.detach(), *(one.grad.clone() for one in net.parameters() if one.grad is not None)))
+        assert len(found[-1]) == 1 + len(list(net.parameters()))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    layers=st.sampled_from(["3C3-4", "3C3S-P2-5C2-P2-6-4", "2C2-3C2-4", "2C3S-P3-4", "7-4", "1C1-P2-4"]),
+    channels=st.sampled_from([1, 2]),
+    batch=st.integers(1, 3),
+    steps=st.integers(1, 5),
+    block=st.integers(1, 5),
+    reset=st.sampled_from(["hard", "soft"]),
+    detach=st.booleans(),
+    readout=st.sampled_from(["rate", "potential"]),
+    crossover=st.sampled_from([0.0, 0.4, 1.0]),
+    brightness=st.sampled_from([0.0, 0.3, 1.0]),
+    seed=st.integers(0, 1000),
+)
+def test_fused_net_equals_the_plain_one(
+    layers: str,
+    channels: int,
+    batch: int,
+    steps: int,
+    block: int,
+    reset: str,
+    detach: bool,
+    readout: str,
+    crossover: float,
+    brightness: float,
+    seed: int,
+) -> None:
+    shape = (channels, 7, 8)
+    net = SpikingConvNet(
+        layers,
+        shape=shape,
+        steps=steps,
+        threshold=0.25,
+        reset=reset,
+        detach_reset=detach,
+        readout=readout,
+        generator=generator(seed),
+    )
+    on_a_grid(net)
+    x = torch.rand(batch, *shape, generator=generator(seed + 1)) * brightness
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time_blocks, "BLOCK_BYTES", 0 if block == 1 else block * batch * 168 * 4)
+        patch.setattr(conv_blocks, "CROSSOVER", crossover)
+        fused, plain = both_ways(net, x)
+    torch.testing.assert_close(fused[0], plain[0], rtol=0, atol=1e-6)
+    for ours, oracle in zip(fused[1:], plain[1:], strict=True):
+        torch.testing.assert_close(ours, oracle, rtol=1e-4, atol=1e-6)
+
+
+def test_one_core_and_two_give_the_same_bits() -> None:
+    net = SpikingConvNet("6C5-P2-8C3-P2-40-10", steps=4, generator=generator())
+    x = torch.rand(12, 1, 28, 28, generator=generator(1))
+    found = []
+    for threads in (1, 2):
+        with use_threads(threads):
+            found.append(both_ways(net, x)[0])
+    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
+
+
+def test_forward_is_the_equation_written_out() -> None:
+    net = SpikingConvNet("3C3-P2-5-4", shape=(1, 8, 8), steps=4, generator=generator())
+    x = torch.rand(2, 1, 8, 8, generator=generator(1))
+    spikes = net.encoder(x, 4, generator(3))
+    first, second, third = net.synapses
+    currents = torch.stack([F.conv2d(one, first.weight, first.bias) for one in spikes])
+    fired, _ = lif_loop(currents, None, LIFParameters())
+    pooled = torch.stack([F.avg_pool2d(one, 2).flatten(1) for one in fired])
+    for layer in (second, third):
+        pooled, _ = lif_loop(pooled @ layer.weight.T + layer.bias, None, LIFParameters())
+    for backend in ("plain", "fused"):
+        net.backend = backend
+        torch.testing.assert_close(net(x, generator(3)), pooled.mean(0))
+
+
+def test_convolution_of_events_and_its_gradient_equal_the_dense_ones() -> None:
+    spikes = (torch.rand(19, 9, 11, 3, generator=generator()) < 0.3).to(torch.uint8)
+    weight = (torch.randint(-64, 65, (7, 3, 4, 4), generator=generator()).float() / 64).requires_grad_()
+    bias = torch.randint(-64, 65, (7,), generator=generator()).float() / 64
+    result = F.conv2d(spikes.float().permute(0, 3, 1, 2), weight, bias).permute(0, 2, 3, 1)
+    assert torch.equal(event_convolution(spikes, weight.detach(), bias), result)
+    outer = torch.randint(-64, 65, result.shape, generator=generator()).float() / 64
+    (result * outer).sum().backward()
+    assert weight.grad is not None
+    assert torch.equal(event_convolution_gradient(spikes, outer, 4), weight.grad)
+
+
+def test_pooled_counts_and_their_gradient() -> None:
+    spikes = (torch.rand(5, 7, 8, 3, generator=generator()) < 0.5).to(torch.uint8)
+    source = spikes.float().permute(0, 3, 1, 2).requires_grad_()
+    counts = F.avg_pool2d(source, 3) * 9
+    torch.testing.assert_close(pool_counts(spikes, 3).float(), counts.detach().permute(0, 2, 3, 1))
+    outer = torch.randn(counts.shape, generator=generator())
+    (counts * outer).sum().backward()
+    assert source.grad is not None
+    torch.testing.assert_close(
+        unpool_gradient(outer.permute(0, 2, 3, 1), 3, 7, 8), source.grad.permute(0, 2, 3, 1), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_the_string_of_the_paper() -> None:
+    assert parse_layers("15C5-P2-40C5S-300-10") == [
+        LayerPlan(15, 5, 0, 2),
+        LayerPlan(40, 5, 2, 1),
+        LayerPlan(300),
+        LayerPlan(10),
+    ]
+    net = SpikingConvNet("15C5-P2-40C5-P2-300-10", steps=2)
+    # 15*25+15 + 40*15*25+40 + 640*300+300 + 300*10+10: 4x4 places are left of 28x28
+    assert sum(one.numel() for one in net.parameters()) == 210_740
+    record = net.run(torch.rand(2, 1, 28, 28), generator=generator())
+    assert [list(one.shape[2:]) for one in record.spikes] == [[15, 24, 24], [40, 8, 8], [300], [10]]
+
+
+@pytest.mark.parametrize("text", ["", "15C5", "P2-10", "15C5-P2-P2-10", "300-15C5-10", "15c5-10", "4C2S-10", "0", 7])
+def test_strings_that_are_no_net_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        SpikingConvNet(text)
+
+
+def test_images_of_another_shape_and_kernels_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ShapeError, match="SpikingConvNet expects"):
+        SpikingConvNet("2C3-10", steps=2)(torch.rand(2, 1, 8, 8))
+    with pytest.raises(ConfigError, match="leave no place"):
+        SpikingConvNet("2C9-10", shape=(1, 8, 8))
+
+
+def test_the_bill_knows_its_layers() -> None:
+    net = SpikingConvNet("2C3-P2-4-3", shape=(1, 6, 6), steps=3, generator=generator())
+    bill = count(net, torch.rand(5, 1, 6, 6, generator=generator(1)), generator=generator(2))
+    assert bill.spiking
+    assert bill.steps == 3
+    assert not bill.uncounted
+    kinds = {row.name: (row.kind, row.fed_by) for row in bill.rows}
+    assert kinds["synapses.0"] == ("convolution", "spikes")
+    assert kinds["synapses.1"] == ("linear", "counts")  # averaged spikes
+    assert kinds["synapses.2"] == ("linear", "spikes")
