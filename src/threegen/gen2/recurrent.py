@@ -16,6 +16,8 @@ Shapes: B examples, T steps, F inputs a step, H hidden units, K scores.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ from threegen.errors import ShapeError
 from threegen.gen2.initial_values import fill_weight, linear, require_init
 
 State = tuple[Tensor, ...]  # (h,) or, for an LSTM, (h, c); each [layers, B, H]
-CELLS: dict[str, type[nn.RNNBase]] = {"elman": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"elman": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class RecurrentNet(nn.Module):
@@ -66,7 +68,7 @@ class RecurrentNet(nn.Module):
     @torch.no_grad()
     def _start(self, generator: torch.Generator | None) -> None:
         for name, parameter in self.recurrent.named_parameters():
-            for gate in parameter.split(self.hidden):
+            for gate in torch.split(parameter, self.hidden):
                 if name.startswith("weight_ih"):
                     fill_weight(gate, self.init, generator)
                 elif name.startswith("weight_hh"):
@@ -74,7 +76,7 @@ class RecurrentNet(nn.Module):
                 else:
                     gate.zero_()
             if self.cell == "lstm" and name.startswith("bias_ih"):
-                parameter.split(self.hidden)[1].fill_(1.0)
+                torch.split(parameter, self.hidden)[1].fill_(1.0)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the scores `[B, classes]` after the last step; larger is better."""

@@ -105,7 +105,7 @@ class PolicyGradient(Rule):
             chosen = log_chances.gather(1, played.actions.unsqueeze(1)).squeeze(1)
             entropies = -(log_chances.exp() * log_chances).sum(1)
             loss = -(advantages * chosen + self.entropy * entropies).sum() / len(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         yield Update(loss=loss.detach(), reward=played.rewards.mean(), entropy=entropies.detach().mean())
 
     @torch.no_grad()

@@ -140,7 +140,7 @@ class TruncatedBPTT(Rule):
             flat = scores.flatten(0, 1)
             loss = F.cross_entropy(flat, require_labels(targets.flatten(), flat.shape[1]).long())
             share = 1.0 if self.update == "window" else sequence.shape[1] / steps
-            (loss * share).backward()
+            (loss * share).backward()  # type: ignore[no-untyped-call]
         return tuple(part.detach() for part in state), loss.detach()
 
     def _start(self, sequence: Tensor) -> State | None:

@@ -1,0 +1,33 @@
+"""What a study is: an experiment of the textbooks that measures figures and draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a study runs: `quick` takes seconds instead of minutes, `seed` drives every draw, `progress` shows bars."""
+
+    quick: bool = False
+    seed: int = 0
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study. `measure(settings)` returns its figures as plain data (what JSON can hold).
+
+    `draw(figures, folder)` draws them from that data alone and returns the names of the files that it wrote.
+    `about` says in one sentence what is to be seen, `source` whose experiment it is.
+    """
+
+    name: str
+    title: str
+    about: str
+    source: str
+    measure: Callable[[Settings], dict[str, Any]]
+    draw: Callable[[dict[str, Any], Path], list[str]]
