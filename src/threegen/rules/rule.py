@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from threegen.checks import require_finite
 from threegen.datasets.batches import Batch
-from threegen.errors import ConfigError, DataError
+from threegen.errors import ConfigError, DataError, ShapeError
 
 
 class Step:
@@ -129,10 +129,21 @@ def require_batch(owner: str, batch: Batch, *, labels: bool = True) -> Tensor:
 
 
 def answer(model: nn.Module, inputs: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Return `model(inputs)`, with the generator handed on where the model's `forward` takes one."""
-    if _takes_generator(type(model).forward):
-        return model(inputs, generator=generator)  # type: ignore[no-any-return]
-    return model(inputs)  # type: ignore[no-any-return]
+    """Return `model(inputs)`, with the generator handed on where the model's `forward` takes one.
+
+    Raises `ShapeError` where batch normalisation gets a batch of one, which has no variance.
+    """
+    try:
+        if _takes_generator(type(model).forward):
+            return model(inputs, generator=generator)  # type: ignore[no-any-return]
+        return model(inputs)  # type: ignore[no-any-return]
+    except ValueError as problem:
+        if "more than 1 value per channel" not in str(problem):
+            raise
+        raise ShapeError(
+            f"{type(model).__name__} normalises over the batch, which holds {len(inputs)}; "
+            "choose a batch_size that leaves no example alone at the end of the data"
+        ) from problem
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from threegen.checks import require_finite
+from threegen.checks import require_finite, require_labels
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError
@@ -26,6 +26,8 @@ class MemoryFeed:
         require_data(data)
         if not math.isfinite(data.inputs.sum()):  # quick, and nearly always enough; what follows names the place
             require_finite(f"the data set {data.name!r}", data.inputs)
+        if data.classes and data.targets is not None and data.targets.dim() == 1:
+            require_labels(data.targets, len(data.classes))  # a rule could name the place in the batch only
         if batch_size > len(data):
             warnings.warn(
                 f"batch_size {batch_size} is larger than {data.name!r} ({len(data)}); one batch holds it all",
@@ -110,8 +112,8 @@ def require_data(data: object) -> None:
             "data is an iterator that can be walked only once; pass a Dataset, a DataLoader or a list of batches"
         )
     if not isinstance(data, Iterable) or isinstance(data, str | bytes) or hasattr(data, "dtype"):
-        advice = " (pass data.train)" if hasattr(data, "train") else ""
-        advice = " (pass Dataset.from_arrays(x, y))" if hasattr(data, "shape") else advice
+        advice = " (pass Dataset.from_arrays(x, y))" if hasattr(data, "shape") else ""
+        advice = " (pass data.train)" if hasattr(data, "train") else advice
         raise DataError(
             f"data must be a Dataset, a DataLoader or an iterable of batches, got {type(data).__name__}{advice}"
         )
