@@ -264,6 +264,36 @@ def predict(
 
 
 @app.command()
+def explain(
+    run: Path,
+    image: Annotated[
+        str | None, typer.Argument(help="A picture file, or a number: that image of the test split.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="saliency, occlusion, grad-cam, maximise, summary, diagram, ...")] = (
+        "saliency"
+    ),
+    target: Annotated[str | None, typer.Option(help="The class to explain; the answer by default.")] = None,
+    layer: Annotated[str | None, typer.Option(help="The layer, for methods that look at one.")] = None,
+    modifier: Annotated[str | None, typer.Option(help="guided or deconv, for saliency and grad-cam.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .svg or .png file; METHOD.svg in the run by default.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Look inside a run: heat maps, what a class wants to see, layers and their cost, a drawing of the net."""
+    from threegen.recipes.look import explain_run
+
+    found = explain_run(run, image, method, target=target, layer=layer, modifier=modifier, out=out, seed=seed)
+    if as_json:
+        _print_json(found)
+        return
+    if "text" in found:
+        _print(found["text"])
+    if "answer" in found:
+        _print(f"answer: {found['answer']}")
+    _print(f"picture: {found['file']}")
+
+
+@app.command()
 def report(
     run: Path,
     out: Annotated[Path | None, typer.Option(help="The HTML file; report.html in the run's folder by default.")] = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from threegen.cli import run
 
@@ -83,6 +84,15 @@ def test_train_evaluate_predict_report(
     answer = json.loads(out)
     assert answer["answer"] == answer["truth"]
     assert sum(row["softmax"] for row in answer["scores"]) == pytest.approx(1.0)
+
+    paper = np.full((28, 28), 250, np.uint8)  # dark ink on light paper is turned around: the first third is lit
+    paper.reshape(-1)[:260] = 20
+    Image.fromarray(paper).save("scan.png")
+    code, out, _ = printed(["predict", "runs/mlp", "scan.png", "--json"], capsys)
+    assert json.loads(out)["answer"] == "0"
+    code, out, _ = printed(["explain", "runs/mlp", "scan.png", "--method", "occlusion", "--json"], capsys)
+    assert json.loads(out)["file"] == "runs/mlp/occlusion.svg"
+    assert "<svg" in (tmp_path / "runs/mlp/occlusion.svg").read_text()
 
     code, out, _ = printed(["report", "runs/mlp"], capsys)
     assert code == 0

@@ -64,7 +64,7 @@ def predict_run(path: str | Path, image: str, *, seed: int = 0) -> dict[str, Any
     number out of range, `DataError` for a file that is no picture.
     """
     run = open_run(path)
-    picture, truth = _picture(run, image)
+    picture, truth = picture_of(run, image)
     names = list(run.facts["classes"])
     with evaluation_mode(run.model), forked_randomness(seed, "predict"):
         scores = run.model(picture[None])[0]
@@ -78,7 +78,8 @@ def predict_run(path: str | Path, image: str, *, seed: int = 0) -> dict[str, Any
     }
 
 
-def _picture(run: Run, image: str) -> tuple[Tensor, str | None]:
+def picture_of(run: Run, image: str) -> tuple[Tensor, str | None]:
+    """Return a picture for a run and its label: a file (no label), or the number of an image of the test split."""
     shape = tuple(run.facts["shape"])
     if not image.isdigit():
         return read_picture(image, shape, invert=None), None

@@ -121,16 +121,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._begin(rows, _as_labels(labels), None)
         data = self._dataset(rows, labels)
         entry, plan = find_entry(self.model), self._plan(len(rows))
-        learner: Any = entry.stages(self.model_, plan) if entry.stages else entry.rule()
-        settings: dict[str, Any] = {}
-        if entry.stages is None:
-            settings = {
-                "optimizer": plan.optimizer,
-                "epochs": plan.epochs,
-                "batch_size": plan.batch_size,
-                "schedule": plan.schedule,
-                "shuffle": plan.shuffle,
-            }
+        learner, settings = entry.teaching(self.model_, plan)
         self.log_ = fit(
             self.model_,
             learner,

@@ -12,11 +12,15 @@ from torch import Tensor, nn
 
 from threegen.checks import require_whole
 from threegen.datasets.dataset import Dataset
-from threegen.errors import DataError
+from threegen.errors import DataError, ThreegenError
+from threegen.explanations.explain import explain
 from threegen.gen1.perceptron import Perceptron
 from threegen.randomness import make_generator
-from threegen.recipes.results import Filters, Insides, LayerSpikes, Looks, Membrane, Mistake, Picture, Raster
+from threegen.recipes.results import Filters, HeatMap, Insides, LayerSpikes, Looks, Membrane, Mistake, Picture, Raster
 from threegen.training.evaluate import Evaluation, evaluation_mode
+
+OCCLUSION_WINDOW = 5
+LOOKED_AT = 3  # right answers, and as many wrong ones
 
 
 class SpikeRecord(Protocol):
@@ -219,3 +223,39 @@ def _is_image(shape: Sequence[int]) -> bool:
 def _picture(image: Tensor) -> Picture:
     """Return `[C, H, W]` as grey levels `[H, W]`."""
     return np.asarray(image.float().mean(0).cpu().numpy(), dtype=np.float32)
+
+
+def collect_looks(model: nn.Module, evaluation: Evaluation, dataset: Dataset, *, seed: int) -> Looks | None:
+    """Return the input that excites each class most, and occlusion maps of three right and three wrong answers.
+
+    The right answers are the first of the data, the wrong ones those that the model was surest of. Every net is looked
+    at in the same way, so that their maps can be compared. None where the examples are not grey images, or where a
+    method is not defined for the model.
+    """
+    if dataset.targets is None or len(dataset.shape) != 3 or dataset.shape[0] != 1:
+        return None
+    chosen = _examples_to_look_at(evaluation, dataset.targets)
+    images = dataset.inputs[chosen]
+    look = explain(model, seed=seed)
+    try:
+        wanted = look.maximise()
+        maps = look.occlusion(images, target=evaluation.predictions[chosen], window=OCCLUSION_WINDOW)
+    except ThreegenError:
+        return None
+    heats = tuple(
+        HeatMap(
+            image=image[0].numpy().astype(np.float32),
+            heat=heat[0].numpy().astype(np.float32),
+            truth=int(dataset.targets[index]),
+            answer=int(evaluation.predictions[index]),
+        )
+        for image, heat, index in zip(images, maps.as_subclass(Tensor).cpu(), chosen.tolist(), strict=True)
+    )
+    return Looks(wanted.as_subclass(Tensor)[:, 0].cpu().numpy().astype(np.float32), heats, OCCLUSION_WINDOW)
+
+
+def _examples_to_look_at(evaluation: Evaluation, targets: Tensor) -> Tensor:
+    right = (evaluation.predictions == targets).nonzero()[:LOOKED_AT, 0]
+    wrong = (evaluation.predictions != targets).nonzero()[:, 0]
+    surest = wrong[evaluation.confidences[wrong].argsort(descending=True, stable=True)[:LOOKED_AT]]
+    return right.new_tensor([*right.tolist(), *surest.tolist()])

@@ -15,8 +15,7 @@ from threegen.cost.bill import Bill
 from threegen.cost.count import count
 from threegen.datasets.dataset import Data
 from threegen.errors import ConfigError
-from threegen.recipes.insides import collect_insides
-from threegen.recipes.looks import collect_looks
+from threegen.recipes.insides import collect_insides, collect_looks
 from threegen.recipes.registry import Entry, find_entry, lineage_entries
 from threegen.recipes.results import HistoryResult, Insides, ModelResult
 from threegen.recipes.run import Run, train_run

@@ -13,7 +13,7 @@ from threegen.checks import did_you_mean, require_choice
 from threegen.errors import ConfigError
 from threegen.explanations.explain import METHODS, Look, explain
 from threegen.explanations.maps import Maps, Picture
-from threegen.recipes.answer import _picture
+from threegen.recipes.answer import picture_of
 from threegen.recipes.run import open_run
 
 _WITH_MODIFIER = ("saliency", "gradient-x-input", "smooth-grad", "grad-cam", "grad-cam-plus-plus")
@@ -58,7 +58,7 @@ def explain_run(
     if method not in _OF_THE_NET:
         if image is None:
             raise ConfigError(f"{method} looks at a picture; give a file or the number of a test image")
-        picture, truth = _picture(run, image)
+        picture, truth = picture_of(run, image)
         x = picture[None]
         scores = look.subject.scores(x)[0]
         found |= {

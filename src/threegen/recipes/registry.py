@@ -90,6 +90,19 @@ class Entry:
         """Return the plan for "quick" or "full"; raises `ConfigError` for another mode."""
         return self.plans[require_choice("mode", mode, self.plans)]
 
+    def teaching(self, model: nn.Module, plan: Plan) -> tuple[Rule | list[Stage], dict[str, Any]]:
+        """Return what `fit` takes for a built model: the rule and its settings, or the stages, which carry theirs."""
+        if self.stages is not None:
+            return self.stages(model, plan), {}
+        settings = {
+            "optimizer": plan.optimizer,
+            "epochs": plan.epochs,
+            "batch_size": plan.batch_size,
+            "schedule": plan.schedule,
+            "shuffle": plan.shuffle,
+        }
+        return self.rule(), settings
+
 
 @cache
 def all_entries() -> dict[str, Entry]:

@@ -101,19 +101,10 @@ def train_run(
     writes = folder is not None and process_rank() == 0  # of several processes the first one alone
     if folder is not None and writes:
         _open_folder(folder, facts, resume, overwrite)
-    stages = entry.stages(model, plan) if entry.stages else entry.rule()
-    settings: dict[str, Any] = {}
-    if entry.stages is None:
-        settings = {
-            "optimizer": plan.optimizer,
-            "epochs": plan.epochs,
-            "batch_size": plan.batch_size,
-            "schedule": plan.schedule,
-            "shuffle": plan.shuffle,
-        }
+    learner, settings = entry.teaching(model, plan)
     log = fit(
         model,
-        stages,
+        learner,
         part,
         seed=seed,
         validation=validation,

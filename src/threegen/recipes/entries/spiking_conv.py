@@ -1,0 +1,56 @@
+"""The spiking convolutional net of the STBP paper, trained by surrogate gradients through space and time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from threegen.gen3.conv_networks import SpikingConvNet
+from threegen.recipes.registry import Entry, Plan
+from threegen.rules.backprop import Backprop
+from threegen.rules.rule import Rule
+from threegen.training.optimizers import optimizer
+
+
+def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
+    layers = options.pop("layers", "15C5-P2-40C5-P2-300")
+    return SpikingConvNet(f"{layers}-{classes}", shape=shape, generator=generator, **options)
+
+
+def _rule() -> Rule:
+    return Backprop("mse")  # the paper's loss: squared distance between rates and one-hot labels
+
+
+ENTRY = Entry(
+    name="spiking-conv",
+    title="Spiking convolutional net",
+    generation=3,
+    year=2018,
+    paper="Wu, Deng, Li, Zhu and Shi, Spatio-temporal backpropagation, Frontiers in Neuroscience 12:331 (2018)",
+    about="Small kernels slide over the spikes of the image; averaged spikes go on to the next layer, step by step.",
+    equations="u[t] = decay * u[t-1] * (1 - o[t-1]) + W * x[t] + b;  o[t] = 1 where u[t] >= threshold;\n"
+    "x behind a pooling layer = mean of o over 2 x 2;  score = mean over t of the last layer's spikes.",
+    rule_name="spatio-temporal back-propagation of the squared error, rectangular surrogate",
+    build=_build,
+    rule=_rule,
+    plans={
+        "quick": Plan(
+            epochs=2,
+            seconds=60,
+            batch_size=64,
+            optimizer=optimizer("adam", lr=2e-3),
+            schedule="cosine",
+            options={"steps": 4},
+        ),
+        "full": Plan(
+            epochs=15,
+            seconds=900,
+            batch_size=64,
+            optimizer=optimizer("adam", lr=2e-3),
+            schedule="cosine",
+            options={"steps": 8},
+        ),
+    },
+)
