@@ -1,6 +1,7 @@
 """What `fit` adds to a bare loop, in microseconds a step: guard, log, callbacks, progress, generators.
 
-`no-op`: a rule that does nothing at all, against walking over the same batches. `tiny`: one linear layer of 8 x 8
+`no-op`: a rule that does nothing and asks for nothing, against walking over the same batches (the loop still looks
+whether the weights are finite). `tiny`: one linear layer of 8 x 8
 weights trained by back-propagation and plain descent, against the same lines of torch written out. Both sides run
 turn about in one process; the figure is the median of the differences. There is no floor and no peer: facts about
 other engines' loops stand in the page of the documentation.
@@ -42,9 +43,9 @@ class Nothing(tg.Rule):
 
     uses_labels = False
 
-    def __call__(self, model: nn.Module, batch: tg.Batch, generator: torch.Generator) -> Iterator[tg.Update]:
-        """Yield one empty update."""
-        yield tg.Update()
+    def __call__(self, model: nn.Module, batch: tg.Batch, generator: torch.Generator) -> Iterator[tg.Applied]:
+        """Say that all is done."""
+        yield tg.Applied()
 
 
 def added(bare: Callable[[], None], ours: Callable[[], None], count: int) -> float:
