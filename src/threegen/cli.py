@@ -325,6 +325,43 @@ def reproduce(
 
 
 @app.command()
+def study(
+    name: Annotated[str | None, typer.Argument(help="A study, or all; none lists them.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="About half a minute a study at most.")] = False,
+    out: Annotated[Path, typer.Option(help="Each study's results.json and drawings go to a folder in here.")] = Path(
+        "runs/studies"
+    ),
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment of the textbooks: figures as results.json, drawings as PNG and SVG."""
+    from threegen.studies.registry import all_studies, run_all_studies, run_study, summary
+
+    if name is None:
+        rows = [{"name": one.name, "title": one.title, "about": one.about} for one in all_studies().values()]
+        _print_json(rows) if as_json else _print_table(rows)
+        return
+
+    def show(result: dict[str, Any]) -> None:
+        if as_json:
+            return
+        if "skipped" in result:
+            _print(f"{result['title']}: left out; {result['skipped']}")
+            return
+        _print_table(summary(result["figures"]), f"{result['title']} ({result['seconds']} s)")
+        _print(f"{result['about']}\ndrawings: {out / result['study']}")
+
+    if name == "all":
+        results = run_all_studies(quick=quick, out=out, seed=seed, progress=not quiet, done=show)
+        if as_json:
+            _print_json(results)
+        return
+    result = run_study(name, quick=quick, out=out / name, seed=seed, progress=not quiet)
+    _print_json(result) if as_json else show(result)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has and whether threegen can work well on it."""
     from threegen.recipes.doctor import examine
