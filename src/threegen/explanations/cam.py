@@ -46,7 +46,8 @@ def grad_cam(
     Raises `ConfigError` for a layer without planes, a modifier that meets no relu, a wrong target.
     """
     kind = modifier_name(modifier)
-    spot = subject.spot(_last_planes(subject, x) if layer is None else layer, subject.samples(x))
+    subject.samples(x)
+    spot = _default_spot(subject, x) if layer is None else subject.spot(layer, x)
     maps, aims = [], []
     one_each = isinstance(target, Tensor | list | tuple) and torch.as_tensor(target).dim() == 1
     start = 0
@@ -65,7 +66,10 @@ def grad_cam(
         slopes = [torch.zeros_like(a) if g is None else g for a, g in zip(kept, found, strict=True)]
         planes, gradient = _planes(kept, len(part), spot, subject, x), _planes(slopes, len(part), spot, subject, x)
         weights = _plus_plus(planes, gradient) if plus_plus else gradient.mean((-2, -1), keepdim=True)
-        maps.append((weights * planes).sum(2))
+        # a product of matrices: the weighted planes are never written down
+        shape = planes.shape
+        flat = weights.reshape(-1, 1, shape[2]) @ planes.reshape(-1, shape[2], shape[3] * shape[4])
+        maps.append(flat.reshape(shape[0], shape[1], *shape[3:]))
         aims.append(targets)
     values = torch.cat(maps)
     values = values if per_step else values.sum(1, keepdim=True)
@@ -112,6 +116,15 @@ def class_activation_map(subject: Subject, x: Tensor, target: Target = None, *, 
     return make_maps(values, f"Class activation map at {spot.label}", images=x, targets=targets, layer=spot.label)
 
 
+def _default_spot(subject: Subject, x: Tensor) -> Spot:
+    """Return the place that Grad-CAM looks at where none is named; it is looked up once for each shape of samples."""
+    key = ("planes", tuple(x.shape[1:]), x.dtype, x.device)
+    if key not in subject.kept:
+        subject.kept[key] = subject.spot(_last_planes(subject, x), x)
+    found: Spot = subject.kept[key]
+    return found
+
+
 def _last_planes(subject: Subject, x: Tensor) -> Node:
     """Return the node of the last convolution, or of the normalisation, relu or neurons right behind it."""
     trace = subject.trace(subject.samples(x))
@@ -152,7 +165,7 @@ def _planes(kept: list[Tensor], batch: int, spot: Spot, subject: Subject, x: Ten
                 f"the layer {spot.label!r} makes {list(one.shape)}, not planes [B, C, H, W]; "
                 f"layers with planes: {', '.join(n.label for n in subject.trace(x).nodes if _is_planes(n)) or 'none'}"
             )
-    return torch.cat(found, 1)
+    return torch.cat(found, 1) if len(found) > 1 else found[0]
 
 
 def _plus_plus(planes: Tensor, gradient: Tensor) -> Tensor:

@@ -38,13 +38,13 @@ class _Rectify(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, high: float, guided: bool) -> Tensor:
         if guided:
-            ctx.save_for_backward((x > 0) & (x < high))
-        return x.clamp(0.0, high)
+            ctx.save_for_backward(x > 0 if high == math.inf else (x > 0) & (x < high))
+        return x.relu() if high == math.inf else x.clamp(0.0, high)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         passed = gradients[0].clamp(min=0)
-        return passed * ctx.saved_tensors[0] if ctx.saved_tensors else passed, None, None
+        return passed.mul_(ctx.saved_tensors[0]) if ctx.saved_tensors else passed, None, None
 
 
 def rectifier_bound(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:

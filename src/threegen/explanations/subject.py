@@ -57,6 +57,10 @@ class Subject:
         self.seed = require_whole("seed", seed, least=0)
         self.draws = takes_generator(model)
         self._traces: dict[Any, Trace] = {}
+        self.kept: dict[Any, Any] = {}  # what was found out once for a shape of samples
+        kinds = [type(module) for module in model.modules()]
+        self._spiking = any(issubclass(kind, LIF) for kind in kinds)
+        self._recurrent = any(issubclass(kind, nn.RNNBase | nn.RNNCellBase) for kind in kinds)
 
     @property
     def name(self) -> str:
@@ -85,8 +89,18 @@ class Subject:
 
     # -- places --------------------------------------------------------------------------------------------------------
     def spot(self, layer: str | nn.Module | Node, x: Tensor) -> Spot:
-        """Return the place called `layer`: a module, its path, or a label of the trace. Raises `ConfigError`."""
-        trace = self.trace(x)
+        """Return the place called `layer`: a module, its path, or a label of the trace. Raises `ConfigError`.
+
+        Places are kept: the same question for samples of the same shape is answered at once.
+        """
+        asked = layer.number if isinstance(layer, Node) else layer
+        key = (type(layer), asked, tuple(x.shape[1:]), x.dtype, x.device)
+        if key not in self.kept:
+            self.kept[key] = self._find_spot(layer, self.trace(x))
+        found: Spot = self.kept[key]
+        return found
+
+    def _find_spot(self, layer: str | nn.Module | Node, trace: Trace) -> Spot:
         if isinstance(layer, Node):
             return self._node_spot(layer, trace)
         paths = {path: module for path, module in self.model.named_modules() if path}
@@ -138,9 +152,7 @@ class Subject:
         """Return the axis of time of the samples `x` itself: 1 for frames [B, T, ...] and sequences, else None."""
         if self.encoder(x) is not None:
             return None
-        spiking = any(isinstance(module, LIF) for module in self.model.modules())
-        recurrent = any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in self.model.modules())
-        if (spiking and x.dim() == 5) or ((spiking or recurrent) and x.dim() == 3):
+        if (self._spiking and x.dim() == 5) or ((self._spiking or self._recurrent) and x.dim() == 3):
             return 1
         return None
 

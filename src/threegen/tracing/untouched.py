@@ -22,8 +22,11 @@ def untouched(model: nn.Module, seed: int = 0, *, frozen: bool = False) -> Itera
     layer computes no weight gradient. Put back: the mode of every module, each parameter's `requires_grad` and
     `.grad`, torch's generators. Raises `ConfigError` for a seed that is no whole number.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    weights = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
+    modules = list(model.modules())
+    modes = [(module, module.training) for module in modules]
+    # one walk for both, `model.parameters()` would walk again; a shared weight is put back twice
+    own = [weight for module in modules for weight in module._parameters.values() if weight is not None]
+    weights = [(weight, weight.requires_grad, weight.grad) for weight in own]
     try:
         with _seeded(seed):
             if any(training for _, training in modes):
@@ -35,7 +38,8 @@ def untouched(model: nn.Module, seed: int = 0, *, frozen: bool = False) -> Itera
             yield
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training != training:  # to set an attribute of a module takes a microsecond
+                module.training = training
         for weight, asked, grad in weights:
             if weight.requires_grad != asked:
                 weight.requires_grad_(asked)
