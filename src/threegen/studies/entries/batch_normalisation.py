@@ -19,15 +19,24 @@ from threegen.studies.tools import Watch, first_reaching
 from threegen.training.fit import fit
 
 SIZES = [784, *[100] * 5, 10]
-RATES = (0.01, 0.1, 0.5, 1.0, 2.0)
+RATES = (0.01, 0.1, 0.5, 1.0)
 SCALES = [float(scale) for scale in np.logspace(0, -4, 16)]
+STARTS: dict[str, str | float] = {"he": "he", "deviation 0.2": 0.2}
 KINDS = {"with": True, "without": False}
 
 
 def learn(
-    settings: Settings, data: Dataset, *, norm: bool, rate: float, init: str | float, epochs: int, watch: Watch
+    settings: Settings,
+    data: Dataset,
+    *,
+    norm: bool,
+    rate: float,
+    init: str | float,
+    epochs: int,
+    watch: Watch,
+    batch_size: int = 100,
 ) -> Watch:
-    """Train one net by plain descent in batches of 100; a run that diverges stands at chance from there on."""
+    """Train one net by plain descent; a run that diverges stands at chance from there on."""
     model = MLP(SIZES, init=init, batch_norm=norm, generator=make_generator(settings.seed, "weights"))
     try:
         fit(
@@ -37,7 +46,7 @@ def learn(
             optimizer="sgd",
             lr=rate,
             epochs=epochs,
-            batch_size=100,
+            batch_size=batch_size,
             seed=settings.seed,
             callbacks=[watch],
         )
@@ -81,26 +90,26 @@ def scales(settings: Settings, data: Dataset) -> dict[str, Any]:
 
 
 def gaps(settings: Settings, data: Dataset, test: Dataset) -> dict[str, Any]:
-    """Claim 3: less overfitting. 300 images, rate .1, until both nets know them by heart."""
+    """Claim 3: less overfitting. 1,000 images by heart, from He's weights and from wider ones."""
     found: dict[str, Any] = {}
-    few, epochs = data.take(300), 60
-    for kind, norm in KINDS.items():
-        watch = Watch({"training": few, "test": test}, every=5, epochs=epochs)
-        run = learn(settings, few, norm=norm, rate=0.1, init="he", epochs=epochs, watch=watch)
-        training, tested = run.curves["training"][-1], run.curves["test"][-1]
-        found[kind] = {"training accuracy": training, "test accuracy": tested, "gap": training - tested}
+    for start, init in STARTS.items():
+        found[start] = {}
+        for kind, norm in KINDS.items():
+            watch = Watch({"training": data, "test": test}, every=20, epochs=20)
+            run = learn(settings, data, norm=norm, rate=0.1, init=init, epochs=20, watch=watch, batch_size=20)
+            training, tested = run.curves["training"][-1], run.curves["test"][-1]
+            found[start][kind] = {"training accuracy": training, "test accuracy": tested, "gap": training - tested}
     return found
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Measure the three claims on 1,000 images (300 for the third)."""
+    """Measure the three claims on 1,000 images."""
     data = load_data("mnist")
     train = data.train.take(1000)
-    test = data.test.take(2000) if settings.quick else data.test
     return {
         "larger rates": rates(settings, train),
         "initial weights": scales(settings, train),
-        "overfitting": gaps(settings, train, test),
+        "overfitting": gaps(settings, train, data.test),
     }
 
 
@@ -127,7 +136,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="batch-normalisation",
     title="Batch normalisation and its three claims",
-    about="With it nets learn faster and at larger rates, from nearly any initial weights, and overfit less.",
+    about="With it nets learn faster, at larger rates and from far more initial weights. From wide weights they "
+    "overfit less; from He's weights, on so few images, they do not.",
     source="Ioffe and Szegedy, ICML 2015; set up after Saito, Deep Learning from Scratch (2016), section 6.3",
     measure=measure,
     draw=draw,
