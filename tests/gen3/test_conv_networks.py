@@ -179,3 +179,13 @@ def test_the_bill_knows_its_layers() -> None:
     assert kinds["synapses.0"] == ("convolution", "spikes")
     assert kinds["synapses.1"] == ("linear", "counts")  # averaged spikes
     assert kinds["synapses.2"] == ("linear", "spikes")
+
+
+def test_no_layer_is_silent_or_saturated_at_the_start() -> None:
+    net = SpikingConvNet(steps=6, generator=generator())
+    # pictures like MNIST's: one fifth of the pixels is bright
+    x = (torch.rand(16, 1, 7, 7, generator=generator(1)) < 0.2).float().repeat_interleave(4, 2).repeat_interleave(4, 3)
+    with torch.no_grad():
+        record = net.run(0.7 * x, generator=generator(2))
+    rates = [float(spikes.mean()) for spikes in record.spikes]
+    assert all(0.03 < rate < 0.4 for rate in rates), rates

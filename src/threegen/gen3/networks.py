@@ -261,15 +261,21 @@ class SpikingMLP(SpikingNet):
 
 
 def spiking_linear(
-    inputs: int, outputs: int, threshold: float, generator: torch.Generator | None, gain: float = 0.4
+    inputs: int,
+    outputs: int,
+    threshold: float,
+    generator: torch.Generator | None,
+    gain: float = 0.4,
+    square: float = EXPECTED_RATE,
 ) -> nn.Linear:
     """Return a linear layer whose summed input fluctuates by about `gain` thresholds when its inputs fire at 15 %.
 
-    Weights are uniform with variance (gain * threshold)^2 / (inputs * 0.15), biases zero: neurons are then neither
-    silent nor saturated at the start, whatever the threshold and the width of the layer.
+    Weights are uniform with variance (gain * threshold)^2 / (inputs * square), biases zero: neurons are then neither
+    silent nor saturated at the start, whatever the threshold and the width of the layer. `square` is the mean square
+    of an input: the rate of single spikes, less for averaged ones.
     """
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
-    bound = gain * threshold * math.sqrt(3 / (inputs * EXPECTED_RATE))
+    bound = gain * threshold * math.sqrt(3 / (inputs * square))
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)
         layer.bias.zero_()

@@ -35,6 +35,7 @@ ENTRY = Entry(
     rule_name="spatio-temporal back-propagation of the squared error, rectangular surrogate",
     build=_build,
     rule=_rule,
+    lineage=False,
     plans={
         "quick": Plan(
             epochs=2,

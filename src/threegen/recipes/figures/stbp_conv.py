@@ -41,6 +41,6 @@ FIGURE = Figure(
     unit="per cent test accuracy",
     better="higher",
     make=train_stbp_conv,
-    note=f"15C5-P2-40C5-P2-300-10, T = {STEPS} steps, 20 epochs, Bernoulli spikes, squared error of the rates. Settings "
-    "are chosen on a holdout of the training images; the test split is read once a seed, by the last weights.",
+    note=f"15C5-P2-40C5-P2-300-10, T = {STEPS} steps, 20 epochs, Bernoulli spikes, squared error of the rates. "
+    "Settings are chosen on a holdout of the training images; the test split is read once a seed, by the last weights.",
 )
