@@ -317,6 +317,22 @@ def test_maps_are_tensors_that_can_be_saved_and_shown(tmp_path: Path, monkeypatc
         _ = maps.nothing
 
 
+def test_sheets_are_wrapped_and_colours_are_colours(tmp_path: Path) -> None:
+    """Twenty filters stand in two rows of ten; a filter of three channels is drawn as a picture, not as a sum."""
+    torch.manual_seed(0)
+    grey, colour = nn.Conv2d(1, 20, 5), nn.Conv2d(3, 2, 4)
+    root = ElementTree.fromstring(explain(grey).filters().save(tmp_path / "grey.svg").read_text())
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}image"))) == 2
+    found = explain(colour).filters()
+    (sheet,), most, width = found._blocks()
+    scale = 84 // 4
+    assert (most, width) == (2, 4 * scale + 4)
+    low, high = torch.aminmax(colour.weight[0])
+    wanted = ((colour.weight[0] - low) / (high - low) * 255).round().permute(1, 2, 0).detach()
+    tile = torch.from_numpy(sheet[: 4 * scale : scale, : 4 * scale : scale].copy())
+    assert float((tile - wanted).abs().max()) <= 1
+
+
 def test_every_picture_can_be_drawn(tmp_path: Path) -> None:
     look, x = explain(SpikingMLP([784, 12, 10], steps=3)), images()
     for number, picture in enumerate(

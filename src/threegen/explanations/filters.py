@@ -15,8 +15,8 @@ from threegen.explanations.subject import Subject
 def filters(subject: Subject, layer: Layer = None, *, shape: tuple[int, ...] | None = None) -> Maps:
     """Return the weights [units, C, h, w] of a convolution or a linear layer; None takes the first layer of weights.
 
-    The rows of a linear layer take `shape` (C, h, w); None finds a square. Signed weights are drawn in diverging
-    colours, their channels added up; the tensor has them all.
+    The rows of a linear layer take `shape` (C, h, w); None finds a square. Filters of three channels are drawn
+    as colours, each stretched to its own range; others in diverging colours, their channels added up.
     Raises `ConfigError` for a layer without weights or rows that do not form pictures.
     """
     found = {path: module for path, module in subject.model.named_modules() if _weights(module) is not None}
@@ -35,7 +35,9 @@ def filters(subject: Subject, layer: Layer = None, *, shape: tuple[int, ...] | N
     if weight.dim() == 2:
         weight = weight.reshape(len(weight), *_shape(weight.shape[1], shape, path))
     labels = [str(unit) for unit in range(len(weight))] if len(weight) <= 20 else []
-    return make_maps(weight, f"Weights of {path or subject.name}", labels=labels, layer=path)
+    return make_maps(
+        weight, f"Weights of {path or subject.name}", labels=labels, layer=path, colours=weight.shape[1] == 3
+    )
 
 
 def _weights(module: nn.Module) -> Tensor | None:

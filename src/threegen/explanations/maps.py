@@ -16,6 +16,9 @@ from torch import Tensor
 from threegen.errors import ConfigError
 from threegen.plots import data_uri, diverging_palette, escape, png, svg_frame, svg_text
 
+_GAP = 4  # pixels between tiles
+_MOST_PLANES = 16  # planes of a layer that are drawn, each its own tile
+
 
 class Picture:
     """Something that `.show()` and `.save()` can draw: it offers `_svg()` and, where it can, `_png()`."""
@@ -81,50 +84,65 @@ class Maps(Tensor, Picture):
         low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
         return ((flat - low) / (high - low).clamp_min(1e-12)).reshape(self.shape)
 
-    def _tiles(self) -> tuple[npt.NDArray[np.uint8], int, int]:
-        """Return the sheet `[H, W, 3]`, the width of a column and the height of the images' row."""
+    def _columns(self) -> list[list[npt.NDArray[np.uint8]]]:
+        """Return the tiles `[H, W, 3]` of each sample: its image where there is one, then its maps."""
         values = self.detach().as_subclass(Tensor).float().cpu()
         if values.dim() < 3:
-            values = values.reshape(len(values), 1, -1)
-        if values.dim() == 3:
+            values = values.reshape(len(values), 1, 1, -1)
+        elif values.dim() == 3:
             values = values.unsqueeze(1)
-        values = values.sum(-3) if values.dim() == 4 else values.flatten(1, -4).sum(-3)  # channels are added up
-        if values.dim() == 3:
-            values = values.unsqueeze(1)
-        rows = [[_coloured(one, self.signed) for one in sample] for sample in values.numpy()]
-        height = rows[0][0].shape[0]
-        images = self.images
-        if images is not None and images.dim() == 4 and images.shape[1] in (1, 3):
-            shown = images.detach().float().cpu()
-            columns = [[_ink(one), *maps] for one, maps in zip(shown, rows, strict=True)]
+        if self.facts.get("colours") and values.dim() == 4 and values.shape[1] == 3:
+            return [[_ink(one)] for one in values]
+        if self.facts.get("planes") and values.dim() == 4:
+            tiles = values[:, :_MOST_PLANES]
+        elif values.dim() == 4:
+            tiles = values.sum(1, keepdim=True)  # channels are added up
         else:
-            columns = rows
+            tiles = values.flatten(1, -4).sum(-3)  # [B, T, C, H, W]: a tile a step
+        rows = [[_coloured(one, self.signed) for one in sample] for sample in tiles.numpy()]
+        images = self.images
+        if images is None or images.dim() != 4 or images.shape[1] not in (1, 3):
+            return rows
+        return [[_ink(one), *maps] for one, maps in zip(images.float().cpu(), rows, strict=True)]
+
+    def _blocks(self) -> tuple[list[npt.NDArray[np.uint8]], int, int]:
+        """Return sheets `[H, W, 3]` of at most ten samples each, samples a sheet, and the width of a column."""
+        columns = self._columns()
+        most = len(columns) if len(columns) <= 12 else 10
         tall = max(one.shape[0] for one in columns[0])
         wide = max(one.shape[1] for one in columns[0])
         scale = max(1, round(84 / wide))
-        gap = 4
-        first = columns[0]
-        sheet = np.full(
-            (len(first) * (tall * scale + gap) - gap, len(columns) * (wide * scale + gap) - gap, 3), 255, dtype=np.uint8
-        )
-        for number, column in enumerate(columns):
-            for row, tile in enumerate(column):
-                factor = max(1, min(tall * scale // tile.shape[0], wide * scale // tile.shape[1]))
-                large = tile.repeat(factor, 0).repeat(factor, 1)
-                y, x = row * (tall * scale + gap), number * (wide * scale + gap)
-                sheet[y : y + large.shape[0], x : x + large.shape[1]] = large
-        return sheet, wide * scale + gap, height
+        high, broad = tall * scale + _GAP, wide * scale + _GAP
+        sheets = []
+        for start in range(0, len(columns), most):
+            part = columns[start : start + most]
+            sheet = np.full((len(part[0]) * high - _GAP, most * broad - _GAP, 3), 255, dtype=np.uint8)
+            for number, column in enumerate(part):
+                for row, tile in enumerate(column):
+                    factor = max(1, min((high - _GAP) // tile.shape[0], (broad - _GAP) // tile.shape[1]))
+                    large = tile.repeat(factor, 0).repeat(factor, 1)
+                    y, x = row * high, number * broad
+                    sheet[y : y + large.shape[0], x : x + large.shape[1]] = large
+            sheets.append(sheet)
+        return sheets, most, broad
 
     def _png(self) -> bytes:
-        return png(self._tiles()[0])
+        sheets, _, _ = self._blocks()
+        between = np.full((_GAP, sheets[0].shape[1], 3), 255, dtype=np.uint8)
+        stacked = [part for sheet in sheets for part in (sheet, between)][:-1]
+        return png(np.concatenate(stacked))
 
     def _svg(self) -> str:
-        sheet, column, _ = self._tiles()
-        height, width = sheet.shape[:2]
-        parts = [svg_text(0, 14, self.title, weight=600)]
-        parts.append(image_element(png(sheet), 0, 36, width, height))
-        parts += [svg_text(number * column, 30, label) for number, label in enumerate(self.labels)]
-        return svg_frame(max(width, 8.0 * len(self.title)), height + 40, self.title, parts)
+        sheets, most, broad = self._blocks()
+        parts, top = [svg_text(0, 14, self.title, weight=600)], 20.0
+        for number, sheet in enumerate(sheets):
+            names = self.labels[number * most : (number + 1) * most]
+            parts += [svg_text(place * broad, top + 11, name, size=10) for place, name in enumerate(names)]
+            top += 15 if self.labels else 4
+            height, width = sheet.shape[:2]
+            parts.append(image_element(png(sheet), 0, top, width, height))
+            top += height
+        return svg_frame(max(sheets[0].shape[1], 8.0 * len(self.title)), top + 2, self.title, parts)
 
 
 def make_maps(
