@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from threegen.checks import did_you_mean, require_choice, require_number
 from threegen.errors import ConfigError
-from threegen.functional.optimizer_kernels import can_fuse, rmsprop_
+from threegen.functional.optimizer_kernels import rmsprop_, shift_average, unshift_average
 from threegen.training.textbook_optimizers import PreviousGradient, TextbookAdam
-
-_WORTH_A_CALL = 8192  # numbers; a kernel's call costs as much as torch's way over so many
 
 
 class KerasRMSprop(torch.optim.Optimizer):
@@ -29,7 +27,8 @@ class KerasRMSprop(torch.optim.Optimizer):
         v <- rho * v + (1 - rho) * g^2
         w <- w - lr * g / sqrt(v + epsilon)
 
-    On the CPU one compiled pass does both lines; `fused=False` takes torch's own operations, its oracle.
+    On the CPU this takes torch's one-pass kernels; `fused=False` takes elementary operations. The running average is
+    kept as s = (v + epsilon) / (1 - rho), the state `shifted_average` (see `functional/optimizer_kernels.py`).
     Source: Tieleman and Hinton, Coursera lecture 6.5 (2012); constants and place of epsilon as in Keras 3.
     """
 
@@ -57,41 +56,28 @@ class KerasRMSprop(torch.optim.Optimizer):
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
+            rho, eps = group["rho"], group["eps"]
+            if group.get("kept_by", [rho, eps]) != [rho, eps]:  # a schedule has changed them
+                self._keep_anew(group, rho, eps)
+            group["kept_by"] = [rho, eps]
             for parameter in parameters:
                 if not self.state[parameter]:
-                    self.state[parameter]["square_average"] = torch.zeros_like(parameter)
-            triples: list[_Triple] = [(p, p.grad, self.state[p]["square_average"]) for p in parameters]
-            if group.get("fused", True):
-                triples = _rmsprop_fused(triples, group)
-            if triples:
-                _rmsprop_plainly(triples, group)
+                    self.state[parameter]["shifted_average"] = shift_average(torch.zeros_like(parameter), rho, eps)
+            rmsprop_(
+                parameters,
+                [p.grad for p in parameters],
+                [self.state[p]["shifted_average"] for p in parameters],
+                **{name: group[name] for name in ("lr", "rho", "eps", "weight_decay", "fused")},
+            )
         return loss
 
-
-_Triple = tuple[Tensor, Tensor, Tensor]  # a parameter, its gradient, the running average of the gradient's square
-
-
-def _rmsprop_fused(triples: list[_Triple], group: Mapping[str, Any]) -> list[_Triple]:
-    """Update what is worth a kernel's call, and return the rest: many small tensors are quicker in one list."""
-    constants = {name: group[name] for name in ("lr", "rho", "eps", "weight_decay")}
-    rest = []
-    for triple in triples:
-        if triple[0].numel() >= _WORTH_A_CALL and can_fuse(*triple):
-            rmsprop_(*triple, **constants)
-        else:
-            rest.append(triple)
-    return rest
-
-
-def _rmsprop_plainly(triples: list[_Triple], group: Mapping[str, Any]) -> None:
-    parameters, gradients, averages = (list(tensors) for tensors in zip(*triples, strict=True))
-    if group["weight_decay"]:
-        gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
-    torch._foreach_mul_(averages, group["rho"])
-    torch._foreach_addcmul_(averages, gradients, gradients, 1.0 - group["rho"])
-    roots = torch._foreach_add(averages, group["eps"])
-    torch._foreach_sqrt_(roots)
-    torch._foreach_addcdiv_(parameters, gradients, roots, -group["lr"])
+    def _keep_anew(self, group: Mapping[str, Any], rho: float, eps: float) -> None:
+        """Write the averages, which are kept in a form that depends on rho and epsilon, in the form of the new ones."""
+        old_rho, old_eps = group["kept_by"]
+        for parameter in group["params"]:
+            for name, shifted in self.state[parameter].items():
+                average = unshift_average(shifted, old_rho, old_eps)
+                self.state[parameter][name] = shift_average(average, rho, eps)
 
 
 @dataclass(frozen=True)
