@@ -9,11 +9,18 @@ from typing import Any
 COLOURS = ("#16427a", "#d9722e", "#2f8f6b", "#8a3ab0", "#7a7f87", "#c23b4b", "#5c94c8", "#b8941f")
 
 
-def panels(rows: int = 1, columns: int = 1, *, width: float = 4.6, height: float = 3.3) -> tuple[Any, list[Any]]:
-    """Return a figure and its `rows * columns` axes, row by row; sizes of one panel in inches."""
+def panels(
+    rows: int = 1, columns: int = 1, *, width: float = 4.6, height: float = 3.3, many: bool = False
+) -> tuple[Any, list[Any]]:
+    """Return a figure and its `rows * columns` axes, row by row; sizes of one panel in inches.
+
+    `many` spaces them evenly at once: fitting the space to dozens of labels takes seconds.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns, height * rows), layout=None if many else "constrained")
+    if many:
+        figure.subplots_adjust(left=0.03, right=0.99, bottom=0.02, top=0.98, wspace=0.12, hspace=0.55)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)

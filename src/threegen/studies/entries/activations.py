@@ -36,7 +36,7 @@ def signals(function: str, scheme: str | float, generator: torch.Generator) -> l
 
 
 def histograms(settings: Settings) -> dict[str, Any]:
-    """Return means, deviations and histograms of each layer for each function and scheme."""
+    """Return means, deviations and histograms (of what lies in -1..1) of each layer for each function and scheme."""
     found: dict[str, Any] = {}
     for function in FUNCTIONS:
         low = -1.0 if function == "tanh" else 0.0
@@ -45,7 +45,7 @@ def histograms(settings: Settings) -> dict[str, Any]:
             found[f"{function}, {label}"] = {
                 "means": [float(one.mean()) for one in layers],
                 "deviations": [float(one.std()) for one in layers],
-                "histograms": [one.clamp(low, 1.0).histc(BINS, low, 1.0).int().tolist() for one in layers],
+                "histograms": [one.histc(BINS, low, 1.0).int().tolist() for one in layers],
             }
     return found
 
@@ -100,7 +100,7 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
     """Draw the histograms and the gradient norms."""
-    figure, axes = panels(len(figures["signals"]), LAYERS, width=1.9, height=1.3)
+    figure, axes = panels(len(figures["signals"]), LAYERS, width=1.9, height=1.3, many=True)
     for row, (name, facts) in enumerate(figures["signals"].items()):
         low = -1.0 if name.startswith("tanh") else 0.0
         width = (1 - low) / BINS
