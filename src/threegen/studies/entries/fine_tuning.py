@@ -126,8 +126,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="fine-tuning",
     title="Fine-tuning: what was learnt before helps",
-    about="With few labels a net that already knows other digits beats one that starts from scratch by far; with all "
-    "labels the lead melts away.",
+    about="With few labels a net that already knows other digits is points ahead of one that starts from scratch; the "
+    "more labels, the smaller the lead. A new last layer alone is not enough.",
     source="Yosinski, Clune, Bengio and Lipson, NeurIPS 2014; digits 0-4 to 5-9 is the example of the Keras team",
     measure=measure,
     draw=draw,
