@@ -38,7 +38,12 @@ def feature_maps(subject: Subject, layer: Layer | Node, x: Tensor, *, per_step: 
     values = torch.cat(parts)
     values = values if per_step else values.mean(1)
     return make_maps(
-        values, f"Feature maps of {spot.label}", images=x, signed=bool((values < 0).any()), layer=spot.label
+        values,
+        f"Feature maps of {spot.label}",
+        images=x,
+        signed=bool((values < 0).any()),
+        planes=True,
+        layer=spot.label,
     )
 
 

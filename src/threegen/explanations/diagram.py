@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -92,7 +92,12 @@ def _graph(trace: Trace) -> tuple[dict[int, Node], dict[int, list[int]], dict[in
         if node.name in _HIDDEN and len(sources) == 1:
             stands[node.number] = sources[0]
             continue
-        again = firsts.get(node.path) if node.leaf and node.visit else None
+        first = firsts.get(node.path) if node.leaf else None
+        if first is not None and sources == [first] and boxes[first].visit == node.visit:
+            stands[node.number] = first  # a layer of several functions is one box, with the shape of the last
+            boxes[first] = replace(boxes[first], shape=node.shape)
+            continue
+        again = first if node.visit else None
         if again is not None and any(True for _ in node.module.parameters()):
             stands[node.number] = again
             times[again] = max(times[again], node.visit + 1)

@@ -24,6 +24,7 @@ from threegen.explanations.subject import Subject, Target, chosen_targets
 from threegen.plots import ACCENT, INK, SOFT, Series, line_chart, svg_frame, svg_text
 from threegen.randomness import make_generator
 
+NO_BREAK = "\N{NO-BREAK SPACE}"  # SVG would put many spaces into one
 Maker = Callable[[Tensor, Target], Tensor]
 _UNSIGNED = frozenset({"saliency", "smooth_grad"})  # their sign is that of the change, not of the evidence
 
@@ -116,7 +117,7 @@ class Evidence(Picture):
     def _svg(self) -> str:
         lines = str(self).splitlines()
         parts = [
-            f'<g style="white-space:pre;font-family:monospace">{svg_text(6, 18 + 17 * row, line, fill=INK)}</g>'
+            f'<g style="font-family:monospace">{svg_text(6, 18 + 17 * row, line.replace(" ", NO_BREAK), fill=INK)}</g>'
             for row, line in enumerate(lines)
         ]
         return svg_frame(7 * max(map(len, lines)) + 12, 17 * len(lines) + 14, "Evidence", parts)

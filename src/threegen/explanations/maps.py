@@ -28,7 +28,8 @@ class Picture:
         target = Path(path)
         kind = target.suffix.lower()
         if kind == ".svg":
-            target.write_text(self._svg())
+            # alone, there is no page to inherit a font from
+            target.write_text(self._svg().replace("font-family:inherit", "font-family:system-ui,sans-serif"))
         elif kind == ".png":
             target.write_bytes(self._png())
         else:
