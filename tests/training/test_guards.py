@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
@@ -17,7 +18,7 @@ from threegen.rules.backprop import Backprop
 from threegen.rules.rule import Rule, Step, Update
 from threegen.training.checkpoint import list_checkpoints, load_checkpoint
 from threegen.training.fit import fit
-from threegen.training.guards import Guard, _square_sum
+from threegen.training.guards import Guard, PlainStep, _square_sum
 
 ADVICE = "lower the rate or clip the gradients (clip_norm=)"
 
@@ -140,3 +141,46 @@ def test_both_ways_to_read_agree() -> None:
             guard.check(step, 9)
     guard.on_cpu = False
     assert Guard(nn.Module()).check(Update(), 1) == 0.0
+
+
+def test_the_plain_step_equals_the_wrapped_one_and_gives_way_to_hooks_and_profilers() -> None:
+    def stepped(plain: bool) -> Tensor:
+        model = unit()
+        adam = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
+        step = PlainStep(adam) if plain else adam.step
+        for value in (1.0, -2.0, 0.5):
+            for parameter in model.parameters():
+                parameter.grad = torch.full_like(parameter, value)
+            step()
+        return model.weight.detach()
+
+    assert torch.equal(stepped(True), stepped(False))
+    model = unit()
+    sgd = torch.optim.SGD(model.parameters(), lr=1.0)
+    plain = PlainStep(sgd)
+    assert plain._inner is not None  # otherwise this torch wraps otherwise, and the short way is not taken
+    called: list[str] = []
+    handle = sgd.register_step_post_hook(lambda *given: called.append("own"))
+    plain()
+    handle.remove()
+    handle = register_optimizer_step_pre_hook(lambda *given: called.append("all"))
+    plain()
+    handle.remove()
+    plain()
+    assert called == ["own", "all"]
+    with torch.profiler.profile() as profile:
+        plain()
+    assert any("Optimizer.step#SGD" in event.key for event in profile.key_averages())
+    sgd.step = lambda: called.append("replaced")  # type: ignore[method-assign,assignment,return-value]
+    PlainStep(sgd)()
+    assert called[-1] == "replaced"
+
+
+def test_a_rule_may_be_run_where_gradients_are_switched_off() -> None:
+    data = Dataset(torch.rand(8, 3), torch.arange(8) % 2)
+    models = [MLP([3, 2], generator=torch.Generator().manual_seed(0)) for _ in range(2)]
+    fit(models[0], Backprop(), data, batch_size=8)
+    with torch.no_grad():
+        fit(models[1], Backprop(), data, batch_size=8)
+        assert not torch.is_grad_enabled()
+    assert torch.equal(models[0].layers.linear1.weight, models[1].layers.linear1.weight)  # type: ignore[union-attr,arg-type]

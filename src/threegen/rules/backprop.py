@@ -13,6 +13,7 @@ Rumelhart, Hinton and Williams, "Learning representations by back-propagating er
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ from threegen.rules.rule import Rule, Step, Update, answer, require_batch
 from threegen.rules.targets import one_hot_targets, require_like, require_scores
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+_ENABLED = nullcontext()
 
 # torch leaves labels of -100 out without a word; no label is this one, so every wrong label is refused.
 _NO_LABEL = -(2**62)
@@ -61,7 +64,7 @@ class Backprop(Rule):
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Fill `.grad` with the gradient of the loss over `batch` and yield once."""
         targets = require_batch("Backprop", batch)
-        with torch.enable_grad():
+        with _ENABLED if torch.is_grad_enabled() else torch.enable_grad():
             loss = self._compute(answer(model, batch.inputs, generator), targets)
             if loss.dim() != 0:
                 raise ConfigError(f"the loss must be a 0-d tensor, got shape {list(loss.shape)}; take its mean")

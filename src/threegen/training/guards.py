@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,14 +35,14 @@ class Guard:
         self.parameters = [p for _, p in self.named]
         self.on_cpu = all(p.device.type == "cpu" for p in self.parameters)
         self.figures: dict[str, float] = {}  # those of the step that was checked last, as numbers
+        self._step: PlainStep | None = None
 
     def check(self, step: Step, number: int) -> float:
         """Return the sum of squares of all gradients; raise `NumericError` where something is not finite.
 
         After an `Applied` step the parameters themselves are looked at.
         """
-        tensors = [p.grad for p in self.parameters] if step.pending else self.parameters
-        total = self._read(step, tensors) if self.on_cpu else self._read_together(step, tensors)
+        total = self._read(step) if self.on_cpu else self._read_together(step)
         for name, figure in self.figures.items():
             if not math.isfinite(figure):
                 raise self._error(f"{name} is {figure}", number, step.pending, self._grown())
@@ -48,16 +50,18 @@ class Guard:
             self._name_culprit(step.pending, number)
         return total
 
-    def _read(self, step: Step, tensors: Sequence[Tensor | None]) -> float:
+    def _read(self, step: Step) -> float:
         self.figures = {name: float(figure) for name, figure in step.figures.items()}
-        total: float = 0.0
-        for tensor in tensors:
+        total, pending = 0.0, step.pending
+        for parameter in self.parameters:
+            tensor = parameter.grad if pending else parameter
             if tensor is not None:
                 total += _square_sum(tensor).item()
         return total
 
-    def _read_together(self, step: Step, tensors: Sequence[Tensor | None]) -> float:
+    def _read_together(self, step: Step) -> float:
         device = self.parameters[0].device
+        tensors = [p.grad for p in self.parameters] if step.pending else self.parameters
         figures = [figure.to(device, torch.float64) for figure in step.figures.values()]
         squares = [_square_sum(tensor).to(device, torch.float64) for tensor in tensors if tensor is not None]
         if not figures and not squares:
@@ -101,7 +105,9 @@ class Guard:
         if careful:
             self._apply_carefully(optimizer, number)
         else:
-            optimizer.step()
+            if self._step is None or self._step.optimizer is not optimizer:
+                self._step = PlainStep(optimizer)
+            self._step()
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -124,6 +130,34 @@ class Guard:
     def _put_back(self, copies: Sequence[Tensor]) -> None:
         for parameter, copy in zip(self.parameters, copies, strict=True):
             parameter.copy_(copy)
+
+
+class PlainStep:
+    """An optimiser's step without the wrapper in which torch calls hooks and marks profiles.
+
+    The wrapper takes a third of the time of a small step. Where there are hooks or a profiler runs, or where torch
+    wraps otherwise than here expected, it stays in place.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        wrapper, module = type(optimizer).step, sys.modules.get("torch.optim.optimizer")
+        self._inner = getattr(wrapper, "__wrapped__", None)
+        self._hooks: list[Any] = [
+            *(getattr(optimizer, f"_optimizer_step_{when}_hooks", None) for when in ("pre", "post")),
+            *(getattr(module, f"_global_optimizer_{when}_hooks", None) for when in ("pre", "post")),
+        ]
+        known = getattr(wrapper, "hooked", False) and "step" not in vars(optimizer) and None not in self._hooks
+        self._profiled: Callable[[], bool] | None = getattr(torch.autograd, "_profiler_enabled", None)
+        if not known:
+            self._inner = None
+
+    def __call__(self) -> None:
+        """Apply one update."""
+        if self._inner is None or any(self._hooks) or self._profiled is None or self._profiled():
+            self.optimizer.step()
+        else:
+            self._inner(self.optimizer)
 
 
 def _square_sum(tensor: Tensor) -> Tensor:
