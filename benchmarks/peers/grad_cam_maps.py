@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import without_torchvision  # noqa: F401  # before the package that would import it
 from nets_to_explain import NETS, images, milliseconds, parse
 from pytorch_grad_cam import GradCAM
 from worker import serve

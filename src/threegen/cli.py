@@ -294,6 +294,26 @@ def explain(
 
 
 @app.command()
+def spikes(
+    run: Path,
+    image: Annotated[str, typer.Argument(help="A picture file, or a number: that image of the test split.")],
+    out: Annotated[Path | None, typer.Option(help="A .html or .gif file; spikes.html in the run by default.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw what a spiking run does with one picture: raster, membrane potentials and the rate of each layer."""
+    from threegen.recipes.spikes import spikes_run
+
+    found = spikes_run(run, image, out or run / "spikes.html", seed=seed)
+    if as_json:
+        _print_json(found)
+        return
+    _print(f"answer: {found['answer']}")
+    _print_table(found["layers"])
+    _print(f"picture: {found['file']}")
+
+
+@app.command()
 def report(
     run: Path,
     out: Annotated[Path | None, typer.Option(help="The HTML file; report.html in the run's folder by default.")] = None,
