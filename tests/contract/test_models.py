@@ -14,6 +14,7 @@ from threegen.gen2.lenet import LeNet5Modern
 from threegen.gen2.mlp import MLP
 from threegen.gen2.recurrent import RecurrentNet
 from threegen.gen2.two_layer import TwoLayerNet
+from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.networks import SpikingMLP
 from threegen.training.contract import ContractViolation, check_model
 
@@ -55,6 +56,11 @@ MODELS: dict[str, tuple[Any, Tensor, int]] = {
         10,
     ),
     "spiking-mlp": (lambda generator: SpikingMLP([784, 20, 10], steps=4, generator=generator), IMAGES, 10),
+    "spiking-conv": (
+        lambda generator: SpikingConvNet("3C5-P2-20-10", steps=4, generator=generator),
+        IMAGES,
+        10,
+    ),
     "lenet-5-modern": (lambda generator: LeNet5Modern(generator=generator), IMAGES, 10),
 }
 
