@@ -327,6 +327,26 @@ def test_batch_norm_folds_only_behind_a_layer_of_weights() -> None:
     assert alone.memory["weights"] == 4 * 6
 
 
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.LSTM, 4), (nn.GRU, 3)])
+def test_recurrent_layers_use_every_weight_once_a_step(kind: type[nn.RNNBase], gates: int) -> None:
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = kind(6, 8, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(x)[0][:, -1])
+
+    bill = count(Reader(), torch.rand(2, 5, 6, generator=generator()))
+    assert bill.operations["mac"] == 5 * gates * (8 * 6 + 8 * 8) + 8 * 3
+    assert bill.operations["add"] == 5 * gates * (8 + 8) + 3
+    assert bill.operations["function"] == 5 * 8 * {1: 1, 4: 5, 3: 3}[gates]
+    assert bill.uncounted == ()
+    cell = {1: nn.RNNCell, 4: nn.LSTMCell, 3: nn.GRUCell}[gates](6, 8)
+    step = count(nn.Sequential(cell), torch.rand(2, 6, generator=generator()))
+    assert step.operations["mac"] == gates * (8 * 6 + 8 * 8)
+
+
 def test_unknown_functions_are_named() -> None:
     class Odd(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -177,6 +177,26 @@ def _softmax(call: Call) -> Work:
     return Work("softmax", {"function": count, "add": count, "mul": count})
 
 
+# Of each unit and step: exponentials or tangents, and products of gates.
+_GATES = {"rnn_tanh": (1, 0), "rnn_relu": (0, 0), "lstm": (5, 3), "gru": (3, 3)}
+
+
+def _recurrent(call: Call) -> Work:
+    """Return the work of a whole recurrent layer or of one step of its cell: every weight once a step."""
+    cell = call.name.endswith("_cell")
+    functions, products = _GATES[call.name.removesuffix("_cell")]
+    weights = list(call.args[2:]) if cell else list(call.get(2, "params", ()))
+    weights = [one for one in weights if isinstance(one, Tensor)]
+    visits = len(call.data) if cell else call.data.shape[0] * call.data.shape[1]
+    mac = visits * sum(one.numel() for one in weights if one.dim() == 2)
+    own = {"mac": mac, "mac_nonzero": mac, "add": visits * sum(one.numel() for one in weights if one.dim() == 1)}
+    gates = {"lstm": 4, "gru": 3}.get(call.name.removesuffix("_cell"), 1)
+    # matrices come in pairs, from the input and from the state: one pair a layer and direction
+    units = visits * sum(one.shape[0] // gates for one in weights if one.dim() == 2) // 2
+    own |= {"function": functions * units, "mul": products * units}
+    return Work("recurrent", {name: amount for name, amount in own.items() if amount}, stored=True)
+
+
 PRICES: dict[str, Callable[[Call], Work]] = {
     "linear": _linear,
     **dict.fromkeys(("matmul", "mm", "mv", "bmm"), _matmul),
@@ -186,6 +206,7 @@ PRICES: dict[str, Callable[[Call], Work]] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _average_pooling),
     **{f"adaptive_{kind}_pool{n}d": _adaptive_pooling for kind in ("avg", "max") for n in (1, 2, 3)},
     "batch_norm": _normalisation,
+    **{f"{name}{kind}": _recurrent for name in _GATES for kind in ("", "_cell")},
     **dict.fromkeys(("sum", "mean"), _reduction),
     **dict.fromkeys(("add", "sub", "rsub", "iadd", "isub"), _each("addition", "add")),
     **dict.fromkeys(("mul", "div", "truediv", "imul", "square", "neg"), _each("multiplication", "mul")),
