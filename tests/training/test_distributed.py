@@ -121,7 +121,7 @@ def scenario(name: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def run_two(names: Sequence[str], folder: Path, *, wait: float = 300) -> list[dict[str, Any] | None]:
+def run_two(names: Sequence[str], folder: Path, *, wait: float = 500) -> list[dict[str, Any] | None]:
     """Run scenarios in two processes joined as torchrun joins them; None where a process left no results."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -282,13 +282,13 @@ def test_the_command_line(tmp_path: Path) -> None:
     write_tables(tmp_path)
     out = str(tmp_path / "run")
     command = torchrun("train", "mlp", "--data", str(tmp_path), "--epochs", "2", "--out", out, "--quiet", "--json")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)  # exactly one object: a second process that printed would break it
     assert facts["finished"]
     steps = (tmp_path / "run" / "steps.jsonl").read_text().splitlines()
     assert len(steps) == 2 * 2  # 240 examples are two batches of 128
-    again = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert again.returncode != 0
     assert again.stderr.count("already holds a run") == 1
 
@@ -302,7 +302,7 @@ def test_a_killed_command_line_run_goes_on(tmp_path: Path) -> None:
         _wait_for(lambda: len(list_checkpoints(out / "checkpoints")) >= 2 and (out / "steps.jsonl").stat().st_size > 0)
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
         os.kill(int(children[-1]), signal.SIGKILL)
-        _, complaints = started.communicate(timeout=60)
+        _, complaints = started.communicate(timeout=200)
     assert started.returncode != 0
     assert "SIGKILL" in complaints
     done = _epochs_done(out)
@@ -311,7 +311,7 @@ def test_a_killed_command_line_run_goes_on(tmp_path: Path) -> None:
     with subprocess.Popen(resume, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as again:
         _wait_for(lambda: _epochs_done(out) > done)
         again.send_signal(signal.SIGINT)
-        again.communicate(timeout=60)
+        again.communicate(timeout=200)
 
 
 def _epochs_done(out: Path) -> int:
@@ -321,7 +321,7 @@ def _epochs_done(out: Path) -> int:
         return 0
 
 
-def _wait_for(condition: Any, seconds: float = 60) -> None:
+def _wait_for(condition: Any, seconds: float = 200) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
