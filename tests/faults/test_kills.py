@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,13 @@ from typing import Any
 BATTERY = Path(__file__).parent / "kill_battery.py"
 
 
+MEMORY = Path("/dev/shm")
+
+
 def battery(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
-    command = [sys.executable, str(BATTERY), "--folder", str(tmp_path), *arguments]
+    """Run the battery; in memory where that can be: a kill finds the same files there, without waiting for a disk."""
+    folder = MEMORY if os.access(MEMORY, os.W_OK) else tmp_path
+    command = [sys.executable, str(BATTERY), "--folder", str(folder), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -28,6 +29,12 @@ def build() -> Callable[[], nn.Module]:
         return MLP([12, 16, 4], dropout=0.3, batch_norm=True, generator=torch.Generator().manual_seed(1))
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is flushed to the disk matters when the power fails, which no test here lets happen."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(autouse=True)
