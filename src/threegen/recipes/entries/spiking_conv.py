@@ -10,17 +10,13 @@ from torch import nn
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.recipes.registry import Entry, Plan
 from threegen.rules.backprop import Backprop
-from threegen.rules.rule import Rule
 from threegen.training.optimizers import optimizer
 
 
 def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
     layers = options.pop("layers", "15C5-P2-40C5-P2-300")
+    options = {"readout": "potential", **options}
     return SpikingConvNet(f"{layers}-{classes}", shape=shape, generator=generator, **options)
-
-
-def _rule() -> Rule:
-    return Backprop("mse")  # the paper's loss: squared distance between rates and one-hot labels
 
 
 ENTRY = Entry(
@@ -31,14 +27,14 @@ ENTRY = Entry(
     paper="Wu, Deng, Li, Zhu and Shi, Spatio-temporal backpropagation, Frontiers in Neuroscience 12:331 (2018)",
     about="Small kernels slide over the spikes of the image; averaged spikes go on to the next layer, step by step.",
     equations="u[t] = decay * u[t-1] * (1 - o[t-1]) + W * x[t] + b;  o[t] = 1 where u[t] >= threshold;\n"
-    "x behind a pooling layer = mean of o over 2 x 2;  score = mean over t of the last layer's spikes.",
-    rule_name="spatio-temporal back-propagation of the squared error, rectangular surrogate",
+    "x behind a pooling layer = mean of o over 2 x 2;  score = the last layer's input, summed over t.",
+    rule_name="spatio-temporal back-propagation of the cross-entropy, rectangular surrogate",
     build=_build,
-    rule=_rule,
+    rule=Backprop,
     lineage=False,
     plans={
         "quick": Plan(
-            epochs=2,
+            epochs=1,
             seconds=60,
             batch_size=64,
             optimizer=optimizer("adam", lr=2e-3),

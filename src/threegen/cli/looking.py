@@ -1,0 +1,165 @@
+"""Commands that look at models and runs: models, show, evaluate, predict, explain, spikes, report, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from threegen.cli.printing import (
+    Json,
+    Seed,
+    app,
+    print_json,
+    print_table,
+    print_text,
+)
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the models that there are."""
+    from threegen.recipes.registry import all_entries
+
+    rows = [
+        {"name": e.name, "generation": e.generation, "year": e.year, "rule": e.rule_name, "title": e.title}
+        for e in all_entries().values()
+    ]
+    print_json(rows) if as_json else print_table(rows)
+
+
+@app.command()
+def show(
+    model: str,
+    as_json: Json = False,
+) -> None:
+    """Show one model: paper, equations, layers with shapes and parameters, plans."""
+    from threegen.recipes.show import describe_model
+
+    facts = describe_model(model)
+    if as_json:
+        print_json(facts)
+        return
+    print_text(f"{facts['title']} ({facts['name']}), generation {facts['generation']}, {facts['year']}")
+    print_text(f"{facts['paper']}\n\n{facts['about']}\n\n{facts['equations']}\n\nlearns by {facts['rule']}\n")
+    print_table(facts["layers"], f"{facts['parameters']:,} parameters")
+    print_table(facts["plans"])
+
+
+@app.command()
+def evaluate(
+    run: Path,
+    data: Annotated[str | None, typer.Option("--data", help="Other data than the run was trained on.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a run on the test split: accuracy with its interval, top-k, confusion matrix, the bill."""
+    from threegen.recipes.answer import evaluate_run
+
+    found = evaluate_run(run, data=data, seed=seed)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    print_text(str(found))
+    names = found.classes
+    rows = [
+        {"truth": names[i], **{name: row[j] for j, name in enumerate(names)}} for i, row in enumerate(found.confusion)
+    ]
+    print_table(rows, "confusion matrix (rows: truth, columns: answer)")
+
+
+@app.command()
+def predict(
+    run: Path,
+    image: Annotated[str, typer.Argument(help="A picture file, or a number: that image of the test split.")],
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what a run sees in one picture."""
+    from threegen.recipes.answer import predict_run
+
+    answer = predict_run(run, image, seed=seed)
+    if as_json:
+        print_json(answer)
+        return
+    truth = "" if answer["truth"] is None else f" (it is {answer['truth']})"
+    print_text(f"{answer['answer']}{truth}")
+    print_table(answer["scores"])
+
+
+@app.command()
+def explain(
+    run: Path,
+    image: Annotated[
+        str | None, typer.Argument(help="A picture file, or a number: that image of the test split.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="saliency, occlusion, grad-cam, maximise, summary, diagram, ...")] = (
+        "saliency"
+    ),
+    target: Annotated[str | None, typer.Option(help="The class to explain; the answer by default.")] = None,
+    layer: Annotated[str | None, typer.Option(help="The layer, for methods that look at one.")] = None,
+    modifier: Annotated[str | None, typer.Option(help="guided or deconv, for saliency and grad-cam.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .svg or .png file; METHOD.svg in the run by default.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Look inside a run: heat maps, what a class wants to see, layers and their cost, a drawing of the net."""
+    from threegen.recipes.look import explain_run
+
+    found = explain_run(run, image, method, target=target, layer=layer, modifier=modifier, out=out, seed=seed)
+    if as_json:
+        print_json(found)
+        return
+    if "text" in found:
+        print_text(found["text"])
+    if "answer" in found:
+        print_text(f"answer: {found['answer']}")
+    print_text(f"picture: {found['file']}")
+
+
+@app.command()
+def spikes(
+    run: Path,
+    image: Annotated[str, typer.Argument(help="A picture file, or a number: that image of the test split.")],
+    out: Annotated[Path | None, typer.Option(help="A .html or .gif file; spikes.html in the run by default.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw what a spiking run does with one picture: raster, membrane potentials and the rate of each layer."""
+    from threegen.recipes.spikes import spikes_run
+
+    found = spikes_run(run, image, out or run / "spikes.html", seed=seed)
+    if as_json:
+        print_json(found)
+        return
+    print_text(f"answer: {found['answer']}")
+    print_table(found["layers"])
+    print_text(f"picture: {found['file']}")
+
+
+@app.command()
+def report(
+    run: Path,
+    out: Annotated[Path | None, typer.Option(help="The HTML file; report.html in the run's folder by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the HTML report of one run, or of a folder of runs."""
+    from threegen.report.history import report_runs
+
+    page = report_runs(run, out, command=f"threegen report {run}")
+    print_json({"report": str(page)}) if as_json else print_text(f"report: {page}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine has and whether threegen can work well on it."""
+    from threegen.recipes.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print_json(findings)
+    else:
+        print_table(findings)
+    if any(row["state"] == "broken" for row in findings):
+        raise typer.Exit(2)

@@ -1,0 +1,160 @@
+"""Commands that train: history, train, reproduce, study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from threegen.cli.printing import (
+    DataName,
+    Json,
+    Quiet,
+    Seed,
+    app,
+    print_json,
+    print_table,
+    print_text,
+)
+
+
+@app.command()
+def history(
+    data: DataName = "mnist",
+    quick: Annotated[bool, typer.Option("--quick", help="A few minutes (the default).")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Longer training, better figures.")] = False,
+    out: Annotated[Path, typer.Option(help="Where runs, results.json and report.html go.")] = Path("runs/history"),
+    seed: Seed = 0,
+    only: Annotated[list[str] | None, typer.Option(help="Train only this model; may be given several times.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train the whole lineage, evaluate it once on the test split, and write results.json and report.html."""
+    from threegen.report.history import make_history
+
+    if quick and full:
+        raise typer.BadParameter("choose --quick or --full, not both")
+    mode = "full" if full else "quick"
+    command = f"threegen history --data {data} --{mode} --out {out} --seed {seed}"
+    for name in only or []:
+        command += f" --only {name}"
+    result, page = make_history(
+        data, mode=mode, out=out, seed=seed, only=only, device=device, progress=not quiet, command=command
+    )
+    if as_json:
+        print_json(result.as_dict())
+        return
+    print_table([_summary(model.as_dict()) for model in result.models], f"{result.mode}, seed {result.seed}")
+    print_text(f"report: {page}")
+
+
+def _summary(model: dict[str, Any]) -> dict[str, Any]:
+    low, high = model["interval"]
+    return {
+        "model": model["name"],
+        "year": model["year"],
+        "accuracy": f"{model['accuracy']:.2%}",
+        "95 %": f"{100 * low:.1f}..{100 * high:.1f}",
+        "weights": model["parameters"],
+        "seconds": round(model["seconds"], 1),
+    }
+
+
+@app.command()
+def train(
+    model: Annotated[str | None, typer.Argument(help="A name from `threegen models`.")] = None,
+    data: DataName = "mnist",
+    epochs: Annotated[int | None, typer.Option(help="Replaces the plan's number of epochs.")] = None,
+    plan: Annotated[str, typer.Option(help="quick or full: which settings of the model to take.")] = "full",
+    seed: Annotated[int | None, typer.Option(help="Drives weights, order and every random draw; 0.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/MODEL by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Give up the run that --out holds.")] = False,
+    holdout: Annotated[int, typer.Option(help="Keep this many training images for validation.")] = 0,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Save every so many batches too.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model of the registry and leave a run: a folder with its weights, log and checkpoints."""
+    from threegen.recipes.train import TrainRequest, train_from_request
+
+    request = TrainRequest(
+        model=model,
+        data=data,
+        epochs=epochs,
+        mode=plan,
+        seed=seed,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        holdout=holdout,
+        checkpoint_every=checkpoint_every,
+        device=device,
+        progress=not quiet,
+    )
+    done = train_from_request(request)
+    if as_json:
+        print_json({"folder": str(done.folder), **done.facts})
+        return
+    print_table(done.log.epochs)
+    if done.log.stopped:
+        print_text(f"stopped early: {done.log.stopped}")
+    print_text(f"run: {done.folder}  (threegen evaluate {done.folder})")
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="A published figure; none lists them.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("reproduction"),
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make a published figure anew and write reproduction/NAME.json."""
+    from threegen.recipes.reproduce import figure_table, reproduce_figure
+
+    if name is None:
+        rows = figure_table(out)
+        print_json(rows) if as_json else print_table(rows)
+        return
+    record = reproduce_figure(name, out, progress=not quiet)
+    print_json(record) if as_json else print_table([{k: str(v) for k, v in record.items()}])
+
+
+@app.command()
+def study(
+    name: Annotated[str | None, typer.Argument(help="A study, or all; none lists them.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="About half a minute a study at most.")] = False,
+    out: Annotated[Path, typer.Option(help="Each study's results.json and drawings go to a folder in here.")] = Path(
+        "runs/studies"
+    ),
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment of the textbooks: figures as results.json, drawings as PNG and SVG."""
+    from threegen.studies.registry import all_studies, run_all_studies, run_study, summary
+
+    if name is None:
+        rows = [{"name": one.name, "title": one.title, "about": one.about} for one in all_studies().values()]
+        print_json(rows) if as_json else print_table(rows)
+        return
+
+    def show(result: dict[str, Any]) -> None:
+        if as_json:
+            return
+        if "skipped" in result:
+            print_text(f"{result['title']}: left out; {result['skipped']}")
+            return
+        print_table(summary(result["figures"]), f"{result['title']} ({result['seconds']} s)")
+        print_text(f"{result['about']}\ndrawings: {out / result['study']}")
+
+    if name == "all":
+        results = run_all_studies(quick=quick, out=out, seed=seed, progress=not quiet, done=show)
+        if as_json:
+            print_json(results)
+        return
+    result = run_study(name, quick=quick, out=out / name, seed=seed, progress=not quiet)
+    print_json(result) if as_json else show(result)

@@ -1,0 +1,61 @@
+"""What all commands share: the two applications, the common options, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Three generations of neural networks: train each by the rule of its paper, see what each answer costs.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: what there is, fetch, import, check, preview.")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Seed = Annotated[int, typer.Option(help="Drives weights, order of the data and every random draw.")]
+DataName = Annotated[str, typer.Option("--data", help="A known name (threegen data list), a CSV file or a folder.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+Root = Annotated[Path | None, typer.Option(help="The folder of the data sets; THREEGEN_DATA sets it too.")]
+
+
+def complain(sentence: str) -> None:
+    """Print one sentence to standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(sentence)
+
+
+def print_text(text: str) -> None:
+    """Print a line of text as it is."""
+    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
+    """Print rows of plain values as a table; the columns are those of the first row."""
+    table = Table(title=title or None, title_justify="left")
+    for name in rows[0] if rows else []:
+        numeric = all(isinstance(row[name], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and value > 9999 else str(value)
