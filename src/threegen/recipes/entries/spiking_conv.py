@@ -31,7 +31,6 @@ ENTRY = Entry(
     rule_name="spatio-temporal back-propagation of the cross-entropy, rectangular surrogate",
     build=_build,
     rule=Backprop,
-    lineage=False,
     plans={
         "quick": Plan(
             epochs=1,

@@ -38,7 +38,7 @@ ENTRY = Entry(
     rule=_rule,
     plans={
         "quick": Plan(
-            epochs=4, seconds=100, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 6}
+            epochs=4, seconds=60, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 6}
         ),
         "full": Plan(
             epochs=20, seconds=600, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 8}
