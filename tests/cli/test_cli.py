@@ -118,6 +118,18 @@ def test_a_resumed_run_needs_no_second_word(
     assert (facts["name"], facts["seed"], facts["figures"]["epoch"]) == ("perceptron", 3, 1)
 
 
+def test_a_resumed_run_keeps_its_holdout(
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    common = ["--quiet", "--json", "--out", "run"]
+    first = ["train", "perceptron", "--data", "little.csv", "--epochs", "1", "--holdout", "32", *common]
+    assert printed(first, capsys)[0] == 0
+    code, out, _ = printed(["train", "--resume", "--epochs", "2", *common], capsys)
+    assert code == 0
+    assert "validation_accuracy" in json.loads(out)["figures"]
+
+
 def test_history_writes_results_and_report(
     little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

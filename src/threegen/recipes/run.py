@@ -10,7 +10,8 @@ runs/mlp/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from threegen.randomness import make_generator
 from threegen.recipes.registry import Entry, Plan, find_entry
 from threegen.training.checkpoint import load_weights, read_tensors, tensor_hashes, versions, write_tensors
 from threegen.training.distributed import process_rank
-from threegen.training.files import write_whole
+from threegen.training.files import make_folder, write_whole
 from threegen.training.fit import Callback, fit
+from threegen.training.lock import locked
 from threegen.training.log import TrainingLog, read_lines
 
 FORMAT = 1
@@ -96,34 +98,41 @@ def train_run(
     if not data.classes:
         raise DataError(f"{data.name} has no labels; {entry.name} needs them")
     model = build_model(entry, part.shape, len(data.classes), seed, plan.options)
-    facts = {**_facts(entry, plan, data, mode, seed), "data": source or data.name, "examples": len(part)}
+    held_out = 0 if validation is None else len(validation)
+    facts = {
+        **_facts(entry, plan, data, mode, seed),
+        "data": source or data.name,
+        "examples": len(part),
+        "held_out": held_out,
+    }
     folder = None if out is None else Path(out)
     writes = folder is not None and process_rank() == 0  # of several processes the first one alone
-    if folder is not None and writes:
-        _open_folder(folder, facts, resume, overwrite)
     learner, settings = entry.teaching(model, plan)
-    log = fit(
-        model,
-        learner,
-        part,
-        seed=seed,
-        validation=validation,
-        out=folder,
-        resume=resume,
-        overwrite=overwrite,
-        device=device,
-        progress=progress,
-        title=entry.name,
-        callbacks=callbacks,
-        checkpoint_every=checkpoint_every,
-        **settings,
-    )
-    model.cpu()
-    facts = {**facts, "seconds": log.seconds, "finished": True, "figures": log.final}
-    if folder is not None and writes:
-        write_tensors(folder / _WEIGHTS, model.state_dict())
-        facts["sha256"] = tensor_hashes(model.state_dict())
-        _write_facts(folder, facts)
+    with _held(folder if writes else None):
+        if folder is not None and writes:
+            _open_folder(folder, facts, resume, overwrite)
+        log = fit(
+            model,
+            learner,
+            part,
+            seed=seed,
+            validation=validation,
+            out=folder,
+            resume=resume,
+            overwrite=overwrite,
+            device=device,
+            progress=progress,
+            title=entry.name,
+            callbacks=callbacks,
+            checkpoint_every=checkpoint_every,
+            **settings,
+        )
+        model.cpu()
+        facts = {**facts, "seconds": log.seconds, "finished": True, "figures": log.final}
+        if folder is not None and writes:
+            write_tensors(folder / _WEIGHTS, model.state_dict())
+            facts["sha256"] = tensor_hashes(model.state_dict())
+            _write_facts(folder, facts)
     return Run(folder, entry, model, log, facts)
 
 
@@ -148,6 +157,17 @@ def open_run(path: str | Path) -> Run:
 def load_run(path: str | Path) -> nn.Module:
     """Return the trained network of a run's folder, in eval mode; raises what `open_run` raises."""
     return open_run(path).model
+
+
+@contextmanager
+def _held(folder: Path | None) -> Iterator[None]:
+    """Hold the run's folder from before run.json is written until the weights are."""
+    if folder is None:
+        yield
+        return
+    make_folder(folder)
+    with locked(folder):
+        yield
 
 
 def _plan_for(entry: Entry, mode: str, epochs: int | None, options: Mapping[str, Any] | None) -> Plan:
@@ -181,14 +201,12 @@ def _open_folder(folder: Path, facts: Mapping[str, Any], resume: bool, overwrite
                 raise ConfigError(
                     f"{folder} holds a run with {name} {saved[name]!r}, not {facts[name]!r}; choose another --out"
                 )
+        _write_facts(folder, {**saved, "finished": False})
         return
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; a run is a folder; choose another --out")
     if (folder / _FACTS).exists() and not overwrite:
         raise ConfigError(
             f"{folder} already holds a run; go on with --resume, give it up with --overwrite, or choose another --out"
         )
-    folder.mkdir(parents=True, exist_ok=True)
     _write_facts(folder, facts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from threegen.checks import require_whole
@@ -40,6 +40,7 @@ def train_from_request(request: TrainRequest) -> Run:
         name = name or saved["name"]
         data_name = saved["data"]
         seed = saved["seed"] if seed is None else seed
+        request = replace(request, holdout=request.holdout or saved["held_out"])
     if name is None:
         raise ConfigError("no model is named; `threegen models` lists them")
     data = load_data(data_name)
