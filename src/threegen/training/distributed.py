@@ -11,6 +11,7 @@ The first process alone writes files and prints. An error in one process ends al
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -59,7 +60,14 @@ def join_workers() -> Workers | None:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        # gloo's threads must be joined before the process ends, or ending it aborts ("terminate called ...").
+        atexit.register(_leave_workers)
     return Workers() if distributed.get_world_size() > 1 else None
+
+
+def _leave_workers() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _was_launched() -> bool:
