@@ -117,7 +117,12 @@ def reproduce(
 
     if name is None:
         rows = figure_table(out)
-        print_json(rows) if as_json else print_table(rows)
+        if as_json:
+            print_json(rows)
+        else:
+            print_table(
+                [{key: row[key] for key in ("figure", "published", "ours", "spread", "minutes")} for row in rows]
+            )
         return
     record = reproduce_figure(name, out, progress=not quiet)
     print_json(record) if as_json else print_table([{k: str(v) for k, v in record.items()}])
