@@ -18,17 +18,15 @@ import torch
 from torch import Tensor
 
 from threegen.checks import require_float, require_number, require_unit_range, require_whole
+from threegen.functional.draws import GOLDEN, hashed
 from threegen.randomness import draw_key
-from threegen.threads import parallel, ready_numba, serial
+from threegen.threads import parallel, ready_numba
 
 numba = ready_numba()
 
 _LEVELS = 1 << 16
 _BLOCK = 4096  # pixels that one thread draws in one go
 _MASK, _SIXTEEN = np.uint64(_LEVELS - 1), np.uint64(16)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
-_FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def bernoulli_spikes(x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
@@ -103,19 +101,11 @@ class _Draw(torch.autograd.Function):
         return gradients[0].sum(0), None, None
 
 
-@serial
-def _hashed(z: Any) -> Any:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the counter reaches every bit."""
-    z = (z ^ (z >> _SHIFTS[0])) * _FACTORS[0]
-    z = (z ^ (z >> _SHIFTS[1])) * _FACTORS[1]
-    return z ^ (z >> _SHIFTS[2])
-
-
 @parallel
 def _draw(limits: Any, key: Any, first: int, spikes: Any) -> None:
     """Fill `spikes` [T, M]: one hash gives a pixel its 16 bits for each of four steps; dark pixels are skipped."""
     steps, count = spikes.shape
-    start = _hashed(key)
+    start = hashed(key)
     for block in numba.prange((count + _BLOCK - 1) // _BLOCK):
         low, high = block * _BLOCK, min((block + 1) * _BLOCK, count)
         for t in range(steps):
@@ -129,7 +119,7 @@ def _draw(limits: Any, key: Any, first: int, spikes: Any) -> None:
             begin, end = max(first, 4 * quarter), min(first + steps, 4 * quarter + 4)
             for p in range(many):
                 i = lit[p]
-                bits = _hashed(start + _GOLDEN * np.uint64(quarter * count + i + 1)) >> np.uint64(16 * (begin % 4))
+                bits = hashed(start + GOLDEN * np.uint64(quarter * count + i + 1)) >> np.uint64(16 * (begin % 4))
                 for t in range(begin, end):
                     spikes[t - first, i] = np.int64(bits & _MASK) < limits[i]
                     bits >>= _SIXTEEN

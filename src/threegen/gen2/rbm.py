@@ -1,0 +1,145 @@
+"""The restricted Boltzmann machine: visible and hidden units, connected between the layers only.
+
+    E(v, h)    = -a . v - b . h - h . W v          binary units; E0 of other kinds is added (`functional/units.py`)
+    p(v, h)    = exp(-E(v, h)) / Z                 p(v) = exp(-F(v)) / Z
+    P(h = 1|v) = sigmoid(b + W v)                  P(v = 1|h) = sigmoid(a + W^T h)
+    F(v)       = -a . v - sum_j softplus(b_j + (W v)_j)
+
+Smolensky, "Information processing in dynamical systems: foundations of harmony theory", in: Parallel Distributed
+Processing, volume 1 (MIT Press 1986), chapter 6; learning: Hinton, "Training products of experts by minimizing
+contrastive divergence", Neural Computation 14 (2002) 1771-1800.
+
+Shapes: B examples, V visible units, H hidden units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from threegen.checks import require_features, require_number, require_whole
+from threegen.errors import ConfigError
+from threegen.functional.energy import free_energy
+from threegen.functional.units import GaussianUnits, Units, make_units
+from threegen.memory import require_weights
+
+UnitChoice = str | Units | Sequence[Units]
+
+
+class RBM(nn.Module):
+    """A restricted Boltzmann machine of `visible` and `hidden` units.
+
+    `visible_units` and `hidden_units` are "bernoulli", "gaussian" or "softmax", an object such as
+    `SoftmaxUnits(5, groups=20)`, or a list of objects whose units stand side by side. Weights are drawn from N(0,
+    init^2), biases start at 0 (Hinton's guide, section 8); `start_visible_bias(data)` sets the visible ones.
+
+    `forward` takes `[B, V]` or images of V pixels and returns the hidden units' means `[B, H]`, probabilities for
+    binary units. Raises `ConfigError` for settings that cannot work, `ShapeError` for inputs of another width or type.
+    """
+
+    def __init__(
+        self,
+        visible: int,
+        hidden: int,
+        visible_units: UnitChoice = "bernoulli",
+        hidden_units: UnitChoice = "bernoulli",
+        *,
+        init: float = 0.01,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.visible_units = make_units("visible", visible, visible_units)
+        self.hidden_units = make_units("hidden", hidden, hidden_units)
+        if isinstance(self.visible_units, GaussianUnits) and isinstance(self.hidden_units, GaussianUnits):
+            raise ConfigError("two layers of Gaussian units have no normalised distribution; make one of them binary")
+        require_weights("RBM", [(visible, hidden)])
+        require_number("init", init, least=0.0)
+        self.weight = nn.Parameter(torch.empty(hidden, visible).normal_(0.0, init, generator=generator))
+        self.visible_bias = nn.Parameter(torch.zeros(visible))
+        self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+
+    @property
+    def visible(self) -> int:
+        """V, the number of visible units."""
+        return self.weight.shape[1]
+
+    @property
+    def hidden(self) -> int:
+        """H, the number of hidden units."""
+        return self.weight.shape[0]
+
+    def extra_repr(self) -> str:
+        """Return what `print` shows."""
+        return f"{self.visible} {type(self.visible_units).__name__}, {self.hidden} {type(self.hidden_units).__name__}"
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the hidden units' means `[B, H]` given `inputs`."""
+        return self.hidden_given_visible(self.visible_states(inputs))
+
+    def visible_states(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Return a batch's inputs as states of the visible units `[B, V]`; targets are not looked at."""
+        return require_features(type(self).__name__, inputs, self.visible, self.weight)
+
+    # -- the two conditional distributions ----------------------------------------------------------------------------
+
+    def hidden_input(self, visible: Tensor) -> Tensor:
+        """Return the hidden units' total inputs b + W v, `[..., H]`."""
+        return F.linear(visible, self.weight, self.hidden_bias)
+
+    def visible_input(self, hidden: Tensor) -> Tensor:
+        """Return the visible units' total inputs a + W^T h, `[..., V]`."""
+        return F.linear(hidden, self.weight.T, self.visible_bias)
+
+    def hidden_given_visible(self, visible: Tensor) -> Tensor:
+        """Return the hidden units' means `[..., H]` given visible states; probabilities for binary units."""
+        return self.hidden_units.mean(self.hidden_input(visible))
+
+    def visible_given_hidden(self, hidden: Tensor) -> Tensor:
+        """Return the visible units' means `[..., V]` given hidden states; probabilities for binary units."""
+        return self.visible_units.mean(self.visible_input(hidden))
+
+    def draw_hidden(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return hidden states drawn given their means `[..., H]`."""
+        return self.hidden_units.draw(mean, generator)
+
+    def draw_visible(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return visible states drawn given their means `[..., V]`."""
+        return self.visible_units.draw(mean, generator)
+
+    # -- energies -----------------------------------------------------------------------------------------------------
+
+    def energy(self, visible: Tensor, hidden: Tensor) -> Tensor:
+        """Return E `[...]` of joint states `[..., V]` and `[..., H]`."""
+        own = self.visible_units.own_energy(visible) + self.hidden_units.own_energy(hidden)
+        return own - visible @ self.visible_bias - (hidden * self.hidden_input(visible)).sum(-1)
+
+    def free_energy(self, visible: Tensor) -> Tensor:
+        """Return F `[...]` of visible states `[..., V]`: p(v) = exp(-F(v)) / Z."""
+        total = self.hidden_input(visible)
+        return free_energy(self.visible_units, self.hidden_units, visible, self.visible_bias, total)
+
+    # -- beginning and dreaming ---------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def start_visible_bias(self, data: Tensor) -> None:
+        """Set the visible biases so that, without weights, the units' means are those of `data` `[N, ...]`.
+
+        For binary units this is log(p / (1 - p)) (guide, section 8.1).
+        """
+        self.visible_bias.copy_(self.visible_units.bias_of(self.visible_states(data).mean(0)))
+
+    @torch.no_grad()
+    def gibbs(self, visible: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return visible states `[B, V]` after `steps` full steps of Gibbs sampling from `visible` `[B, V]`."""
+        for _ in range(require_whole("steps", steps, least=0)):
+            hidden = self.draw_hidden(self.hidden_given_visible(visible), generator)
+            visible = self.draw_visible(self.visible_given_hidden(hidden), generator)
+        return visible
+
+    @torch.no_grad()
+    def reconstruct(self, inputs: Tensor) -> Tensor:
+        """Return the visible means `[B, V]` given the hidden means of `inputs`: one way up and down, nothing drawn."""
+        return self.visible_given_hidden(self.forward(inputs))
