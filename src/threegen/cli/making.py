@@ -109,10 +109,20 @@ def train(
 def reproduce(
     name: Annotated[str | None, typer.Argument(help="A published figure; none lists them.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("reproduction"),
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Make this seed alone; may be given several times. The last one missing writes the record."),
+    ] = None,
+    parts: Annotated[Path, typer.Option(help="Where each seed's value is kept until all are there.")] = Path(
+        "runs/reproduce"
+    ),
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Make a published figure anew and write reproduction/NAME.json."""
+    """Make a published figure anew and write reproduction/NAME.json.
+
+    Seeds may be made by processes side by side: each with --seed, all with the same --parts.
+    """
     from threegen.recipes.reproduce import figure_table, reproduce_figure
 
     if name is None:
@@ -124,8 +134,13 @@ def reproduce(
                 [{key: row[key] for key in ("figure", "published", "ours", "spread", "minutes")} for row in rows]
             )
         return
-    record = reproduce_figure(name, out, progress=not quiet)
-    print_json(record) if as_json else print_table([{k: str(v) for k, v in record.items()}])
+    record = reproduce_figure(name, out, seeds=seed, parts=parts, progress=not quiet)
+    if as_json:
+        print_json(record)
+    elif record is None:
+        print_text(f"kept in {parts / name}; {out / name}.json is written when all seeds are there")
+    else:
+        print_table([{k: str(v) for k, v in record.items()}])
 
 
 @app.command()

@@ -22,8 +22,9 @@ from threegen.datasets.load import load_data
 from threegen.errors import ConfigError, DataError
 from threegen.recipes import figures as _figures
 from threegen.recipes.run import train_run
+from threegen.training.checkpoint import versions
 from threegen.training.evaluate import evaluate
-from threegen.training.files import write_whole
+from threegen.training.files import make_folder, write_whole
 
 FIELDS = ("name", "paper", "published", "unit", "better", "ours", "seeds", "minutes", "command", "date", "note")
 
@@ -62,31 +63,88 @@ def all_figures() -> dict[str, Figure]:
     return found
 
 
-def reproduce_figure(name: str, folder: str | Path = "reproduction", *, progress: bool = False) -> dict[str, Any]:
-    """Make the figure called `name` for each of its seeds, write `folder/NAME.json` and return the record."""
+def reproduce_figure(
+    name: str,
+    folder: str | Path = "reproduction",
+    *,
+    seeds: Sequence[int] | None = None,
+    parts: str | Path | None = None,
+    progress: bool = False,
+) -> dict[str, Any] | None:
+    """Make the figure called `name` for each of its seeds, write `folder/NAME.json` and return the record.
+
+    With `seeds` only those are made; several processes may each make some. A seed's value waits in
+    `parts/NAME/seed-S.json` (`parts` is `runs/reproduce` by default) until the last one is there: that process gathers
+    them, writes the record and removes the parts; the others return None. Without `seeds` all are made anew.
+
+    Raises `ConfigError` for an unknown name or seed, `DataError` for parts made with another note or other software.
+    """
     known = all_figures()
     if name not in known:
         raise ConfigError(f"no figure is called {name!r}; choose {', '.join(known)}{did_you_mean(name, known)}")
     figure = known[name]
-    begun = time.perf_counter()
-    ours = [figure.make(seed, progress) for seed in figure.seeds]
+    if seeds is not None and (not seeds or not set(seeds) <= set(figure.seeds)):
+        raise ConfigError(f"{name} is made for the seeds {list(figure.seeds)}, got {list(seeds)}")
+    kept = Path("runs/reproduce" if parts is None else parts) / name
+    make_folder(kept)
+    for seed in figure.seeds if seeds is None else seeds:
+        begun = time.perf_counter()
+        value = figure.make(seed, progress)
+        part = {
+            **_same_for_all(figure),
+            "seed": seed,
+            "value": round(value, 4),
+            "date": datetime.date.today().isoformat(),
+        }
+        part["minutes"] = (time.perf_counter() - begun) / 60
+        write_whole(kept / f"seed-{seed}.json", json.dumps(part, indent=2, ensure_ascii=False) + "\n")
+    found = _gather_parts(kept, figure)
+    if len(found) < len(figure.seeds):
+        return None
     record = {
         "name": figure.name,
         "paper": figure.paper,
         "published": figure.published,
         "unit": figure.unit,
         "better": figure.better,
-        "ours": [round(value, 4) for value in ours],
+        "ours": [part["value"] for part in found.values()],
         "seeds": list(figure.seeds),
-        "minutes": round((time.perf_counter() - begun) / 60, 1),
+        "minutes": round(sum(part["minutes"] for part in found.values()), 1),
         "command": f"threegen reproduce {figure.name}",
-        "date": datetime.date.today().isoformat(),
+        "date": max(part["date"] for part in found.values()),
         "note": figure.note,
     }
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    make_folder(target)
     write_whole(target / f"{figure.name}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    for path in kept.glob("seed-*.json"):  # a later figure must not be gathered from these
+        path.unlink(missing_ok=True)
     return record
+
+
+def _same_for_all(figure: Figure) -> dict[str, Any]:
+    """Return what the parts of one record must have in common."""
+    return {"name": figure.name, "note": figure.note, "versions": versions()}
+
+
+def _gather_parts(kept: Path, figure: Figure) -> dict[int, dict[str, Any]]:
+    """Return the parts that are there, by seed; raises `DataError` where one does not belong to the others."""
+    found = {}
+    for seed in figure.seeds:
+        path = kept / f"seed-{seed}.json"
+        try:
+            part = dict(json.loads(path.read_bytes()))
+        except FileNotFoundError:  # not made yet, or another process has gathered them all
+            continue
+        except ValueError as problem:
+            raise DataError(f"{path} is not JSON: {problem}; remove it and make that seed again") from problem
+        for field, value in _same_for_all(figure).items():
+            if part.get(field) != value:
+                raise DataError(
+                    f"{path}: its {field} is {part.get(field)!r}, the figure's is {value!r}; make that seed again"
+                )
+        found[seed] = part
+    return found
 
 
 def read_record(path: Path) -> dict[str, Any]:
