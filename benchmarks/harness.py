@@ -150,6 +150,7 @@ def run_job(job: Job, script: Path, *, quick: bool, threads: int, rounds: int | 
         "ratio_to_floor": rounded(ours / floor) if floor else None,
         "ratio_to_best_peer": rounded(ours / min(present)) if present else None,
         "peak_mib": workers[0].answer["peak_mib"],
+        "peers_peak_mib": {worker.name: worker.answer["peak_mib"] for worker in workers[1:] if worker.values},
         "threads": threads,
         "versions": versions,
     }

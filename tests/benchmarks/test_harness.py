@@ -89,10 +89,11 @@ def test_one_object_and_nothing_else(toy: Path) -> None:
     assert result["ratio_to_best_peer"] == 0.5
     assert result["threads"] == 1
     assert result["peak_mib"] > 1
+    assert result["peers_peak_mib"].keys() == {"floor", "slow"}
     assert "ours: numpy" in result["versions"]
     assert list(result) == [
-        *("job", "unit", "ours", "peers", "floor", "ratio_to_floor", "ratio_to_best_peer", "peak_mib", "threads"),
-        "versions",
+        *("job", "unit", "ours", "peers", "floor", "ratio_to_floor", "ratio_to_best_peer", "peak_mib"),
+        *("peers_peak_mib", "threads", "versions"),
     ]
 
 
