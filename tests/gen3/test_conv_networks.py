@@ -16,7 +16,8 @@ from threegen.functional.event_convolution import (
     unpool_gradient,
 )
 from threegen.functional.neurons import LIFParameters, lif_loop
-from threegen.gen3.conv_networks import LayerPlan, SpikingConvNet, parse_layers
+from threegen.gen3.conv_networks import SpikingConvNet
+from threegen.gen3.layer_strings import LayerPlan, parse_layers
 from threegen.threads import use_threads
 
 

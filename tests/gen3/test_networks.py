@@ -7,8 +7,10 @@ from torch.nn import functional as F
 from threegen.errors import ConfigError, NumericError, ShapeError
 from threegen.functional.neurons import LIFParameters, lif_loop
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson
-from threegen.gen3.networks import PotentialReadout, RateReadout, SpikingMLP, spiking_linear
+from threegen.gen3.initial_values import spiking_linear
+from threegen.gen3.networks import SpikingMLP
 from threegen.gen3.neurons import LIF
+from threegen.gen3.readouts import PotentialReadout, RateReadout
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -156,7 +158,7 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ConfigError, match="sizes"):
         SpikingMLP([4])
     with pytest.raises(ConfigError, match="encoder must be a module"):
-        small(encoder="bernoulli")
+        small(encoder=7)
     net = small()
     with pytest.raises(ShapeError, match="16"):
         net(torch.rand(2, 15))

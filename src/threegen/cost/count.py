@@ -23,22 +23,19 @@ from torch.utils.weak import WeakIdKeyDictionary
 from threegen.checks import require_float, require_whole
 from threegen.cost.bill import OPERATIONS, Bill, Row
 from threegen.cost.operations import FREE, MOVES, PRICES, Call, Work, nonzero
+from threegen.cost.spiking import encoder_price, joint_price, neuron_price, norm_price, readout_price
 from threegen.errors import DataError
-from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson
-from threegen.gen3.networks import PotentialReadout, RateReadout
+from threegen.gen3.encoders import Bernoulli, Direct, Encoder, Latency, Poisson
 from threegen.gen3.neurons import LIF
+from threegen.gen3.normalisation import NeuNorm
+from threegen.gen3.readouts import RateReadout, Readout
+from threegen.gen3.shortcuts import Join
 from threegen.randomness import make_generator
 from threegen.tracing.untouched import answer, untouched
 from threegen.tracing.walk import Visit, Walker, tensors_in
 
-_OPAQUE = (
-    LIF,
-    Bernoulli,
-    Poisson,
-    Latency,
-    RateReadout,
-    PotentialReadout,
-)  # billed as a whole, not by the functions inside
+# Billed as a whole, not by the functions inside.
+_OPAQUE = (LIF, Bernoulli, Poisson, Latency, Readout, NeuNorm, Join)
 
 
 def count(model: nn.Module, x: Tensor, *, generator: torch.Generator | None = None, batch_size: int = 250) -> Bill:
@@ -74,6 +71,7 @@ class _Entry:
     operations: dict[str, int] = field(default_factory=dict)
     stored: bool = False
     neuron: bool = False
+    states: int = 1  # values that each neuron keeps
     bias: bool = True
     per_step: list[Tensor] = field(default_factory=list)  # spikes [t, B] of this batch
     emitted: int | None = None
@@ -129,7 +127,7 @@ class Ledger(Walker):
         if isinstance(visit.module, _OPAQUE):
             if output is not None:
                 self._whole(visit.module, inputs, output)
-        elif isinstance(visit.module, Encoder) and isinstance(output, Tensor):
+        elif isinstance(visit.module, Encoder) and not isinstance(visit.module, Direct) and isinstance(output, Tensor):
             self.signals[output] = "spikes"
         elif any(one in self.signals for one in tensors_in(inputs)):
             hidden = [one for one in tensors_in(output) if one.is_floating_point() and one not in self.signals]
@@ -138,40 +136,51 @@ class Ledger(Walker):
                 self.uncounted[type(visit.module).__name__] = None
 
     def _whole(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """Bill a layer of neurons, an encoder or a read-out."""
-        if isinstance(module, RateReadout | PotentialReadout):
+        """Bill a layer of neurons, an encoder, a read-out, a normalisation or the end of a shortcut."""
+        if isinstance(module, Readout):
             spikes, currents = inputs
             entry = self._entry("read-out", "spikes" if isinstance(module, RateReadout) else "values")
-            if isinstance(module, RateReadout):
-                entry.add({"ac": nonzero(spikes), "compare": output.numel()})
-            entry.add({"add": currents.numel()})
+            entry.add(readout_price(module, spikes, currents, output))
             entry.output = tuple(output.shape[1:])
             self.signals[output] = "values"
-            return
-        self._spikes(module, inputs, output)
+        elif isinstance(module, NeuNorm):
+            entry = self._entry("NeuNorm", self.signals.get(inputs[0], "values"))
+            entry.add(norm_price(inputs[0]))
+            entry.neuron, entry.output = True, tuple(output[1].shape[1:])
+            self.signals[output[0]] = "values"
+        elif isinstance(module, Join):
+            self._joint(inputs[0], inputs[1], output)
+        else:
+            self._spikes(module, inputs, output)
+
+    def _joint(self, main: Tensor, shortcut: Tensor, output: Tensor) -> None:
+        """Bill a shortcut that joins spikes (their sum is a count) or the summed input of neurons."""
+        entering = self.signals.get(shortcut, "values")
+        entry = self._entry("shortcut", entering)
+        entry.add(joint_price(entering, shortcut))
+        entry.output, entry.element = tuple(output.shape[2:]), output.element_size()
+        events = {self.signals.get(main), entering} <= {"spikes", "counts"}
+        self.signals[output] = "counts" if events else "values"
+        for one in () if events else (main, shortcut):  # summed input is part of the potential
+            if (maker := self.makers.get(one)) is not None:
+                maker.stored = False
 
     def _spikes(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """Bill a layer of neurons or an encoder; its spikes are [T, B, ...]."""
         spikes = output[0] if isinstance(module, LIF) else output
         entry = self._entry("neurons" if isinstance(module, LIF) else "encoder", self.signals.get(inputs[0], "values"))
-        sites, emitted = spikes.numel(), nonzero(spikes)
         if isinstance(module, LIF):
-            leaks = 0.0 < module.constants.decay < 1.0
-            keeps = module.constants.decay > 0.0
-            entry.add({"leak": sites * leaks, "integrate": sites * keeps, "threshold": sites, "reset": emitted})
+            price, entry.states = neuron_price(module, spikes)
+            entry.add(price)
             entry.neuron = True
             maker = self.makers.get(inputs[0])
             if maker is not None:
                 maker.stored = False
-        elif isinstance(module, Latency):
-            entry.add({"add": inputs[0].numel(), "mul": inputs[0].numel(), "compare": sites})
         else:
-            entry.add({"draw": sites, "compare": sites})
-            if isinstance(module, Poisson):
-                entry.add({"mul": inputs[0].numel(), "function": inputs[0].numel()})
+            entry.add(encoder_price(module, inputs[0], spikes))
         entry.output, entry.element = tuple(spikes.shape[2:]), spikes.element_size()
         entry.per_step.append(spikes.reshape(*spikes.shape[:2], -1).sum(-1, dtype=torch.float64).cpu())
-        entry.emitted = (entry.emitted or 0) + emitted
+        entry.emitted = (entry.emitted or 0) + nonzero(spikes)
         self.signals[spikes] = "spikes"
         self.time = len(spikes)
 
@@ -281,6 +290,16 @@ class Ledger(Walker):
             output=entry.output,
             parameters=entry.parameters,
             operations={k: entry.operations[k] / self.samples for k in OPERATIONS if k in entry.operations},
-            memory={"potentials": size} if entry.neuron else {"activations": size} if entry.stored else {},
+            memory={"potentials": size * entry.states}
+            if entry.neuron
+            else {"activations": size}
+            if entry.stored
+            else {},
             spikes=None if entry.emitted is None else entry.emitted / self.samples,
         )
+
+
+def _memory(entry: _Entry, size: int) -> dict[str, int]:
+    if entry.neuron:
+        return {"potentials": size * entry.states}
+    return {"activations": size} if entry.stored else {}

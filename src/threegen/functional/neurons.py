@@ -95,10 +95,19 @@ class LIFParameters:
 
 
 class NeuronState(NamedTuple):
-    """What a layer carries from one time step to the next: potentials before the reset, and spikes, [B, ...]."""
+    """What a layer carries from one time step to the next: potentials before the reset, and spikes, [B, ...].
+
+    The others are there only where an option needs them (see `functional.general_neurons`): how much the threshold is
+    lifted and how many refractory steps are left, [B, ...]; the inputs within the window, the newest first,
+    [T_w - 1, B, ...]; and what a normalisation behind the layer remembers.
+    """
 
     potential: Tensor
     spikes: Tensor
+    adaptation: Tensor | None = None
+    countdown: Tensor | None = None
+    recent: Tensor | None = None
+    normalisation: Tensor | None = None
 
 
 class _Spike(torch.autograd.Function):
@@ -173,7 +182,7 @@ def check_currents(currents: Tensor) -> None:
 
 def check_state(state: NeuronState, current: Tensor) -> None:
     """Raise `ShapeError` where `state` does not belong to input of the shape of `current` [B, ...]."""
-    for name, values in zip(state._fields, state, strict=True):
+    for name, values in (("potential", state.potential), ("spikes", state.spikes)):
         if values.shape != current.shape:
             raise ShapeError(
                 f"the spiking state ({name}) is for a batch and layer of shape {list(values.shape)}, the input has "

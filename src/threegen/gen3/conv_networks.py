@@ -1,4 +1,4 @@
-"""Spiking convolutional networks, written as a string of layers such as 15C5-P2-40C5-P2-300-10.
+"""Spiking convolutional networks, written as a string of layers such as 15C5-P2-40C5-P2-300-10 (`layer_strings`).
 
     u_l[t] = decay * u_l[t-1] * (1 - o_l[t-1]) + W_l * x_l[t] + b_l     o_l[t] = 1 where u_l[t] >= threshold
     x_l[t] = mean of o_{l-1}[t] over k x k windows behind Pk, else o_{l-1}[t]      score = 1/T sum_t o_L[t]
@@ -12,86 +12,44 @@ Shapes: T time steps, B examples, C channels, H x W places, K classes.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_images, require_sizes, require_whole
+from threegen.checks import require_choice, require_images, require_sizes
 from threegen.errors import ConfigError
 from threegen.functional.conv_blocks import ConvLayer
 from threegen.functional.event_driven import to_event_layout
 from threegen.functional.time_blocks import Layer, LinearLayer, Neurons, Source
 from threegen.gen3.encoders import Encoder
-from threegen.gen3.networks import EXPECTED_RATE, SpikingNet, spiking_linear, weights_of
-from threegen.gen3.neurons import LIF
+from threegen.gen3.initial_values import EXPECTED_RATE, fill_spiking, input_gain, spiking_linear
+from threegen.gen3.layer_strings import LayerPlan, parse_layers
+from threegen.gen3.networks import SpikingNet, at_every_step, for_last_layer, require_spatial, weights_of
+from threegen.gen3.neurons import LIF, NeuronOptions, make_neurons
+from threegen.gen3.normalisation import NeuNorm, ThresholdBatchNorm
+from threegen.gen3.shortcuts import Join
 
 # Deep nets die out unless every layer hands on as much as it gets. With a summed input that fluctuates by this many
 # thresholds a neuron of decay .5 fires at about 15 %: its potential fluctuates by gain / sqrt(1 - .5^2).
 GAIN = 0.84
 # The mean square of a mean over four places that fire at 15 %: .05 were they independent, .15 if always together.
 POOLED_SQUARE = 0.08
-_CONVOLUTION = re.compile(r"(\d+)C(\d+)(S?)")
-_POOLING = re.compile(r"P(\d+)")
 LARGEST_POOL = 15  # counts of larger windows do not fit a byte
-_FULL = re.compile(r"\d+")
-
-
-@dataclass(frozen=True, slots=True)
-class LayerPlan:
-    """One layer of neurons: `outputs` channels or neurons, `kernel` 0 where it is fully connected, `pool` behind it."""
-
-    outputs: int
-    kernel: int = 0
-    padding: int = 0
-    pool: int = 1
-
-
-def parse_layers(text: str) -> list[LayerPlan]:
-    """Return the layers of a string such as `"15C5-P2-40C5-P2-300-10"`.
-
-    `15C5`: 15 kernels of 5 by 5 without padding, `15C5S`: with padding that keeps the size (odd kernels only); `P2`
-    behind a convolution: mean over 2 by 2; a number: a full layer. The last one is the classes. Raises `ConfigError`.
-    """
-    hint = f'layers must be a text such as "15C5-P2-40C5-P2-300-10", got {text!r}'
-    if not isinstance(text, str):
-        raise ConfigError(hint)
-    plans: list[LayerPlan] = []
-    for word in text.split("-"):
-        full = bool(plans) and plans[-1].kernel == 0
-        if (found := _CONVOLUTION.fullmatch(word)) and not full:
-            kernel = int(found[2])
-            if found[3] and kernel % 2 == 0:
-                raise ConfigError(f"{hint}: {word!r} keeps the size, which takes an odd kernel")
-            plans.append(LayerPlan(int(found[1]), kernel, kernel // 2 if found[3] else 0))
-        elif (found := _POOLING.fullmatch(word)) and plans and plans[-1].kernel and plans[-1].pool == 1:
-            last = plans.pop()
-            plans.append(LayerPlan(last.outputs, last.kernel, last.padding, int(found[1])))
-        elif _FULL.fullmatch(word):
-            plans.append(LayerPlan(int(word)))
-        else:
-            raise ConfigError(
-                f"{hint}: {word!r} is no layer here; convolutions (15C5) come first, P2 behind one, then numbers"
-            )
-    if plans[-1].kernel:
-        raise ConfigError(f"{hint}: it must end with the number of classes")
-    for plan in plans:
-        require_whole(f"outputs in {text!r}", plan.outputs)
-        require_whole(f"pooling in {text!r}", plan.pool)
-        require_whole(f"kernel in {text!r}", plan.kernel, least=0)
-    return plans
+SHORTCUTS = ("current", "spikes")
 
 
 class SpikingConvNet(SpikingNet):
-    """A convolutional spiking net, such as `SpikingConvNet("15C5-P2-40C5-P2-300-10")`; see `parse_layers`.
+    """A convolutional spiking net, such as `SpikingConvNet("15C5-P2-40C5-P2-300-10")`; see `layer_strings`.
 
-    `shape` is that of one image, (C, H, W). `steps` is T. The other options are those of `SpikingMLP`.
-    Raises `ConfigError`.
+    `shape` is that of one image, (C, H, W). `steps` is T. `shortcut` says how the signal x that enters a residual block
+    joins its end: "current" adds threshold * x (or a 1 x 1 convolution of x, for another number of channels) to the
+    summed input of the second neurons, so that spikes stay 0 or 1, as in Zheng et al., AAAI 2021; "spikes" adds x to
+    the spikes that come out (spike-element-wise ADD, Fang et al., "Deep residual learning in spiking neural networks",
+    NeurIPS 2021). With zero weights both blocks hand on what they get. The other options are those of `SpikingMLP`;
+    `recurrent` is for hidden full layers. Raises `ConfigError`.
     """
 
     def __init__(
@@ -100,51 +58,118 @@ class SpikingConvNet(SpikingNet):
         *,
         shape: Sequence[int] = (1, 28, 28),
         steps: int = 10,
-        encoder: Encoder | None = None,
-        decay: float = 0.5,
-        threshold: float = 0.5,
-        reset: str = "hard",
-        surrogate: str = "rectangular",
-        surrogate_width: float = 1.0,
-        detach_reset: bool = False,
+        encoder: Encoder | str | None = None,
         readout: str = "rate",
+        recurrent: bool = False,
+        shortcut: str = "current",
+        gradient: str = "space-time",
+        init: str = "input",
         backend: str = "auto",
         generator: torch.Generator | None = None,
+        **neurons: Unpack[NeuronOptions],
     ) -> None:
-        super().__init__(steps, encoder, readout, backend)
-        self.layers = layers
-        self.plans = parse_layers(layers)
+        plans, one = parse_layers(layers), make_neurons(neurons)
+        decay = one.constants.decay
+        super().__init__(steps, encoder, readout, backend, gradient, votes=plans[-1].votes, decay=decay)
+        self.layers, self.plans, self.threshold = layers, plans, one.constants.threshold
         self.shape = tuple(require_sizes("shape", shape, least_length=3))
+        self.shortcut = require_choice("shortcut", shortcut, SHORTCUTS)
+        self.shortcuts, self.joins, self.norms = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
+        gain = input_gain(init, GAIN, decay, one.options.kernel, steps)
+        self._add_synapses(gain, generator)
+        for number, plan in enumerate(self.plans):
+            last = number == len(self.plans) - 1
+            own = for_last_layer(neurons, readout) if last else neurons
+            size = plan.outputs if recurrent and not plan.kernel and not last else 0
+            self.neurons.append(make_neurons(own, recurrent=size, generator=generator))
+        require_spatial(self)
+
+    def _add_synapses(self, gain: float, generator: torch.Generator | None) -> None:
+        """Make the layers, drawing in order; `gain` is by how many thresholds their summed input shall fluctuate."""
         channels, height, width = self.shape
-        square = EXPECTED_RATE
-        for plan in self.plans:
+        entering, square = channels, EXPECTED_RATE
+        for number, plan in enumerate(self.plans):
+            alpha = 0.5**0.5 if plan.block == 2 and self.shortcut == "current" else 1.0
+            if plan.block == 1:
+                entering = channels
             if plan.kernel:
-                self.synapses.append(spiking_convolution(channels, plan, threshold, generator, square))
+                own = {"padding": plan.padding, "bias": not plan.batch_norm}
+                convolution = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+                    nn.Conv2d, channels, plan.outputs, plan.kernel, **own
+                )
+                fill_spiking(convolution, gain, self.threshold, square, generator)
+                synapse: nn.Module = convolution
                 channels = plan.outputs
                 height = (height + 2 * plan.padding - plan.kernel + 1) // plan.pool
                 width = (width + 2 * plan.padding - plan.kernel + 1) // plan.pool
                 if min(height, width) < 1:
-                    raise ConfigError(f"layers {layers!r} leave no place of images of shape {self.shape}")
+                    raise ConfigError(f"layers {self.layers!r} leave no place of images of shape {self.shape}")
             else:
-                inputs = channels * height * width
-                full = spiking_linear(inputs, plan.outputs, threshold, generator, GAIN, square)
-                self.synapses.append(to_event_layout(full))
-                channels, height, width = plan.outputs, 1, 1
+                inputs, channels = channels * height * width, plan.outputs * plan.votes
+                full = spiking_linear(inputs, channels, self.threshold, generator, gain, square)
+                synapse, height, width = to_event_layout(full), 1, 1
+            if plan.batch_norm:
+                synapse = nn.Sequential(synapse, ThresholdBatchNorm(channels, self.threshold, alpha))
+            self.synapses.append(synapse)
+            if plan.block == 2:
+                projected = entering != channels
+                if projected:
+                    self.shortcuts[str(number)] = self._projection(entering, plan, gain, square, generator)
+                same = projected or self.shortcut == "spikes"
+                self.joins[str(number)] = Join(1.0 if same else self.threshold)
+            if plan.neu_norm:
+                self.norms[str(number)] = NeuNorm(channels)
             square = EXPECTED_RATE if plan.pool == 1 else POOLED_SQUARE
-            self.neurons.append(LIF(decay, threshold, reset, surrogate, surrogate_width, detach_reset))
+
+    def _projection(
+        self, entering: int, plan: LayerPlan, gain: float, square: float, generator: torch.Generator | None
+    ) -> nn.Module:
+        """Return the 1 x 1 convolution by which the shortcut of a block changes the number of channels."""
+        if self.shortcut == "spikes":
+            raise ConfigError(
+                f'shortcut="spikes" adds spikes to spikes, but a block of {self.layers!r} turns {entering} channels '
+                f'into {plan.outputs}; put a convolution in front of it, or use shortcut="current"'
+            )
+        layer: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Conv2d, entering, plan.outputs, 1, bias=False
+        )
+        fill_spiking(layer, gain * 0.5**0.5, self.threshold, square, generator)
+        if not plan.batch_norm:
+            return layer
+        return nn.Sequential(layer, ThresholdBatchNorm(plan.outputs, self.threshold, 0.5**0.5))
 
     def pixels(self, x: Tensor) -> Tensor:
         """Return images [B, C, H, W] as they are. Raises `ShapeError`."""
-        return require_images("SpikingConvNet", x, self.shape, cast(Tensor, self.synapses[0].weight))
+        return require_images("SpikingConvNet", x, self.shape, self.any_weight)
 
-    def between(self, layer: int, spikes: Tensor) -> Tensor:
-        """Return the spikes pooled, and flattened in front of a full layer, [T, B, ...]."""
+    def kept(self, layer: int) -> int:
+        """Return the first layer whose incoming signal is still needed behind `layer`: a shortcut begins there."""
+        return layer if self.plans[layer].block == 1 else layer + 1
+
+    def summed_input(self, layer: int, signals: Mapping[int, Tensor]) -> Tensor:
+        """Return the summed input [T, B, ...] of a layer, with that of the shortcut which ends there."""
+        currents = super().summed_input(layer, signals)
+        if self.plans[layer].block != 2 or self.shortcut != "current":
+            return currents
+        entering, place = signals[layer - 1], str(layer)
+        if place in self.shortcuts:
+            entering = at_every_step(self.shortcuts[place], entering)
+        return cast(Tensor, self.joins[place](currents, entering))
+
+    def between(
+        self, layer: int, spikes: Tensor, signals: Mapping[int, Tensor], remembered: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the spikes normalised, pooled, and flattened in front of a full layer, [T, B, ...]."""
         plan = self.plans[layer]
+        if plan.block == 2 and self.shortcut == "spikes":
+            spikes = self.joins[str(layer)](spikes, signals[layer - 1])
+        if plan.neu_norm:
+            spikes, remembered = self.norms[str(layer)](spikes, remembered)
         if plan.pool > 1:
             pooled = F.avg_pool2d(spikes.flatten(0, 1), plan.pool)
             spikes = pooled.view(*spikes.shape[:2], *pooled.shape[1:])
         last_map = plan.kernel and not self.plans[layer + 1].kernel
-        return spikes.flatten(2) if last_map else spikes
+        return spikes.flatten(2) if last_map else spikes, remembered
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the spikes [T, B, C, H, W] of images in 0..1; flat [T, B, D] for a net without convolutions."""
@@ -157,7 +182,7 @@ class SpikingConvNet(SpikingNet):
         channels, height, width = self.shape
         scale, largest = 1.0, 0
         for number, (plan, synapse, neuron) in enumerate(zip(self.plans, self.synapses, self.neurons, strict=True)):
-            inside = Neurons(cast(LIF, neuron).constants, keep)
+            inside = Neurons(cast(LIF, neuron).constants_now(), keep)
             weight, bias = weights_of(synapse)
             if plan.kernel:
                 layers.append(
@@ -173,7 +198,7 @@ class SpikingConvNet(SpikingNet):
             last = number == len(self.plans) - 1
             picture = (channels, height, width) if height * width > 1 else None
             layers.append(LinearLayer(weight, bias, inside, scale=scale, first=number == 0, last=last, picture=picture))
-            largest = max(largest, plan.outputs)
+            largest = max(largest, len(weight))
             channels, height, width, scale = plan.outputs, 1, 1, 1.0
         return layers, largest
 
@@ -187,6 +212,8 @@ class SpikingConvNet(SpikingNet):
     def _obstacle(self, x: Tensor) -> str | None:
         """Return why the compiled way cannot be taken, or None where it can."""
         for plan, synapse in zip(self.plans, self.synapses, strict=True):
+            if plan.block:
+                return "residual blocks have no kernel"
             if plan.pool > LARGEST_POOL:
                 return f"a window of {plan.pool} by {plan.pool} holds more spikes than a byte can count"
             simple = ((1, 1), (1, 1), 1, (plan.padding, plan.padding), "zeros")
@@ -203,17 +230,3 @@ class SpikingConvNet(SpikingNet):
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
         return f"layers={self.layers}, shape={self.shape}, steps={self.steps}"
-
-
-def spiking_convolution(
-    channels: int, plan: LayerPlan, threshold: float, generator: torch.Generator | None, square: float
-) -> nn.Conv2d:
-    """Return a convolution with the initial values of `spiking_linear`, for the inputs that one place sees."""
-    layer = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Conv2d, channels, plan.outputs, plan.kernel, padding=plan.padding
-    )
-    bound = GAIN * threshold * math.sqrt(3 / (channels * plan.kernel**2 * square))
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.zero_()
-    return cast(nn.Conv2d, layer)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_number
+from threegen.checks import require_choice, require_finite, require_float, require_number
+from threegen.errors import ConfigError
 from threegen.functional.encoding import (
     bernoulli_spikes,
     checked_intensities,
@@ -68,3 +69,34 @@ class Latency(Encoder):
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, ...]. Raises like `latency_spikes`; `generator` is not used."""
         return latency_spikes(x, steps)
+
+
+class Direct(Encoder):
+    """Direct coding: the intensities themselves, the same at every step, so that the first layer of the net becomes
+    the trainable encoding layer: an analog layer whose neurons spike (Wu et al., AAAI 2019).
+
+    Its summed input is computed once for all steps. Any finite values are taken.
+    """
+
+    def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return x as [T, B, ...], all steps in the same memory. Raises `NumericError`, `ShapeError`."""
+        return require_finite("direct coding", require_float("direct coding", x)).expand(steps, *x.shape)
+
+
+ENCODERS: dict[str, type[Encoder]] = {
+    "bernoulli": Bernoulli,
+    "poisson": Poisson,
+    "latency": Latency,
+    "direct": Direct,
+}
+
+
+def make_encoder(encoder: Encoder | str | None) -> Encoder:
+    """Return the encoder that is meant: a module as it is, a name's, `Bernoulli()` for None. Raises `ConfigError`."""
+    if encoder is None:
+        return Bernoulli()
+    if isinstance(encoder, str):
+        return ENCODERS[require_choice("encoder", encoder, ENCODERS)]()
+    if not isinstance(encoder, nn.Module):
+        raise ConfigError(f"encoder must be a module such as Bernoulli(), or its name, got {encoder!r}")
+    return encoder

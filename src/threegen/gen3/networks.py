@@ -12,10 +12,10 @@ Shapes: T time steps, B examples, D inputs, N neurons of a layer, K classes.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from itertools import pairwise
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,51 +25,18 @@ from threegen.errors import ConfigError, ShapeError
 from threegen.functional.encoding import draw_spikes
 from threegen.functional.event_driven import to_event_layout
 from threegen.functional.neurons import NeuronState
+from threegen.functional.space_only import aggregated
 from threegen.functional.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
-from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson
-from threegen.gen3.neurons import LIF
+from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson, make_encoder
+from threegen.gen3.initial_values import input_gain, spiking_linear
+from threegen.gen3.neurons import IF, LIF, NeuronOptions, make_neurons
+from threegen.gen3.normalisation import NeuNorm
+from threegen.gen3.readouts import READOUTS, LeakyReadout, PotentialReadout, RateReadout
 from threegen.memory import require_weights
 from threegen.randomness import draw_key
 
-# The spike rate that the initial weights reckon with; the mean intensity of MNIST is 0.13.
-EXPECTED_RATE = 0.15
-
-
-class RateReadout(nn.Module):
-    """The paper's read-out: the mean spikes of each neuron of the last layer; ties go to the higher potential.
-
-    Rates are multiples of 1/T, so ties are common. In eval mode a tenth of 1/T is therefore shared out by the rank of
-    the summed input current: the order of the classes is then that of (rate, potential). In training mode the scores
-    are the bare rates, so losses are those of the paper. The gradient of a score is that of the rate in both modes.
-    """
-
-    def forward(self, spikes: Tensor, currents: Tensor) -> Tensor:
-        """Return scores [B, K] from spikes and input currents [T, B, K] of the last layer."""
-        return self.from_sums(spikes.sum(0), currents.sum(0), len(spikes))
-
-    def from_sums(self, counts: Tensor, summed: Tensor, steps: int) -> Tensor:
-        """Return scores [B, K] from spikes and input currents [B, K] summed over `steps` time steps."""
-        rates = counts / steps
-        if self.training:
-            return rates
-        rank = summed.detach().argsort(-1).argsort(-1)
-        return rates + rank * (0.1 / (steps * rank.shape[-1]))
-
-
-class PotentialReadout(nn.Module):
-    """The summed input of the last layer: what its potential would be without leak and reset."""
-
-    def forward(self, spikes: Tensor, currents: Tensor) -> Tensor:
-        """Return scores [B, K] from spikes and input currents [T, B, K] of the last layer."""
-        return self.from_sums(spikes, currents.sum(0), len(spikes))
-
-    def from_sums(self, counts: Tensor, summed: Tensor, steps: int) -> Tensor:
-        """Return scores [B, K] from input currents [B, K] summed over `steps` time steps."""
-        return summed
-
-
 BACKENDS = ("auto", "fused", "plain")
-READOUTS: dict[str, type[nn.Module]] = {"rate": RateReadout, "potential": PotentialReadout}
+GRADIENTS = ("space-time", "space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,35 +57,64 @@ class Record:
 class SpikingNet(nn.Module):
     """What all spiking nets share: an encoder, layers of synapses and neurons, a read-out, and two ways to compute.
 
-    `backend` is "plain" (PyTorch, step by step through layers, on any device: the definition), "fused" (compiled
-    kernels in blocks of time steps that visit only the spikes that are there, CPU) or "auto": fused where it can be,
-    plain elsewhere, and plain where hooks on the layers want to see them at work. Both draw the same spikes.
+    `backend` is "plain" (PyTorch, layer by layer, on any device: the definition), "fused" (compiled kernels in blocks
+    of time steps that visit only the spikes that are there, CPU) or "auto": fused where it can be, plain elsewhere,
+    and plain where hooks on the layers want to see them at work. Both draw the same spikes.
+
+    `gradient` is "space-time", back-propagation through layers and steps, or "space", the older way without time:
+    see `functional.space_only`.
     """
 
-    def __init__(self, steps: int, encoder: Encoder | None, readout: str, backend: str) -> None:
+    def __init__(
+        self,
+        steps: int,
+        encoder: Encoder | str | None,
+        readout: str,
+        backend: str,
+        gradient: str = "space-time",
+        *,
+        votes: int = 1,
+        decay: float = 0.5,
+    ) -> None:
         super().__init__()
         self.steps = require_whole("steps", steps)
         self.backend = require_choice("backend", backend, BACKENDS)
-        if encoder is not None and not isinstance(encoder, nn.Module):
-            raise ConfigError(f"encoder must be a module such as Bernoulli(), got {encoder!r}")
-        self.encoder = Bernoulli() if encoder is None else encoder
+        self.gradient = require_choice("gradient", gradient, GRADIENTS)
+        self.encoder = make_encoder(encoder)
         self.synapses = nn.ModuleList()
         self.neurons = nn.ModuleList()
-        self.readout = READOUTS[require_choice("readout", readout, READOUTS)]()
+        kind = READOUTS[require_choice("readout", readout, READOUTS)]
+        self.readout = LeakyReadout(votes, decay) if kind is LeakyReadout else kind(votes)
 
     def pixels(self, x: Tensor) -> Tensor:
         """Return images as the encoder takes them; raises `ShapeError`."""
         raise NotImplementedError(f"{type(self).__name__} must write pixels")
 
-    def between(self, layer: int, spikes: Tensor) -> Tensor:
-        """Return what the neurons of `layer` hand on to the next one [T, B, ...]: pooled, flattened, as they are."""
-        return spikes
+    def summed_input(self, layer: int, signals: Mapping[int, Tensor]) -> Tensor:
+        """Return the summed input [T, B, ...] of the neurons of `layer`.
+
+        `signals` holds what came in at `layer`, and at the earlier layers that `kept` names.
+        """
+        return at_every_step(self.synapses[layer], signals[layer])
+
+    def kept(self, layer: int) -> int:
+        """Return the first layer whose incoming signal is still needed behind `layer`: where a shortcut begins."""
+        return layer + 1
+
+    def between(
+        self, layer: int, spikes: Tensor, signals: Mapping[int, Tensor], remembered: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what the neurons of `layer` hand on to the next one [T, B, ...]: pooled, flattened, as they are.
+
+        With it goes what a normalisation remembers, from one call to the next.
+        """
+        return spikes, None
 
     def blocks(self, keep: bool) -> tuple[list[Layer], int]:
         """Return the net as layers for time blocks, and how many values an example its largest layer has."""
         layers: list[Layer] = []
         for number, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
-            inside = Neurons(cast(LIF, neuron).constants, keep)
+            inside = Neurons(cast(LIF, neuron).constants_now(), keep)
             first, last = number == 0, number == len(self.synapses) - 1
             layers.append(LinearLayer(*weights_of(synapse), inside, first=first, last=last))
         return layers, max(len(layer.weight) for layer in layers)
@@ -133,12 +129,9 @@ class SpikingNet(nn.Module):
             return self._forward_in_blocks(self.pixels(x), generator)
         if self.backend == "fused":
             raise ConfigError(f'backend="fused" cannot run here: {obstacle}; use backend="auto"')
-        spikes = currents = self.encode(x, generator)
-        for layer, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
-            currents = at_every_step(synapse, spikes)
-            fired, _ = neuron(currents)
-            spikes = self.between(layer, fired)
-        return cast(Tensor, self.readout(spikes, currents))
+        if self.gradient == "space" and torch.is_grad_enabled():
+            return self._forward_in_space(self.encode(x, generator))
+        return self._through_layers(self.encode(x, generator))
 
     def run(
         self, x: Tensor, state: Sequence[NeuronState] | None = None, generator: torch.Generator | None = None
@@ -149,17 +142,53 @@ class SpikingNet(nn.Module):
         """
         if state is not None and len(state) != len(self.neurons):
             raise ShapeError(f"the state is of {len(state)} spiking layers, the net has {len(self.neurons)}")
-        inputs = spikes = currents = self.encode(x, generator)
+        inputs = self.encode(x, generator)
         fired: list[Tensor] = []
         potentials: list[Tensor] = []
         after: list[NeuronState] = []
-        for layer, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
-            currents = at_every_step(synapse, spikes)
-            train, last = neuron(currents, None if state is None else state[layer], trace=potentials)
-            fired.append(train)
-            after.append(last)
-            spikes = self.between(layer, train)
-        return Record(inputs, fired, potentials, self.readout(spikes, currents), after)
+        scores = self._through_layers(inputs, state, (fired, potentials, after))
+        return Record(inputs, fired, potentials, scores, after)
+
+    def _through_layers(
+        self,
+        inputs: Tensor,
+        state: Sequence[NeuronState] | None = None,
+        notes: tuple[list[Tensor], list[Tensor], list[NeuronState]] | None = None,
+    ) -> Tensor:
+        """Return the scores from encoded `inputs`, layer by layer; `notes` gather spikes, potentials and states."""
+        signals, currents, spikes = {0: inputs}, inputs, inputs
+        for layer, neuron in enumerate(self.neurons):
+            before = None if state is None else state[layer]
+            currents = self.summed_input(layer, signals)
+            spikes, after = neuron(currents, before, trace=None if notes is None else notes[1])
+            remembered = None if before is None else before.normalisation
+            signals[layer + 1], remembered = self.between(layer, spikes, signals, remembered)
+            if notes is not None:
+                notes[0].append(spikes)
+                notes[2].append(after._replace(normalisation=remembered))
+            for done in [one for one in signals if one < self.kept(layer)]:
+                del signals[done]
+        return cast(Tensor, self.readout(spikes, currents))
+
+    def _forward_in_space(self, inputs: Tensor) -> Tensor:
+        """Return the scores from encoded `inputs`, with the gradient of aggregated spikes (`functional.space_only`)."""
+        signals, rates = {0: inputs.detach()}, {0: inputs.mean(0, keepdim=True)}
+        current, rate = rates[0], rates[0]
+        for layer, neuron in enumerate(self.neurons):
+            with torch.no_grad():
+                trace: list[Tensor] = []
+                spikes, _ = neuron(self.summed_input(layer, signals), trace=trace)
+                signals[layer + 1], _ = self.between(layer, spikes, signals)
+            current = self.summed_input(layer, rates)
+            rate = aggregated(current[0], spikes, trace[0], cast(LIF, neuron).constants)[None]
+            rates[layer + 1], _ = self.between(layer, rate, rates)
+        known = cast(RateReadout | PotentialReadout, self.readout)
+        return known.from_sums(rate[0] * self.steps, current[0] * self.steps, self.steps)
+
+    @property
+    def any_weight(self) -> Tensor:
+        """The first weight of the first layer: its type and place are the net's."""
+        return next(self.synapses.parameters())
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the spikes [T, B, ...] of images or vectors in 0..1."""
@@ -167,7 +196,7 @@ class SpikingNet(nn.Module):
 
     def _obstacle(self, x: Tensor) -> str | None:
         """Return why the compiled way cannot be taken, or None where it can."""
-        weight = next(self.synapses.parameters())
+        weight = self.any_weight
         if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
             return f"the weights are {weight.dtype} on {weight.device.type}"
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
@@ -178,9 +207,15 @@ class SpikingNet(nn.Module):
             return "the batch is empty"
         if type(self.encoder) not in (Bernoulli, Poisson, Latency):
             return f"{type(self.encoder).__name__} may send more than spikes"
+        if isinstance(self.readout, LeakyReadout):
+            return "the leaky read-out has no kernel"
+        if self.gradient == "space" and torch.is_grad_enabled():
+            return "the gradient of aggregated spikes has no kernel"
         for module in self.modules():
-            known = type(module) in (nn.Linear, nn.Conv2d, LIF) or module in (self.encoder, self.readout, self)
-            if not known and not isinstance(module, nn.ModuleList | nn.AvgPool2d):
+            if isinstance(module, LIF) and not module.iterative:
+                return f"{type(module).__name__}({module.extra_repr()}) has options without a kernel"
+            known = type(module) in (nn.Linear, nn.Conv2d, LIF, IF) or module in (self.encoder, self.readout, self)
+            if not known and not isinstance(module, nn.ModuleList | nn.ModuleDict | nn.AvgPool2d):
                 return f"{type(module).__name__} has no kernel"
             if module is not self and (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks):
                 return "there are hooks on its layers"
@@ -206,11 +241,14 @@ class SpikingNet(nn.Module):
 
 
 def at_every_step(synapse: nn.Module, spikes: Tensor) -> Tensor:
-    """Return what `synapse` makes of the spikes [T, B, ...] of every step, [T, B, ...]."""
+    """Return what `synapse` makes of the spikes [T, B, ...] of every step, [T, B, ...]; once, if all are the same."""
+    if len(spikes) > 1 and spikes.stride(0) == 0:
+        once: Tensor = synapse(spikes[0])
+        return once.expand(len(spikes), *once.shape)
     if isinstance(synapse, nn.Linear):
         return cast(Tensor, synapse(spikes))
     merged: Tensor = synapse(spikes.flatten(0, 1))
-    return merged.view(*spikes.shape[:2], *merged.shape[1:])
+    return merged.reshape(*spikes.shape[:2], *merged.shape[1:])
 
 
 def weights_of(synapse: nn.Module) -> tuple[Tensor, Tensor | None]:
@@ -222,10 +260,13 @@ def weights_of(synapse: nn.Module) -> tuple[Tensor, Tensor | None]:
 class SpikingMLP(SpikingNet):
     """A fully connected spiking net, such as `SpikingMLP([784, 800, 10])`; sizes list inputs, hidden layers, classes.
 
-    `steps` is T. `encoder` (default `Bernoulli()`) turns the flattened image into spikes. The neuron options are those
-    of `LIF`. `readout` is "rate" (see `RateReadout`) or "potential" (see `PotentialReadout`). `backend` is "plain",
-    "fused" or "auto" (see `SpikingNet`). `generator` draws the initial weights. Raises `ConfigError`,
-    and `ResourceError` for weights that do not fit into memory.
+    `steps` is T. `encoder` is a module such as `Bernoulli()` (the default) or its name: "bernoulli", "poisson",
+    "latency", or "direct", which makes the first layer the trainable encoding layer. `readout` is "rate", "potential"
+    or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class. `recurrent=True` gives the
+    hidden layers recurrent weights. `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see
+    `SpikingNet`). `init` names the initial values ("input" or "fluctuation", see `initial_values`), `generator` draws
+    them. The other options are those of the neurons (see `NeuronOptions` and `LIF`).
+    Raises `ConfigError`, and `ResourceError` for weights that do not fit into memory.
     """
 
     def __init__(
@@ -233,50 +274,56 @@ class SpikingMLP(SpikingNet):
         sizes: Sequence[int],
         *,
         steps: int = 10,
-        encoder: Encoder | None = None,
-        decay: float = 0.5,
-        threshold: float = 0.5,
-        reset: str = "hard",
-        surrogate: str = "rectangular",
-        surrogate_width: float = 1.0,
-        detach_reset: bool = False,
+        encoder: Encoder | str | None = None,
         readout: str = "rate",
+        votes: int = 1,
+        recurrent: bool = False,
+        gradient: str = "space-time",
+        init: str = "input",
         backend: str = "auto",
         generator: torch.Generator | None = None,
+        **neurons: Unpack[NeuronOptions],
     ) -> None:
-        super().__init__(steps, encoder, readout, backend)
+        one = make_neurons(neurons)
+        super().__init__(steps, encoder, readout, backend, gradient, votes=votes, decay=one.constants.decay)
         self.sizes = require_sizes("sizes", sizes)
-        require_weights("SpikingMLP", zip(self.sizes, self.sizes[1:], strict=False))
-        for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False):
-            self.synapses.append(to_event_layout(spiking_linear(inputs, outputs, threshold, generator)))
-            self.neurons.append(LIF(decay, threshold, reset, surrogate, surrogate_width, detach_reset))
+        threshold = one.constants.threshold
+        gain = input_gain(init, 0.4, one.constants.decay, one.options.kernel, steps)
+        widths = [*self.sizes[:-1], self.sizes[-1] * votes]
+        require_weights("SpikingMLP", pairwise(widths))
+        for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+            self.synapses.append(to_event_layout(spiking_linear(inputs, outputs, threshold, generator, gain)))
+            last = layer == len(widths) - 2
+            own = for_last_layer(neurons, readout) if last else neurons
+            self.neurons.append(
+                make_neurons(own, recurrent=0 if last or not recurrent else outputs, generator=generator)
+            )
+        require_spatial(self)
 
     def pixels(self, x: Tensor) -> Tensor:
         """Return images or vectors as the encoder takes them, [B, D]. Raises `ShapeError`."""
-        return require_features("SpikingMLP", x, self.sizes[0], cast(Tensor, self.synapses[0].weight))
+        return require_features("SpikingMLP", x, self.sizes[0], self.any_weight)
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
         return f"sizes={self.sizes}, steps={self.steps}"
 
 
-def spiking_linear(
-    inputs: int,
-    outputs: int,
-    threshold: float,
-    generator: torch.Generator | None,
-    gain: float = 0.4,
-    square: float = EXPECTED_RATE,
-) -> nn.Linear:
-    """Return a linear layer whose summed input fluctuates by about `gain` thresholds when its inputs fire at 15 %.
+def for_last_layer(neurons: NeuronOptions, readout: str) -> NeuronOptions:
+    """Return the options of the last layer's neurons: where `readout` is not "rate" no decay learns."""
+    return neurons if readout == "rate" else {**neurons, "learnable_decay": False}
 
-    Weights are uniform with variance (gain * threshold)^2 / (inputs * square), biases zero: neurons are then neither
-    silent nor saturated at the start, whatever the threshold and the width of the layer. `square` is the mean square
-    of an input: the rate of single spikes, less for averaged ones.
-    """
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
-    bound = gain * threshold * math.sqrt(3 / (inputs * square))
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.zero_()
-    return cast(nn.Linear, layer)
+
+def require_spatial(net: SpikingNet) -> None:
+    """Raise `ConfigError` where `gradient="space"` could not reach every parameter of `net`, or would be another."""
+    if net.gradient != "space":
+        return
+    if isinstance(net.readout, LeakyReadout):
+        raise ConfigError('gradient="space" knows no time, so no readout="leaky"; use "rate" or "potential"')
+    for module in net.modules():
+        if isinstance(module, LIF) and (module.leak is not None or module.recurrent_weight is not None):
+            raise ConfigError('gradient="space" knows no time: it cannot train a decay or recurrent weights')
+        if isinstance(module, LIF) and (module.options.adaptation or module.options.refractory):
+            raise ConfigError('gradient="space" knows neither adaptive thresholds nor refractory steps')
+        if isinstance(module, nn.modules.batchnorm._BatchNorm | NeuNorm):
+            raise ConfigError(f'gradient="space" sees mean spikes, {type(module).__name__} would normalise those')

@@ -1,0 +1,89 @@
+"""Read-outs of spiking nets: from the spikes and the summed input of the last layer to one score a class.
+
+    rate        s = 1/T sum_t o[t]                  ties go to the higher potential
+    potential   s = sum_t I[t]
+    leaky       s = u[T],  u[t] = decay * u[t-1] + I[t]        the potential of neurons that leak and never fire
+    votes       s_k = mean of the scores above over the `votes` neurons of class k: the voting layer of Wu et al.,
+                "Direct training for spiking neural networks: faster, larger, better", AAAI 2019
+
+Shapes: T time steps, B examples, K classes, N = K * votes neurons of the last layer, those of one class side by side.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_number, require_whole
+
+
+class Readout(nn.Module):
+    """What all read-outs share: `votes` neurons speak for each class."""
+
+    def __init__(self, votes: int = 1) -> None:
+        super().__init__()
+        self.votes = require_whole("votes", votes)
+
+    def vote(self, values: Tensor) -> Tensor:
+        """Return the mean [B, K] over the neurons [B, N] of each class."""
+        return values if self.votes == 1 else values.reshape(len(values), -1, self.votes).mean(-1)
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by `print(model)`."""
+        return "" if self.votes == 1 else f"votes={self.votes}"
+
+
+class RateReadout(Readout):
+    """The paper's read-out: the mean spikes of each neuron of the last layer; ties go to the higher potential.
+
+    Rates are multiples of 1/T, so ties are common. In eval mode a tenth of 1/T is therefore shared out by the rank of
+    the summed input current: the order of the classes is then that of (rate, potential). In training mode the scores
+    are the bare rates, so losses are those of the paper. The gradient of a score is that of the rate in both modes.
+    """
+
+    def forward(self, spikes: Tensor, currents: Tensor) -> Tensor:
+        """Return scores [B, K] from spikes and input currents [T, B, N] of the last layer."""
+        return self.from_sums(spikes.sum(0), currents.sum(0), len(spikes))
+
+    def from_sums(self, counts: Tensor, summed: Tensor, steps: int) -> Tensor:
+        """Return scores [B, K] from spikes and input currents [B, N] summed over `steps` time steps."""
+        rates = self.vote(counts / steps)
+        if self.training:
+            return rates
+        rank = self.vote(summed.detach()).argsort(-1).argsort(-1)
+        return rates + rank * (0.1 / (steps * self.votes * rank.shape[-1]))
+
+
+class PotentialReadout(Readout):
+    """The summed input of the last layer: what its potential would be without leak and reset."""
+
+    def forward(self, spikes: Tensor, currents: Tensor) -> Tensor:
+        """Return scores [B, K] from spikes and input currents [T, B, N] of the last layer."""
+        return self.from_sums(spikes, currents.sum(0), len(spikes))
+
+    def from_sums(self, counts: Tensor, summed: Tensor, steps: int) -> Tensor:
+        """Return scores [B, K] from input currents [B, N] summed over `steps` time steps."""
+        return self.vote(summed)
+
+
+class LeakyReadout(Readout):
+    """The potential, after the last step, of leaky integrators in the place of the last layer's neurons.
+
+    `decay` in 0..1 is theirs (1: the "potential" read-out). Raises `ConfigError`.
+    """
+
+    def __init__(self, votes: int = 1, decay: float = 0.5) -> None:
+        super().__init__(votes)
+        self.decay = require_number("decay", decay, least=0.0, most=1.0)
+
+    def forward(self, spikes: Tensor, currents: Tensor) -> Tensor:
+        """Return scores [B, K] from spikes and input currents [T, B, N] of the last layer."""
+        ages = torch.arange(len(currents) - 1, -1, -1, dtype=currents.dtype, device=currents.device)
+        return self.vote(torch.tensordot(self.decay**ages, currents, 1))
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by `print(model)`."""
+        return ", ".join(one for one in (f"decay={self.decay}", super().extra_repr()) if one)
+
+
+READOUTS: dict[str, type[Readout]] = {"rate": RateReadout, "potential": PotentialReadout, "leaky": LeakyReadout}
