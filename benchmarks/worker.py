@@ -30,9 +30,10 @@ def serve(work: Work, packages: tuple[str, ...] = ()) -> None:
 def peak_mib() -> float:
     """Return the most memory that this process has held."""
     try:  # what getrusage tells on Linux counts from the fork on, so the parent's memory with it
-        for line in open("/proc/self/status"):
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**10
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 2**10
     except OSError:
         pass
     # On Linux the peak is told in KiB, on macOS in bytes.

@@ -50,9 +50,8 @@ def synapses() -> list[nn.Module]:
 
 def training(net: nn.Module, rates: Callable[[Tensor], Tensor]) -> Callable[[bool], float]:
     """Return the work of a peer: milliseconds an update. `rates` turns the spikes [T, B, ...] into rates [B, 10]."""
-    parameters = [
-        one for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d) for one in module.parameters()
-    ]
+    layers = [one for one in net.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
+    parameters = [parameter for layer in layers for parameter in layer.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=1e-9, fused=True)
     found = rates(SPIKES)
     F.mse_loss(found, TARGETS).backward()
