@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 
@@ -16,7 +17,12 @@ def derive_seed(*parts: int | str) -> int:
 
     The digest is SHA-256 over the parts' texts: the same on every machine, Python release and number of cores.
     """
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    return _digest(*((type(part).__name__, part) for part in parts))
+
+
+@lru_cache(maxsize=256)
+def _digest(*parts: tuple[str, int | str]) -> int:
+    text = "\x1f".join(f"{kind}:{part}" for kind, part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 

@@ -276,7 +276,8 @@ def chosen_targets(target: Target, scores: Tensor) -> Tensor:
         raise ConfigError(
             f"target must be one class or {batch} classes, got {index.dtype} of shape {list(index.shape)}"
         )
-    if bool(((index < 0) | (index >= classes)).any()):
+    values = index.reshape(-1).tolist()
+    if not 0 <= min(values) <= max(values) < classes:
         raise ConfigError(f"target must be in 0..{classes - 1}, got {index.tolist()}")
     return index.long().expand(batch)
 
