@@ -30,15 +30,26 @@ FIELDS = ("name", "paper", "published", "unit", "better", "ours", "seeds", "minu
 
 
 @dataclass(frozen=True)
+class Made:
+    """The value of a figure for one seed and its `seconds` of training, those of parts that were kept included."""
+
+    value: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Figure:
-    """One published figure and how to make it: `make(seed, progress)` trains and returns the value for one seed."""
+    """One published figure and how to make it: `make(seed, progress)` trains and returns the value for one seed.
+
+    Where a run may take parts from an earlier one, it returns `Made`, so that their time is counted too.
+    """
 
     name: str
     paper: str
     published: float
     unit: str
     better: str
-    make: Callable[[int, bool], float]
+    make: Callable[[int, bool], float | Made]
     seeds: Sequence[int] = (0, 1, 2)
     note: str = ""
 
@@ -88,15 +99,14 @@ def reproduce_figure(
     kept = Path("runs/reproduce" if parts is None else parts) / name
     make_folder(kept)
     for seed in figure.seeds if seeds is None else seeds:
-        begun = time.perf_counter()
-        value = figure.make(seed, progress)
+        made = _timed(figure, seed, progress)
         part = {
             **_same_for_all(figure),
             "seed": seed,
-            "value": round(value, 4),
+            "value": round(made.value, 4),
             "date": datetime.date.today().isoformat(),
         }
-        part["minutes"] = (time.perf_counter() - begun) / 60
+        part["minutes"] = made.seconds / 60
         write_whole(kept / f"seed-{seed}.json", json.dumps(part, indent=2, ensure_ascii=False) + "\n")
     found = _gather_parts(kept, figure)
     if len(found) < len(figure.seeds):
@@ -120,6 +130,12 @@ def reproduce_figure(
     for path in kept.glob("seed-*.json"):  # a later figure must not be gathered from these
         path.unlink(missing_ok=True)
     return record
+
+
+def _timed(figure: Figure, seed: int, progress: bool) -> Made:
+    begun = time.perf_counter()
+    made = figure.make(seed, progress)
+    return made if isinstance(made, Made) else Made(made, time.perf_counter() - begun)
 
 
 def _same_for_all(figure: Figure) -> dict[str, Any]:

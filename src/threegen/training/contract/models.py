@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ class _Bench:
     model_factory: ModelFactory
     inputs: Tensor
     classes: int | None
+    without_gradient: tuple[str, ...] = ()
 
     def model(self, seed: int = 0) -> nn.Module:
         return self.model_factory(make_generator("contract model", seed))
@@ -28,14 +29,21 @@ class _Bench:
         return answer(model, self.inputs if inputs is None else inputs, make_generator("contract draws"))
 
 
-def check_model(model_factory: ModelFactory, inputs: Tensor, *, classes: int | None = None) -> tuple[str, ...]:
+def check_model(
+    model_factory: ModelFactory,
+    inputs: Tensor,
+    *,
+    classes: int | None = None,
+    without_gradient: Sequence[str] = (),
+) -> tuple[str, ...]:
     """Check that a model is what rules, evaluation and recipes rely on; return the names of the checks that ran.
 
     `model_factory(generator)` makes the model with weights drawn from the generator; `inputs` are a few examples
-    (at least two) that it takes; `classes`, where given, is how many scores it must return.
+    (at least two) that it takes; `classes`, where given, is how many scores it must return. `without_gradient` names
+    the parameters that have no part in the scores, such as those of a belief net's way down; all others must have.
     Raises `ContractViolation`.
     """
-    bench = _Bench(model_factory, inputs, classes)
+    bench = _Bench(model_factory, inputs, classes, tuple(without_gradient))
 
     def bound(check: Callable[[_Bench], None]) -> Callable[[], None]:
         return lambda: check(bench)
@@ -140,6 +148,10 @@ def _gradients(bench: _Bench) -> None:
     scores.square().sum().add(scores.sum()).backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
+            continue
+        if name in bench.without_gradient:
+            if parameter.grad is not None:
+                raise Broken(f"{name} gets a gradient from the scores, although it was said to have no part in them")
             continue
         if parameter.grad is None:
             raise Broken(f"{name} gets no gradient from the scores")

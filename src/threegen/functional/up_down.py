@@ -1,0 +1,151 @@
+"""One step of the up-down algorithm in preallocated memory: the compiled draws, and a product for each term.
+
+    wake     x_l ~ P(x_l | x_(l-1)) by R_l, upwards from the data        G_l += r/B x_(l+1)^T (x_l - P(x_l | x_(l+1)))
+    top      [x_n, y] <-> t, k steps of Gibbs sampling                   W   += r/B (t0^T [x_n, y] - tk^T [xk, yk])
+    sleep    z_n = xk, z_l ~ P(z_l | z_(l+1)) by G_(l+1), downwards      R_l += r/B (z_l - P(z_l | z_(l-1)))^T z_(l-1)
+
+Every state and every prediction is computed before the first weight moves, as in the pseudo-code of Hinton, Osindero
+and Teh, Neural Computation 18 (2006) 1527-1554, appendix B; the biases move likewise. t0 and tk are probabilities, as
+in contrastive divergence; x_0 is the image itself and z_0 its probabilities; y is one-hot and yk the softmax.
+
+Shapes: B examples, L and U units of a lower and the next upper layer, P units below the top, C classes, T top units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from threegen.functional.draws import compare_hashed
+from threegen.randomness import draw_key
+
+
+@dataclass(frozen=True)
+class Directed:
+    """The weights between two layers: up by `recognition` [U, L] and `upper` [U], down by `generative`, `lower` [L]."""
+
+    recognition: Tensor
+    upper: Tensor
+    generative: Tensor  # [U, L]
+    lower: Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The two layers at the top: `weight` [T, P + C], `visible` [P + C] and `hidden` [T] biases, C `classes` or 0."""
+
+    weight: Tensor
+    visible: Tensor
+    hidden: Tensor
+    classes: int
+
+
+class UpDownStep:
+    """Carries out steps for batches of one size, and keeps the memory for them."""
+
+    def __init__(self, layers: Sequence[Directed], top: Memory, batch: int) -> None:
+        self.layers, self.top, self.batch = layers, top, batch
+        like = top.weight
+        self.below = like.shape[1] - top.classes  # P
+
+        def rows(width: int, times: int = 1) -> Tensor:
+            return like.new_empty(times * batch, width)
+
+        upward = [layer.upper.numel() for layer in layers]
+        downward = [layer.lower.numel() for layer in layers]
+        self._wake = [rows(width) for width in upward]
+        self._sleep = [rows(width) for width in downward]
+        self._fantasy = rows(self.below)
+        self._down = [rows(width) for width in downward]  # predictions, and then errors, of the generative weights
+        self._up = [rows(width) for width in upward]  # those of the recognition weights
+        self._visible, self._hidden = rows(like.shape[1], 2), rows(like.shape[0], 2)
+        self._states = rows(like.shape[0])
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        labels: Tensor | None,
+        *,
+        steps: int,
+        rate: float,
+        weight_cost: float,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Move all weights once by `inputs` [B, L] and `labels` [B]; return the squared error of the wake phase, 0-d.
+
+        `steps` is k, `rate` r; `weight_cost` times a weight is taken off its ascent direction, biases are left alone.
+        """
+        wake = self._climb(inputs, generator)
+        self._associate(wake[-1], labels, steps, generator)
+        sleep = self._descend(generator)
+        for number, layer in enumerate(self.layers):
+            _units(layer.lower, wake[number + 1], layer.generative, self._down[number])
+            torch.sub(wake[number], self._down[number], out=self._down[number])
+            _units(layer.upper, sleep[number], layer.recognition.t(), self._up[number])
+            torch.sub(sleep[number + 1], self._up[number], out=self._up[number])
+        self._move(wake, sleep, rate / self.batch, 1 - rate * weight_cost)
+        return self._down[0].square().sum() / self.batch
+
+    def _climb(self, inputs: Tensor, generator: torch.Generator | None) -> list[Tensor]:
+        """Return the states of the wake phase, x_0 .. x_n."""
+        states = [inputs]
+        for layer, room in zip(self.layers, self._wake, strict=True):
+            _units(layer.upper, states[-1], layer.recognition.t(), room)
+            states.append(_draw(room, room, generator))
+        return states
+
+    def _associate(
+        self, states: Tensor, labels: Tensor | None, steps: int, generator: torch.Generator | None
+    ) -> None:
+        """Fill the two halves of visible and hidden units: from the data, and after `steps` of Gibbs sampling."""
+        batch, below, top = self.batch, self.below, self.top
+        data, chain = self._visible[:batch], self._visible[batch:]
+        data[:, :below] = states
+        if labels is not None:
+            data[:, below:] = F.one_hot(labels, top.classes)
+        hidden = _units(top.hidden, data, top.weight.t(), self._hidden[:batch])
+        for _ in range(steps):
+            torch.addmm(top.visible, _draw(hidden, self._states, generator), top.weight, out=chain)
+            torch.sigmoid(chain[:, :below], out=self._fantasy)
+            chain[:, :below] = _draw(self._fantasy, self._fantasy, generator)
+            if top.classes:
+                chain[:, below:] = chain[:, below:].softmax(1)
+            hidden = _units(top.hidden, chain, top.weight.t(), self._hidden[batch:])
+
+    def _descend(self, generator: torch.Generator | None) -> list[Tensor]:
+        """Return the states of the sleep phase, z_0 .. z_n."""
+        states = [self._fantasy]
+        for number in range(len(self.layers) - 1, -1, -1):
+            layer, room = self.layers[number], self._sleep[number]
+            _units(layer.lower, states[0], layer.generative, room)
+            states.insert(0, _draw(room, room, generator) if number else room)
+        return states
+
+    def _move(self, wake: Sequence[Tensor], sleep: Sequence[Tensor], share: float, keep: float) -> None:
+        batch, top = self.batch, self.top
+        for number, layer in enumerate(self.layers):
+            down, up = self._down[number], self._up[number]
+            layer.generative.addmm_(wake[number + 1].t(), down, beta=keep, alpha=share)
+            layer.lower.add_(down.sum(0), alpha=share)
+            layer.recognition.addmm_(up.t(), sleep[number], beta=keep, alpha=share)
+            layer.upper.add_(up.sum(0), alpha=share)
+        self._hidden[batch:].neg_()
+        top.weight.addmm_(self._hidden.t(), self._visible, beta=keep, alpha=share)
+        top.hidden.add_(self._hidden.sum(0), alpha=share)
+        top.visible.add_(self._visible[:batch].sum(0) - self._visible[batch:].sum(0), alpha=share)
+
+
+def _units(bias: Tensor, states: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+    """Fill `out` with the probabilities of units given the states of others, `weight` [others, units]."""
+    return torch.addmm(bias, states, weight, out=out).sigmoid_()
+
+
+def _draw(probability: Tensor, out: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Fill `out`, which may be `probability` itself, with states drawn from it: those of `draw_bernoulli`."""
+    compare_hashed(probability.view(-1).numpy(), out.view(-1).numpy(), np.uint64(draw_key(generator)))
+    return out

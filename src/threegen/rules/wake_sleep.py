@@ -1,0 +1,208 @@
+"""Wake and sleep, the up-down algorithm: each direction learns to undo what the other one does.
+
+    wake    up by the recognition weights, drawing; the generative weights learn to bring back each layer from the next
+                dG_l = x_(l+1)^T (x_l - P(x_l | x_(l+1)))          dc_l = x_l - P(x_l | x_(l+1))
+    top     contrastive divergence of the associative memory, k steps from the states that the wake phase reached
+                dW = t0^T [x_n, y] - tk^T [xk, yk]                 and so for its biases
+    sleep   down from xk by the generative weights, drawing; the recognition weights learn to find what was dreamt of
+                dR_l = (z_l - Q(z_l | z_(l-1)))^T z_(l-1)          db_l = z_l - Q(z_l | z_(l-1))
+
+all meant over the batch. The wake and sleep directions are the gradients of the log-likelihoods of the directed layers,
+sum_l log P(x_l | x_(l+1)) and sum_l log Q(z_l | z_(l-1)), the states held fixed.
+
+Hinton, Osindero and Teh, "A fast learning algorithm for deep belief nets", Neural Computation 18 (2006) 1527-1554,
+appendix B: all states are drawn before any weight moves. Wake and sleep: Hinton, Dayan, Frey and Neal, Science 268
+(1995) 1158-1161.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_labels, require_number, require_whole
+from threegen.datasets.batches import Batch
+from threegen.functional.up_down import Directed, Memory, UpDownStep
+from threegen.rules.contrastive_divergence import TwoLayers
+from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
+
+
+class BeliefNet(Protocol):
+    """Directed layers below an associative memory, as a `DBN` is."""
+
+    layers: Sequence[TwoLayers]  # upwards: weight [U, L], hidden_bias [U]; visible_bias [L] belongs to the way down
+    generative: Sequence[nn.Parameter]  # downwards: [U, L]
+    top: TwoLayers
+    classes: int  # label units in the memory, 0 for none
+
+    def encode(self, inputs: Tensor, depth: int | None = None) -> Tensor:
+        """Return the means of layer `depth`; depth 0 checks the inputs and makes them [B, L]."""
+        ...
+
+    def below(self, number: int, upper: Tensor) -> Tensor:
+        """Return the means [B, L] of layer `number` given states of the next one."""
+        ...
+
+
+@dataclass(frozen=True)
+class UpDownStates:
+    """What one pass draws: `wake` x_0 .. x_n and `sleep` z_0 .. z_n; `data` and `chain` [B, P + C] of the memory, with
+    the top units' probabilities `data_top` and `chain_top` [B, T]."""
+
+    wake: list[Tensor]
+    sleep: list[Tensor]
+    data: Tensor
+    data_top: Tensor
+    chain: Tensor
+    chain_top: Tensor
+
+
+PARTS = ("layers", "generative", "top", "classes", "encode()", "below()")
+
+
+@torch.no_grad()
+def draw_states(
+    net: BeliefNet, inputs: Tensor, targets: Tensor | None, steps: int, generator: torch.Generator
+) -> UpDownStates:
+    """Draw all states of one pass: up, `steps` of Gibbs sampling at the top, down; no weight moves."""
+    wake = [net.encode(inputs, 0)]
+    for layer in net.layers:
+        wake.append(layer.draw_hidden(layer.hidden_given_visible(wake[-1]), generator))
+    data = net.top.visible_states(wake[-1], targets if net.classes else None)
+    data_top = net.top.hidden_given_visible(data)
+    chain, chain_top = data, data_top
+    for _ in range(steps):
+        mean = net.top.visible_given_hidden(net.top.draw_hidden(chain_top, generator))
+        chain = net.top.draw_visible(mean, generator)
+        chain_top = net.top.hidden_given_visible(chain)
+    sleep = [chain[:, : wake[-1].shape[1]]]
+    for number in range(len(net.layers) - 1, -1, -1):
+        mean = net.below(number, sleep[0])
+        sleep.insert(0, net.layers[number].draw_visible(mean, generator) if number else mean)
+    return UpDownStates(wake, sleep, data, data_top, chain, chain_top)
+
+
+class WakeSleep(Rule):
+    """Train a DBN by the up-down algorithm, with labels where it has classes.
+
+    steps: k of the memory's contrastive divergence; the paper takes 3, then 6, then 10 (a schedule may set it).
+    weight_cost: its share of each weight is taken off the ascent direction; biases are left alone.
+    fused: True moves the weights itself, by `rate`, in preallocated memory, and yields `Applied` once a batch. False
+        yields three times, one `Update` for each phase, so that any optimiser may be used; with plain SGD at
+        the same rate both draw the same states and reach the same weights.
+    rate: r, per batch mean; of the fused form alone, which a schedule may set.
+
+    Figure: `reconstruction_error`, the squared error of P(x_0 | x_1) against the image, mean over cases.
+    Raises `ConfigError` for a model that is not a belief net, `DataError` for empty batches and missing or wrong
+    labels, `NumericError` for inputs that are not finite.
+    """
+
+    default_rate = 0.1
+
+    def __init__(self, steps: int = 3, *, rate: float = 0.1, weight_cost: float = 0.0, fused: bool = True) -> None:
+        self.steps = require_whole("steps", steps)
+        self.rate = require_number("rate", rate, above=0.0)
+        self.weight_cost = require_number("weight_cost", weight_cost, least=0.0)
+        self.fused = bool(fused)
+        self.updates_per_batch = 1 if self.fused else 3
+        self._kept: tuple[Any, UpDownStep] | None = None
+
+    def __repr__(self) -> str:
+        return f"WakeSleep(steps={self.steps})"
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ConfigError` where `model` is not directed layers below an associative memory."""
+        require_parts(self, model, *PARTS)
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Draw all states, then move (or fill `.grad` of) the generative weights, the top and the recognition ones."""
+        self.check(model)
+        net = cast(BeliefNet, model)
+        inputs, targets = batch.inputs, None
+        require_batch("WakeSleep", batch, labels=bool(net.classes))
+        if net.classes and batch.targets is not None:
+            targets = require_labels(batch.targets, net.classes)
+        parameters = list(model.parameters())
+        if self.fused and all(_is_simple(one) for one in parameters):
+            step = self._step(net, len(inputs), parameters)
+            error = step(
+                net.encode(inputs, 0).contiguous(),
+                targets,
+                steps=self.steps,
+                rate=self.rate,
+                weight_cost=self.weight_cost,
+                generator=generator,
+            )
+            yield Applied(reconstruction_error=error)
+            return
+        states = draw_states(net, inputs, targets, self.steps, generator)
+        phases = [self._wake(net, states), self._associate(net, states), self._sleep(net, states)]
+        error = (states.wake[0] - net.below(0, states.wake[1])).square().sum() / len(inputs)
+        figures = {"reconstruction_error": error}
+        if self.fused:  # where the compiled draws cannot go, a GPU for example: the same, without the speed
+            for parameter, direction in (pair for phase in phases for pair in phase):
+                if parameter.requires_grad:
+                    parameter.add_(direction, alpha=self.rate)
+            yield Applied(**figures)
+            return
+        for phase in phases:
+            for parameter, direction in phase:
+                ascend(parameter, direction)
+            yield Update(**figures)
+
+    def _step(self, net: BeliefNet, batch: int, parameters: Sequence[Tensor]) -> UpDownStep:
+        """Return the step for these very weights and this size of batch, kept from the last time."""
+        key = (batch, [(one.data_ptr(), one.dtype) for one in parameters])
+        if self._kept is None or self._kept[0] != key:
+            pairs = zip(net.layers, net.generative, strict=True)
+            layers = [
+                Directed(rbm.weight.detach(), rbm.hidden_bias.detach(), down.detach(), rbm.visible_bias.detach())
+                for rbm, down in pairs
+            ]
+            top = net.top
+            memory = Memory(top.weight.detach(), top.visible_bias.detach(), top.hidden_bias.detach(), net.classes)
+            self._kept = (key, UpDownStep(layers, memory, batch))
+        return self._kept[1]
+
+    def _wake(self, net: BeliefNet, states: UpDownStates) -> list[tuple[Tensor, Tensor]]:
+        """Return the generative weights and biases, each with its ascent direction."""
+        found: list[tuple[Tensor, Tensor]] = []
+        for number, (rbm, weight) in enumerate(zip(net.layers, net.generative, strict=True)):
+            lower, upper = states.wake[number], states.wake[number + 1]
+            error = lower - net.below(number, upper)
+            found.append((weight, self._costed(upper.T @ error / len(lower), weight)))
+            found.append((rbm.visible_bias, error.mean(0)))
+        return found
+
+    def _associate(self, net: BeliefNet, states: UpDownStates) -> list[tuple[Tensor, Tensor]]:
+        """Return the memory's weights and biases with their directions: contrastive divergence."""
+        product = states.data_top.T @ states.data - states.chain_top.T @ states.chain
+        return [
+            (net.top.weight, self._costed(product / len(states.data), net.top.weight)),
+            (net.top.visible_bias, (states.data - states.chain).mean(0)),
+            (net.top.hidden_bias, (states.data_top - states.chain_top).mean(0)),
+        ]
+
+    def _sleep(self, net: BeliefNet, states: UpDownStates) -> list[tuple[Tensor, Tensor]]:
+        """Return the recognition weights and biases with their directions."""
+        found: list[tuple[Tensor, Tensor]] = []
+        for number, rbm in enumerate(net.layers):
+            lower, upper = states.sleep[number], states.sleep[number + 1]
+            error = upper - rbm.hidden_given_visible(lower)
+            found.append((rbm.weight, self._costed(error.T @ lower / len(lower), rbm.weight)))
+            found.append((rbm.hidden_bias, error.mean(0)))
+        return found
+
+    def _costed(self, direction: Tensor, weight: Tensor) -> Tensor:
+        return direction.sub_(weight, alpha=self.weight_cost) if self.weight_cost else direction
+
+
+def _is_simple(parameter: Tensor) -> bool:
+    """Whether the fused step can move this parameter."""
+    plain = parameter.device.type == "cpu" and parameter.dtype in (torch.float32, torch.float64)
+    return plain and parameter.requires_grad and parameter.is_contiguous()

@@ -1,0 +1,240 @@
+"""The up-down algorithm: autograd of the directed layers' log-likelihoods, the RBM's rule at the top, order of draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from threegen.datasets.batches import Batch
+from threegen.datasets.dataset import Dataset
+from threegen.errors import ConfigError, DataError
+from threegen.gen2.dbn import DBN
+from threegen.gen2.mlp import MLP
+from threegen.randomness import make_generator
+from threegen.rules.contrastive_divergence import ContrastiveDivergence
+from threegen.rules.wake_sleep import UpDownStates, WakeSleep, draw_states
+from threegen.training.contract import run_rule
+from threegen.training.fit import fit
+from threegen.training.pretraining import UpDownSchedule, pretraining, up_down
+
+
+def small(classes: int | None = 3, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> DBN:
+    """A net of 6-5-4-7 units; weights far from zero and different ones up and down, so that nothing cancels."""
+    generator = make_generator(seed, "small belief net")
+    dbn = DBN([6, 5, 4, 7], classes=classes, generator=generator)
+    with torch.no_grad():
+        for parameter in dbn.parameters():
+            parameter.normal_(0.0, 0.7, generator=generator)
+    return dbn.to(dtype)
+
+
+def cases(count: int = 9, *, dtype: torch.dtype = torch.float64) -> Batch:
+    """Grey pixels and labels."""
+    inputs = torch.rand(count, 6, generator=make_generator("cases"), dtype=dtype)
+    return Batch(inputs, torch.arange(count) % 3)
+
+
+def phases(dbn: DBN, batch: Batch, steps: int = 2, seed: int = 0) -> Iterator[dict[str, Tensor]]:
+    """What each phase fills: `.grad` by the parameter's name; nothing is applied."""
+    for _ in WakeSleep(steps, fused=False)(dbn, batch, make_generator(seed, "draws")):
+        found = {name: p.grad.clone() for name, p in dbn.named_parameters() if p.grad is not None}
+        dbn.zero_grad()
+        yield found
+
+
+def states_of(dbn: DBN, batch: Batch, steps: int = 2, seed: int = 0) -> UpDownStates:
+    return draw_states(dbn, batch.inputs, batch.targets, steps, make_generator(seed, "draws"))
+
+
+def log_likelihood(states: Tensor, weight: Tensor, bias: Tensor, given: Tensor) -> Tensor:
+    """Mean over cases of sum_i s_i log p_i + (1 - s_i) log (1 - p_i) with p = sigmoid(bias + given weight)."""
+    total = bias + given @ weight
+    return -F.binary_cross_entropy_with_logits(total, states, reduction="none").sum(1).mean()
+
+
+def expect(found: dict[str, Tensor], objective: Tensor, dbn: DBN) -> None:
+    """`found` must be minus the gradient of `objective`, and there must be no other entries."""
+    named = dict(dbn.named_parameters())
+    wanted = torch.autograd.grad(objective, [named[name] for name in found], allow_unused=True)
+    for (name, got), gradient in zip(found.items(), wanted, strict=True):
+        assert gradient is not None, f"{name} has no part in the objective"
+        assert got.abs().max() > 1e-4, f"{name}: the oracle can tell nothing"
+        torch.testing.assert_close(got, -gradient, rtol=0, atol=1e-9)
+
+
+def test_wake_is_the_gradient_of_the_generative_likelihood() -> None:
+    dbn, batch = small(), cases()
+    states = states_of(dbn, batch)
+    found = next(phases(dbn, batch))
+    assert set(found) == {f"{kind}.{end}" for kind, end in (("generative", 0), ("generative", 1))} | {
+        "layers.0.visible_bias",
+        "layers.1.visible_bias",
+    }
+    objective = sum(
+        log_likelihood(states.wake[n], dbn.generative[n], dbn.layers[n].visible_bias, states.wake[n + 1])
+        for n in range(2)
+    )
+    expect(found, objective, dbn)
+
+
+def test_sleep_is_the_gradient_of_the_recognition_likelihood() -> None:
+    dbn, batch = small(), cases()
+    states = states_of(dbn, batch)
+    found = list(phases(dbn, batch))[2]
+    assert set(found) == {f"layers.{n}.{part}" for n in range(2) for part in ("weight", "hidden_bias")}
+    objective = sum(
+        log_likelihood(states.sleep[n + 1], dbn.layers[n].weight.T, dbn.layers[n].hidden_bias, states.sleep[n])
+        for n in range(2)
+    )
+    expect(found, objective, dbn)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_top_is_the_gradient_of_two_free_energies(steps: int) -> None:
+    """Contrastive divergence: minus the gradient of F(v0) - F(vk), vk held; F from its formula, not from the model."""
+    dbn, batch = small(), cases()
+    states = states_of(dbn, batch, steps)
+    found = list(phases(dbn, batch, steps))[1]
+    assert set(found) == {"top.weight", "top.visible_bias", "top.hidden_bias"}
+    top = dbn.top
+
+    def free_energy(visible: Tensor) -> Tensor:
+        return -visible @ top.visible_bias - F.softplus(top.hidden_bias + visible @ top.weight.T).sum(1)
+
+    assert torch.equal(states.data[:, 4:], F.one_hot(batch.targets, 3).double())
+    torch.testing.assert_close(states.chain[:, 4:].sum(1), torch.ones(9, dtype=torch.float64))
+    expect(found, (free_energy(states.chain) - free_energy(states.data)).mean(), dbn)
+
+
+def test_the_top_learns_as_an_rbm_alone_does() -> None:
+    """The same draws from where the wake phase has ended: the directions of ContrastiveDivergence, to the bit."""
+    dbn, batch = small(), cases()
+    found = list(phases(dbn, batch, 3))[1]
+    generator = make_generator(0, "draws")
+    states = batch.inputs
+    for layer in dbn.layers:  # use up what the wake phase draws
+        states = layer.draw_hidden(layer.hidden_given_visible(states), generator)
+    next(ContrastiveDivergence(3)(dbn.top, Batch(states, batch.targets), generator))
+    for name, parameter in dbn.top.named_parameters():
+        torch.testing.assert_close(found[f"top.{name}"], parameter.grad, rtol=0, atol=1e-12)
+
+
+def test_all_states_are_drawn_before_any_weight_moves() -> None:
+    """A step of rate 10 after each phase changes nothing in what later phases ask for."""
+    still, moving, batch = small(), small(), cases()
+    expected = list(phases(still, batch))
+    rule = WakeSleep(2, fused=False)
+    seen = []
+    for _ in rule(moving, batch, make_generator(0, "draws")):
+        seen.append({name: p.grad.clone() for name, p in moving.named_parameters() if p.grad is not None})
+        with torch.no_grad():
+            for parameter in moving.parameters():
+                if parameter.grad is not None:
+                    parameter.sub_(parameter.grad, alpha=10.0)
+                parameter.grad = None
+    assert [set(one) for one in seen] == [set(one) for one in expected]
+    for one, other in zip(seen, expected, strict=True):
+        for name in one:
+            assert torch.equal(one[name], other[name]), name
+
+
+@pytest.mark.parametrize("classes", [3, None])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_fused_step_is_the_plain_one(classes: int | None, dtype: torch.dtype) -> None:
+    """Same generator: the same states, and after three batches the same weights, weight cost included."""
+    plain, fused = small(classes, dtype=dtype), small(classes, dtype=dtype)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.3)
+    one, other = make_generator(1, "draws"), make_generator(1, "draws")
+    rules = [WakeSleep(3, weight_cost=0.01, fused=False), WakeSleep(3, rate=0.3, weight_cost=0.01)]
+    for count in (9, 9, 4):
+        batch = cases(count, dtype=dtype)
+        figures = run_rule(rules[0], plain, batch, one, optimizer)
+        (found,) = run_rule(rules[1], fused, batch, other, torch.optim.SGD(fused.parameters(), lr=9.0))
+        assert len(figures) == 3
+        assert found["reconstruction_error"] == pytest.approx(figures[0]["reconstruction_error"], rel=1e-5)
+    assert torch.equal(one.get_state(), other.get_state())
+    for (name, expected), (_, got) in zip(plain.named_parameters(), fused.named_parameters(), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=2e-6 if dtype == torch.float32 else 1e-12, msg=name)
+
+
+def test_frozen_weights_stay() -> None:
+    dbn = small()
+    dbn.generative[0].requires_grad_(False)
+    before = dbn.generative[0].clone()
+    other = dbn.generative[1].detach().clone()
+    run_rule(WakeSleep(1), dbn, cases(), make_generator("frozen"), torch.optim.SGD(dbn.top.parameters(), lr=0.1))
+    assert torch.equal(dbn.generative[0], before)
+    assert not torch.equal(dbn.generative[1], other)
+
+
+def test_what_cannot_work_is_refused() -> None:
+    generator = make_generator("refused")
+    with pytest.raises(ConfigError, match="needs a model with layers"):
+        WakeSleep().check(torch.nn.Identity())
+    with pytest.raises(ConfigError):
+        WakeSleep().check(MLP([6, 3]))
+    with pytest.raises(ConfigError, match="steps"):
+        WakeSleep(0)
+    with pytest.raises(DataError, match="learns from labels"):
+        next(WakeSleep()(small(), Batch(cases().inputs), generator))
+    with pytest.raises(DataError):
+        next(WakeSleep()(small(), Batch(cases().inputs, torch.full((9,), 3)), generator))
+    with pytest.raises(ConfigError, match="up_down needs a DBN"):
+        up_down(MLP([6, 3]), epochs=1)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="epochs must be one number or 3"):
+        pretraining(small(), epochs=[1, 2])
+
+
+def test_the_schedule_of_steps_and_rate() -> None:
+    """Thirds of 3, 6 and 10 steps; the rate falls in a straight line to a fiftieth."""
+    from threegen.training.schedules import Progress
+
+    rule, schedule = WakeSleep(), UpDownSchedule(0.2)
+    optimizer = torch.optim.SGD(small().parameters(), lr=1.0)
+    seen = []
+    for done in range(0, 91, 15):
+        schedule(Progress(batches_done=done, batches_total=90), optimizer, rule)
+        seen.append((rule.steps, round(rule.rate, 6)))
+    assert [steps for steps, _ in seen] == [3, 3, 6, 6, 10, 10, 10]
+    assert seen[0][1] == 0.2
+    assert seen[3][1] == pytest.approx(0.2 * 0.51)
+    assert seen[-1][1] == pytest.approx(0.004)
+
+
+def test_a_killed_run_goes_on_bit_equal(tmp_path: Path) -> None:
+    """Greedy stages and up-down in one list: stopped in the middle of each stage and resumed, the weights are equal."""
+    data = Dataset(cases(30, dtype=torch.float32).inputs, torch.arange(30) % 3, ("a", "b", "c"))
+
+    def parts(dbn: DBN) -> list:
+        return [*pretraining(dbn, epochs=2, batch_size=10), *up_down(dbn, epochs=2, batch_size=10)]
+
+    straight = DBN([6, 5, 4, 7], classes=3, generator=make_generator("bits"))
+    fit(straight, parts(straight), data, seed=3)
+
+    class Kill(Exception):
+        pass
+
+    class Killer:
+        def __init__(self, at: int) -> None:
+            self.at = at
+
+        def on_step(self, run, step) -> None:  # type: ignore[no-untyped-def]
+            if run.progress.updates == self.at:
+                raise Kill
+
+    for number, at in enumerate((2, 10, 17, 22)):
+        dbn = DBN([6, 5, 4, 7], classes=3, generator=make_generator("bits"))
+        with pytest.raises(Kill):
+            fit(
+                dbn, parts(dbn), data, seed=3, out=tmp_path / "run", resume=number > 0, checkpoint_every=1,
+                callbacks=[Killer(at)],
+            )  # fmt: skip
+    dbn = DBN([6, 5, 4, 7], classes=3, generator=make_generator("bits"))
+    fit(dbn, parts(dbn), data, seed=3, out=tmp_path / "run", resume=True)
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, dbn.state_dict()[name]), name
