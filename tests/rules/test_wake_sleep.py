@@ -1,4 +1,4 @@
-"""The up-down algorithm: autograd of the directed layers' log-likelihoods, the RBM's rule at the top, order of draws."""
+"""The up-down algorithm: autograd of the directed layers' likelihoods, the RBM's rule at the top, order of draws."""
 
 from __future__ import annotations
 

@@ -16,13 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from threegen.functional.draws import compare_hashed
-from threegen.randomness import draw_key
+from threegen.functional.draws import draw_bernoulli
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,6 @@ class UpDownStep:
         self._down = [rows(width) for width in downward]  # predictions, and then errors, of the generative weights
         self._up = [rows(width) for width in upward]  # those of the recognition weights
         self._visible, self._hidden = rows(like.shape[1], 2), rows(like.shape[0], 2)
-        self._states = rows(like.shape[0])
 
     def __call__(
         self,
@@ -96,12 +93,10 @@ class UpDownStep:
         states = [inputs]
         for layer, room in zip(self.layers, self._wake, strict=True):
             _units(layer.upper, states[-1], layer.recognition.t(), room)
-            states.append(_draw(room, room, generator))
+            states.append(draw_bernoulli(room, generator))
         return states
 
-    def _associate(
-        self, states: Tensor, labels: Tensor | None, steps: int, generator: torch.Generator | None
-    ) -> None:
+    def _associate(self, states: Tensor, labels: Tensor | None, steps: int, generator: torch.Generator | None) -> None:
         """Fill the two halves of visible and hidden units: from the data, and after `steps` of Gibbs sampling."""
         batch, below, top = self.batch, self.below, self.top
         data, chain = self._visible[:batch], self._visible[batch:]
@@ -110,9 +105,9 @@ class UpDownStep:
             data[:, below:] = F.one_hot(labels, top.classes)
         hidden = _units(top.hidden, data, top.weight.t(), self._hidden[:batch])
         for _ in range(steps):
-            torch.addmm(top.visible, _draw(hidden, self._states, generator), top.weight, out=chain)
-            torch.sigmoid(chain[:, :below], out=self._fantasy)
-            chain[:, :below] = _draw(self._fantasy, self._fantasy, generator)
+            torch.addmm(top.visible, draw_bernoulli(hidden, generator), top.weight, out=chain)
+            self._fantasy = draw_bernoulli(chain[:, :below].sigmoid(), generator)
+            chain[:, :below] = self._fantasy
             if top.classes:
                 chain[:, below:] = chain[:, below:].softmax(1)
             hidden = _units(top.hidden, chain, top.weight.t(), self._hidden[batch:])
@@ -123,7 +118,7 @@ class UpDownStep:
         for number in range(len(self.layers) - 1, -1, -1):
             layer, room = self.layers[number], self._sleep[number]
             _units(layer.lower, states[0], layer.generative, room)
-            states.insert(0, _draw(room, room, generator) if number else room)
+            states.insert(0, draw_bernoulli(room, generator) if number else room)
         return states
 
     def _move(self, wake: Sequence[Tensor], sleep: Sequence[Tensor], share: float, keep: float) -> None:
@@ -143,9 +138,3 @@ class UpDownStep:
 def _units(bias: Tensor, states: Tensor, weight: Tensor, out: Tensor) -> Tensor:
     """Fill `out` with the probabilities of units given the states of others, `weight` [others, units]."""
     return torch.addmm(bias, states, weight, out=out).sigmoid_()
-
-
-def _draw(probability: Tensor, out: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Fill `out`, which may be `probability` itself, with states drawn from it: those of `draw_bernoulli`."""
-    compare_hashed(probability.view(-1).numpy(), out.view(-1).numpy(), np.uint64(draw_key(generator)))
-    return out

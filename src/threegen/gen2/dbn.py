@@ -224,7 +224,7 @@ class DBN(nn.Module):
             fields = weight @ fields
         return fields
 
-    # -- finished by back-propagation -----------------------------------------------------------------------------------
+    # -- finished by back-propagation ---------------------------------------------------------------------------------
 
     @torch.no_grad()
     def to_mlp(
@@ -244,7 +244,7 @@ class DBN(nn.Module):
         outputs = self.classes or require_whole("classes", classes or 0, least=2)
         below = self.sizes[-2]
         labels = self.top.weight[:, below:]
-        weights = [(layer.weight, layer.hidden_bias) for layer in self._rbms()]
+        weights: list[tuple[Tensor, Tensor]] = [(layer.weight, layer.hidden_bias) for layer in self._rbms()]
         weights.append((self.top.weight[:, :below], self.top.hidden_bias + (labels.mean(1) if self.classes else 0)))
         parts: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         for number, (weight, bias) in enumerate(weights, start=1):

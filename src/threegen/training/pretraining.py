@@ -157,7 +157,7 @@ class _Encoding:
 
     @torch.no_grad()
     def __call__(self, data: Dataset) -> Dataset:
-        parts = [self.dbn.encode(part, self.depth) for part in data.inputs.split(_BLOCK)]
+        parts = [self.dbn.encode(part, self.depth) for part in torch.split(data.inputs, _BLOCK)]
         encoded = Dataset(torch.cat(parts), data.targets, data.classes, f"{data.name}-layer-{self.depth}")
         rbm = [*self.dbn.layers, self.dbn.top][self.depth]
         # a stage that is resumed has moved the biases already

@@ -12,6 +12,6 @@ FIGURE = Figure(
     unit="per cent test error",
     better="lower",
     make=greedy_error,
-    note="Contrastive divergence of one step, 10, 10 and 25 epochs; classified by exact free energy after a way up without "
-    "drawing. Settings were chosen on 10,000 training images held out; the test split is read once a seed.",
+    note="Contrastive divergence of one step, 10, 10 and 25 epochs; classified by exact free energy after a way up "
+    "without drawing. Settings were chosen on 10,000 training images held out; the test split is read once a seed.",
 )
