@@ -1,0 +1,224 @@
+"""Convolution of spikes of which each neuron sends at most one: what counts is who fires first.
+
+    u_f[t] = sum over inputs with t_in <= t of W_f                    integrate and fire, no leak
+    t_f    = the first t with u_f[t] >= threshold, never after        threshold = inf: the last step, where u_f > 0
+
+Maps of spikes are maps of times (see `functional.rank_order`). Competition: at each place only the map that fires first
+goes on (of several the one with the highest potential); of what is left the earliest and strongest `winners` learn, one
+a map, none within `radius` of another.
+
+Kheradpisheh, Ganjtabesh, Thorpe and Masquelier, Neural Networks 99 (2018) 56-67; Mozafari et al., Pattern Recognition
+94 (2019) 87-95: S1 of their net is `OrderedConv(6, 30, 5, padding=2, threshold=15, winners=5, radius=3)`.
+
+Shapes: B examples, T steps, C input maps, F features, H and W rows and columns, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from threegen.checks import require_float, require_number, require_whole
+from threegen.errors import ConfigError, ShapeError
+from threegen.functional.competition import Winner, inhibit_across_maps, pick_winners
+from threegen.functional.rank_order import contrast_filters, contrasts, first_spikes, normalise_locally, rank_latencies
+
+
+class RankLatency(nn.Module):
+    """Grey images [B, 1, H, W] in 0..1 to spike times [B, C, H, W]: contrast, local gain, the strongest first.
+
+    `sizes` are those of the on- and off-centre filters, C = 2 len(sizes); responses below `least` (of 255) are cut;
+    `radius` is that of the local normalisation, 0 for none. Defaults: Mozafari et al. 2019. Raises `ConfigError`.
+    """
+
+    filters: Tensor
+
+    def __init__(
+        self, steps: int = 15, sizes: tuple[int, ...] = (3, 7, 13), least: float = 50.0, radius: int = 8
+    ) -> None:
+        super().__init__()
+        self.steps = require_whole("steps", steps)
+        self.least = require_number("least", least, least=0.0)
+        self.radius = require_whole("radius", radius, least=0)
+        self.register_buffer("filters", contrast_filters(sizes).float(), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return spike times (int64), `steps` for never. Raises `ShapeError`."""
+        require_float("RankLatency", images)
+        found = contrasts(images, self.filters, self.least)
+        if self.radius:
+            found = normalise_locally(found, self.radius)
+        return rank_latencies(found, self.steps)
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by `print(model)`."""
+        return f"steps={self.steps}, maps={len(self.filters)}, least={self.least:g}, radius={self.radius}"
+
+
+class OrderedConv(nn.Module):
+    """`features` maps of integrate-and-fire neurons over `channels` input maps, at most one spike a neuron.
+
+    `encoder` turns images into spike times; `encoder=None` takes event frames [B, T, C, H, W] with T = `steps`, of
+    which the first spike of each place counts, or times [B, C, H, W] as floats, `steps` for never. Weights start
+    normal (`w_mean`, `w_deviation`), drawn from `generator`, and stay within `bounds`. Raises `ConfigError`.
+    """
+
+    weight: nn.Parameter  # [F, C, k, k]
+
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        kernel: int,
+        *,
+        encoder: nn.Module | None = None,
+        steps: int = 15,
+        padding: int = 0,
+        threshold: float = 15.0,
+        winners: int = 1,
+        radius: int = 0,
+        w_mean: float = 0.8,
+        w_deviation: float = 0.05,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.steps, self.padding = require_whole("steps", steps), require_whole("padding", padding, least=0)
+        if not threshold > 0:
+            raise ConfigError(f"threshold must be above 0 (inf: decide at the last step), got {threshold!r}")
+        self.threshold = float(threshold)
+        self.winners, self.radius = require_whole("winners", winners), require_whole("radius", radius, least=0)
+        self.bounds = require_number("bounds[0]", bounds[0], least=0.0), require_number("bounds[1]", bounds[1])
+        if self.bounds[0] >= self.bounds[1]:
+            raise ConfigError(f"bounds must be (low, high) with low < high, got {bounds!r}")
+        shape = [require_whole("features", features), require_whole("channels", channels), kernel, kernel]
+        require_whole("kernel", kernel)
+        deviation = require_number("w_deviation", w_deviation, least=0.0)
+        drawn = require_number("w_mean", w_mean) + deviation * torch.randn(shape, generator=generator)
+        self.weight = nn.Parameter(drawn.clamp(*self.bounds))
+
+    @torch.no_grad()
+    def spike_times(self, inputs: Tensor) -> Tensor:
+        """Return the input's spike times [B, C, H, W] (int64). Raises `ShapeError`."""
+        channels, owner = self.weight.shape[1], type(self).__name__
+        require_float(owner, inputs, self.weight)
+        if self.encoder is not None:
+            times: Tensor = self.encoder(inputs)
+        elif inputs.dim() == 5:
+            if inputs.shape[1] != self.steps:
+                raise ShapeError(f"{owner} expects frames of {self.steps} steps, got {list(inputs.shape)}")
+            times = first_spikes(inputs)
+        else:
+            times = inputs.round().long()
+        if times.dim() != 4 or times.shape[1] != channels or min(times.shape[2:]) + 2 * self.padding < self._kernel:
+            raise ShapeError(
+                f"{owner} expects {channels} maps [B, {channels}, H, W] at least as large as its kernel, "
+                f"or frames [B, {self.steps}, {channels}, H, W], got {list(inputs.shape)}"
+            )
+        if int(times.min() if times.numel() else 0) < 0 or int(times.max() if times.numel() else 0) > self.steps:
+            raise ShapeError(f"{owner} expects spike times 0..{self.steps}, {self.steps} for never")
+        return times
+
+    @property
+    def _kernel(self) -> int:
+        return self.weight.shape[-1]
+
+    @torch.no_grad()
+    def fire(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Return spike times (int64) and potentials at the spike, both [B, F, H, W], for input times [B, C, H, W].
+
+        Neurons that never fire have the time `steps` and the potential 0.
+        """
+        when = torch.arange(self.steps, device=times.device).view(-1, 1, 1, 1, 1)
+        arrived = (times.unsqueeze(0) <= when).to(self.weight.dtype).flatten(0, 1)  # [T B, C, H, W]
+        summed = F.conv2d(arrived, self.weight, padding=self.padding)
+        potentials = summed.view(self.steps, len(times), *summed.shape[1:])
+        if math.isinf(self.threshold):
+            fired = potentials > 0
+            fired[:-1] = False
+        else:
+            fired = potentials >= self.threshold
+        out = torch.where(fired.any(0), fired.to(torch.uint8).argmax(0), self.steps)
+        at_spike = potentials.gather(0, out.clamp(max=self.steps - 1).unsqueeze(0)).squeeze(0)
+        return out, torch.where(out < self.steps, at_spike, 0.0)
+
+    @torch.no_grad()
+    def compete(self, times: Tensor) -> list[Winner]:
+        """Return the winners among all neurons for one example's input times [C, H, W], the first one first."""
+        fired, potentials = (found[0] for found in self.fire(times.unsqueeze(0)))
+        left = inhibit_across_maps(fired, potentials, self.steps)
+        padded = F.pad(times, [self.padding] * 4, value=self.steps)
+        size = self._kernel
+        return [
+            Winner(f, int(left[f, y, x]), padded[:, y : y + size, x : x + size])
+            for f, y, x in pick_winners(left, potentials, self.steps, self.winners, self.radius)
+        ]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the spike times [B, F, H, W] (int64) of all neurons, before any competition. Raises `ShapeError`."""
+        return self.fire(self.spike_times(inputs))[0]
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Clamp the weights to their bounds."""
+        self.weight.clamp_(*self.bounds)
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by `print(model)`."""
+        return f"{list(self.weight.shape)}, threshold={self.threshold:g}, winners={self.winners}, radius={self.radius}"
+
+
+class DecisionConv(OrderedConv):
+    """An `OrderedConv` whose features stand for classes, in equal groups: the class of the first spike is the answer.
+
+    By default the threshold is inf: the answer is the class of the highest potential at the last step (Mozafari et al.
+    2019, S3: `DecisionConv(250, 200, 5, classes=10, padding=2, bounds=(0.2, 0.8))`).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        features: int,
+        kernel: int,
+        *,
+        classes: int,
+        encoder: nn.Module | None = None,
+        steps: int = 15,
+        padding: int = 0,
+        threshold: float = math.inf,
+        w_mean: float = 0.8,
+        w_deviation: float = 0.05,
+        bounds: tuple[float, float] = (0.2, 0.8),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(
+            channels,
+            features,
+            kernel,
+            encoder=encoder,
+            steps=steps,
+            padding=padding,
+            threshold=threshold,
+            w_mean=w_mean,
+            w_deviation=w_deviation,
+            bounds=bounds,
+            generator=generator,
+        )
+        self.classes = require_whole("classes", classes)
+        if features % classes:
+            raise ConfigError(f"{features} features do not share out evenly to {classes} classes")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return scores [B, K]: steps left after a class's first spike, plus the share of its largest potential.
+
+        A class that never fires has 0. Raises `ShapeError`.
+        """
+        times, potentials = self.fire(self.spike_times(inputs))
+        most = self.weight[0].numel() * self.bounds[1] + 1
+        scores = torch.where(times < self.steps, self.steps - times + potentials / most, 0.0)
+        best: Tensor = scores.reshape(len(scores), self.classes, -1).amax(2)
+        return best

@@ -1,0 +1,123 @@
+"""Order-based STDP: a winner strengthens the inputs that fired before it and weakens all others, whatever the delay.
+
+    dw = a_plus  (w - low)(high - w)   where the input fired and t_in <= t_winner
+    dw = a_minus (w - low)(high - w)   for every other synapse of the winner             a_minus = -ratio a_plus
+
+The stabiliser (w - low)(high - w) makes weights stop at their bounds. Every `double_every` examples a_plus doubles, up
+to `most`: from careful beginnings to quick convergence.
+
+Kheradpisheh, Ganjtabesh, Thorpe and Masquelier, Neural Networks 99 (2018) 56-67; the constants are those of Mozafari's
+published scripts: .004 and -.003, doubled every 500 images up to .15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_number, require_whole
+from threegen.datasets.batches import Batch
+from threegen.errors import ConfigError
+from threegen.functional.competition import Winner
+from threegen.functional.plasticity import order_change
+from threegen.rules.rule import Rule, Step, Update, ascend, require_batch, require_parts
+
+
+@runtime_checkable
+class CompetingLayer(Protocol):
+    """A convolutional layer of neurons that send at most one spike and compete. C maps, F features, k x k kernels."""
+
+    weight: nn.Parameter  # [F, C, k, k]
+    steps: int  # the time that stands for never
+    bounds: tuple[float, float]
+
+    def spike_times(self, inputs: Tensor) -> Tensor:
+        """Return the spike times [B, C, H, W] of the inputs."""
+        ...
+
+    def compete(self, times: Tensor) -> list[Winner]:
+        """Return the winners for input times [C, H, W] of one example, the first one first."""
+        ...
+
+
+COMPETING_PARTS = ("weight", "steps", "bounds", "spike_times()", "compete()")
+
+
+class OrderBasedSTDP(Rule):
+    """Train a competing layer without labels: one update an example, over all its winners.
+
+    a_plus above 0, `ratio` = -a_minus / a_plus; `double_every=0` keeps a_plus; `stabiliser=False` leaves out the factor
+    (w - low)(high - w). Figure: `winners`, how many there were. Raises `ConfigError`.
+    """
+
+    updates_per_batch = None
+    default_rate = 1.0
+    uses_labels = False
+
+    def __init__(
+        self,
+        a_plus: float = 0.004,
+        *,
+        ratio: float = 0.75,
+        double_every: int = 500,
+        most: float = 0.15,
+        stabiliser: bool = True,
+    ) -> None:
+        self.a_plus = require_number("a_plus", a_plus, above=0.0)
+        self.ratio = require_number("ratio", ratio, least=0.0)
+        self.double_every = require_whole("double_every", double_every, least=0)
+        self.most = require_number("most", most, least=a_plus)
+        self.stabiliser = bool(stabiliser)
+        self._examples = 0
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ConfigError` where `model` is not a competing layer."""
+        require_parts(self, model, *COMPETING_PARTS)
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Show each example of `batch` and yield once for it."""
+        self.check(model)
+        layer = cast(CompetingLayer, model)
+        for times in layer.spike_times(require_batch("OrderBasedSTDP", batch, labels=False)):
+            winners = layer.compete(times)
+            bounds = layer.bounds if self.stabiliser else None
+            learn_order(layer, winners, self.a_plus, -self.ratio * self.a_plus, bounds)
+            self._count()
+            yield Update(winners=torch.tensor(float(len(winners))))
+
+    def _count(self) -> None:
+        self._examples += 1
+        if self.double_every and self._examples % self.double_every == 0:
+            self.a_plus = min(2 * self.a_plus, self.most)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return a_plus and the number of examples seen."""
+        return {
+            "a_plus": torch.tensor(self.a_plus, dtype=torch.float64),
+            "examples": torch.tensor(self._examples),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state_dict` returned. Raises `ConfigError` where a part is missing."""
+        if set(state) != {"a_plus", "examples"}:
+            raise ConfigError(f"OrderBasedSTDP needs a_plus and examples, the checkpoint has {', '.join(state)}")
+        self.a_plus, self._examples = float(state["a_plus"]), int(state["examples"])
+
+
+def learn_order(
+    layer: CompetingLayer,
+    winners: list[Winner],
+    a_plus: float,
+    a_minus: float,
+    bounds: tuple[float, float] | None,
+) -> None:
+    """Fill `.grad` of the layer's weights with the change of every winner; zeros where there is none."""
+    change = torch.zeros_like(layer.weight)
+    for winner in winners:
+        not_later = (winner.inputs <= winner.time) & (winner.inputs < layer.steps)
+        change[winner.feature] += order_change(layer.weight[winner.feature], not_later, a_plus, a_minus, bounds)
+    ascend(layer.weight, change)

@@ -1,0 +1,45 @@
+"""Power-law STDP: only the neuron's spikes change weights, by a power of the room that is left.
+
+    at a spike of the neuron   w += rate (x - target) (w_max - w)^mu
+
+x is the trace of the input, set to 1 by a spike. Inputs that were silent before the neuron's spike have x < target and
+lose weight: depression needs no spike of theirs. The larger `target`, the fewer inputs a neuron keeps.
+
+Diehl and Cook, "Unsupervised learning of digit recognition using spike-timing-dependent plasticity", Frontiers in
+Computational Neuroscience 9:99 (2015), section 2.3; defaults are the constants left in the authors' published script.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from threegen.checks import require_number
+from threegen.functional.plasticity import power_law_change
+from threegen.rules.spike_timing import SpikeTimingRule, SpikingLayer, Trace
+
+
+class PowerLawSTDP(SpikeTimingRule):
+    """Train a spiking layer at its neurons' spikes, by a power of the room left for the weight.
+
+    rate in units of weight, target a trace (0..1), w_max the largest weight (the layer's), tau in ms.
+    Raises `ConfigError`.
+    """
+
+    def __init__(
+        self, rate: float = 1e-2, *, target: float = 0.4, mu: float = 0.2, w_max: float = 1.0, tau: float = 20.0
+    ) -> None:
+        self.rate = require_number("rate", rate, least=0.0)
+        self.target = require_number("target", target, least=0.0, most=1.0)
+        self.mu = require_number("mu", mu, least=0.0)
+        self.w_max = require_number("w_max", w_max, above=0.0)
+        self.tau = require_number("tau", tau, above=0.0)
+
+    def start(self, layer: SpikingLayer, target: Tensor | None) -> Trace:
+        """Return the inputs' trace, at 0."""
+        return Trace.of(layer.weight, layer.weight.shape[1], self.tau, layer.dt, saturate=True)
+
+    def change(self, memory: Trace, weight: Tensor, pre: Tensor, post: Tensor) -> Tensor:
+        """Return dW [O, I] of one step."""
+        memory.fade()
+        memory.mark(pre)
+        return power_law_change(weight, post, memory.values, self.rate, self.target, self.w_max, self.mu)

@@ -1,0 +1,73 @@
+"""Rewards for rules that learn from reward: what a critic says while a layer of neurons answers.
+
+Neurons are shared out to classes in equal groups, in order: with O neurons and K classes neuron o stands for class
+o K // O. A reward is one number for all synapses; it never says which neuron was right.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from threegen.checks import require_number, require_whole
+from threegen.errors import ConfigError
+
+
+class Critic(Protocol):
+    """`critic(spikes, target)`: the reward after the step that came last. Spikes so far [t, O], target 0-d."""
+
+    def __call__(self, spikes: Tensor, target: Tensor) -> Tensor:
+        """Return the reward, 0-d."""
+        ...
+
+
+def class_of_neurons(neurons: int, classes: int) -> Tensor:
+    """Return the class of each neuron [O]. Raises `ConfigError` where there are fewer neurons than classes."""
+    if require_whole("neurons", neurons) < require_whole("classes", classes):
+        raise ConfigError(f"{neurons} neurons cannot stand for {classes} classes; give at least one neuron a class")
+    return torch.arange(neurons) * classes // neurons
+
+
+class SpikeCritic:
+    """Every spike is judged: +1 for each one of the target's neurons, -`blame` for each one of the others.
+
+    The reward arrives `delay` steps after the spikes.
+    """
+
+    def __init__(self, classes: int, *, blame: float = 1.0, delay: int = 0) -> None:
+        self.classes = require_whole("classes", classes, least=1)
+        self.blame = require_number("blame", blame, least=0.0)
+        self.delay = require_whole("delay", delay, least=0)
+
+    def __call__(self, spikes: Tensor, target: Tensor) -> Tensor:
+        """Return the reward for the spikes of `delay` steps ago."""
+        if len(spikes) <= self.delay:
+            return spikes.new_zeros(())
+        judged = spikes[len(spikes) - 1 - self.delay]
+        right = class_of_neurons(len(judged), self.classes).to(target.device) == target
+        return (judged * torch.where(right, 1.0, -self.blame)).sum()
+
+
+class AnswerCritic:
+    """One verdict a stimulus: +1 after step `at` (counted from 0) if the target's neurons fired most, else -`blame`.
+
+    A tie for most spikes, silence among them, is no answer and earns 0.
+    """
+
+    def __init__(self, classes: int, at: int, *, blame: float = 1.0) -> None:
+        self.classes = require_whole("classes", classes, least=1)
+        self.at = require_whole("at", at, least=0)
+        self.blame = require_number("blame", blame, least=0.0)
+
+    def __call__(self, spikes: Tensor, target: Tensor) -> Tensor:
+        """Return the verdict at its time, else 0."""
+        if len(spikes) != self.at + 1:
+            return spikes.new_zeros(())
+        groups = class_of_neurons(spikes.shape[1], self.classes).to(spikes.device)
+        votes = spikes.new_zeros(self.classes).index_add_(0, groups, spikes.sum(0))
+        best = votes == votes.max()
+        if int(best.sum()) > 1:
+            return spikes.new_zeros(())
+        return spikes.new_tensor(1.0 if bool(best[target]) else -self.blame)

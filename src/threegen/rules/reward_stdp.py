@@ -1,0 +1,114 @@
+"""R-STDP: the first neuron to fire is the answer; if it is right it learns by STDP, if it is wrong by its opposite.
+
+                  input fired, not after the winner     any other input
+    right             +reward[0] c_r                      -reward[1] c_r          c_r: share of wrong answers of late
+    wrong             -punish[0] c_p                      +punish[1] c_p          c_p: share of right answers of late
+    no answer         nothing
+
+The rates adapt: where most answers are right, rewards teach little more and mistakes all the more. c_r and c_p are
+measured over the last full `window` of examples; before there is one they are .9 and .1, those of guessing ten classes.
+
+Mozafari, Ganjtabesh, Nowzari-Dalini, Thorpe and Masquelier, "Bio-inspired digit recognition using reward-modulated
+spike-timing-dependent plasticity in deep convolutional networks", Pattern Recognition 94 (2019) 87-95; constants of the
+published script: .004, .003, .004, .0005, a window of 1,000 images, no stabiliser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_labels, require_number, require_whole
+from threegen.datasets.batches import Batch
+from threegen.errors import ConfigError, ShapeError
+from threegen.rules.order_based_stdp import COMPETING_PARTS, CompetingLayer, learn_order
+from threegen.rules.reward import class_of_neurons
+from threegen.rules.rule import Rule, Step, Update, require_batch, require_parts
+
+
+class RewardSTDP(Rule):
+    """Train a competing layer, whose features stand for `classes` in equal groups, by reward: one update an example.
+
+    `reward` and `punish` are the sizes of the changes (see above), at least 0. `adaptive=False` keeps c_r = c_p = 1.
+    `stabiliser=True` multiplies by (w - low)(high - w). Figures: `reward` (1, -1, or 0 without an answer), `answered`.
+    Raises `ConfigError`, and `DataError` for labels outside of the classes.
+    """
+
+    updates_per_batch = None
+    default_rate = 1.0
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        reward: tuple[float, float] = (0.004, 0.003),
+        punish: tuple[float, float] = (0.004, 0.0005),
+        adaptive: bool = True,
+        window: int = 1000,
+        stabiliser: bool = False,
+    ) -> None:
+        self.classes = require_whole("classes", classes, least=2)
+        self.reward = tuple(require_number(f"reward[{i}]", rate, least=0.0) for i, rate in enumerate(reward))
+        self.punish = tuple(require_number(f"punish[{i}]", rate, least=0.0) for i, rate in enumerate(punish))
+        if len(self.reward) != 2 or len(self.punish) != 2:
+            raise ConfigError(f"reward and punish must be two rates each, got {reward!r} and {punish!r}")
+        self.adaptive, self.stabiliser = bool(adaptive), bool(stabiliser)
+        self.window = require_whole("window", window)
+        self.right_share, self.wrong_share = (0.1, 0.9) if adaptive else (1.0, 1.0)
+        self._right = self._wrong = self._seen = 0
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ConfigError` where `model` is not a competing layer with a feature for every class."""
+        require_parts(self, model, *COMPETING_PARTS)
+        class_of_neurons(len(cast(CompetingLayer, model).weight), self.classes)
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Let the layer answer each example of `batch`, reward or punish it, and yield once for it."""
+        self.check(model)
+        layer = cast(CompetingLayer, model)
+        targets = require_batch("RewardSTDP", batch)
+        if targets.dim() != 1:
+            raise ShapeError(f"RewardSTDP expects labels [B], got {list(targets.shape)}")
+        require_labels(targets, self.classes)
+        groups = class_of_neurons(len(layer.weight), self.classes)
+        bounds = layer.bounds if self.stabiliser else None
+        for times, target in zip(layer.spike_times(batch.inputs), targets.tolist(), strict=True):
+            winners = layer.compete(times)[:1]
+            right = bool(winners) and int(groups[winners[0].feature]) == target
+            up, down = self._rates(right)
+            learn_order(layer, winners, up, down, bounds)
+            self._count(bool(winners), right)
+            verdict = (1.0 if right else -1.0) if winners else 0.0
+            yield Update(reward=torch.tensor(verdict), answered=torch.tensor(float(bool(winners))))
+
+    def _rates(self, right: bool) -> tuple[float, float]:
+        """Return the changes of inputs that fired in time and of all others."""
+        if right:
+            return self.reward[0] * self.wrong_share, -self.reward[1] * self.wrong_share
+        return -self.punish[0] * self.right_share, self.punish[1] * self.right_share
+
+    def _count(self, answered: bool, right: bool) -> None:
+        if not self.adaptive:
+            return
+        self._seen += 1
+        self._right += answered and right
+        self._wrong += answered and not right
+        if self._seen == self.window:
+            self.right_share, self.wrong_share = self._right / self._seen, self._wrong / self._seen
+            self._right = self._wrong = self._seen = 0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the shares and the counts of the window that is under way."""
+        shares = torch.tensor([self.right_share, self.wrong_share], dtype=torch.float64)
+        return {"shares": shares, "counts": torch.tensor([self._right, self._wrong, self._seen])}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state_dict` returned. Raises `ConfigError` where a part is missing."""
+        if set(state) != {"shares", "counts"}:
+            raise ConfigError(f"RewardSTDP needs shares and counts, the checkpoint has {', '.join(state)}")
+        self.right_share, self.wrong_share = (float(share) for share in state["shares"])
+        self._right, self._wrong, self._seen = (int(count) for count in state["counts"])

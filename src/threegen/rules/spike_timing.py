@@ -1,0 +1,186 @@
+"""What all rules of spike timing share: stimuli one after another, time step by time step, one update a change.
+
+for pre in spikes of the input, step by step:
+    post  = the neurons' spikes, with the weights as they are now
+    dW    = change(traces, pre, post)                     yield where it is not zero
+
+Weights move within a stimulus, at the spike that moves them; constraints (bounds) hold after every step, normalisation
+after every stimulus. Neurons and traces start each stimulus from rest. Rules meet layers in the protocols below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_choice
+from threegen.datasets.batches import Batch
+from threegen.errors import ConfigError
+from threegen.functional.plastic_neurons import LayerConstants
+from threegen.functional.plasticity import mark_spikes, trace_decay
+from threegen.functional.plasticity_kernels import learn_triplets
+from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
+
+
+@runtime_checkable
+class SpikingLayer(Protocol):
+    """One layer of synapses and spiking neurons. T steps, B stimuli, I inputs, O neurons."""
+
+    weight: nn.Parameter  # [O, I]
+    dt: float  # ms a step
+
+    def input_spikes(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return the spikes [T, B, I] that the inputs send."""
+        ...
+
+    def step(self, spikes: Tensor, state: Any = None, adapt: bool = False) -> tuple[Tensor, Any]:
+        """Return spikes [B, O] and the state after one step of input spikes [B, I]; None starts from rest."""
+        ...
+
+    def begin_stimulus(self) -> None:
+        """Hear that a stimulus begins."""
+        ...
+
+    def end_stimulus(self) -> None:
+        """Hear that it has ended: the `project` that follows may normalise."""
+        ...
+
+
+@runtime_checkable
+class KernelLayer(SpikingLayer, Protocol):
+    """A layer whose neurons the compiled kernel knows: those of `functional.plastic_neurons`."""
+
+    theta: Tensor  # [O]
+    constants: LayerConstants
+
+
+LAYER_PARTS = ("weight", "dt", "input_spikes()", "step()", "begin_stimulus()", "end_stimulus()")
+
+
+@dataclass(slots=True)
+class Trace:
+    """A trace of some units: its values and how it decays and grows."""
+
+    values: Tensor
+    decay: float
+    saturate: bool
+
+    @classmethod
+    def of(cls, like: Tensor, units: int, tau: float, dt: float, saturate: bool) -> Trace:
+        """Return a trace at 0 of `units` units with the time constant `tau` (ms), for steps of `dt` ms."""
+        return cls(like.new_zeros(units), trace_decay(tau, dt), saturate)
+
+    def fade(self) -> None:
+        """Let one step pass."""
+        self.values = self.values * self.decay
+
+    def mark(self, spikes: Tensor) -> None:
+        """Take up this step's spikes."""
+        self.values = mark_spikes(self.values, spikes, self.saturate)
+
+
+class SpikeTimingRule(Rule):
+    """A rule that changes weights at spikes, online. Subclasses write `start` and `change`.
+
+    Labels reach `start` where `uses_labels` says so. Figure: `spikes`, those of all neurons in the stimulus so far. The
+    default optimiser is SGD with rate 1: rates are the rule's own.
+    """
+
+    updates_per_batch = None
+    default_rate = 1.0
+    uses_labels = False
+
+    def start(self, layer: SpikingLayer, target: Tensor | None) -> Any:
+        """Return what the rule remembers within one stimulus, at its beginning; `target` is its label (0-d)."""
+        raise NotImplementedError(f"{type(self).__name__} must write start")
+
+    def change(self, memory: Any, weight: Tensor, pre: Tensor, post: Tensor) -> Tensor:
+        """Move `memory` one step on and return dW [O, I] for input spikes `pre` [I] and neurons' spikes `post` [O]."""
+        raise NotImplementedError(f"{type(self).__name__} must write change")
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ConfigError` where `model` is not a layer of spiking neurons that can learn by spike timing."""
+        require_parts(self, model, *LAYER_PARTS)
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Show each example of `batch`; yield at every change of weights, and once at the end of each example."""
+        self.check(model)
+        layer = cast(SpikingLayer, model)
+        require_batch(type(self).__name__, batch, labels=self.uses_labels)
+        trains = layer.input_spikes(batch.inputs, generator)
+        for example in range(trains.shape[1]):
+            target = batch.targets[example] if self.uses_labels and batch.targets is not None else None
+            yield from self._show(layer, trains[:, example], target)
+
+    def _show(self, layer: SpikingLayer, train: Tensor, target: Tensor | None) -> Iterator[Step]:
+        memory, state = self.start(layer, target), None
+        total = train.new_zeros(())
+        layer.begin_stimulus()
+        try:
+            for pre in train:
+                post, state = layer.step(pre.unsqueeze(0), state, adapt=True)
+                total = total + post.sum()
+                dw = self.change(memory, layer.weight, pre, post[0])
+                if bool(dw.any()):
+                    ascend(layer.weight, dw)
+                    yield Update(spikes=total)
+        finally:
+            layer.end_stimulus()
+        ascend(layer.weight, torch.zeros_like(layer.weight))  # nothing but the constraints at the end of a stimulus
+        yield Update(spikes=total)
+
+
+BACKENDS = ("auto", "fused", "plain")
+
+
+class PairwiseRule(SpikeTimingRule):
+    """Pairs and triplets of spikes: what the compiled kernel can do as well.
+
+    `backend` is "plain" (one `Update` a change: the definition), "fused" (the kernel, one `Applied` a batch, which
+    sets the optimiser aside: rates are the rule's own) or "auto": fused where the layer is one that the kernel knows,
+    on the CPU in float32 or float64.
+    """
+
+    taus: tuple[float, float, float, float]  # of r1, o1, r2, o2, in ms
+    plus: tuple[float, float]  # pair term, triplet term
+    minus: tuple[float, float]
+    saturate: bool
+    backend: str
+
+    def _settle(self, backend: str) -> None:
+        self.backend = require_choice("backend", backend, BACKENDS)
+
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Show each example of `batch`: by the kernel with one yield, or step by step."""
+        self.check(model)
+        obstacle = self._obstacle(model)
+        if self.backend == "plain" or (self.backend == "auto" and obstacle):
+            return super().__call__(model, batch, generator)
+        if obstacle:
+            raise ConfigError(f'backend="fused" cannot run here: {obstacle}; use backend="auto"')
+        return self._fused(cast(KernelLayer, model), batch, generator)
+
+    def _obstacle(self, model: nn.Module) -> str:
+        if not hasattr(model, "constants") or not isinstance(model.constants, LayerConstants):
+            return f"the kernel does not know the neurons of {type(model).__name__}"
+        weight = cast(Tensor, model.weight)
+        if not weight.requires_grad:
+            return "the weights are frozen"
+        if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
+            return f"the weights are {weight.dtype} on {weight.device.type}"
+        return ""
+
+    @torch.no_grad()
+    def _fused(self, layer: KernelLayer, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        inputs = require_batch(type(self).__name__, batch, labels=False)
+        trains = layer.input_spikes(inputs, generator)
+        taus = [tau / layer.dt for tau in self.taus]
+        spikes = learn_triplets(
+            layer.weight, layer.theta, trains, layer.constants, taus, self.plus, self.minus, self.saturate
+        )
+        yield Applied(spikes=spikes[-1].sum())
