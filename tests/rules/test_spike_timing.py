@@ -82,7 +82,7 @@ def spike_train_sum(inputs: list[int], neuron: list[int]) -> float:
     return total
 
 
-# Sjostrom, Turrigiano and Nelson, Neuron 32 (2001), as the triplet model's paper tabulates it: 60 pairs, the input 10 ms
+# Sjostrom, Turrigiano and Nelson, Neuron 32 (2001), what the triplet model was fitted to: 60 pairs, the input 10 ms
 # before the neuron (10) or after it (-10): pairs a second, relative change of weight, its error.
 MEASURED = {
     10: {0.1: (-0.04, 0.05), 10: (0.14, 0.1), 20: (0.29, 0.14), 40: (0.53, 0.11), 50: (0.56, 0.26)},
