@@ -135,6 +135,8 @@ def spikes(
         return
     print_text(f"answer: {found['answer']}")
     print_table(found["layers"])
+    for sentence in found["warnings"]:
+        print_text(f"warning: {sentence}")
     print_text(f"picture: {found['file']}")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from threegen.gen3.networks import SpikingNet
+from threegen.gen3.readouts import RateReadout
 
 SILENT, SATURATED = 0.001, 0.9  # shares of neurons and steps that fire
 
@@ -13,14 +16,19 @@ SILENT, SATURATED = 0.001, 0.9  # shares of neurons and steps that fire
 def unhealthy_layers(model: SpikingNet, x: Tensor, generator: torch.Generator | None = None) -> list[str]:
     """Return a sentence for each layer that fires almost never or almost always on images `x`; none where all is well.
 
-    Raises what the model's `run` raises.
+    The last layer counts where its spikes are read out. Raises what the model's `run` raises.
     """
     with torch.no_grad():
-        record = model.run(x, generator=generator)
+        return unhealthy_spikes(model, model.run(x, generator=generator).spikes)
+
+
+def unhealthy_spikes(model: SpikingNet, trains: Sequence[Tensor]) -> list[str]:
+    """Return the same sentences from the spikes [T, B, ...] that the layers of `model` sent."""
     found = []
-    for number, spikes in enumerate(record.spikes):
+    looked_at = trains if isinstance(model.readout, RateReadout) else trains[:-1]
+    for number, spikes in enumerate(looked_at):
         rate = float(spikes.mean())
-        layer = f"layer {number + 1} of {len(record.spikes)}"
+        layer = f"layer {number + 1} of {len(trains)}"
         if rate < SILENT:
             found.append(
                 f"{layer} is silent ({rate:.2%} of its neurons fire in a step): nothing behind it can learn; "

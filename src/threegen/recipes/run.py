@@ -24,6 +24,7 @@ from threegen.datasets.load import load_data
 from threegen.errors import CheckpointError, ConfigError, DataError
 from threegen.randomness import make_generator
 from threegen.recipes.registry import Entry, Plan, find_entry
+from threegen.recipes.spike_health import SpikeHealth
 from threegen.training.checkpoint import load_weights, read_tensors, tensor_hashes, versions, write_tensors
 from threegen.training.distributed import process_rank
 from threegen.training.files import make_folder, write_whole
@@ -123,7 +124,7 @@ def train_run(
             device=device,
             progress=progress,
             title=entry.name,
-            callbacks=callbacks,
+            callbacks=[*callbacks, SpikeHealth(part.inputs)],
             checkpoint_every=checkpoint_every,
             **settings,
         )

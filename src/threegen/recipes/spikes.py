@@ -12,6 +12,8 @@ from torch import Tensor
 
 from threegen.errors import ConfigError
 from threegen.functional.decoding import intensity_image
+from threegen.gen3.encoders import Direct
+from threegen.gen3.health import unhealthy_spikes
 from threegen.gen3.networks import Record, SpikingNet
 from threegen.plots import Series, contact_sheet, data_uri, line_chart, raster
 from threegen.randomness import make_generator
@@ -28,7 +30,8 @@ def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) 
     """Write what the spiking net of a run does with one picture to `out`: a page (`.html`) or an animation (`.gif`).
 
     `image` is a file or the number of an image of the test split, `seed` draws the spikes. Returns `name`, `answer`,
-    `truth`, `steps`, `layers` (a row each: neurons, spikes, rate, neurons that never fired) and `file`.
+    `truth`, `steps`, `layers` (a row each: neurons, spikes, rate, neurons that never fired; none for an input that
+    does not spike), `warnings` (layers that are silent or saturated) and `file`.
     Raises `ConfigError` for a run that does not spike or a file of another kind.
     """
     target = Path(out)
@@ -42,20 +45,21 @@ def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) 
     with evaluation_mode(run.model), torch.no_grad():
         record = run.model.run(picture[None], generator=make_generator(seed, "spikes"))
     answer = classes[int(record.scores[0].argmax())]
-    rows = [_layer_row("input", record.inputs)]
+    trains = {} if isinstance(run.model.encoder, Direct) else {"input": record.inputs}
     for number, spikes in enumerate(record.spikes):
-        name = "output" if number == len(record.spikes) - 1 else f"layer {number + 1}"
-        rows.append(_layer_row(name, spikes))
+        trains["output" if number == len(record.spikes) - 1 else f"layer {number + 1}"] = spikes
+    rows = [_layer_row(name, spikes) for name, spikes in trains.items()]
     if target.suffix == ".gif":
         write_whole(target, _animation(record, picture))
     else:
-        write_whole(target, _page(record, rows, classes, f"{run.entry.name}: it says {answer}"))
+        write_whole(target, _page(record, trains, rows, classes, f"{run.entry.name}: it says {answer}"))
     return {
         "name": run.entry.name,
         "answer": answer,
         "truth": truth,
         "steps": len(record.inputs),
         "layers": rows,
+        "warnings": unhealthy_spikes(run.model, record.spikes),
         "file": str(target),
     }
 
@@ -76,7 +80,7 @@ def _flat(train: Tensor) -> Tensor:
     return train[:, 0].flatten(1)
 
 
-def _page(record: Record, rows: list[dict[str, Any]], classes: list[str], title: str) -> str:
+def _page(record: Record, trains: dict[str, Tensor], rows: list[dict[str, Any]], classes: list[str], title: str) -> str:
     seen = intensity_image(record.inputs)[0]
     parts = [f"<h1>{html.escape(title)}</h1>"]
     if seen.dim() == 3 or seen.numel() == 784:
@@ -92,14 +96,15 @@ def _page(record: Record, rows: list[dict[str, Any]], classes: list[str], title:
         for row in rows
     )
     parts.append(f"<table><tr><th>layer<th>neurons<th>spikes<th>rate<th>silent</tr>{cells}</table>")
-    for row, spikes in zip(rows, [record.inputs, *record.spikes], strict=True):
+    for row, spikes in zip(rows, trains.values(), strict=True):
         labels = classes if row["layer"] == "output" and len(classes) == row["neurons"] else ()
         drawn = raster((_flat(spikes) > 0).numpy(), title=f"spikes of {row['layer']}", labels=labels)
         parts.append(f"<h2>{row['layer']}</h2>{drawn}")
     potentials = _flat(record.potentials[-1]).numpy()
     best = record.scores[0].argsort(descending=True)[:3].tolist()
     steps = list(range(1, len(potentials) + 1))
-    lines = [Series(classes[k], steps, [float(u) for u in potentials[:, k]]) for k in best]
+    votes = potentials.shape[1] // len(record.scores[0])  # neurons that speak for a class: the first is drawn
+    lines = [Series(classes[k], steps, [float(u) for u in potentials[:, k * votes]]) for k in best]
     parts.append("<h2>potentials of the three best classes</h2>")
     parts.append(line_chart(lines, title="membrane potentials of the output", x_label="time step"))
     style = "body{font-family:sans-serif;max-width:50em;margin:2em auto}td,th{padding:.2em 1em;text-align:right}"

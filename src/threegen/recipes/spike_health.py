@@ -1,0 +1,43 @@
+"""A warning while a spiking net learns: which of its layers are silent or saturated."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from threegen.gen3.health import unhealthy_layers
+from threegen.gen3.networks import SpikingNet
+from threegen.randomness import make_generator
+from threegen.training.evaluate import evaluation_mode
+from threegen.training.loop import Callback, Training
+
+LOOKED_AT = 64  # images
+
+
+class SpikeHealth(Callback):
+    """Looks at a few images after every epoch and warns (`UserWarning`), once a layer, of silence and saturation.
+
+    `x` [N, ...] are images that the net takes; its first 64 are looked at. Models that do not spike are left alone.
+    `train_run` and the command line set it to work by themselves.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x[:LOOKED_AT]
+        self.warned: set[str] = set()
+
+    def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
+        """Warn of each layer that was not named before."""
+        model = run.model
+        if not isinstance(model, SpikingNet) or len(self.x) == 0:
+            return
+        device = next((one.device for one in model.parameters()), torch.device("cpu"))
+        with evaluation_mode(model):
+            found = unhealthy_layers(model, self.x.to(device), make_generator("spike health"))
+        for sentence in found:
+            start = sentence.partition("(")[0]
+            if start not in self.warned:
+                self.warned.add(start)
+                warnings.warn(f"{type(model).__name__}: {sentence}", stacklevel=2)
