@@ -56,6 +56,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "threegen.rules.rule": ("Applied", "Rule", "Update", "ascend", "descend"),
     "threegen.rules.backprop": ("Backprop",),
     "threegen.rules.contrastive_divergence": ("ContrastiveDivergence",),
+    "threegen.rules.fused_contrastive_divergence": ("FusedContrastiveDivergence",),
     "threegen.rules.delta": ("DeltaRule",),
     "threegen.rules.perceptron": ("PerceptronRule",),
     "threegen.rules.wake_sleep": ("WakeSleep",),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from threegen.randomness import draw_key
-from threegen.threads import ready_numba, serial
+from threegen.threads import parallel, ready_numba, serial
 
 numba = ready_numba()
 
@@ -40,7 +40,7 @@ def draw_bernoulli(probability: Tensor, generator: torch.Generator | None = None
         return (uniform < probability).to(probability.dtype)
     chances = probability.detach().contiguous()
     states = torch.empty_like(chances)
-    compare_hashed(chances.view(-1).numpy(), states.view(-1).numpy(), np.uint64(key))
+    compare_hashed(rows_of(chances), rows_of(states), np.uint64(key))
     return states
 
 
@@ -61,6 +61,11 @@ def draw_normal(mean: Tensor, generator: torch.Generator | None = None) -> Tenso
     return mean + torch.randn(mean.shape, generator=source, device=mean.device, dtype=mean.dtype)
 
 
+def rows_of(tensor: Tensor) -> Any:
+    """Return a contiguous tensor as an array [R, N] over the same memory; its last axis is N, a vector is one row."""
+    return tensor.detach().view(-1, tensor.shape[-1] if tensor.dim() else 1).numpy()
+
+
 @serial
 def hashed(z: Any) -> Any:
     """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of the counter reaches every bit."""
@@ -70,14 +75,36 @@ def hashed(z: Any) -> Any:
 
 
 @serial
+def high_level(z: Any) -> Any:
+    """Return the fraction in the upper 24 bits of a hash, float32."""
+    return np.float32(np.int32(z >> _HIGH)) * _UNIT
+
+
+@serial
+def low_level(z: Any) -> Any:
+    """Return the fraction in 24 other bits of a hash, float32."""
+    return np.float32(np.int32((z >> _LOW) & _BITS)) * _UNIT
+
+
+@serial
+def compare_pair(chances: Any, states: Any, r: int, start: Any) -> None:
+    """Fill row r of `states` and its partner in the lower half: one hash serves a unit of each; no branches inside."""
+    rows, columns = chances.shape
+    half = (rows + 1) // 2
+    counter = start + GOLDEN * np.uint64(r * columns + 1)
+    first, partner = chances[r], chances[min(half + r, rows - 1)]
+    for j in range(columns):
+        z = hashed(counter + GOLDEN * np.uint64(j))
+        states[r, j] = high_level(z) < first[j]
+    if half + r < rows:
+        for j in range(columns):
+            z = hashed(counter + GOLDEN * np.uint64(j))
+            states[half + r, j] = low_level(z) < partner[j]
+
+
+@parallel
 def compare_hashed(chances: Any, states: Any, key: Any) -> None:
-    """Fill `states` [M]: one hash serves a unit of the first half and one of the second; no branches inside."""
-    half = (len(chances) + 1) // 2
+    """Fill `states` [R, N] with the draws of the module's docstring; the two may share their memory."""
     start = hashed(key)
-    for i in range(len(chances) - half):
-        z = hashed(start + GOLDEN * np.uint64(i + 1))
-        states[i] = np.float32(np.int32(z >> _HIGH)) * _UNIT < chances[i]
-        states[half + i] = np.float32(np.int32((z >> _LOW) & _BITS)) * _UNIT < chances[half + i]
-    for i in range(len(chances) - half, half):
-        z = hashed(start + GOLDEN * np.uint64(i + 1))
-        states[i] = np.float32(np.int32(z >> _HIGH)) * _UNIT < chances[i]
+    for r in numba.prange((len(chances) + 1) // 2):
+        compare_pair(chances, states, r, start)

@@ -4,7 +4,7 @@
 
 v0 is a case of the data, vk the same after k steps of Gibbs sampling. Minus these are the gradients of
 F(v0) - F(vk), vk held fixed, F the free energy. In the persistent form the chains that give vk go on from batch to
-batch, one step of k each, and have no tie to the data.
+batch, k steps each, and have no tie to the data; what is kept of them are their hidden states.
 
 What is drawn and what is a probability (Hinton's guide, section 3):
 
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
+from threegen.functional.draws import draw_bernoulli
 from threegen.rules.rule import Rule, Step, Update, ascend, require_batch, require_parts
 
 
@@ -71,10 +72,12 @@ class ContrastiveDivergence(Rule):
     """Train an RBM by CD-k, or by persistent CD: one yield a batch.
 
     steps: k, the steps of Gibbs sampling; a schedule may set it (`EpochSteps("steps", {0: 1, 10: 3})`).
-    chains: 0 starts each chain from the data; a number keeps that many persistent chains (they begin as draws from
-        the visible biases alone) in `state_dict()`.
+    chains: 0 starts each chain from the data; a number keeps that many persistent chains (they begin with visible
+        units drawn from their biases alone) in `state_dict()`.
     visible: whether reconstructions are "drawn" or stay "probabilities" (see above).
     weight_cost: its share of each weight is taken off the ascent direction; biases are left alone (guide, section 10).
+    draw_data: draw v0 anew from each batch, whose inputs are then probabilities (grey pixels), instead of taking
+        the inputs as they are.
     sparsity: the wanted mean activity of hidden units, None for no target; `sparsity_cost` is the strength of the
         pull towards it and `sparsity_decay` how slowly the estimate of the activity moves (guide, section 11).
 
@@ -95,6 +98,7 @@ class ContrastiveDivergence(Rule):
         *,
         chains: int = 0,
         visible: str = "drawn",
+        draw_data: bool = False,
         weight_cost: float = 0.0,
         sparsity: float | None = None,
         sparsity_cost: float = 0.01,
@@ -105,11 +109,12 @@ class ContrastiveDivergence(Rule):
         self.visible = require_choice("visible", visible, ("drawn", "probabilities"))
         if self.chains and self.visible != "drawn":
             raise ConfigError('persistent chains must hold states: visible="drawn"')
+        self.draw_data = bool(draw_data)
         self.weight_cost = require_number("weight_cost", weight_cost, least=0.0)
         self.sparsity = None if sparsity is None else require_number("sparsity", sparsity, above=0.0, below=1.0)
         self.sparsity_cost = require_number("sparsity_cost", sparsity_cost, least=0.0)
         self.sparsity_decay = require_number("sparsity_decay", sparsity_decay, least=0.0, below=1.0)
-        self._chain: Tensor | None = None  # [N, V]
+        self._chain: Tensor | None = None  # [N, H]
         self._activity: Tensor | None = None  # [H], the running mean of P(h0|v0)
 
     def __repr__(self) -> str:
@@ -127,10 +132,12 @@ class ContrastiveDivergence(Rule):
         rbm = cast(TwoLayers, model)
         require_batch("ContrastiveDivergence", batch, labels=False)
         v0 = rbm.visible_states(batch.inputs, batch.targets)
+        if self.draw_data:
+            v0 = draw_bernoulli(v0, generator)
         h0 = rbm.hidden_given_visible(v0)
         figures = {"activity": h0.mean()}
         if self.chains:
-            vk, hk = self._persistent(rbm, v0, generator)
+            vk, hk = self._persistent(rbm, v0.dtype, generator)
         else:
             first, vk, hk = self._from_data(rbm, h0, generator)
             figures = {"reconstruction_error": (v0 - first).square().sum() / len(v0), **figures}
@@ -158,19 +165,26 @@ class ContrastiveDivergence(Rule):
             first = visible if step == 0 else first
         return first, visible, hidden
 
-    def _persistent(self, rbm: TwoLayers, v0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Move the chains on by k steps; return their states [N, V] and P(h|v) [N, H]."""
-        visible = self._chain
-        if visible is None or visible.shape != (self.chains, v0.shape[1]):
-            nothing = v0.new_zeros(self.chains, len(rbm.hidden_bias))
-            visible = rbm.draw_visible(rbm.visible_given_hidden(nothing), generator)
-        visible = visible.to(v0.device, v0.dtype)
-        hidden = rbm.hidden_given_visible(visible)
+    def _persistent(
+        self, rbm: TwoLayers, dtype: torch.dtype, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Move the chains on by k steps; return their visible states [N, V] and P(h|v) [N, H]."""
+        states = self._begun_chain(rbm, generator).to(rbm.weight.device, dtype)
         for _ in range(self.steps):
-            visible = rbm.draw_visible(rbm.visible_given_hidden(rbm.draw_hidden(hidden, generator)), generator)
+            visible = rbm.draw_visible(rbm.visible_given_hidden(states), generator)
             hidden = rbm.hidden_given_visible(visible)
-        self._chain = visible
+            states = rbm.draw_hidden(hidden, generator)
+        self._chain = states
         return visible, hidden
+
+    def _begun_chain(self, rbm: TwoLayers, generator: torch.Generator) -> Tensor:
+        """Return the chains' hidden states [N, H]; where there are none yet, of visible units without input."""
+        kept = self._chain
+        if kept is not None and kept.shape == (self.chains, len(rbm.hidden_bias)):
+            return kept
+        nothing = rbm.weight.new_zeros(self.chains, len(rbm.hidden_bias))
+        visible = rbm.draw_visible(rbm.visible_given_hidden(nothing), generator)
+        return rbm.draw_hidden(rbm.hidden_given_visible(visible), generator)
 
     def _sparsity_pull(self, h0: Tensor) -> Tensor:
         """Return cost * (target - q) [H], q the running mean of the hidden probabilities."""

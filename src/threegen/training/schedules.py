@@ -47,6 +47,7 @@ class RateSchedule:
 
     `constant`, `linear` (down to `final`), `cosine` (down to `final`) or `one-cycle` (up from `final` to 1 over the
     first `warmup` share, then down again along a cosine). `warmup` is a share of the stage for all of them.
+    A rule that moves the parameters itself and has a `rate` follows too.
     """
 
     kind: str = "cosine"
@@ -76,6 +77,9 @@ class RateSchedule:
         factor = self.factor(progress.fraction)
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+        if hasattr(rule, "rate"):
+            own: dict[str, Any] = vars(rule)
+            own["rate"] = own.setdefault("_first_rate", own["rate"]) * factor
 
 
 RATE_SCHEDULES = ("constant", "linear", "cosine", "one-cycle")
@@ -85,7 +89,8 @@ RATE_SCHEDULES = ("constant", "linear", "cosine", "one-cycle")
 class EpochSteps:
     """A value that changes at given epochs: `EpochSteps("momentum", {0: 0.5, 5: 0.9})`.
 
-    `name` is an option of the optimiser (`lr`, `momentum`, ...) or an attribute of the rule (`steps`, ...).
+    `name` is an option of the optimiser (`lr`, `momentum`, ...) or an attribute of the rule (`steps`, ...); where both
+    have it, as rules do that move the parameters themselves, both are set.
     """
 
     name: str
@@ -101,14 +106,14 @@ class EpochSteps:
         groups = [group for group in optimizer.param_groups if self.name in group]
         for group in groups:
             group[self.name] = value
-        if not groups:
-            if not hasattr(rule, self.name):
-                known = [*optimizer.defaults, *vars(rule)]
-                raise ConfigError(
-                    f"neither {type(optimizer).__name__} nor {type(rule).__name__} has {self.name!r}"
-                    f"{did_you_mean(self.name, known)}"
-                )
+        if hasattr(rule, self.name):
             setattr(rule, self.name, value)
+        elif not groups:
+            known = [*optimizer.defaults, *vars(rule)]
+            raise ConfigError(
+                f"neither {type(optimizer).__name__} nor {type(rule).__name__} has {self.name!r}"
+                f"{did_you_mean(self.name, known)}"
+            )
 
 
 def resolve_schedule(choice: str | Schedule | None) -> Schedule | None:

@@ -1,0 +1,189 @@
+"""What lies between the matrix products of contrastive divergence, each as one pass over memory.
+
+    p = sigmoid(x + bias)        state = 1 where u < p        the total inputs become probabilities and drawn states
+    v <- momentum v + g - cost w        w <- w + rate v       the update of weights, and their bfloat16 copy
+
+Loops have no branches and no calls inside, so that the compiler turns them into vector code; exp is a polynomial
+(relative error below 3e-7). States are the same as those of `draw_bernoulli` for the same key and probabilities.
+bfloat16 numbers come as their 16 bits: the upper half of a float32.
+
+Shapes: R rows, N units. Arrays may share their memory where the result has the shape of the input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from threegen.functional.draws import GOLDEN, hashed, high_level, low_level
+from threegen.threads import parallel, ready_numba, serial
+
+numba = ready_numba()
+
+_MOST = np.float32(87.0)  # beyond it exp leaves float32
+_LOG2_E, _LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
+_HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
+_TERMS = tuple(np.float32(1.0 / n) for n in (2.0, 6.0, 24.0, 120.0, 720.0))
+_UPDATE_BLOCK = 16_384  # weights at a time
+
+
+@serial
+def exponential(x: Any) -> Any:
+    """Return exp(x), float32: 2^n times the Taylor polynomial of what is left, at most half of log 2."""
+    t = min(max(x, -_MOST), _MOST) * _LOG2_E
+    n = np.floor(t + _HALF)
+    r = (t - n) * _LN_2
+    tail = _TERMS[0] + r * (_TERMS[1] + r * (_TERMS[2] + r * (_TERMS[3] + r * _TERMS[4])))
+    power = np.int32((np.int32(n) + 127) << 23).view(np.float32)
+    return power * (_ONE + r * (_ONE + r * tail))
+
+
+@serial
+def widen(bits: Any) -> Any:
+    """Return the float32 of a bfloat16's bits."""
+    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
+
+
+@serial
+def narrow(x: Any) -> Any:
+    """Return the bits of the bfloat16 nearest to a float32, ties to even."""
+    bits = np.float32(x).view(np.uint32)
+    return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+
+@serial
+def _means(inputs: Any, bias: Any, result: Any) -> None:
+    for j in range(len(result)):
+        result[j] = _ONE / (_ONE + exponential(-(inputs[j] + bias[j])))
+
+
+@serial
+def _wide_means(inputs: Any, bias: Any, result: Any) -> None:
+    for j in range(len(result)):
+        result[j] = _ONE / (_ONE + exponential(-(widen(inputs[j]) + bias[j])))
+
+
+@serial
+def _draw_high(means: Any, states: Any, counter: Any, on: Any, off: Any) -> None:
+    for j in range(len(means)):
+        states[j] = on if high_level(hashed(counter + GOLDEN * np.uint64(j))) < means[j] else off
+
+
+@serial
+def _draw_low(means: Any, states: Any, counter: Any, on: Any, off: Any) -> None:
+    for j in range(len(means)):
+        states[j] = on if low_level(hashed(counter + GOLDEN * np.uint64(j))) < means[j] else off
+
+
+@parallel
+def sigmoid_rows(inputs: Any, bias: Any, scale: Any, means: Any) -> None:
+    """Fill `means` [R, N] with scale * sigmoid(inputs + bias), float32."""
+    for r in numba.prange(len(inputs)):
+        _means(inputs[r], bias, means[r])
+        for j in range(means.shape[1]):
+            means[r, j] *= scale
+
+
+@parallel
+def sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any) -> None:
+    """Fill `means` with sigmoid(inputs + bias) and `states` with draws from them, all [R, N] float32.
+
+    `means` [R, N] and `states` may be one array, where only the states are wanted.
+    """
+    rows, columns = inputs.shape
+    half = (rows + 1) // 2
+    start = hashed(key)
+    for r in numba.prange(half):
+        counter = start + GOLDEN * np.uint64(r * columns + 1)
+        _means(inputs[r], bias, means[r])
+        _draw_high(means[r], states[r], counter, _ONE, _ZERO)
+        if half + r < rows:
+            _means(inputs[half + r], bias, means[half + r])
+            _draw_low(means[half + r], states[half + r], counter, _ONE, _ZERO)
+
+
+@serial
+def _narrow_row(values: Any, scale: Any, result: Any) -> None:
+    for j in range(len(values)):
+        result[j] = narrow(scale * values[j])
+
+
+@parallel
+def narrow_sigmoid_rows(inputs: Any, bias: Any, scale: Any, means: Any) -> None:
+    """Fill `means` [R, N] with scale * sigmoid(inputs + bias), both bfloat16; `bias` is float32."""
+    for r in numba.prange(len(inputs)):
+        wide = np.empty(inputs.shape[1], np.float32)
+        _wide_means(inputs[r], bias, wide)
+        _narrow_row(wide, scale, means[r])
+
+
+@parallel
+def narrow_sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any, keep: bool) -> None:
+    """As `sigmoid_and_draw` for bfloat16 arrays; with `keep` false `means` is left alone."""
+    rows, columns = inputs.shape
+    half = (rows + 1) // 2
+    start = hashed(key)
+    on, off = np.uint16(0x3F80), np.uint16(0)
+    for r in numba.prange(half):
+        wide = np.empty(columns, np.float32)
+        counter = start + GOLDEN * np.uint64(r * columns + 1)
+        _wide_means(inputs[r], bias, wide)
+        _draw_high(wide, states[r], counter, on, off)
+        if keep:
+            _narrow_row(wide, _ONE, means[r])
+        if half + r < rows:
+            _wide_means(inputs[half + r], bias, wide)
+            _draw_low(wide, states[half + r], counter, on, off)
+            if keep:
+                _narrow_row(wide, _ONE, means[half + r])
+
+
+@serial
+def _move(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
+    for i in range(len(weight)):
+        speed = velocity[i] - cost * weight[i]
+        velocity[i] = speed
+        weight[i] += rate * speed
+
+
+@parallel
+def move_weights(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
+    """velocity <- velocity - cost * weight, weight <- weight + rate * velocity; flat arrays."""
+    for block in numba.prange((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
+        low, high = block * _UPDATE_BLOCK, min((block + 1) * _UPDATE_BLOCK, len(weight))
+        _move(weight[low:high], velocity[low:high], cost, rate)
+
+
+@serial
+def _narrow_move(weight: Any, velocity: Any, bits: Any, copy: Any, share: Any, momentum: Any, cost: Any, rate: Any) -> None:
+    for i in range(len(weight)):
+        speed = momentum * velocity[i] + share * widen(bits[i]) - cost * weight[i]
+        velocity[i] = speed
+        moved = weight[i] + rate * speed
+        weight[i] = moved
+        copy[i] = narrow(moved)
+
+
+@parallel
+def narrow_move_weights(
+    weight: Any, velocity: Any, bits: Any, copy: Any, share: Any, momentum: Any, cost: Any, rate: Any
+) -> None:
+    """As `move_weights` with the direction share * `bits` (bfloat16) added to momentum * velocity, all flat.
+
+    `copy` becomes the bfloat16 of the weights.
+    """
+    for block in numba.prange((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
+        low, high = block * _UPDATE_BLOCK, min((block + 1) * _UPDATE_BLOCK, len(weight))
+        _narrow_move(
+            weight[low:high], velocity[low:high], bits[low:high], copy[low:high], share, momentum, cost, rate
+        )
+
+
+@serial
+def add_columns(values: Any, scale: Any, result: Any) -> None:
+    """result <- result + scale * the sum over the rows of `values` [R, N] (bfloat16); `result` [N] is float32."""
+    for r in range(len(values)):
+        row = values[r]
+        for j in range(len(result)):
+            result[j] += scale * widen(row[j])

@@ -1,0 +1,242 @@
+"""The memory and the matrix products of one step of contrastive divergence, for a batch of a fixed size.
+
+Visible states of the data and of the chains stand one above the other, as do the hidden means, the chains' with the
+factor -B/N: one product of the two stacks is then the gradient of the weights.
+
+Shapes: B examples, N chains, V visible units, H hidden units.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from threegen.functional.draws import compare_hashed, rows_of
+from threegen.functional.rbm_kernels import (
+    add_columns,
+    move_weights,
+    narrow_move_weights,
+    narrow_sigmoid_and_draw,
+    narrow_sigmoid_rows,
+    sigmoid_and_draw,
+    sigmoid_rows,
+)
+from threegen.functional.units import BernoulliUnits
+from threegen.randomness import draw_key
+
+Speeds = tuple[Tensor, Tensor, Tensor]
+
+
+class Layers(Protocol):
+    """The parameters that are multiplied, and how visible units are drawn."""
+
+    weight: nn.Parameter  # [H, V]
+    visible_bias: nn.Parameter  # [V]
+    hidden_bias: nn.Parameter  # [H]
+
+    def visible_given_hidden(self, hidden: Tensor) -> Tensor:
+        """Return the visible means [N, V]."""
+        ...
+
+    def draw_visible(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return visible states [N, V]."""
+        ...
+
+
+class Products:
+    """One step's memory in the type of the weights, float32 (compiled passes) or float64 (torch's own)."""
+
+    kind = torch.float32
+
+    def __init__(self, net: Layers, batch: int, chains: int) -> None:
+        self.net, self.batch, self.chains = net, batch, chains
+        self.weight = net.weight.detach()
+        self.visible_bias, self.hidden_bias = net.visible_bias.detach(), net.hidden_bias.detach()
+        self.dtype = self.weight.dtype
+        self.compiled = self.dtype == torch.float32
+        self.binary = isinstance(getattr(net, "visible_units", None), BernoulliUnits)
+        hidden, visible = self.weight.shape
+        kind = torch.bfloat16 if self.kind == torch.bfloat16 else self.dtype
+        self.v = torch.empty(batch + chains, visible, dtype=kind)
+        self.h = torch.empty(batch + chains, hidden, dtype=kind)
+        self.states = torch.empty(chains, hidden, dtype=kind)  # hidden states of the chains
+        self.scale = -batch / chains
+        # The share of each row in the mean over the batch or the chains; the hidden rows hold their sign already.
+        self.shares = torch.full((batch + chains,), 1.0 / batch, dtype=self.dtype)
+        self.signed = self.shares.clone()
+        self.signed[batch:] = -1.0 / chains
+
+    def fits(self, net: Any, batch: int, chains: int) -> bool:
+        """Return whether this memory is for that net and these sizes."""
+        same = net is self.net and batch == self.batch and chains == self.chains
+        return same and net.weight.data_ptr() == self.weight.data_ptr() and net.weight.dtype == self.dtype
+
+    def take(self, given: Tensor) -> None:
+        """Take the data v0 [B, V]."""
+        self.v[: self.batch].copy_(given)
+
+    def load_chain(self, states: Tensor) -> None:
+        """Take the chains' hidden states [N, H]."""
+        self.states.copy_(states)
+
+    def keep_chain(self) -> Tensor:
+        """Return a copy of the chains' hidden states [N, H] in the type of the weights."""
+        return self.states.to(self.dtype, copy=True)
+
+    def h0_means(self) -> Tensor:
+        """Return P(h0|v0) [B, H]."""
+        return self.h[: self.batch].to(self.dtype)
+
+    def h0(self, generator: torch.Generator | None) -> None:
+        """Compute P(h0|v0); with a generator, draw the states from which the chains start (N = B)."""
+        total = self.h[: self.batch]
+        torch.mm(self.v[: self.batch], self.weight.T, out=total)
+        self._squash(total, self.hidden_bias, total, None if generator is None else self.states, generator)
+
+    def down(self, generator: torch.Generator) -> None:
+        """Draw the chains' visible states given their hidden ones."""
+        visible = self.v[self.batch :]
+        if self.binary:
+            torch.mm(self.states, self.weight, out=visible)
+            self._squash(visible, self.visible_bias, visible, visible, generator)
+        else:
+            visible.copy_(self.net.draw_visible(self.net.visible_given_hidden(self.states), generator))
+
+    def up(self, generator: torch.Generator | None, last: bool) -> None:
+        """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
+        total = self.h[self.batch :]
+        torch.mm(self.v[self.batch :], self.weight.T, out=total)
+        if generator is not None:
+            self._squash(total, self.hidden_bias, total, self.states, generator)
+            if last:
+                total.mul_(self.scale)
+        elif self.compiled:
+            sigmoid_rows(rows_of(total), self.hidden_bias.numpy(), np.float32(self.scale), rows_of(total))
+        else:
+            total.add_(self.hidden_bias).sigmoid_().mul_(self.scale)
+
+    def _squash(
+        self, total: Tensor, bias: Tensor, means: Tensor, states: Tensor | None, generator: torch.Generator | None
+    ) -> None:
+        """Turn total inputs into means and, where wanted, draw states from them."""
+        if states is None or generator is None:
+            if self.compiled:
+                sigmoid_rows(rows_of(total), bias.numpy(), np.float32(1.0), rows_of(means))
+            else:
+                torch.sigmoid(total.add_(bias), out=means)
+            return
+        key = np.uint64(draw_key(generator))
+        if self.compiled:
+            sigmoid_and_draw(rows_of(total), bias.numpy(), rows_of(means), rows_of(states), key)
+        else:
+            torch.sigmoid(total.add_(bias), out=means)
+            compare_hashed(rows_of(means), rows_of(states), key)
+
+    def error(self) -> Tensor:
+        """Return the squared error of the drawn reconstructions, mean over cases, 0-d (N = B)."""
+        return (self.v[: self.batch] - self.v[self.batch :]).flatten().square_().sum() / self.batch
+
+    def move(self, speeds: Speeds, rate: float, momentum: float, cost: float, pull: Tensor | None) -> None:
+        """Move the three parameters and their velocities by one update."""
+        weight, visible, hidden = speeds
+        weight.addmm_(self.h.T, self.v, beta=momentum, alpha=1.0 / self.batch)
+        self._move_biases(visible, hidden, rate, momentum, pull, weight)
+        if self.compiled:
+            move_weights(self.weight.view(-1).numpy(), weight.view(-1).numpy(), np.float32(cost), np.float32(rate))
+        else:
+            self.weight.add_(weight.sub_(self.weight, alpha=cost), alpha=rate)
+
+    def _move_biases(
+        self, visible: Tensor, hidden: Tensor, rate: float, momentum: float, pull: Tensor | None, weight: Tensor
+    ) -> None:
+        visible.mul_(momentum).add_(self._columns(self.v, self.signed))
+        hidden.mul_(momentum).add_(self._columns(self.h, self.shares))
+        if pull is not None:
+            hidden.add_(pull)
+            weight.addr_(pull, self._columns(self.v[: self.batch], self.shares[: self.batch]))
+        self.visible_bias.add_(visible, alpha=rate)
+        self.hidden_bias.add_(hidden, alpha=rate)
+
+    def _columns(self, values: Tensor, shares: Tensor) -> Tensor:
+        """Return the weighted sum of rows [N]."""
+        return torch.mv(values.T, shares)
+
+
+class HalfProducts(Products):
+    """The same with all products in bfloat16; weights, biases and velocities stay float32."""
+
+    kind = torch.bfloat16
+
+    def __init__(self, net: Layers, batch: int, chains: int) -> None:
+        super().__init__(net, batch, chains)
+        self.master = self.weight
+        self.weight = self.master.bfloat16()
+        self.gradient = torch.empty_like(self.weight)
+
+    def fits(self, net: Any, batch: int, chains: int) -> bool:
+        """Return whether this memory is for that net and these sizes."""
+        same = net is self.net and batch == self.batch and chains == self.chains
+        return same and net.weight.data_ptr() == self.master.data_ptr()
+
+    def take(self, given: Tensor) -> None:
+        """Take the data v0 [B, V], and the weights in case that someone else has moved them."""
+        super().take(given)
+        self.weight.copy_(self.master)
+
+    def up(self, generator: torch.Generator | None, last: bool) -> None:
+        """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
+        total = self.h[self.batch :]
+        torch.mm(self.v[self.batch :], self.weight.T, out=total)
+        if generator is not None:
+            self._squash(total, self.hidden_bias, total, self.states, generator)
+            if last:
+                total.mul_(self.scale)
+        else:
+            narrow_sigmoid_rows(_bits(total), self.hidden_bias.numpy(), np.float32(self.scale), _bits(total))
+
+    def _squash(
+        self, total: Tensor, bias: Tensor, means: Tensor, states: Tensor | None, generator: torch.Generator | None
+    ) -> None:
+        if states is None or generator is None:
+            narrow_sigmoid_rows(_bits(total), bias.numpy(), np.float32(1.0), _bits(means))
+            return
+        keep, key = means is not states, np.uint64(draw_key(generator))
+        narrow_sigmoid_and_draw(_bits(total), bias.numpy(), _bits(means), _bits(states), key, keep)
+
+    def error(self) -> Tensor:
+        """Return the squared error of the drawn reconstructions, mean over cases, 0-d (N = B)."""
+        return (self.v[: self.batch] - self.v[self.batch :]).float().square_().sum() / self.batch
+
+    def move(self, speeds: Speeds, rate: float, momentum: float, cost: float, pull: Tensor | None) -> None:
+        """Move the three parameters and their velocities by one update."""
+        weight, visible, hidden = speeds
+        torch.mm(self.h.T, self.v, out=self.gradient)
+        share = 1.0 / self.batch
+        if pull is not None:
+            pulled = torch.outer(pull, self._columns(self.v[: self.batch], self.shares[: self.batch]))
+            self.gradient.add_(pulled, alpha=self.batch)
+        visible.mul_(momentum).add_(self._columns(self.v, self.signed))
+        hidden.mul_(momentum).add_(self._columns(self.h, self.shares))
+        if pull is not None:
+            hidden.add_(pull)
+        self.visible_bias.add_(visible, alpha=rate)
+        self.hidden_bias.add_(hidden, alpha=rate)
+        numbers = [np.float32(number) for number in (share, momentum, cost, rate)]
+        flat = (self.master.view(-1).numpy(), weight.view(-1).numpy(), _bits(self.gradient).reshape(-1))
+        narrow_move_weights(*flat, _bits(self.weight).reshape(-1), *numbers)
+
+    def _columns(self, values: Tensor, shares: Tensor) -> Tensor:
+        result = torch.zeros(values.shape[1])
+        cut = self.batch if len(values) > self.batch else len(values)
+        add_columns(_bits(values[:cut]), np.float32(shares[0]), result.numpy())
+        if cut < len(values):
+            add_columns(_bits(values[cut:]), np.float32(shares[-1]), result.numpy())
+        return result
+
+
+def _bits(tensor: Tensor) -> Any:
+    """Return the 16 bits of a contiguous bfloat16 tensor [R, N] as an array over the same memory."""
+    return tensor.view(torch.int16).numpy().view(np.uint16)
