@@ -156,7 +156,9 @@ def move_weights(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
 
 
 @serial
-def _narrow_move(weight: Any, velocity: Any, bits: Any, copy: Any, share: Any, momentum: Any, cost: Any, rate: Any) -> None:
+def _narrow_move(
+    weight: Any, velocity: Any, bits: Any, copy: Any, share: Any, momentum: Any, cost: Any, rate: Any
+) -> None:
     for i in range(len(weight)):
         speed = momentum * velocity[i] + share * widen(bits[i]) - cost * weight[i]
         velocity[i] = speed
@@ -175,9 +177,7 @@ def narrow_move_weights(
     """
     for block in numba.prange((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
         low, high = block * _UPDATE_BLOCK, min((block + 1) * _UPDATE_BLOCK, len(weight))
-        _narrow_move(
-            weight[low:high], velocity[low:high], bits[low:high], copy[low:high], share, momentum, cost, rate
-        )
+        _narrow_move(weight[low:high], velocity[low:high], bits[low:high], copy[low:high], share, momentum, cost, rate)
 
 
 @serial

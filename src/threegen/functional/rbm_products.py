@@ -8,6 +8,7 @@ Shapes: B examples, N chains, V visible units, H hidden units.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,17 @@ from threegen.functional.units import BernoulliUnits
 from threegen.randomness import draw_key
 
 Speeds = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the parameters move: rate, momentum, weight cost, the sparsity pull [H] and the centres [V] and [H]."""
+
+    rate: float
+    momentum: float = 0.0
+    cost: float = 0.0
+    pull: Tensor | None = None
+    centres: tuple[Tensor, Tensor] | None = None
 
 
 class Layers(Protocol):
@@ -86,9 +98,10 @@ class Products:
         """Return a copy of the chains' hidden states [N, H] in the type of the weights."""
         return self.states.to(self.dtype, copy=True)
 
-    def h0_means(self) -> Tensor:
-        """Return P(h0|v0) [B, H]."""
-        return self.h[: self.batch].to(self.dtype)
+    def data_means(self) -> tuple[Tensor, Tensor]:
+        """Return the means over the batch of v0 [V] and P(h0|v0) [H]."""
+        b = self.batch
+        return self._columns(self.v[:b], self.shares[:b]), self._columns(self.h[:b], self.shares[:b])
 
     def h0(self, generator: torch.Generator | None) -> None:
         """Compute P(h0|v0); with a generator, draw the states from which the chains start (N = B)."""
@@ -139,26 +152,41 @@ class Products:
         """Return the squared error of the drawn reconstructions, mean over cases, 0-d (N = B)."""
         return (self.v[: self.batch] - self.v[self.batch :]).flatten().square_().sum() / self.batch
 
-    def move(self, speeds: Speeds, rate: float, momentum: float, cost: float, pull: Tensor | None) -> None:
+    def move(self, speeds: Speeds, motion: Motion) -> None:
         """Move the three parameters and their velocities by one update."""
-        weight, visible, hidden = speeds
-        weight.addmm_(self.h.T, self.v, beta=momentum, alpha=1.0 / self.batch)
-        self._move_biases(visible, hidden, rate, momentum, pull, weight)
+        weight = speeds[0]
+        weight.addmm_(self.h.T, self.v, beta=motion.momentum, alpha=1.0 / self.batch)
+        for left, right in self._move_biases(speeds, motion):
+            weight.addr_(left, right)
         if self.compiled:
-            move_weights(self.weight.view(-1).numpy(), weight.view(-1).numpy(), np.float32(cost), np.float32(rate))
+            numbers = (np.float32(motion.cost), np.float32(motion.rate))
+            move_weights(self.weight.view(-1).numpy(), weight.view(-1).numpy(), *numbers)
         else:
-            self.weight.add_(weight.sub_(self.weight, alpha=cost), alpha=rate)
+            self.weight.add_(weight.sub_(self.weight, alpha=motion.cost), alpha=motion.rate)
 
-    def _move_biases(
-        self, visible: Tensor, hidden: Tensor, rate: float, momentum: float, pull: Tensor | None, weight: Tensor
-    ) -> None:
-        visible.mul_(momentum).add_(self._columns(self.v, self.signed))
-        hidden.mul_(momentum).add_(self._columns(self.h, self.shares))
-        if pull is not None:
-            hidden.add_(pull)
-            weight.addr_(pull, self._columns(self.v[: self.batch], self.shares[: self.batch]))
-        self.visible_bias.add_(visible, alpha=rate)
-        self.hidden_bias.add_(hidden, alpha=rate)
+    def _move_biases(self, speeds: Speeds, motion: Motion) -> list[tuple[Tensor, Tensor]]:
+        """Move the biases; return pairs whose outer products belong to the weights' direction."""
+        _, visible_speed, hidden_speed = speeds
+        visible, hidden = self._columns(self.v, self.signed), self._columns(self.h, self.shares)
+        outer: list[tuple[Tensor, Tensor]] = []
+        if motion.centres is not None:
+            outer = [(hidden, -motion.centres[0]), (-motion.centres[1], visible)]
+            visible, hidden = self._centred(visible, hidden, *motion.centres)
+        if motion.pull is not None:
+            hidden = hidden + motion.pull
+            outer.append((motion.pull, self.data_means()[0]))
+        visible_speed.mul_(motion.momentum).add_(visible)
+        hidden_speed.mul_(motion.momentum).add_(hidden)
+        self.visible_bias.add_(visible_speed, alpha=motion.rate)
+        self.hidden_bias.add_(hidden_speed, alpha=motion.rate)
+        return outer
+
+    def _centred(self, visible: Tensor, hidden: Tensor, m: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Return da - dW^T l and db - dW m for the centred dW, from the stacked states alone."""
+        v, h = self.v.to(m.dtype), self.h.to(m.dtype)
+        down = v.T @ (h @ centre) / self.batch - (hidden @ centre) * m - (centre @ centre) * visible
+        up = h.T @ (v @ m) / self.batch - (m @ m) * hidden - (visible @ m) * centre
+        return visible - down, hidden - up
 
     def _columns(self, values: Tensor, shares: Tensor) -> Tensor:
         """Return the weighted sum of rows [N]."""
@@ -210,23 +238,19 @@ class HalfProducts(Products):
         """Return the squared error of the drawn reconstructions, mean over cases, 0-d (N = B)."""
         return (self.v[: self.batch] - self.v[self.batch :]).float().square_().sum() / self.batch
 
-    def move(self, speeds: Speeds, rate: float, momentum: float, cost: float, pull: Tensor | None) -> None:
+    def move(self, speeds: Speeds, motion: Motion) -> None:
         """Move the three parameters and their velocities by one update."""
-        weight, visible, hidden = speeds
         torch.mm(self.h.T, self.v, out=self.gradient)
-        share = 1.0 / self.batch
-        if pull is not None:
-            pulled = torch.outer(pull, self._columns(self.v[: self.batch], self.shares[: self.batch]))
-            self.gradient.add_(pulled, alpha=self.batch)
-        visible.mul_(momentum).add_(self._columns(self.v, self.signed))
-        hidden.mul_(momentum).add_(self._columns(self.h, self.shares))
-        if pull is not None:
-            hidden.add_(pull)
-        self.visible_bias.add_(visible, alpha=rate)
-        self.hidden_bias.add_(hidden, alpha=rate)
-        numbers = [np.float32(number) for number in (share, momentum, cost, rate)]
-        flat = (self.master.view(-1).numpy(), weight.view(-1).numpy(), _bits(self.gradient).reshape(-1))
-        narrow_move_weights(*flat, _bits(self.weight).reshape(-1), *numbers)
+        for left, right in self._move_biases(speeds, motion):
+            self.gradient.add_(torch.outer(left, right), alpha=self.batch)
+        numbers = (1.0 / self.batch, motion.momentum, motion.cost, motion.rate)
+        narrow_move_weights(
+            self.master.view(-1).numpy(),
+            speeds[0].view(-1).numpy(),
+            _bits(self.gradient).reshape(-1),
+            _bits(self.weight).reshape(-1),
+            *(np.float32(number) for number in numbers),
+        )
 
     def _columns(self, values: Tensor, shares: Tensor) -> Tensor:
         result = torch.zeros(values.shape[1])

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_features, require_number, require_whole
+from threegen.checks import require_choice, require_features, require_number, require_whole
 from threegen.errors import ConfigError
 from threegen.functional.energy import free_energy
+from threegen.functional.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
 from threegen.functional.units import GaussianUnits, Units, make_units
 from threegen.memory import require_weights
 
@@ -120,6 +121,37 @@ class RBM(nn.Module):
         """Return F `[...]` of visible states `[..., V]`: p(v) = exp(-F(v)) / Z."""
         total = self.hidden_input(visible)
         return free_energy(self.visible_units, self.hidden_units, visible, self.visible_bias, total)
+
+    def log_partition(
+        self,
+        method: str = "exact",
+        *,
+        steps: int = 14_500,
+        runs: int = 100,
+        base: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> LogPartition:
+        """Return log Z in nats, with an error bar.
+
+        method: "exact" sums over all states of the smaller layer (at most 25 binary units); "ais" is annealed
+            importance sampling over `steps` intermediate distributions with `runs` chains.
+        base: data `[N, ...]` whose means the walk starts from; by default it starts from units without any input.
+
+        Raises `ConfigError` where the exact sum would have too many terms.
+        """
+        units = (self.visible_units, self.hidden_units)
+        net = Net(*units, self.weight.detach(), self.visible_bias.detach(), self.hidden_bias.detach())
+        if require_choice("method", method, ("exact", "ais")) == "exact":
+            return exact_log_partition(net)
+        start = torch.zeros_like(net.visible_bias)
+        if base is not None:
+            start = self.visible_units.bias_of(self.visible_states(base).mean(0))
+        return annealed_log_partition(net, start, steps=steps, runs=runs, generator=generator)
+
+    @torch.no_grad()
+    def log_likelihood(self, visible: Tensor, log_partition: LogPartition | float) -> Tensor:
+        """Return log p(v) = -F(v) - log Z in nats `[B]` of visible states `[B, V]`."""
+        return -self.free_energy(visible) - float(log_partition)
 
     # -- beginning and dreaming ---------------------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ What is drawn and what is a probability (Hinton's guide, section 3):
 
 Hinton, "Training products of experts by minimizing contrastive divergence", Neural Computation 14 (2002) 1771-1800;
 "A practical guide to training restricted Boltzmann machines", UTML TR 2010-003. Persistent chains: Tieleman,
-"Training restricted Boltzmann machines using approximations to the likelihood gradient", ICML 2008.
+"Training restricted Boltzmann machines using approximations to the likelihood gradient", ICML 2008. Centred form:
+Melchior, Fischer and Wiskott, "How to center deep Boltzmann machines", JMLR 17 (2016) 1-61, algorithm 1.
 
 Shapes: B examples, V visible units, H hidden units, N chains.
 """
@@ -78,6 +79,9 @@ class ContrastiveDivergence(Rule):
     weight_cost: its share of each weight is taken off the ascent direction; biases are left alone (guide, section 10).
     draw_data: draw v0 anew from each batch, whose inputs are then probabilities (grey pixels), instead of taking
         the inputs as they are.
+    centred: learn as if states were counted from their running means m (visible) and l (hidden) in the data, which
+        makes learning independent of which of two states is called 1: dW - db m^T - l da^T takes the place of dW, and
+        its products with l and m are taken off da and db. `centring_decay` is how slowly the means move.
     sparsity: the wanted mean activity of hidden units, None for no target; `sparsity_cost` is the strength of the
         pull towards it and `sparsity_decay` how slowly the estimate of the activity moves (guide, section 11).
 
@@ -100,6 +104,8 @@ class ContrastiveDivergence(Rule):
         visible: str = "drawn",
         draw_data: bool = False,
         weight_cost: float = 0.0,
+        centred: bool = False,
+        centring_decay: float = 0.99,
         sparsity: float | None = None,
         sparsity_cost: float = 0.01,
         sparsity_decay: float = 0.9,
@@ -111,11 +117,14 @@ class ContrastiveDivergence(Rule):
             raise ConfigError('persistent chains must hold states: visible="drawn"')
         self.draw_data = bool(draw_data)
         self.weight_cost = require_number("weight_cost", weight_cost, least=0.0)
+        self.centred = bool(centred)
+        self.centring_decay = require_number("centring_decay", centring_decay, least=0.0, below=1.0)
         self.sparsity = None if sparsity is None else require_number("sparsity", sparsity, above=0.0, below=1.0)
         self.sparsity_cost = require_number("sparsity_cost", sparsity_cost, least=0.0)
         self.sparsity_decay = require_number("sparsity_decay", sparsity_decay, least=0.0, below=1.0)
         self._chain: Tensor | None = None  # [N, H]
-        self._activity: Tensor | None = None  # [H], the running mean of P(h0|v0)
+        # Running means of P(h0|v0) [H]: for the sparsity target, and, with those of v0 [V], for the centres.
+        self._running: dict[str, Tensor] = {}
 
     def __repr__(self) -> str:
         persistent = f", chains={self.chains}" if self.chains else ""
@@ -131,6 +140,16 @@ class ContrastiveDivergence(Rule):
         self.check(model)
         rbm = cast(TwoLayers, model)
         require_batch("ContrastiveDivergence", batch, labels=False)
+        weight, visible, hidden, figures = self.directions(rbm, batch, generator)
+        ascend(rbm.weight, weight)
+        ascend(rbm.visible_bias, visible)
+        ascend(rbm.hidden_bias, hidden)
+        yield Update(**figures)
+
+    def directions(
+        self, rbm: TwoLayers, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        """Return the ascent directions of W [H, V], a [V] and b [H], and the figures."""
         v0 = rbm.visible_states(batch.inputs, batch.targets)
         if self.draw_data:
             v0 = draw_bernoulli(v0, generator)
@@ -141,18 +160,19 @@ class ContrastiveDivergence(Rule):
         else:
             first, vk, hk = self._from_data(rbm, h0, generator)
             figures = {"reconstruction_error": (v0 - first).square().sum() / len(v0), **figures}
-        direction = h0.T @ v0 / len(v0) - hk.T @ vk / len(vk)
-        hidden_direction = h0.mean(0) - hk.mean(0)
+        weight = h0.T @ v0 / len(v0) - hk.T @ vk / len(vk)
+        hidden, visible = h0.mean(0) - hk.mean(0), v0.mean(0) - vk.mean(0)
+        if self.centred:
+            m, centre = self._centres(v0.mean(0), h0.mean(0))
+            weight = weight - torch.outer(hidden, m) - torch.outer(centre, visible)
+            hidden, visible = hidden - weight @ m, visible - weight.T @ centre
         if self.weight_cost:
-            direction.sub_(rbm.weight, alpha=self.weight_cost)
+            weight.sub_(rbm.weight, alpha=self.weight_cost)
         if self.sparsity is not None:
-            pull = self._sparsity_pull(h0)
-            hidden_direction += pull
-            direction += torch.outer(pull, v0.mean(0))
-        ascend(rbm.weight, direction)
-        ascend(rbm.visible_bias, v0.mean(0) - vk.mean(0))
-        ascend(rbm.hidden_bias, hidden_direction)
-        yield Update(**figures)
+            pull = self._sparsity_pull(h0.mean(0))
+            hidden += pull
+            weight += torch.outer(pull, v0.mean(0))
+        return weight, visible, hidden, figures
 
     def _from_data(self, rbm: TwoLayers, h0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return the first reconstruction, vk [B, V] and P(hk|vk) [B, H] of chains that start at h0."""
@@ -165,9 +185,7 @@ class ContrastiveDivergence(Rule):
             first = visible if step == 0 else first
         return first, visible, hidden
 
-    def _persistent(
-        self, rbm: TwoLayers, dtype: torch.dtype, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _persistent(self, rbm: TwoLayers, dtype: torch.dtype, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Move the chains on by k steps; return their visible states [N, V] and P(h|v) [N, H]."""
         states = self._begun_chain(rbm, generator).to(rbm.weight.device, dtype)
         for _ in range(self.steps):
@@ -186,23 +204,32 @@ class ContrastiveDivergence(Rule):
         visible = rbm.draw_visible(rbm.visible_given_hidden(nothing), generator)
         return rbm.draw_hidden(rbm.hidden_given_visible(visible), generator)
 
-    def _sparsity_pull(self, h0: Tensor) -> Tensor:
+    def _follow(self, name: str, now: Tensor, decay: float) -> Tensor:
+        """Move the running mean `name` towards `now` and return it; it begins there."""
+        old = self._running.get(name, now).to(now.device, now.dtype)
+        self._running[name] = decay * old + (1 - decay) * now
+        return self._running[name]
+
+    def _centres(self, visible: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the running means m [V] and l [H], given those of this batch."""
+        return (
+            self._follow("visible_centre", visible, self.centring_decay),
+            self._follow("hidden_centre", hidden, self.centring_decay),
+        )
+
+    def _sparsity_pull(self, activity: Tensor) -> Tensor:
         """Return cost * (target - q) [H], q the running mean of the hidden probabilities."""
-        now = h0.mean(0)
-        old = now if self._activity is None else self._activity.to(now.device, now.dtype)
-        self._activity = self.sparsity_decay * old + (1 - self.sparsity_decay) * now
-        target = 0.0 if self.sparsity is None else self.sparsity
-        return self.sparsity_cost * (target - self._activity)
+        q = self._follow("activity", activity, self.sparsity_decay)
+        return self.sparsity_cost * ((0.0 if self.sparsity is None else self.sparsity) - q)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the persistent chains and the running mean activity, where there are any."""
-        kept = {"chain": self._chain, "activity": self._activity}
-        return {name: value for name, value in kept.items() if value is not None}
+        """Return the persistent chains and the running means, where there are any."""
+        return {**({} if self._chain is None else {"chain": self._chain}), **self._running}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""
-        unknown = set(state) - {"chain", "activity"}
+        unknown = set(state) - {"chain", "activity", "visible_centre", "hidden_centre"}
         if unknown:
             raise CheckpointError(f"ContrastiveDivergence keeps no {', '.join(sorted(unknown))}")
         self._chain = state["chain"].clone() if "chain" in state else None
-        self._activity = state["activity"].clone() if "activity" in state else None
+        self._running = {name: value.clone() for name, value in state.items() if name != "chain"}

@@ -21,7 +21,7 @@ from threegen.checks import require_choice, require_number
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
 from threegen.functional.draws import draw_bernoulli
-from threegen.functional.rbm_products import HalfProducts, Products
+from threegen.functional.rbm_products import HalfProducts, Motion, Products
 from threegen.functional.units import BernoulliUnits
 from threegen.rules.contrastive_divergence import ContrastiveDivergence, TwoLayers
 from threegen.rules.rule import Applied, Step, require_batch, require_parts
@@ -32,7 +32,7 @@ _SPEEDS = ("weight_speed", "visible_speed", "hidden_speed")
 class FusedContrastiveDivergence(ContrastiveDivergence):
     """CD-k and persistent CD for binary hidden units on the CPU; moves the weights itself, one `Applied` a batch.
 
-    steps, chains, draw_data, weight_cost, sparsity...: as for `ContrastiveDivergence`; reconstructions are drawn.
+    steps, chains, options: as for `ContrastiveDivergence`; reconstructions are drawn.
     rate, momentum: the optimiser's part; schedules may set both (`EpochSteps("momentum", {0: .5, 5: .9})`).
     products: "float32", or "bfloat16" for the matrix products alone: weights, biases and velocities stay float32, and
         all units must be binary. It pays on CPUs that multiply bfloat16 quicker.
@@ -49,21 +49,11 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
         momentum: float = 0.0,
         products: str = "float32",
         chains: int = 0,
-        draw_data: bool = False,
-        weight_cost: float = 0.0,
-        sparsity: float | None = None,
-        sparsity_cost: float = 0.01,
-        sparsity_decay: float = 0.9,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            steps,
-            chains=chains,
-            draw_data=draw_data,
-            weight_cost=weight_cost,
-            sparsity=sparsity,
-            sparsity_cost=sparsity_cost,
-            sparsity_decay=sparsity_decay,
-        )
+        if options.get("visible", "drawn") != "drawn":
+            raise ConfigError("FusedContrastiveDivergence draws its reconstructions; use ContrastiveDivergence")
+        super().__init__(steps, chains=chains, **options)
         self.rate = require_number("rate", rate, least=0.0)
         self.momentum = require_number("momentum", momentum, least=0.0, below=1.0)
         self.products = require_choice("products", products, ("float32", "bfloat16"))
@@ -114,8 +104,9 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
             room.up(generator if self.chains or not last else None, last)
         if self.chains:
             self._chain = room.keep_chain()
-        pull = None if self.sparsity is None else self._sparsity_pull(room.h0_means())
-        room.move(self._speeds_of(rbm), self.rate, self.momentum, self.weight_cost, pull)
+        pull = None if self.sparsity is None else self._sparsity_pull(room.data_means()[1])
+        centres = self._centres(*room.data_means()) if self.centred else None
+        room.move(self._speeds_of(rbm), Motion(self.rate, self.momentum, self.weight_cost, pull, centres))
         yield Applied(**figures)
 
     def _ready(self, rbm: TwoLayers, given: Tensor) -> Products:
