@@ -93,7 +93,7 @@ def test_mean_field_is_a_fixed_point_and_exact_without_hidden_couplings() -> Non
 def test_annealing_finds_the_lowest_energy_where_quenching_does_not() -> None:
     net = machine(12, 0, scale=2.0)
     lowest = float(net.energy(all_states(12)).detach().min())
-    start = torch.zeros(100, 12, dtype=torch.float64)
+    start = net.start_states(torch.randint(0, 2, (100, 12), generator=make_generator("s")).double())
     cooled = net.anneal(start, [8 * 0.97**k for k in range(200)], generator=make_generator("a"))
     quenched = net.recall(start, generator=make_generator("a"))
     hits = [float((net.energy(s).detach() < lowest + 1e-9).double().mean()) for s in (cooled, quenched)]
