@@ -6,25 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from threegen.datasets.batches import Batch
 from threegen.gen2.dbn import DBN
 from threegen.rules.wake_sleep import WakeSleep, draw_states
-from threegen.training.contract import check_model, check_rule
+from threegen.training.contract import ContractViolation, check_model, check_rule
 
 
 def belief_net(generator: torch.Generator) -> DBN:
     dbn = DBN([6, 5, 4, 12], classes=3, generator=generator)
-    with torch.no_grad():
-        for parameter in dbn.parameters():
-            parameter.normal_(0.0, 0.3, generator=generator)
-    return dbn
-
-
-def without_labels(generator: torch.Generator) -> DBN:
-    dbn = DBN([6, 5, 4, 12], generator=generator)
     with torch.no_grad():
         for parameter in dbn.parameters():
             parameter.normal_(0.0, 0.3, generator=generator)
@@ -50,12 +41,6 @@ def wake_likelihood(model: Any, batch: Batch, generator: torch.Generator) -> tor
     return total
 
 
-def reconstructs(model: nn.Module, batch: Batch) -> bool:
-    """A net without labels has learnt when its way up and down keeps the images."""
-    back = model.reconstruct(batch.inputs)  # type: ignore[operator]
-    return float((back - batch.inputs).square().sum(1).mean()) < 0.6
-
-
 def test_the_model_keeps_the_contract() -> None:
     images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     downwards = ("generative.0", "generative.1", "layers.0.visible_bias", "layers.1.visible_bias")
@@ -66,6 +51,16 @@ def test_the_model_keeps_the_contract() -> None:
         without_gradient=downwards,
     )
     assert len(found) == 10
+
+
+def test_parameters_without_a_part_in_the_scores_must_be_named() -> None:
+    points = torch.rand(3, 6, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ContractViolation, match=r"layers\.0\.visible_bias gets no gradient") as caught:
+        check_model(belief_net, points, classes=3)
+    assert set(caught.value.failures) == {"finite gradients"}
+    wrong = ("generative.0", "generative.1", "layers.0.visible_bias", "layers.1.visible_bias", "top.weight")
+    with pytest.raises(ContractViolation, match=r"top\.weight gets a gradient"):
+        check_model(belief_net, points, classes=3, without_gradient=wrong)
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -10,7 +10,7 @@ import pytest
 
 from threegen.errors import ConfigError, DataError
 from threegen.recipes import reproduce
-from threegen.recipes.reproduce import FIELDS, Figure, all_figures, figure_table, read_record, reproduce_figure
+from threegen.recipes.reproduce import FIELDS, Figure, Made, all_figures, figure_table, read_record, reproduce_figure
 
 RECORDS = sorted((Path(__file__).parents[2] / "reproduction").glob("*.json"))
 
@@ -67,6 +67,17 @@ def test_seeds_made_apart_are_gathered_by_the_last(tmp_path: Path, monkeypatch: 
     (parts / "toy" / "seed-1.json").write_text("{")
     with pytest.raises(DataError, match=r"seed-1\.json is not JSON"):
         reproduce_figure("toy", tmp_path, seeds=[2], parts=parts)
+
+
+def test_the_time_of_parts_taken_over_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure that goes on with an earlier run says itself how long it all took: 90 and 150 seconds are 4 minutes."""
+    figure = Figure(
+        "toy", "nobody (2000)", 2.0, "per cent", "lower", lambda seed, progress: Made(1.5, 90.0 + 60 * seed), (0, 1)
+    )
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
+    record = reproduce_figure("toy", tmp_path, parts=tmp_path / "parts")
+    assert record is not None
+    assert (record["ours"], record["minutes"]) == ([1.5, 1.5], 4.0)
 
 
 def test_a_record_with_a_missing_field_is_refused(tmp_path: Path) -> None:

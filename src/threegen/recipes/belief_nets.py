@@ -29,8 +29,8 @@ from threegen.training.stages import Stage
 FOLDER = Path("runs") / "belief-nets"
 SIZES = (784, 500, 500, 2000)
 GREEDY_EPOCHS = (10, 10, 25)
-UP_DOWN_EPOCHS, UP_DOWN_RATE = 20, 0.1
-BACKPROP_EPOCHS, DROPOUT = 20, 0.2
+UP_DOWN_EPOCHS, UP_DOWN_RATE, UP_DOWN_STEPS = 32, 0.2, (3, 3, 3, 6)
+BACKPROP_EPOCHS, DROPOUT = 20, 0.3
 
 
 def greedy_net(
@@ -53,7 +53,7 @@ def up_down_net(
 ) -> tuple[DBN, float]:
     """Return the greedy net of the same seed after `epochs` of the up-down algorithm, and all seconds of training."""
     dbn, seconds = greedy_net(seed, train, folder=folder, validation=validation, progress=progress)
-    stages = up_down(dbn, epochs=epochs, rate=UP_DOWN_RATE)
+    stages = up_down(dbn, epochs=epochs, rate=UP_DOWN_RATE, steps=UP_DOWN_STEPS)
     name = f"up-down-{seed}" if epochs == UP_DOWN_EPOCHS else f"up-down-{epochs}-epochs-{seed}"
     return dbn, seconds + _trained(dbn, stages, train, folder / name, seed, validation, progress)
 

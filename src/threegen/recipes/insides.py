@@ -115,14 +115,18 @@ def first_weights(
     """Return the weights into the first layer's units as pictures, at most `most`, evenly spaced over the layer.
 
     The first linear layer's rows take the `shape` of the input image; kernels of a convolution are averaged over
-    their input channels. None where there is no such layer or its weights do not form pictures.
+    their input channels; a model may say itself what its first units look for (`receptive_fields()` [units, pixels]).
+    None where there is no such layer or its weights do not form pictures.
     """
+    own_fields = getattr(model, "receptive_fields", None)
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             layer, weight = name or type(module).__name__.lower(), _answering_weight(module).detach().float().cpu()
             break
     else:
-        return None
+        if not callable(own_fields):
+            return None
+        layer, weight = "first layer", own_fields().detach().float().cpu()
     if weight.dim() == 4:
         pictures = weight.mean(1)
     elif _is_image(shape) and shape[0] == 1 and weight.shape[1] == shape[-1] * shape[-2]:

@@ -62,7 +62,7 @@ def tune(net: nn.Module, few: Dataset, settings: Settings, title: str) -> None:
 def pretrained(sizes: list[int], images: Dataset, settings: Settings) -> DBN:
     """Return a net without labels that has seen `images`, layer by layer."""
     dbn = DBN(sizes, generator=make_generator(settings.seed, "belief net"))
-    epochs = [20, 15, 10] if settings.quick else [8, 6, 5]
+    epochs = [20, 15, 10] if settings.quick else [6, 5, 4]
     unlabelled = Dataset(images.inputs, None, (), images.name)
     fit(dbn, pretraining(dbn, epochs=epochs), unlabelled, seed=settings.seed, progress=settings.progress, title=BELIEF)
     return dbn
@@ -76,7 +76,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         sizes, counts = [784, 80, 80, 160], [100, 500]
     else:
         images, test = data.train, data.test
-        sizes, counts = [784, 500, 500, 2000], [100, 1_000, 10_000]
+        sizes, counts = [784, 500, 500, 1000], [100, 1_000, 10_000]
     dbn = pretrained(sizes, images, settings)
     found: dict[str, Any] = {"images without labels": len(images), "images tested": len(test)}
     for count in counts:
