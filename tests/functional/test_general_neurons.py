@@ -14,6 +14,7 @@ from torch import Tensor
 
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.fused_decay import fused_decay_lif
+from threegen.functional.fused_general import fused_general
 from threegen.functional.fused_neurons import BLOCK
 from threegen.functional.general_neurons import GeneralOptions, general_loop
 from threegen.functional.neurons import SURROGATES, LIFParameters, NeuronState, lif_loop
@@ -95,6 +96,83 @@ def test_compiled_loop_with_a_learnt_decay_equals_the_elementary_one(
     for ours, oracle in zip(fast[2:], slow[2:], strict=True):
         expected = torch.zeros(()) if oracle is None else oracle
         torch.testing.assert_close(torch.zeros(()) if ours is None else ours, expected, rtol=1e-4, atol=1e-4)
+
+
+OPTIONS: dict[str, Any] = {
+    "rest": st.sampled_from([0.0, -0.3, 0.2]),
+    "reset_to": st.sampled_from([0.0, -0.5, 0.1]),
+    "kernel": st.sampled_from([(1.0,), (1.0, 0.5), (0.25, 0.75, 0.5)]),
+    "refractory": st.integers(0, 2),
+    "adaptation": st.sampled_from([0.0, 0.4]),
+}
+
+
+@settings(max_examples=120, deadline=None)
+@given(options=st.builds(GeneralOptions, **OPTIONS), learnt=st.booleans(), **CASES)
+def test_compiled_loop_of_general_neurons_equals_the_elementary_one(
+    options: GeneralOptions,
+    learnt: bool,
+    shape: tuple[int, int, int],
+    decay: float,
+    threshold: float,
+    reset: str,
+    surrogate: str,
+    detach: bool,
+    with_state: bool,
+    density: float,
+    seed: int,
+) -> None:
+    """The second half goes on from the state that the first has left, so that gradients cross it too."""
+    parameters = LIFParameters(decay, threshold, reset, surrogate, 1.0, detach)
+
+    def halves(loop: Any) -> Any:
+        def run(currents: Tensor, state: NeuronState | None, share: Tensor) -> tuple[Tensor, ...]:
+            own = (parameters, options, share if learnt else None)
+            first = loop(currents, None if state is None else general_state(state, options), *own)
+            second = loop(currents, first[2], *own)
+            tail = [part.sum() for part in second[2] if part is not None]
+            return second[0] + first[0], second[1] + first[1] + sum(tail)
+
+        return run
+
+    case = (shape, density, seed, with_state, decay)
+    fast, slow = outcome(halves(fused_general), *case), outcome(halves(general_loop), *case)
+    assert torch.equal(fast[0], slow[0])
+    torch.testing.assert_close(fast[1], slow[1])
+    for ours, oracle in zip(fast[2:], slow[2:], strict=True):
+        expected = torch.zeros(()) if oracle is None else oracle
+        torch.testing.assert_close(torch.zeros(()) if ours is None else ours, expected, rtol=1e-3, atol=1e-3)
+
+
+def general_state(state: NeuronState, options: GeneralOptions) -> NeuronState:
+    """A state in mid-life: some neurons are held, thresholds are lifted, inputs are remembered."""
+    u = state.potential.detach()
+    recent = torch.stack([u * 0.5] * (len(options.kernel) - 1)) if len(options.kernel) > 1 else None
+    return state._replace(
+        adaptation=u.abs() if options.adaptation else None,
+        countdown=(u > 0.3).float() if options.refractory else None,
+        recent=recent,
+    )
+
+
+def test_compiled_loop_of_general_neurons_has_the_same_bits_as_the_elementary_one_and_on_one_core_and_two() -> None:
+    options = GeneralOptions(0.1, -0.2, (1.0, 0.5), 1, 0.3, 0.5)
+    found = []
+    for threads in (1, 2):
+        with use_threads(threads):
+            loop = lambda *given: fused_general(*given[:2], LIFParameters(reset="soft"), options, given[2])  # noqa: E731
+            found.append(outcome(loop, (5, 5, BLOCK - 7), 0.5, 1, False, 0.5))
+    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
+    slow = outcome(
+        lambda *given: general_loop(*given[:2], LIFParameters(reset="soft"), options, given[2]),
+        (5, 5, BLOCK - 7),
+        0.5,
+        1,
+        False,
+        0.5,
+    )
+    assert torch.equal(found[0][0], slow[0])
+    assert torch.equal(found[0][1], slow[1])
 
 
 def test_a_learnt_decay_has_the_same_gradient_on_one_core_and_two() -> None:

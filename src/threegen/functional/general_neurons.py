@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -91,15 +92,15 @@ def general_step(
     `decay` takes the place of that of `parameters` where it is learnt. Raises `ShapeError`.
     """
     start = resting_state(current, options) if state is None else state
-    check_state(start, current)
-    arriving, recent = _through_kernel(current, start.recent, options.kernel)
-    left = _after_reset(start, parameters, options)
+    require_state(start, current, options)
+    arriving, recent = _window_of_one(current, start.recent, options.kernel)
+    left = after_reset(start, parameters, options)
     share: Tensor | float = parameters.decay if decay is None else decay
     potential = options.rest + share * (left - options.rest) + arriving
     if options.refractory:
-        countdown = _required(start.countdown, current, "countdown")
+        countdown = cast(Tensor, start.countdown)
         potential = torch.where(countdown > 0, left, potential)
-    lifted = potential - _required(start.adaptation, current, "adaptation") if options.adaptation else potential
+    lifted = potential - cast(Tensor, start.adaptation) if options.adaptation else potential
     spikes = spike(lifted, parameters)
     after = None
     if options.refractory:
@@ -108,8 +109,7 @@ def general_step(
         after = torch.where(spikes.detach() > 0, torch.full_like(waiting, options.refractory), waiting)
     raised = None
     if options.adaptation:
-        raised = options.adaptation_decay * _required(start.adaptation, current, "adaptation")
-        raised = raised + options.adaptation * spikes
+        raised = options.adaptation_decay * cast(Tensor, start.adaptation) + options.adaptation * spikes
     return NeuronState(potential, spikes, raised, after, recent)
 
 
@@ -138,21 +138,27 @@ def general_loop(
     return torch.stack(spikes), torch.stack(potentials), state
 
 
-def _through_kernel(current: Tensor, recent: Tensor | None, kernel: Sequence[float]) -> tuple[Tensor, Tensor | None]:
-    """Return sum_k K[k] c[t-k], and the inputs that the next step still feels (the newest first)."""
+def after_window(currents: Tensor, recent: Tensor | None, kernel: Sequence[float]) -> tuple[Tensor, Tensor | None]:
+    """Return I[t] = sum_k K[k] c[t-k] for all steps [T, B, ...], and the inputs that the next step still feels.
+
+    `recent` holds those that were felt before, the newest first. Raises `ShapeError` where it does not fit.
+    """
     if len(kernel) == 1:
-        return (current if kernel[0] == 1.0 else kernel[0] * current), None
-    if recent is None or recent.shape != (len(kernel) - 1, *current.shape):
+        return (currents if kernel[0] == 1.0 else kernel[0] * currents), None
+    window, steps = len(kernel) - 1, len(currents)
+    if recent is None or recent.shape != (window, *currents.shape[1:]):
         raise ShapeError(
-            f"a window of {len(kernel)} steps needs the last {len(kernel) - 1} inputs in the state; "
+            f"a window of {len(kernel)} steps needs the last {window} inputs in the state; "
             "pass state=None to start from rest"
         )
-    window = torch.cat([current[None], recent])
-    weights = window.new_tensor(kernel).view(-1, *[1] * current.dim())
-    return (weights * window).sum(0), window[:-1]
+    history = torch.cat([recent.flip(0), currents])
+    total = kernel[0] * currents
+    for age in range(1, len(kernel)):
+        total = total + kernel[age] * history[window - age : window - age + steps]
+    return total, history[-window:].flip(0)
 
 
-def _after_reset(state: NeuronState, parameters: LIFParameters, options: GeneralOptions) -> Tensor:
+def after_reset(state: NeuronState, parameters: LIFParameters, options: GeneralOptions) -> Tensor:
     """Return v, what a spike has left of the potential."""
     fired = state.spikes.detach() if parameters.detach_reset else state.spikes
     if parameters.reset == "soft":
@@ -161,7 +167,16 @@ def _after_reset(state: NeuronState, parameters: LIFParameters, options: General
     return kept if options.reset_to == 0.0 else kept + options.reset_to * fired
 
 
-def _required(part: Tensor | None, current: Tensor, name: str) -> Tensor:
-    if part is None or part.shape != current.shape:
-        raise ShapeError(f"the spiking state has no {name} of this layer; pass state=None to start from rest")
-    return part
+def require_state(state: NeuronState, current: Tensor, options: GeneralOptions) -> None:
+    """Raise `ShapeError` where `state` does not belong to input [B, ...] of a layer with these options."""
+    check_state(state, current)
+    needed = {"adaptation": bool(options.adaptation), "countdown": options.refractory > 0}
+    for name, wanted in needed.items():
+        part = getattr(state, name)
+        if wanted and (part is None or part.shape != current.shape):
+            raise ShapeError(f"the spiking state has no {name} of this layer; pass state=None to start from rest")
+
+
+def _window_of_one(current: Tensor, recent: Tensor | None, kernel: Sequence[float]) -> tuple[Tensor, Tensor | None]:
+    arriving, after = after_window(current[None], recent, kernel)
+    return arriving[0], after

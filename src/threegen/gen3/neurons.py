@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from threegen.checks import require_choice, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.fused_decay import fused_decay_lif
+from threegen.functional.fused_general import fused_general
 from threegen.functional.fused_neurons import can_fuse, fused_lif
 from threegen.functional.general_neurons import GeneralOptions, general_loop
 from threegen.functional.neurons import LIFParameters, NeuronState, check_currents, lif
@@ -132,6 +133,8 @@ class LIF(nn.Module):
         if self.options.iterative and self.recurrent_weight is None:
             spikes, potentials = self._iterate(currents, state)
             after = NeuronState(potentials[-1], spikes[-1])
+        elif self.recurrent_weight is None and can_fuse(currents):
+            spikes, potentials, after = fused_general(currents, state, self.constants, self.options, self.decay)
         else:
             feedback = None if self.recurrent_weight is None else self._feedback
             spikes, potentials, after = general_loop(
