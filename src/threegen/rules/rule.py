@@ -160,8 +160,8 @@ def descend(parameter: Tensor, direction: Tensor) -> None:
     """Add a *descent* direction (a gradient of something to be made smaller) to `parameter.grad`."""
     if not parameter.requires_grad:
         return
-    if parameter.grad is None:
-        parameter.grad = direction.detach().clone()
+    if parameter.grad is None:  # in the memory order of the parameter: torch's fused optimisers walk both as one
+        parameter.grad = torch.empty_like(parameter).copy_(direction)
     else:
         parameter.grad.add_(direction)
 
