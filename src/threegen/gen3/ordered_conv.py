@@ -133,15 +133,14 @@ class OrderedConv(nn.Module):
 
         Neurons that never fire have the time `steps` and the potential 0.
         """
+        if math.isinf(self.threshold):  # nobody fires before the last step: no need to look at the others
+            last = F.conv2d((times < self.steps).to(self.weight.dtype), self.weight, padding=self.padding)
+            return torch.where(last > 0, self.steps - 1, self.steps), last.clamp(min=0.0)
         when = torch.arange(self.steps, device=times.device).view(-1, 1, 1, 1, 1)
         arrived = (times.unsqueeze(0) <= when).to(self.weight.dtype).flatten(0, 1)  # [T B, C, H, W]
         summed = F.conv2d(arrived, self.weight, padding=self.padding)
         potentials = summed.view(self.steps, len(times), *summed.shape[1:])
-        if math.isinf(self.threshold):
-            fired = potentials > 0
-            fired[:-1] = False
-        else:
-            fired = potentials >= self.threshold
+        fired = potentials >= self.threshold
         out = torch.where(fired.any(0), fired.to(torch.uint8).argmax(0), self.steps)
         at_spike = potentials.gather(0, out.clamp(max=self.steps - 1).unsqueeze(0)).squeeze(0)
         return out, torch.where(out < self.steps, at_spike, 0.0)
