@@ -177,6 +177,8 @@ def test_fluctuation_driven_weights_move_the_potential_by_one_threshold(decay: f
     expected = 0.5 * (1 - 0.15) ** 0.5  # variance p (1 - p) of an input instead of its square p
     assert float(free[-1].std()) == pytest.approx(expected, rel=0.05)
     assert potentials.shape == free.shape
+    default = SpikingMLP([400, 600, 4], steps=12, decay=decay, generator=generator())
+    assert torch.equal(net.synapses[1].weight, default.synapses[1].weight)  # what is read out starts as ever
     assert response_energy(0.5, (1.0,), 50) == pytest.approx(1 / (1 - 0.25))
     assert response_energy(0.0, (1.0, 2.0), 5) == 5.0
     with pytest.raises(ConfigError, match=r"did you mean 'fluctuation'\?"):

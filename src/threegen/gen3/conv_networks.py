@@ -106,7 +106,8 @@ class SpikingConvNet(SpikingNet):
                     raise ConfigError(f"layers {self.layers!r} leave no place of images of shape {self.shape}")
             else:
                 inputs, channels = channels * height * width, plan.outputs * plan.votes
-                full = spiking_linear(inputs, channels, self.threshold, generator, gain, square)
+                own_gain = GAIN if number == len(self.plans) - 1 else gain
+                full = spiking_linear(inputs, channels, self.threshold, generator, own_gain, square)
                 synapse, height, width = to_event_layout(full), 1, 1
             if plan.batch_norm:
                 synapse = nn.Sequential(synapse, ThresholdBatchNorm(channels, self.threshold, alpha))

@@ -6,7 +6,8 @@
 
 "fluctuation" is Rossbroich, Gygax and Zenke, "Fluctuation-driven initialization for spiking neural network training",
 Neuromorphic Computing and Engineering 2 (2022), with a mean weight of 0, their xi = 1 and the leak in discrete steps:
-it looks at the neuron's leak, "input" does not.
+it looks at the neuron's leak, "input" does not. It is for hidden layers. The last one, which is read out, keeps
+"input": with xi = 1 there too, 784-200-10 learnt much worse (75 instead of 93 % after two short epochs).
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ from threegen.randomness import draw_key
 
 BACKENDS = ("auto", "fused", "plain")
 GRADIENTS = ("space-time", "space")
+GAIN = 0.4  # by how many thresholds the summed input of a layer fluctuates at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +289,13 @@ class SpikingMLP(SpikingNet):
         super().__init__(steps, encoder, readout, backend, gradient, votes=votes, decay=one.constants.decay)
         self.sizes = require_sizes("sizes", sizes)
         threshold = one.constants.threshold
-        gain = input_gain(init, 0.4, one.constants.decay, one.options.kernel, steps)
+        gain = input_gain(init, GAIN, one.constants.decay, one.options.kernel, steps)
         widths = [*self.sizes[:-1], self.sizes[-1] * votes]
         require_weights("SpikingMLP", pairwise(widths))
         for layer, (inputs, outputs) in enumerate(pairwise(widths)):
-            self.synapses.append(to_event_layout(spiking_linear(inputs, outputs, threshold, generator, gain)))
             last = layer == len(widths) - 2
+            own_gain = GAIN if last else gain
+            self.synapses.append(to_event_layout(spiking_linear(inputs, outputs, threshold, generator, own_gain)))
             own = for_last_layer(neurons, readout) if last else neurons
             self.neurons.append(
                 make_neurons(own, recurrent=0 if last or not recurrent else outputs, generator=generator)
