@@ -13,12 +13,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from threegen.functional.fused_neurons import (
+    BLOCK,
     KINDS,
+    RESETS,
+    THRESHOLD,
+    ZERO,
     backward_loop,
     constants_of,
     forward_loop,
@@ -27,6 +32,11 @@ from threegen.functional.fused_neurons import (
     shared_rows,
 )
 from threegen.functional.neurons import LIFParameters, NeuronState, check_currents, check_state, initial_gradients
+from threegen.threads import parallel, ready_numba
+
+numba = ready_numba()
+
+Array = np.ndarray[Any, Any]
 
 
 def fused_decay_lif(
@@ -87,10 +97,11 @@ class _FusedDecay(torch.autograd.Function):
             constants_of(now, potentials.dtype),
             KINDS[now.surrogate],
         )
-        total = _summed(result[1:], _left(potentials[:-1], (potentials[:-1] >= now.threshold).to(result.dtype), now))
+        sums = torch.zeros_like(none)
+        _sum_products(rows(potentials), rows(result), rows(sums)[0], constants_of(now, potentials.dtype))
         if potential is None:
-            return result, decay.new_tensor(total), None, None, None
-        total += _summed(result[0], _left(potential, fired, now))
+            return result, decay.new_tensor(_total(sums)), None, None, None
+        total = _total(sums) + _total(result[0] * _left(potential, fired, now))
         return result, decay.new_tensor(total), *initial_gradients(result[0], potential, fired, now), None
 
 
@@ -100,6 +111,21 @@ def _left(potentials: Tensor, fired: Tensor, parameters: LIFParameters) -> Tenso
     return potentials - parameters.threshold * fired
 
 
-def _summed(gradient: Tensor, left: Tensor) -> float:
-    """Return the sum of the products, in numpy's one-thread order: the number of cores does not change it."""
-    return float((gradient * left).numpy().sum())
+def _total(products: Tensor) -> float:
+    """Return the sum, in numpy's one-thread order: the number of cores does not change it."""
+    return float(products.numpy().sum(dtype=np.float64))
+
+
+@parallel
+def _sum_products(potentials: Array, gradient: Array, sums: Array, k: Array) -> None:
+    """Fill `sums` [M] with sum_t g[t] v[t-1] of each neuron; v is what a spike has left of the potentials [T, M]."""
+    steps, count = potentials.shape
+    zero, threshold, hard = k[ZERO], k[THRESHOLD], k[RESETS] > 0
+    for block in numba.prange((count + BLOCK - 1) // BLOCK):
+        low, high = block * BLOCK, min((block + 1) * BLOCK, count)
+        total = sums[low:high]
+        for t in range(1, steps):
+            before, now = potentials[t - 1, low:high], gradient[t, low:high]
+            for i in range(high - low):
+                lost = (before[i] if hard else threshold) if before[i] >= threshold else zero
+                total[i] += now[i] * (before[i] - lost)
