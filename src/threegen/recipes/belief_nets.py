@@ -1,7 +1,7 @@
 """The deep belief net of Hinton, Osindero and Teh 2006 on MNIST, and the three ways to finish it.
 
     greedy-SEED      784-500-500-2000 and ten label units, layer by layer
-    up-down-SEED     the same net, gone on with by the up-down algorithm
+    up-down-N-SEED   the same net, gone on with by the up-down algorithm, in two parts
     backprop-SEED    its `to_mlp()`, gone on with by back-propagation
 
 Each is a folder under `runs/belief-nets` with checkpoints: a run that was stopped goes on, and the figures of one seed
@@ -29,8 +29,9 @@ from threegen.training.stages import Stage
 FOLDER = Path("runs") / "belief-nets"
 SIZES = (784, 500, 500, 2000)
 GREEDY_EPOCHS = (10, 10, 25)
-UP_DOWN_EPOCHS, UP_DOWN_RATE, UP_DOWN_STEPS = 32, 0.2, (3, 3, 3, 6)
-BACKPROP_EPOCHS, DROPOUT = 20, 0.3
+UP_DOWN = ((12, 0.2, 0.6325), (8, 0.1265, 0.02))  # epochs, rate, and the share of it that is left at their end
+UP_DOWN_STEPS = (3,)
+BACKPROP_EPOCHS, DROPOUT = 12, 0.2
 
 
 def greedy_net(
@@ -43,19 +44,15 @@ def greedy_net(
 
 
 def up_down_net(
-    seed: int,
-    train: Dataset,
-    *,
-    epochs: int = UP_DOWN_EPOCHS,
-    folder: Path = FOLDER,
-    validation: Dataset | None = None,
-    progress: bool = False,
+    seed: int, train: Dataset, *, folder: Path = FOLDER, validation: Dataset | None = None, progress: bool = False
 ) -> tuple[DBN, float]:
-    """Return the greedy net of the same seed after `epochs` of the up-down algorithm, and all seconds of training."""
+    """Return the greedy net of the same seed after the up-down algorithm, and all seconds of training."""
     dbn, seconds = greedy_net(seed, train, folder=folder, validation=validation, progress=progress)
-    stages = up_down(dbn, epochs=epochs, rate=UP_DOWN_RATE, steps=UP_DOWN_STEPS)
-    name = f"up-down-{seed}" if epochs == UP_DOWN_EPOCHS else f"up-down-{epochs}-epochs-{seed}"
-    return dbn, seconds + _trained(dbn, stages, train, folder / name, seed, validation, progress)
+    for part, (epochs, rate, final) in enumerate(UP_DOWN, start=1):
+        stages = up_down(dbn, epochs=epochs, rate=rate, final=final, steps=UP_DOWN_STEPS)
+        name = f"up-down-{part}-{seed}"
+        seconds += _trained(dbn, stages, train, folder / name, seed, validation, progress)
+    return dbn, seconds
 
 
 def tuned_net(
@@ -82,10 +79,10 @@ def greedy_error(seed: int, progress: bool) -> Made:
     return Made(_error(dbn, data.test), seconds)
 
 
-def up_down_error(seed: int, progress: bool, epochs: int = UP_DOWN_EPOCHS) -> Made:
+def up_down_error(seed: int, progress: bool) -> Made:
     """Return the test error in per cent after the up-down algorithm."""
     data = load_data("mnist")
-    dbn, seconds = up_down_net(seed, data.train, epochs=epochs, progress=progress)
+    dbn, seconds = up_down_net(seed, data.train, progress=progress)
     return Made(_error(dbn, data.test), seconds)
 
 

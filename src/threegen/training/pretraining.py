@@ -125,12 +125,14 @@ def up_down(
     epochs: int,
     rate: float = 0.1,
     steps: Sequence[int] = (3, 6, 10),
+    final: float = 0.02,
     batch_size: int = 100,
     weight_cost: float = 0.0,
 ) -> list[Stage]:
     """Return the one stage of the up-down algorithm for a pre-trained `dbn`.
 
-    `steps` are those of Gibbs sampling at the top, each kept for the same share of the epochs. Raises `ConfigError`.
+    `steps` are those of Gibbs sampling at the top, each kept for the same share of the epochs; the rate falls in a
+    straight line from `rate` to `final` times that. Raises `ConfigError`.
     """
     if not isinstance(dbn, DBN):
         raise ConfigError(f"up_down needs a DBN, got {type(dbn).__name__}")
@@ -143,7 +145,7 @@ def up_down(
             rule=WakeSleep(chosen[0], rate=rate, weight_cost=weight_cost),
             epochs=epochs,
             batch_size=batch_size,
-            schedule=UpDownSchedule(rate, chosen),
+            schedule=UpDownSchedule(rate, chosen, final=require_number("final", final, least=0.0, most=1.0)),
             validate=bool(dbn.classes),
         )
     ]

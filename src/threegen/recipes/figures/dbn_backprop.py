@@ -12,5 +12,8 @@ FIGURE = Figure(
     unit="per cent test error",
     better="lower",
     make=backprop_error,
-    note="NOTE",
+    seeds=(0,),
+    note="The greedy net of the same seed as an MLP, its last layer begun with the weights of the label units; 12 epochs of "
+    "Adam, dropout .2 behind each hidden layer, the rate falling in a straight line. The test split is read once, by "
+    "the last weights. Minutes include the greedy part; they are of one thread of a busy machine.",
 )
