@@ -13,7 +13,7 @@ FIGURE = Figure(
     better="lower",
     make=backprop_error,
     seeds=(0,),
-    note="The greedy net of the same seed as an MLP, its last layer begun with the weights of the label units; 12 epochs of "
-    "Adam, dropout .2 behind each hidden layer, the rate falling in a straight line. The test split is read once, by "
-    "the last weights. Minutes include the greedy part; they are of one thread of a busy machine.",
+    note="The greedy net of the same seed as an MLP, its last layer begun with the weights of the label units; 12 "
+    "epochs of Adam, dropout .2 behind each hidden layer, the rate falling in a straight line. The test split is read "
+    "once, by the last weights. Minutes include the greedy part; they are of one thread of a busy machine.",
 )

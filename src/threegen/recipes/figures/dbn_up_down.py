@@ -13,8 +13,8 @@ FIGURE = Figure(
     better="lower",
     make=up_down_error,
     seeds=(0,),
-    note="The greedy net of the same seed and 20 epochs of the up-down algorithm with three Gibbs steps, where the paper "
-    "has 300 epochs and up to ten. Rate and steps are from short trials with a smaller net on 10,000 training images "
+    note="The greedy net of the same seed and 20 epochs of the up-down algorithm with three Gibbs steps; the paper has "
+    "300 epochs and up to ten steps. Rate and steps are from short trials with a smaller net on 10,000 training images "
     "held out. The test split is read once, by the last weights. Minutes include the greedy part; they are of one "
     "thread of a busy machine.",
 )
