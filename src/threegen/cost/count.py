@@ -23,8 +23,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 from threegen.checks import require_float, require_whole
 from threegen.cost.bill import OPERATIONS, Bill, Row
 from threegen.cost.operations import FREE, MOVES, PRICES, Call, Work, nonzero
-from threegen.cost.spiking import encoder_price, joint_price, neuron_price, norm_price, readout_price
+from threegen.cost.spiking import competition_price, encoder_price, joint_price, neuron_price, norm_price, readout_price
 from threegen.errors import DataError
+from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.encoders import Bernoulli, Direct, Encoder, Latency, Poisson
 from threegen.gen3.neurons import LIF
 from threegen.gen3.normalisation import NeuNorm
@@ -35,7 +36,7 @@ from threegen.tracing.untouched import answer, untouched
 from threegen.tracing.walk import Visit, Walker, tensors_in
 
 # Billed as a whole, not by the functions inside.
-_OPAQUE = (LIF, Bernoulli, Poisson, Latency, Readout, NeuNorm, Join)
+_OPAQUE = (LIF, Bernoulli, Poisson, Latency, Readout, NeuNorm, Join, DiehlCook)
 
 
 def count(model: nn.Module, x: Tensor, *, generator: torch.Generator | None = None, batch_size: int = 250) -> Bill:
@@ -150,8 +151,30 @@ class Ledger(Walker):
             self.signals[output[0]] = "values"
         elif isinstance(module, Join):
             self._joint(inputs[0], inputs[1], output)
+        elif isinstance(module, DiehlCook):
+            self._competition(module, output)
         else:
             self._spikes(module, inputs, output)
+
+    def _competition(self, model: DiehlCook, votes: Tensor) -> None:
+        """Bill a network of competing neurons, whose kernels leave no spikes behind but say how many there were.
+
+        The busiest step is reckoned as the mean input spikes of a step and the most neurons that fired together.
+        """
+        outcome, steps = model.last_outcome.double(), model.variant.steps
+        for kind, price in competition_price(model, model.last_outcome).items():
+            entry = self._entry(kind, {"encoder": "values"}.get(kind, "spikes"))
+            entry.add(price)
+            entry.element = votes.element_size()
+            entry.output = {"encoder": (model.inputs,), "neurons": (model.neurons,)}.get(kind, (model.classes,))
+            if kind == "encoder":
+                entry.per_step.append((outcome[:, 3] / (1 + outcome[:, 1]) / steps).expand(steps, -1))
+                entry.emitted = (entry.emitted or 0) + int(outcome[:, 3].sum())
+            elif kind == "neurons":
+                entry.per_step.append(torch.cat([outcome[None, :, 2], torch.zeros(steps - 1, len(outcome))]))
+                entry.emitted = (entry.emitted or 0) + int(outcome[:, 4].sum())
+                entry.neuron, entry.states, entry.parameters = True, 3, model.weight.numel()
+        self.signals[votes] = "values"
 
     def _joint(self, main: Tensor, shortcut: Tensor, output: Tensor) -> None:
         """Bill a shortcut that joins spikes (their sum is a count) or the summed input of neurons."""

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from threegen.cost.operations import nonzero
+from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.encoders import Latency, Poisson
 from threegen.gen3.neurons import LIF
 from threegen.gen3.readouts import LeakyReadout, RateReadout, Readout
@@ -67,3 +68,25 @@ def norm_price(spikes: Tensor) -> dict[str, int]:
 def joint_price(signal: Any, shortcut: Tensor) -> dict[str, int]:
     """Return the operations of adding a shortcut: one accumulate a spike, or one addition a value."""
     return {"ac": nonzero(shortcut)} if signal == "spikes" else {"add": shortcut.numel()}
+
+
+def competition_price(model: DiehlCook, outcome: Tensor) -> dict[str, dict[str, int]]:
+    """Return the operations of Diehl and Cook's network for outcomes [B, 5], by row: encoder, neurons, read-out.
+
+    An input spike is one addition a neuron that it reaches, a neuron's spike one for each that it inhibits. Each neuron
+    keeps a potential and two conductances: three leaks, one integration and four multiplications (by driving forces
+    and dt / tau) a step of each presentation; the rest, in which nothing arrives, is not billed. Random numbers are
+    drawn one a spike.
+    """
+    _, repeats, _, sent, fired = (int(column) for column in outcome.sum(0))
+    sites = (len(outcome) + repeats) * model.variant.steps * model.neurons
+    neurons = {
+        "ac": sent * model.neurons + fired * (model.neurons - 1),
+        "mul": 4 * sites,
+        "leak": 3 * sites,
+        "integrate": sites,
+        "threshold": sites,
+        "reset": fired,
+    }
+    votes = len(outcome) * model.neurons * model.classes
+    return {"encoder": {"draw": sent}, "neurons": neurons, "read-out": {"mac": votes, "mac_nonzero": votes}}

@@ -65,7 +65,10 @@ def maximise(
     x = start.to(example).repeat(len(units), *[1] * (example.dim() - 1)).clamp(low, high)
 
     def objective(values: Tensor, chosen: Tensor) -> Tensor:
-        return activate(values).gather(1, chosen[:, None])[:, 0] - _penalty(values, l2, tv)
+        reached = activate(values).gather(1, chosen[:, None])[:, 0]
+        if values.requires_grad and torch.is_grad_enabled() and not reached.requires_grad:
+            raise ConfigError("this unit has no gradient by the input; use method='evolution'")
+        return reached - _penalty(values, l2, tv)
 
     with subject.quiet():
         if method == "gradient":
@@ -145,8 +148,6 @@ def _climb(
                 shift = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
                 moved = moved.roll(shift, (-2, -1))
             goal = objective(moved, units)
-            if not goal.requires_grad:
-                raise ConfigError("this unit has no gradient by the input; use method='evolution'")
             (picture.grad,) = torch.autograd.grad(-goal.sum(), picture)
             optimizer.step()
             with torch.no_grad():

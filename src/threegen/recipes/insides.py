@@ -15,6 +15,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import DataError, ThreegenError
 from threegen.explanations.explain import explain
 from threegen.gen1.perceptron import Perceptron
+from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
 from threegen.recipes.results import Filters, HeatMap, Insides, LayerSpikes, Looks, Membrane, Mistake, Picture, Raster
 from threegen.training.evaluate import Evaluation, evaluation_mode
@@ -136,8 +137,16 @@ def first_weights(
     total = len(pictures)
     chosen = torch.linspace(0, total - 1, min(total, most)).round().long()
     labelled = len(classes) == total
-    names = tuple(classes[unit] if labelled else f"unit {unit + 1}" for unit in chosen.tolist())
+    own = _classes_of_units(model, total, classes)
+    names = tuple(classes[unit] if labelled else f"unit {unit + 1}{own[unit]}" for unit in chosen.tolist())
     return Filters(layer, pictures[chosen].numpy(), names, total)
+
+
+def _classes_of_units(model: nn.Module, total: int, classes: Sequence[str]) -> list[str]:
+    """Return what stands behind each unit's name: the class that it was assigned, where the model assigns some."""
+    if not isinstance(model, DiehlCook) or total != model.neurons:
+        return [""] * total
+    return [f", {classes[k]}" if 0 <= k < len(classes) else "" for k in model.assignments.tolist()]
 
 
 def spike_raster(model: nn.Module, dataset: Dataset, *, seed: int, index: int = 0) -> Raster | None:

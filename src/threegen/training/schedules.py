@@ -116,6 +116,28 @@ class EpochSteps:
             )
 
 
+@dataclass(frozen=True)
+class RuleValue:
+    """An attribute of the rule that moves evenly from `first` to `last` over the stage: `RuleValue("rate", 1.0, 0.1)`.
+
+    For rules whose kernels move the weights themselves, where the optimiser's rate plays no part.
+    """
+
+    name: str
+    first: float
+    last: float
+
+    def __post_init__(self) -> None:
+        require_number(f"first value of {self.name}", self.first)
+        require_number(f"last value of {self.name}", self.last)
+
+    def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
+        """Set the value for the coming batch."""
+        if not hasattr(rule, self.name):
+            raise ConfigError(f"{type(rule).__name__} has no {self.name!r}{did_you_mean(self.name, vars(rule))}")
+        setattr(rule, self.name, self.first + (self.last - self.first) * progress.fraction)
+
+
 def resolve_schedule(choice: str | Schedule | None) -> Schedule | None:
     """Turn a name of `RATE_SCHEDULES`, a schedule or None into a schedule or None."""
     if choice is None or callable(choice):

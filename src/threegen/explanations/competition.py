@@ -1,0 +1,58 @@
+"""Pictures of a network of competing neurons: what each has learnt, coloured by its class, and the thresholds."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from threegen.checks import require_whole
+from threegen.errors import ShapeError
+from threegen.gen3.diehl_cook import DiehlCook
+from threegen.plots import ACCENT, contact_sheet, nice_ticks, svg_frame, svg_line, svg_text
+
+
+def class_colours(classes: int) -> np.ndarray:
+    """Return one colour a class `[K, 3]`, red, green and blue in 0..1: hues evenly around the circle."""
+    return np.array([colorsys.hsv_to_rgb(k / classes, 0.85, 0.9) for k in range(classes)])
+
+
+def receptive_fields(model: DiehlCook, shape: Sequence[int], *, most: int = 100, scale: int = 2) -> bytes:
+    """Return the weights of each neuron as a picture of `shape` (height, width) in its class's colour: one PNG.
+
+    White is no weight; the colour is full at the neuron's largest one, grey for a neuron without a class. Above `most`
+    neurons, that many are drawn, evenly spaced. Raises `ShapeError` where the inputs do not form such a picture.
+    """
+    height, width = shape[-2:]
+    if height * width != model.inputs:
+        raise ShapeError(f"the network has {model.inputs} inputs, a picture of {height} x {width} does not hold them")
+    chosen = np.linspace(0, model.neurons - 1, min(model.neurons, require_whole("most", most))).round().astype(int)
+    weight = model.weight.detach().float().cpu().numpy()[chosen].reshape(-1, 1, height, width)
+    strength = weight / np.maximum(weight.max((2, 3), keepdims=True), 1e-12)
+    colours = np.vstack([class_colours(model.classes), [[0.4, 0.4, 0.4]]])[model.assignments.cpu().numpy()[chosen]]
+    pictures = 1.0 - strength * (1.0 - colours[:, :, None, None])
+    return contact_sheet(pictures, columns=round(len(chosen) ** 0.5), scale=scale)
+
+
+def theta_histogram(theta: Tensor, *, bins: int = 30, size: tuple[int, int] = (360, 210)) -> str:
+    """Return how the adaptive thresholds [N], in mV, are spread: bars as one SVG."""
+    counts, edges = np.histogram(theta.detach().double().cpu().numpy(), require_whole("bins", bins))
+    width, height = size
+    left, bottom, top = 34.0, height - 40.0, 10.0
+    step, tall = (width - left - 10.0) / bins, (bottom - top) / max(1, counts.max())
+    parts = []
+    for number in range(bins):
+        x, high = left + (number + 0.5) * step, bottom - tall * counts[number]
+        if counts[number]:
+            parts.append(svg_line(x, bottom, x, high, stroke=ACCENT, width=max(1.0, step - 1)))
+    span = max(edges[-1] - edges[0], 1e-12)
+    for tick in nice_ticks(edges[0], edges[-1]):
+        x = left + (tick - edges[0]) / span * step * bins
+        parts.append(svg_text(x, bottom + 14, f"{tick:g}", anchor="middle"))
+    for tick in nice_ticks(0, counts.max(), 4):
+        parts.append(svg_text(left - 6, bottom - tall * tick + 4, f"{tick:g}", anchor="end"))
+    parts.append(svg_text((left + width) / 2, height - 8, "theta, mV", anchor="middle"))
+    said = f"Thresholds of {int(counts.sum())} neurons, {edges[0]:.1f} to {edges[-1]:.1f} mV"
+    return svg_frame(width, height, said, parts)

@@ -1,0 +1,118 @@
+"""Diehl and Cook's network as a classifier: the stages of its training, and its published figures made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from threegen.datasets.dataset import Dataset
+from threegen.datasets.load import load_data
+from threegen.gen3.diehl_cook import DiehlCook
+from threegen.randomness import make_generator
+from threegen.rules.diehl_cook import AssignLabels, DiehlCookSTDP
+from threegen.rules.rule import Rule
+from threegen.training.checkpoint import list_checkpoints
+from threegen.training.evaluate import evaluate
+from threegen.training.files import remove_folder
+from threegen.training.fit import fit
+from threegen.training.schedules import RuleValue
+from threegen.training.stages import Stage
+
+PAPER = (
+    "Diehl and Cook, Unsupervised learning of digit recognition using spike-timing-dependent plasticity, Frontiers in "
+    "Computational Neuroscience 9:99 (2015)"
+)
+BATCH = 100
+LABELLED = 10_000
+CHECKPOINT_EVERY = 50  # batches
+
+
+def stdp_stages(
+    model: DiehlCook,
+    rule: Rule,
+    *,
+    epochs: int = 1,
+    last_rate: float = 0.1,
+    batch_size: int = BATCH,
+    labelled: int = LABELLED,
+) -> list[Stage]:
+    """Return the stages that make a classifier of `model`: learning by `rule`, then labels by training examples.
+
+    The rule's rate falls evenly from 1 to `last_rate`. `labelled` examples, the first of the training data, decide
+    about the neurons' classes; their labels are the only ones that are used.
+    """
+    learning = Stage(
+        "learn by spike timing",
+        rule,
+        epochs=epochs,
+        batch_size=batch_size,
+        schedule=RuleValue("rate", 1.0, last_rate),
+        validate=False,
+    )
+    labelling = Stage(
+        "label the neurons",
+        AssignLabels(),
+        transform=partial(_first, count=labelled),
+        batch_size=batch_size,
+        shuffle=False,
+        begin=model.forget_labels,
+    )
+    return [learning, labelling]
+
+
+def _first(data: Dataset, count: int) -> Dataset:
+    return data.take(count)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one published figure is made: the network, the rule, how long, and how many examples label its neurons."""
+
+    neurons: int
+    variant: str
+    readout: str
+    kind: str
+    epochs: int
+    last_rate: float
+    labelled: int
+    images: int = 60_000  # that it learns from, the first of the training images
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the rule
+
+    def accuracy(self, seed: int, progress: bool = False) -> float:
+        """Train on the training images and return the test accuracy in per cent; the test split is read here, once.
+
+        A run that was killed is resumed from its last checkpoint in `runs/reproduce/VARIANT-NEURONS-SEED`.
+        """
+        data = load_data("mnist")
+        folder = Path("runs/reproduce") / f"{self.variant}-{self.neurons}-{seed}"
+        resume = bool(list_checkpoints(folder / "checkpoints"))
+        model = DiehlCook(
+            self.neurons,
+            variant=self.variant,
+            readout=self.readout,
+            generator=make_generator(seed, "weights", "diehl-cook"),
+        )
+        stages = stdp_stages(
+            model,
+            DiehlCookSTDP(self.kind, **self.options),
+            epochs=self.epochs,
+            last_rate=self.last_rate,
+            labelled=self.labelled,
+        )
+        fit(
+            model,
+            stages,
+            data.train.take(self.images),
+            seed=seed,
+            out=folder,
+            resume=resume,
+            checkpoint_every=CHECKPOINT_EVERY,
+            progress=progress,
+            title=f"diehl-cook, {self.neurons} neurons, seed {seed}",
+        )
+        found = 100 * evaluate(model, data.test, seed=seed).accuracy
+        remove_folder(folder)
+        return found

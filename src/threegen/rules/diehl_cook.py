@@ -1,0 +1,186 @@
+"""The two rules that make Diehl and Cook's network a classifier: learning by spike timing, then labels for neurons.
+
+    pre spike:  w -= eta_pre x_post1                post spike:  w += eta_post x_pre x_post2         (triplet)
+
+Traces are set to 1 by a spike and decay (x_pre and x_post1 in 20 ms, x_post2 in 40 ms); before each presentation a
+neuron's weights are scaled to a fixed sum. Diehl and Cook (2015), in the form of the script that they published; the
+rule's other forms are in `functional/diehl_cook_constants.py` (`Plasticity`). No label is used until `AssignLabels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_labels, require_number
+from threegen.datasets.batches import Batch
+from threegen.functional.diehl_cook_constants import LEAST, MOST, THETA_KEEP, Plasticity
+from threegen.functional.diehl_cook_kernels import Net
+from threegen.functional.diehl_cook_plain import Trace, input_spikes, normalisation, presentation_key, simulate
+from threegen.functional.diehl_cook_runs import OUTCOME, train_images
+from threegen.randomness import draw_key
+from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
+
+
+class CompetingNeurons(Protocol):
+    """A network of the kind of Diehl and Cook's. B examples, F frames, D inputs, N neurons, K classes."""
+
+    weight: nn.Parameter  # [N, D]
+    theta: Tensor  # [N], adaptive thresholds
+    potential: Tensor  # [N], potentials between presentations
+    classes: int
+
+    def pixels(self, x: Tensor) -> Tensor:
+        """Return inputs as frames [B, F, D]."""
+        ...
+
+    def kernel_net(self, plasticity: Plasticity | None = None, rate: float = 1.0) -> Net:
+        """Return the network as arrays."""
+        ...
+
+    def intensities(self) -> Any:
+        """Return the intensity of the first presentation and what each further one adds."""
+        ...
+
+    def take(self, net: Net) -> None:
+        """Take back what a kernel has moved."""
+        ...
+
+    def count_spikes(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Return the spikes [B, N] without learning, and more about each example."""
+        ...
+
+    def add_responses(self, counts: Tensor, labels: Tensor) -> None:
+        """Let spikes [B, N] for examples of known classes decide about the neurons' classes."""
+        ...
+
+
+class DiehlCookSTDP(Rule):
+    """Train `DiehlCook` by spike timing, image by image in the order of the batch; no labels are used.
+
+    `kind` is "triplet" (the published script's), "pair", "power", "exponential" or "symmetric"; constants and equations
+    are those of `Plasticity`. `rate` multiplies all rates and theta's step: a schedule may turn it down
+    (`RuleValue("rate", ...)`); the optimiser's rate plays no part with `fused`.
+
+    `fused` moves weights in a compiled kernel and yields `Applied` once a batch. Without it the same happens in plain
+    PyTorch, an `Update` a change, for SGD with rate 1: the oracle of the kernel, thousands of times slower.
+
+    Figures: `spikes` and `repeats`, the mean spikes and further presentations of an example; `together`, the most
+    neurons that fired in one step; `theta`, the mean threshold; `silent`, the share of neurons that did not fire.
+    """
+
+    updates_per_batch = None
+    default_optimizer = "sgd"
+    default_rate = 1.0
+    uses_labels = False
+
+    def __init__(
+        self,
+        kind: str = "triplet",
+        *,
+        eta_pre: float = 1e-4,
+        eta_post: float = 1e-2,
+        target: float = 0.4,
+        exponent: float = 0.2,
+        beta: float = 1.0,
+        norm: float = 78.0 / 784.0,
+        theta_plus: float = 0.05,
+        rate: float = 1.0,
+        fused: bool = True,
+    ) -> None:
+        self._plasticity = Plasticity(kind, eta_pre, eta_post, target, exponent, beta, norm, theta_plus)
+        self.kind, self.eta_pre, self.eta_post, self.target = kind, eta_pre, eta_post, target
+        self.exponent, self.beta, self.norm, self.theta_plus = exponent, beta, norm, theta_plus
+        self.rate = require_number("rate", rate, least=0.0)
+        self.fused = fused
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ConfigError` where `model` is no network of competing neurons."""
+        require_parts(self, model, "theta", "potential", "pixels()", "kernel_net()", "take()")
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Learn from inputs [B, ...]; the batch's targets play no part."""
+        require_batch("DiehlCookSTDP", batch, labels=False)
+        units = cast(CompetingNeurons, model)
+        pixels = units.pixels(batch.inputs).detach().cpu().contiguous()
+        key = draw_key(generator)
+        if not self.fused:
+            yield from self._plain(units, pixels, key)
+            return
+        net = units.kernel_net(self._plasticity, self.rate)
+        potential = units.potential.cpu().numpy()
+        outcome = np.zeros((len(pixels), len(OUTCOME)), np.int32)
+        wins = np.zeros(len(potential), np.int64)
+        train_images(net, potential, pixels.numpy(), np.uint64(key), units.intensities(), outcome, wins)
+        units.take(net)
+        units.potential.copy_(torch.from_numpy(potential))
+        yield Applied(**_figures(torch.from_numpy(outcome), torch.from_numpy(wins), units.theta))
+
+    def _plain(self, units: CompetingNeurons, pixels: Tensor, key: int) -> Iterator[Step]:
+        """The same, step by step; the optimiser is SGD with rate 1."""
+        net = units.kernel_net(self._plasticity, self.rate)
+        first, more = units.intensities()
+        weight = units.weight.detach().t()  # shares memory: it moves with the parameter
+        outcome, wins = [], torch.zeros(len(units.theta), dtype=torch.int64)
+        for b, frames in enumerate(pixels):
+            attempt = 0
+            while True:
+                yield self._move(units, normalisation(net, weight), {})
+                own = presentation_key(key, b, attempt, learning=True)
+                raster, trace = input_spikes(net, frames, first + attempt * more, own), Trace()
+                for change in simulate(net, weight, units.theta, units.potential, raster, trace, learn=True):
+                    yield self._move(units, change, {})
+                units.potential.copy_(trace.potential)
+                units.theta.mul_(torch.from_numpy(net.k)[THETA_KEEP])
+                spikes, silent = int(trace.counts.sum()), not any(len(sources) for sources in raster)
+                if spikes >= net.n[LEAST] or attempt >= net.n[MOST] or silent:
+                    break
+                attempt += 1
+            outcome.append([spikes, attempt, trace.together])
+            wins += trace.counts
+        yield self._move(units, normalisation(net, weight), _figures(torch.tensor(outcome), wins, units.theta))
+
+    def _move(self, units: CompetingNeurons, change: Tensor, figures: dict[str, Tensor]) -> Update:
+        ascend(units.weight, change.t())
+        return Update(**figures)
+
+
+def _figures(outcome: Tensor, wins: Tensor, theta: Tensor) -> dict[str, Tensor]:
+    means = outcome.double().mean(0)
+    silent = (wins == 0).double().mean()
+    theta_mean = theta.double().mean()
+    return {
+        "spikes": means[0],
+        "repeats": means[1],
+        "together": outcome[:, 2].max().double(),
+        "theta": theta_mean,
+        "silent": silent,
+    }
+
+
+class AssignLabels(Rule):
+    """Show labelled training examples to a network that has learnt, and note which neurons fire for which class.
+
+    Weights and thresholds stay as they are. Begin with `model.forget_labels()` (a stage's `begin`), or labels from
+    before count on. Figure: `spikes`, the mean spikes of an example.
+    """
+
+    updates_per_batch = 1
+
+    def check(self, model: nn.Module) -> None:
+        """Raise `ConfigError` where `model` has no neurons to label."""
+        require_parts(self, model, "count_spikes()", "add_responses()", "classes")
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
+        """Count the spikes for inputs [B, ...] of the classes `targets` [B]."""
+        units = cast(CompetingNeurons, model)
+        labels = require_labels(require_batch("AssignLabels", batch), units.classes)
+        counts, _ = units.count_spikes(batch.inputs, generator)
+        units.add_responses(counts.to(units.theta.device), labels.to(units.theta.device))
+        yield Applied(spikes=counts.double().sum(1).mean())
