@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from threegen.explanations.competition import class_colours, receptive_fields, t
 from threegen.explanations.explain import explain
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
+from threegen.recipes import spikes
 from threegen.recipes.classifier import Classifier
 from threegen.recipes.insides import first_weights, spike_raster
 from threegen.rules.diehl_cook import DiehlCookSTDP
@@ -137,3 +140,15 @@ def test_a_value_of_the_rule_moves_evenly() -> None:
     assert seen == pytest.approx([1.0, 0.775, 0.55, 0.325])
     with pytest.raises(ConfigError, match="has no 'rat'"):
         RuleValue("rat", 1.0, 0.1)(Progress(batches_total=4), sgd, rule)
+
+
+def test_spikes_are_drawn(model: DiehlCook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = SimpleNamespace(model=model, entry=SimpleNamespace(name="diehl-cook"), facts={"classes": ["a", "b", "c"]})
+    monkeypatch.setattr(spikes, "open_run", lambda path: run)
+    monkeypatch.setattr(spikes, "picture_of", lambda run, image: (PICTURES[0], "a"))
+    found = spikes.spikes_run("anything", "0", tmp_path / "look.html")
+    page = (tmp_path / "look.html").read_text()
+    assert page.count("<svg") == 3  # two rasters and the potentials
+    assert "unit 8, no class" in page or "unit 1, a" in page or ", b" in page
+    assert found["layers"][1]["neurons"] == 8
+    assert found["layers"][1]["spikes"] >= 5

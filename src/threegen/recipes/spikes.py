@@ -12,6 +12,7 @@ from torch import Tensor
 
 from threegen.errors import ConfigError
 from threegen.functional.decoding import intensity_image
+from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.encoders import Direct
 from threegen.gen3.health import unhealthy_spikes
 from threegen.gen3.networks import Record, SpikingNet
@@ -38,28 +39,29 @@ def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) 
     if target.suffix not in (".html", ".gif"):
         raise ConfigError(f"spikes are drawn to a .html or a .gif file, got {str(out)!r}")
     run = open_run(path)
-    if not isinstance(run.model, SpikingNet):
+    if not isinstance(run.model, SpikingNet | DiehlCook):
         raise ConfigError(f"{run.entry.name} has no spikes to show; choose a run of a spiking net")
     picture, truth = picture_of(run, image)
     classes = [str(name) for name in run.facts["classes"]]
     with evaluation_mode(run.model), torch.no_grad():
         record = run.model.run(picture[None], generator=make_generator(seed, "spikes"))
     answer = classes[int(record.scores[0].argmax())]
-    trains = {} if isinstance(run.model.encoder, Direct) else {"input": record.inputs}
+    trains = {} if isinstance(getattr(run.model, "encoder", None), Direct) else {"input": record.inputs}
     for number, spikes in enumerate(record.spikes):
         trains["output" if number == len(record.spikes) - 1 else f"layer {number + 1}"] = spikes
     rows = [_layer_row(name, spikes) for name, spikes in trains.items()]
     if target.suffix == ".gif":
         write_whole(target, _animation(record, picture))
     else:
-        write_whole(target, _page(record, trains, rows, classes, f"{run.entry.name}: it says {answer}"))
+        title = f"{run.entry.name}: it says {answer}"
+        write_whole(target, _page(record, trains, rows, _speakers(run.model, record, classes), classes, title))
     return {
         "name": run.entry.name,
         "answer": answer,
         "truth": truth,
         "steps": len(record.inputs),
         "layers": rows,
-        "warnings": unhealthy_spikes(run.model, record.spikes),
+        "warnings": unhealthy_spikes(run.model, record.spikes) if isinstance(run.model, SpikingNet) else [],
         "file": str(target),
     }
 
@@ -80,7 +82,25 @@ def _flat(train: Tensor) -> Tensor:
     return train[:, 0].flatten(1)
 
 
-def _page(record: Record, trains: dict[str, Tensor], rows: list[dict[str, Any]], classes: list[str], title: str) -> str:
+def _speakers(model: SpikingNet | DiehlCook, record: Record, classes: list[str]) -> dict[str, int]:
+    """Return three neurons of the last layer by name: of the best classes, or, where neurons compete, the winners."""
+    if isinstance(model, DiehlCook):
+        own = model.assignments.tolist()
+        most = record.spikes[-1][:, 0].sum(0).argsort(descending=True, stable=True)[:3].tolist()
+        return {f"unit {n + 1}, {classes[own[n]] if own[n] >= 0 else 'no class'}": n for n in most}
+    best = record.scores[0].argsort(descending=True)[:3].tolist()
+    votes = record.potentials[-1][0, 0].numel() // len(record.scores[0])  # neurons that speak for a class
+    return {classes[k]: k * votes for k in best}
+
+
+def _page(
+    record: Record,
+    trains: dict[str, Tensor],
+    rows: list[dict[str, Any]],
+    speakers: dict[str, int],
+    classes: list[str],
+    title: str,
+) -> str:
     seen = intensity_image(record.inputs)[0]
     parts = [f"<h1>{html.escape(title)}</h1>"]
     if seen.dim() == 3 or seen.numel() == 784:
@@ -101,10 +121,8 @@ def _page(record: Record, trains: dict[str, Tensor], rows: list[dict[str, Any]],
         drawn = raster((_flat(spikes) > 0).numpy(), title=f"spikes of {row['layer']}", labels=labels)
         parts.append(f"<h2>{row['layer']}</h2>{drawn}")
     potentials = _flat(record.potentials[-1]).numpy()
-    best = record.scores[0].argsort(descending=True)[:3].tolist()
     steps = list(range(1, len(potentials) + 1))
-    votes = potentials.shape[1] // len(record.scores[0])  # neurons that speak for a class: the first is drawn
-    lines = [Series(classes[k], steps, [float(u) for u in potentials[:, k * votes]]) for k in best]
+    lines = [Series(name, steps, [float(u) for u in potentials[:, n]]) for name, n in speakers.items()]
     parts.append("<h2>potentials of the three best classes</h2>")
     parts.append(line_chart(lines, title="membrane potentials of the output", x_label="time step"))
     style = "body{font-family:sans-serif;max-width:50em;margin:2em auto}td,th{padding:.2em 1em;text-align:right}"
