@@ -38,15 +38,17 @@ def stdp_stages(
     last_rate: float = 0.1,
     batch_size: int = BATCH,
     labelled: int = LABELLED,
+    images: int | None = None,
 ) -> list[Stage]:
     """Return the stages that make a classifier of `model`: learning by `rule`, then labels by training examples.
 
-    The rule's rate falls evenly from 1 to `last_rate`. `labelled` examples, the first of the training data, decide
-    about the neurons' classes; their labels are the only ones that are used.
+    The rate of the rule falls evenly from 1 to `last_rate`. `images` examples are learnt from, by default all, `labelled`
+    decide about the neurons' classes; both are the first of the training data. No other labels are used.
     """
     learning = Stage(
         "learn by spike timing",
         rule,
+        transform=None if images is None else partial(_first, count=images),
         epochs=epochs,
         batch_size=batch_size,
         schedule=RuleValue("rate", 1.0, last_rate),
@@ -61,6 +63,11 @@ def stdp_stages(
         begin=model.forget_labels,
     )
     return [learning, labelling]
+
+
+def suited_theta_plus(neurons: int) -> float:
+    """Return theta's step in mV that suits so many neurons: the paper's 0.05 for 400, less for fewer, who fire more."""
+    return 0.05 * min(1.0, neurons / 400)
 
 
 def _first(data: Dataset, count: int) -> Dataset:

@@ -19,6 +19,7 @@ from threegen.recipes.insides import collect_insides, collect_looks
 from threegen.recipes.registry import Entry, find_entry, lineage_entries
 from threegen.recipes.results import HistoryResult, Insides, ModelResult
 from threegen.recipes.run import Run, train_run
+from threegen.rules.perceptron import PerceptronRule
 from threegen.training.evaluate import Evaluation, evaluate
 
 # How many test images the bill is averaged over: spikes differ from image to image, everything else does not.
@@ -85,7 +86,7 @@ def measure_run(run: Run, data: Data) -> ModelResult:
         data.test,
         seed=seed,
         curves=run.log.epochs,
-        mistakes_of=int(run.facts["examples"]) if run.entry.rule().updates_per_batch is None else 0,
+        mistakes_of=int(run.facts["examples"]) if isinstance(run.entry.rule(), PerceptronRule) else 0,
         bill_rows=[row.as_dict() for row in bill.rows],
         counting_rule=bill.rule,
         looks=collect_looks(run.model, found, data.test, seed=seed),

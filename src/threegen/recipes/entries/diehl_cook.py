@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from threegen.gen3.diehl_cook import DiehlCook
-from threegen.recipes.diehl_cook import BATCH, PAPER, stdp_stages
+from threegen.recipes.diehl_cook import BATCH, PAPER, stdp_stages, suited_theta_plus
 from threegen.recipes.registry import Entry, Plan
 from threegen.rules.diehl_cook import DiehlCookSTDP
 from threegen.rules.rule import Rule
@@ -19,6 +19,7 @@ from threegen.training.stages import Stage
 def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
     frames = len(shape) == 4  # event recordings come as frames [F, C, H, W]
     inputs = math.prod(shape[1:] if frames else shape)
+    options.pop("images", None)  # how many examples the plan learns from: no matter of the network
     options = {"variant": "faster", "readout": "likelihood", **options}
     return DiehlCook(options.pop("neurons", 400), inputs=inputs, classes=classes, generator=generator, **options)
 
@@ -28,7 +29,10 @@ def _rule() -> Rule:
 
 
 def _stages(model: nn.Module, plan: Plan) -> list[Stage]:
-    return stdp_stages(cast(DiehlCook, model), _rule(), epochs=plan.epochs, batch_size=plan.batch_size)
+    network = cast(DiehlCook, model)
+    rule = DiehlCookSTDP("pair", theta_plus=suited_theta_plus(network.neurons))
+    images = plan.options.get("images")
+    return stdp_stages(network, rule, epochs=plan.epochs, batch_size=plan.batch_size, images=images)
 
 
 ENTRY = Entry(
@@ -44,7 +48,7 @@ ENTRY = Entry(
     build=_build,
     rule=_rule,
     plans={
-        "quick": Plan(epochs=1, seconds=20, batch_size=BATCH, options={"neurons": 100}),
+        "quick": Plan(epochs=1, seconds=20, batch_size=BATCH, options={"neurons": 100, "images": 30_000}),
         "full": Plan(epochs=1, seconds=120, batch_size=BATCH, options={"neurons": 400}),
     },
     stages=_stages,
