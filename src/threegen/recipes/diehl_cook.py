@@ -42,8 +42,8 @@ def stdp_stages(
 ) -> list[Stage]:
     """Return the stages that make a classifier of `model`: learning by `rule`, then labels by training examples.
 
-    The rate of the rule falls evenly from 1 to `last_rate`. `images` examples are learnt from, by default all, `labelled`
-    decide about the neurons' classes; both are the first of the training data. No other labels are used.
+    The rule's rate falls evenly from 1 to `last_rate`. The first `images` of the training data are learnt from, all by
+    default; the first `labelled` decide about the neurons' classes, and no other labels are used.
     """
     learning = Stage(
         "learn by spike timing",
