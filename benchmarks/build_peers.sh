@@ -15,6 +15,8 @@ for list in "$here"/peers/*.txt; do
     echo "$name: building"
     rm -rf "$environment"
     "$python" -m venv "$environment"
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$list"
+    # A list that asks for it is installed as it stands: what its packages ask for is not looked at.
+    option=$(sed -n 's/^# pip: *//p' "$list")
+    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check $option --requirement "$list"
     cp "$list" "$environment/installed.txt"
 done
