@@ -53,6 +53,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "threegen.gen3.plastic_layer": ("PlasticLayer",),
     "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv", "RankLatency"),
     "threegen.gen2.recurrent": ("RecurrentNet",),
+    "threegen.gen2.softmax_on_rbm": ("SoftmaxOnRBM",),
     "threegen.gen2.two_layer": ("TwoLayerNet",),
     "threegen.rules.truncated_bptt": ("TruncatedBPTT",),
     "threegen.rules.policy_gradient": ("PolicyGradient",),
