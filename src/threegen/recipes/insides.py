@@ -120,14 +120,14 @@ def first_weights(
     None where there is no such layer or its weights do not form pictures.
     """
     own_fields = getattr(model, "receptive_fields", None)
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            layer, weight = name or type(module).__name__.lower(), _answering_weight(module).detach().float().cpu()
-            break
-    else:
-        if not callable(own_fields):
-            return None
+    found = (pair for pair in model.named_modules() if isinstance(pair[1], nn.Linear | nn.Conv2d))
+    if callable(own_fields):
         layer, weight = "first layer", own_fields().detach().float().cpu()
+    else:
+        name, module = next(found, ("", None))
+        if not isinstance(module, nn.Linear | nn.Conv2d):
+            return None
+        layer, weight = name or type(module).__name__.lower(), _answering_weight(module).detach().float().cpu()
     if weight.dim() == 4:
         pictures = weight.mean(1)
     elif _is_image(shape) and shape[0] == 1 and weight.shape[1] == shape[-1] * shape[-2]:

@@ -15,7 +15,7 @@ from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergen
 from threegen.training.fit import fit
 from threegen.training.stages import Stage
 
-HIDDEN, EPOCHS, RATE, CHAINS = 500, 60, 0.05, 100
+HIDDEN, EPOCHS, RATE, CHAINS = 500, 150, 0.05, 100
 STEPS, RUNS = 14_500, 100  # of annealed importance sampling, as in the paper
 
 
@@ -35,7 +35,7 @@ def train(data: Dataset, seed: int, *, epochs: int = EPOCHS, progress: bool = Fa
     """Return an RBM trained on `data` by persistent contrastive divergence, pixels drawn anew at each visit."""
     rbm = RBM(784, HIDDEN, generator=make_generator(seed, "weights", "rbm-logprob"))
     rbm.start_visible_bias(data.inputs)
-    rule = FusedContrastiveDivergence(rate=RATE, chains=CHAINS, draw_data=True, centred=CENTRED)
+    rule = FusedContrastiveDivergence(rate=RATE, chains=CHAINS, draw_data=True)
     stage = Stage("persistent contrastive divergence", rule, epochs=epochs, batch_size=100, schedule="linear")
     fit(rbm, [stage], data, seed=seed, progress=progress, title="rbm-logprob")
     return rbm
@@ -56,6 +56,9 @@ FIGURE = Figure(
     unit="nats, mean test log-probability",
     better="higher",
     make=make,
-    seeds=(0,),
-    note="",
+    seeds=(0, 1, 2),
+    note="Persistent CD-1 with 100 chains, 150 epochs, rate .05 falling linearly to 0, training pixels drawn anew at "
+    "each visit. Test images are made binary once: each pixel is 1 with its grey value as chance, seed 0. log Z by "
+    "annealed importance sampling, 14,500 steps and 100 runs. These are usual settings, checked by short runs on 10,000 "
+    "training images held out; the test split is read once a seed.",
 )
