@@ -14,6 +14,7 @@ from threegen.gen2.rbm import RBM
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
+from threegen.training.energy_monitors import pseudo_likelihood
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "cd-1": {},
@@ -70,6 +71,20 @@ def test_bfloat16_products_stay_near(options: dict[str, Any]) -> None:
         step = float((other - start).detach().abs().max())
         assert step > 0.01
         assert float((own - other).detach().abs().max()) < step / 32
+
+
+def test_bfloat16_products_reach_the_same_pseudo_likelihood() -> None:
+    """3,000 real digits, two epochs, exact pseudo-likelihood over all 784 flips of 40 test digits, in nats a case."""
+    data = tg.load_data("mnist")
+    cases = data.test.take(40).inputs.flatten(1).round()
+    reached = []
+    for products in ("float32", "bfloat16"):
+        model = RBM(784, 64, generator=make_generator("pl"))
+        rule = FusedContrastiveDivergence(momentum=0.5, products=products)
+        tg.fit(model, rule, data.train.take(3_000), epochs=2, batch_size=50)
+        reached.append(pseudo_likelihood(model, cases))
+    assert -200 < reached[0] < -80  # 784 fair coins: -543
+    assert abs(reached[0] - reached[1]) < 2.0
 
 
 def test_a_killed_run_resumes_bit_equal(tmp_path: object) -> None:
