@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from threegen.checks import did_you_mean, require_choice
+from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError
 from threegen.recipes import entries as _entries
 from threegen.rules.rule import Rule
@@ -40,7 +41,8 @@ class Builder(Protocol):
 class Plan:
     """How to train an entry: everything that `fit` needs beside the model, the rule and the data.
 
-    `seconds` is the budget on two cores that the entry declares; `options` go to the builder.
+    `seconds` is the budget on two cores that the entry declares; `options` go to the builder; `transform` makes the
+    training data that are shown from those that are given (more of them, say).
     """
 
     epochs: int
@@ -50,6 +52,7 @@ class Plan:
     schedule: str | Schedule | None = None
     shuffle: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    transform: Callable[[Dataset], Dataset] | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the settings as plain values, for run.json and results.json."""
@@ -59,6 +62,7 @@ class Plan:
             "optimizer": self.optimizer.describe() if self.optimizer else "the rule's own",
             "schedule": "constant" if self.schedule is None else str(self.schedule),
             **({"options": dict(self.options)} if self.options else {}),
+            **({"transform": self.transform.__name__} if self.transform else {}),
         }
 
 
@@ -101,6 +105,8 @@ class Entry:
             "schedule": plan.schedule,
             "shuffle": plan.shuffle,
         }
+        if plan.transform is not None:
+            return [Stage(self.name, self.rule(), transform=plan.transform, **settings)], {}
         return self.rule(), settings
 
 

@@ -57,10 +57,15 @@ class Figure:
         require_choice("better", self.better, ("higher", "lower"))
 
 
-def full_plan_accuracy(entry: str, seed: int, progress: bool) -> float:
-    """Train an entry of the registry by its full plan on all training images; return its test accuracy in per cent."""
+def full_plan_accuracy(entry: str, seed: int, progress: bool, *, steps: int | None = None) -> float:
+    """Train an entry of the registry by its full plan on all training images; return its test accuracy in per cent.
+
+    `steps` is T of a spiking net while it is tested, where that is not what it was trained with.
+    """
     data = load_data("mnist")
     run = train_run(entry, data, mode="full", seed=seed, progress=progress)
+    if steps is not None:
+        run.model.steps = steps  # type: ignore[assignment]
     return 100 * evaluate(run.model, data.test, seed=seed).accuracy
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from threegen.datasets.shifts import shifted_copies
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.recipes.registry import Entry, Plan
 from threegen.rules.backprop import Backprop
@@ -41,12 +42,13 @@ ENTRY = Entry(
             options={"steps": 4},
         ),
         "full": Plan(
-            epochs=15,
+            epochs=2,  # of five times the images
             seconds=900,
             batch_size=64,
             optimizer=optimizer("adam", lr=2e-3),
             schedule="cosine",
-            options={"steps": 8},
+            options={"steps": 4},
+            transform=shifted_copies,
         ),
     },
 )

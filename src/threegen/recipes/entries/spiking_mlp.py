@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from threegen.datasets.shifts import shifted_copies
 from threegen.gen3.networks import SpikingMLP
 from threegen.recipes.registry import Entry, Plan
 from threegen.rules.backprop import Backprop
@@ -41,7 +42,12 @@ ENTRY = Entry(
             epochs=4, seconds=60, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 6}
         ),
         "full": Plan(
-            epochs=20, seconds=600, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 8}
+            epochs=3,  # of five times the images
+            seconds=600,
+            optimizer=optimizer("adam", lr=2e-3),
+            schedule="cosine",
+            options={"steps": 4},
+            transform=shifted_copies,
         ),
     },
 )

@@ -12,7 +12,8 @@ FIGURE = Figure(
     published=99.42,
     unit="per cent test accuracy",
     better="higher",
-    make=partial(full_plan_accuracy, "spiking-conv"),
-    note="T = 8 steps, 15 epochs, Bernoulli spikes, cross-entropy of the summed potentials: the full plan of "
-    "spiking-conv. Loss, read-out and rate were compared on a holdout in a short trial; the test is read once a seed.",
+    make=partial(full_plan_accuracy, "spiking-conv", steps=20),
+    note="T = 4 steps in training, 20 in the test; 10 passes: 2 epochs of five times the images, each as it is and moved "
+    "by one pixel up, down, left and right, which is a deviation from the paper, as is the loss (cross-entropy of the "
+    "summed potentials). Loss, read-out and T were compared on a holdout; the test split is read once a seed.",
 )

@@ -12,7 +12,8 @@ FIGURE = Figure(
     published=98.89,
     unit="per cent test accuracy",
     better="higher",
-    make=partial(full_plan_accuracy, "spiking-mlp"),
-    note="T = 8 steps, 20 epochs, Bernoulli spikes, squared error of the rates: the full plan of spiking-mlp, chosen "
-    "on a holdout of the training images. The test split is read once a seed, by the last weights.",
+    make=partial(full_plan_accuracy, "spiking-mlp", steps=20),
+    note="T = 4 steps in training, 20 in the test; 15 passes: 3 epochs of five times the images, each as it is and moved "
+    "by one pixel up, down, left and right, which is a deviation from the paper; squared error of the rates. Chosen on "
+    "a holdout, where the images alone gave 98.3 per cent. The test split is read once a seed, by the last weights.",
 )
