@@ -52,9 +52,22 @@ def ready_numba() -> Any:
     numba: Any = importlib.import_module("numba")
 
     numba.config.CACHE_DIR = folder
+    if numba.config.CPU_FEATURES is None and (wide := _features_with_wide_vectors()):
+        numba.config.CPU_FEATURES = wide
     if not os.environ.get("NUMBA_THREADING_LAYER"):
         numba.config.THREADING_LAYER_PRIORITY = [*LAYERS, "workqueue"]
     return numba
+
+
+def _features_with_wide_vectors() -> str | None:
+    """Return what the processor can do, for numba, with vectors of 512 bits where they cost no clock rate.
+
+    LLVM takes 256 bits on Intel's processors, for the sake of the first ones with AVX-512, which slowed down; those
+    that know bfloat16 do not. Sums of rows then take two thirds of the time. None where nothing is to be said.
+    """
+    binding: Any = importlib.import_module("llvmlite.binding")
+    features = binding.get_host_cpu_features()
+    return f"{features.flatten()},-prefer-256-bit" if features.get("avx512bf16") else None
 
 
 def _cache_folder() -> Path:

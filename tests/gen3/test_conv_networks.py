@@ -13,8 +13,9 @@ from threegen.functional.event_convolution import (
     event_convolution,
     event_convolution_gradient,
     pool_counts,
-    unpool_gradient,
+    window_numbers,
 )
+from threegen.functional.fused_neurons import KINDS, backward_loop, constants_of, pooled_backward_loop, rows
 from threegen.functional.neurons import LIFParameters, lif_loop
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.layer_strings import LayerPlan, parse_layers
@@ -147,9 +148,33 @@ def test_pooled_counts_and_their_gradient() -> None:
     outer = torch.randn(counts.shape, generator=generator())
     (counts * outer).sum().backward()
     assert source.grad is not None
-    torch.testing.assert_close(
-        unpool_gradient(outer.permute(0, 2, 3, 1), 3, 7, 8), source.grad.permute(0, 2, 3, 1), rtol=1e-6, atol=1e-6
-    )
+    windows = window_numbers(7, 8, 3, 3)
+    by_count = F.pad(outer.permute(0, 2, 3, 1).flatten(1), (0, 1))[:, windows]  # 0 for places in no window
+    torch.testing.assert_close(by_count.view(5, 7, 8, 3), source.grad.permute(0, 2, 3, 1), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("surrogate", ["rectangular", "sigmoid"])
+@pytest.mark.parametrize("given_steps", [1, 4])
+def test_neurons_behind_a_pooling_layer_go_back_as_with_the_gradient_of_each_spike(
+    surrogate: str, given_steps: int
+) -> None:
+    parameters = LIFParameters(surrogate=surrogate)
+    potentials = torch.rand(4, 3, 7, 30, 17, generator=generator())  # more neurons an example than a block
+    windows = window_numbers(7, 30, 17, 2)
+    by_counts = torch.randn(given_steps, 3, 3, 15, 17, generator=generator(1))
+    by_spikes = F.pad(by_counts.flatten(2), (0, 1))[:, :, windows].view(given_steps, 3, 7, 30, 17)
+    later = torch.randn(3 * len(windows), generator=generator(2)).numpy()
+    found = []
+    for pooled in (True, False):
+        result = torch.empty_like(potentials)
+        k, kind = constants_of(parameters, torch.float32), KINDS[surrogate]
+        if pooled:
+            given = by_counts.flatten(2).numpy()
+            pooled_backward_loop(rows(potentials), given, windows.numpy(), later, rows(result), k, kind)
+        else:
+            backward_loop(rows(potentials), rows(by_spikes), rows(potentials[:0]), later, rows(result), k, kind)
+        found.append(result)
+    assert torch.equal(*found)
 
 
 def test_the_string_of_the_paper() -> None:

@@ -19,7 +19,7 @@ from threegen.functional.event_convolution import (
     event_convolution,
     event_convolution_gradient,
     pool_counts,
-    unpool_gradient,
+    window_numbers,
 )
 from threegen.functional.event_driven import sum_rows
 from threegen.functional.time_blocks import Neurons
@@ -70,9 +70,8 @@ class ConvLayer:
     def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor | None:
         """Add to the gradients of weight and bias; return that of the input, [t, B, H, W, C]."""
         shape = self.neurons.potentials[block].shape
-        if by_spikes is not None and self.pool > 1:
-            by_spikes = unpool_gradient(by_spikes.flatten(0, 1), self.pool, shape[2], shape[3]).view(shape)
-        gradient = self.neurons.backward(block, by_spikes, by_currents).flatten(0, 1)
+        windows = window_numbers(shape[2], shape[3], shape[4], self.pool) if self.pool > 1 else None
+        gradient = self.neurons.backward(block, by_spikes, by_currents, windows).flatten(0, 1)
         if self.by_weight is None or block == len(self.inputs) - 1:
             self.by_weight = torch.zeros_like(self.weight)
             self.by_bias = torch.zeros_like(self.weight[:, 0, 0, 0])

@@ -13,6 +13,7 @@ Shapes: R rows (time steps times examples), H x W places, C channels in, O chann
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -106,42 +107,19 @@ def _convolve_gradient(spikes: Array, gradient: Array, shares: Array, outputs: i
 
 
 @parallel
-def _pool(spikes: Array, size: int, result: Array) -> None:
-    """Fill counts `result` [R, H // k, W // k, C] from `spikes` [R, H, W, C]."""
+def _pool(spikes: Array, first: Array, across: int, down: int, size: int, result: Array) -> None:
+    """Fill counts `result` [R, N] from `spikes` [R, P]; `first` [N] is the first place of each window.
+
+    The next places of a window lie `across` further to the right and `down` further below.
+    """
     for r in numba.prange(len(spikes)):
-        channels, wide = result.shape[3], result.shape[2] * size * result.shape[3]
-        row = np.empty(wide, np.uint8)
-        for y in range(result.shape[1]):
-            row[:] = 0
+        source, target = spikes[r], result[r]
+        for i in range(len(first)):
+            total = np.uint8(0)
             for v in range(size):
-                source = spikes[r, y * size + v].ravel()
-                for j in range(wide):
-                    row[j] += source[j]
-            target = result[r, y].ravel()
-            for x in range(result.shape[2]):
-                for c in range(channels):
-                    total = row[x * size * channels + c]
-                    for h in range(1, size):
-                        total += row[(x * size + h) * channels + c]
-                    target[x * channels + c] = total
-
-
-@parallel
-def _unpool(gradient: Array, size: int, result: Array) -> None:
-    """Fill `result` [R, H, W, C] with the gradient of each window's count [R, H // k, W // k, C]; 0 beyond windows."""
-    for r in numba.prange(len(gradient)):
-        height, width, channels = gradient.shape[1], gradient.shape[2], gradient.shape[3]
-        for y in range(result.shape[1]):
-            target = result[r, y].ravel()
-            if y < height * size:
-                source = gradient[r, y // size].ravel()
-                for x in range(width * size):
-                    at, of = x * channels, (x // size) * channels
-                    for c in range(channels):
-                        target[at + c] = source[of + c]
-                target[width * size * channels :] = 0
-            else:
-                target[:] = 0
+                for h in range(size):
+                    total += source[first[i] + v * down + h * across]
+            target[i] = total
 
 
 def event_convolution(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -173,12 +151,23 @@ def pool_counts(spikes: Tensor, size: int) -> Tensor:
     """Return how many spikes of each window of `size` by `size` fired, bytes [R, H // k, W // k, C]."""
     rows, height, width, channels = spikes.shape
     result = torch.empty(rows, height // size, width // size, channels, dtype=torch.uint8)
-    _pool(spikes.numpy(), size, result.numpy())
+    first = _first_places(height, width, channels, size).numpy()
+    _pool(spikes.flatten(1).numpy(), first, channels, width * channels, size, result.flatten(1).numpy())
     return result
 
 
-def unpool_gradient(gradient: Tensor, size: int, height: int, width: int) -> Tensor:
-    """Return the gradient by each spike [R, H, W, C] from that by its window's count."""
-    result = torch.empty(len(gradient), height, width, gradient.shape[-1], dtype=gradient.dtype)
-    _unpool(gradient.contiguous().numpy(), size, result.numpy())
-    return result
+@cache
+def _first_places(height: int, width: int, channels: int, size: int) -> Tensor:
+    """Return the place in [H, W, C] of the first corner of each window [H // k, W // k, C], flat."""
+    places = torch.arange(height * width * channels).view(height, width, channels)
+    return places[: height // size * size : size, : width // size * size : size].flatten()
+
+
+@cache
+def window_numbers(height: int, width: int, channels: int, size: int) -> Tensor:
+    """Return in which window of [H // k, W // k, C] each place of [H, W, C] lies, flat; their number for none."""
+    high, wide = height // size, width // size
+    numbers = torch.full((height, width, channels), high * wide * channels)
+    windows = torch.arange(high * wide * channels).view(high, wide, channels)
+    numbers[: high * size, : wide * size] = windows.repeat_interleave(size, 0).repeat_interleave(size, 1)
+    return numbers.flatten()

@@ -35,6 +35,7 @@ Array = np.ndarray[Any, Any]
 CROSSOVER = 0.35  # share of inputs that fire above which the dense product is taken; see `find_crossover`
 NARROW = 32  # layers with fewer outputs are multiplied densely: a gathered row would be too short for vector code
 COLUMNS = 1024  # outputs at a time: a row of sums and four of weights fit the first-level cache
+NEAR = 256  # outputs at a time of the weight gradient: so much of all rows fits the second-level cache
 ROWS = 32  # rows at a time, for one thread
 SHARES = 8  # parts of the rows that are summed apart, whatever the number of threads
 INPUTS = 16  # inputs at a time, for one thread
@@ -145,11 +146,12 @@ def _by_input(begin: Array, end: Array, index: Array, first: Array, places: Arra
 def _gather_gradient(first: Array, places: Array, gradient: Array, result: Array) -> None:
     """Add to `result` [I, O] the rows of `gradient` [R, O] in which each input fires."""
     inputs, outputs = result.shape
-    for block in numba.prange((inputs + INPUTS - 1) // INPUTS):
-        for low in range(0, outputs, COLUMNS):
-            high = min(low + COLUMNS, outputs)
-            for i in range(block * INPUTS, min((block + 1) * INPUTS, inputs)):
-                _add_rows(gradient, low, high, places[first[i] : first[i + 1]], result[i, low:high])
+    blocks = (inputs + INPUTS - 1) // INPUTS
+    for job in numba.prange(blocks * ((outputs + NEAR - 1) // NEAR)):
+        low, block = job // blocks * NEAR, job % blocks
+        high = min(low + NEAR, outputs)
+        for i in range(block * INPUTS, min((block + 1) * INPUTS, inputs)):
+            _add_rows(gradient, low, high, places[first[i] : first[i + 1]], result[i, low:high])
 
 
 @parallel

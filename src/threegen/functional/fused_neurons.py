@@ -175,6 +175,34 @@ def backward_loop(
                 _add(by_potentials[t, low:high], result[t, low:high])
 
 
+@parallel
+def pooled_backward_loop(
+    potentials: Array, by_counts: Array, windows: Array, later: Array, result: Array, k: Array, kind: int
+) -> None:
+    """`backward_loop` behind a pooling layer, with the gradient of each window's count instead of each spike's.
+
+    `by_counts` is [T, B, N], or [1, B, N] where it is the same at every step; `windows` [P] says in which of the N
+    windows a neuron of an example lies, N for none. `potentials` and `result` are [T, B P], `later` is [B P].
+    """
+    steps, count = potentials.shape
+    zero, places, whole = k[ZERO], len(windows), by_counts.shape[2]
+    blocks = (places + BLOCK - 1) // BLOCK
+    for job in numba.prange(count // places * blocks):
+        example, first = job // blocks, job % blocks * BLOCK
+        window = windows[first : min(first + BLOCK, places)]
+        low = example * places + first
+        high = low + len(window)
+        slope, given = np.empty(len(window), potentials.dtype), np.empty(len(window), potentials.dtype)
+        for back in range(steps):
+            t = steps - 1 - back
+            after = later[low:high] if back == 0 else result[t + 1, low:high]
+            source = by_counts[min(t, len(by_counts) - 1), example]
+            for i in range(len(window)):
+                given[i] = source[window[i]] if window[i] < whole else zero
+            _slopes(potentials[t, low:high], slope, k, kind)
+            _step_back(potentials[t, low:high], slope, given, after, result[t, low:high], k)
+
+
 def can_fuse(currents: Tensor) -> bool:
     """Return whether the compiled loops take `currents`: float32 or float64 on the CPU."""
     return currents.device.type == "cpu" and currents.dtype in (torch.float32, torch.float64) and currents.numel() > 0

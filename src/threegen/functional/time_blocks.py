@@ -28,7 +28,15 @@ from threegen.functional.event_driven import (
     list_events,
     sum_rows,
 )
-from threegen.functional.fused_neurons import KINDS, backward_loop, constants_of, forward_loop, rows, shared_rows
+from threegen.functional.fused_neurons import (
+    KINDS,
+    backward_loop,
+    constants_of,
+    forward_loop,
+    pooled_backward_loop,
+    rows,
+    shared_rows,
+)
 from threegen.functional.neurons import LIFParameters
 
 # The largest tensor of a block. Small blocks stay in the caches; from 32 MiB on the system maps fresh pages every time.
@@ -66,6 +74,7 @@ class Neurons:
     rest: Tensor | None = None
     later: Tensor | None = None
     potentials: list[Tensor] = field(default_factory=list)
+    nothing: Tensor | None = None
 
     def forward(self, currents: Tensor) -> Tensor:
         """Return spikes as bytes; `currents` [t, B, ...] become the potentials."""
@@ -78,27 +87,34 @@ class Neurons:
             self.potentials.append(currents)
         return spikes
 
-    def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor:
+    def backward(
+        self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None, windows: Tensor | None = None
+    ) -> Tensor:
         """Return the gradient of the currents of a block; the blocks come in opposite order.
 
-        `by_spikes` is [t, B, ...], or expanded over time; `by_currents` [B, ...] is added at every step, behind the
+        `by_spikes` is [t, B, ...], or expanded over time; behind a pooling layer it is by the counts, and `windows`
+        says in which window each neuron of an example lies. `by_currents` [B, ...] is added at every step, behind the
         neurons.
         """
         potentials = self.potentials[block]
         if block == len(self.potentials) - 1:
             self.later = None
-        result, none = torch.empty_like(potentials), torch.zeros_like(potentials[:1])
-        backward_loop(
-            rows(potentials),
-            rows(none) if by_spikes is None else shared_rows(by_spikes),
-            rows(potentials[:0]),
-            rows(none if self.later is None else self.later[None])[0],
-            rows(result),
-            constants_of(self.parameters, potentials.dtype),
-            KINDS[self.parameters.surrogate],
-        )
+        if self.nothing is None:
+            self.nothing = torch.zeros_like(potentials[:1])
+        result = torch.empty_like(potentials)
+        later = rows(self.nothing if self.later is None else self.later[None])[0]
+        k, kind = constants_of(self.parameters, potentials.dtype), KINDS[self.parameters.surrogate]
+        if windows is not None and by_spikes is not None:
+            by_counts = shared_rows(by_spikes).reshape(-1, potentials.shape[1], by_spikes[0, 0].numel())
+            pooled_backward_loop(rows(potentials), by_counts, windows.numpy(), later, rows(result), k, kind)
+        else:
+            given = rows(self.nothing) if by_spikes is None else shared_rows(by_spikes)
+            backward_loop(rows(potentials), given, rows(potentials[:0]), later, rows(result), k, kind)
+        if by_currents is None:
+            self.later = result[0]  # nobody writes into a gradient
+            return result
         self.later = result[0].clone()
-        return result if by_currents is None else result.add_(by_currents)
+        return result.add_(by_currents)
 
 
 class LinearLayer:
@@ -116,6 +132,7 @@ class LinearLayer:
         picture: tuple[int, int, int] | None = None,
     ) -> None:
         self.weight, self.bias, self.neurons, self.scale = weight, bias, neurons, scale
+        self.scaled = weight.detach() if scale == 1.0 else weight.detach() * scale
         self.first, self.last, self.picture = first, last, picture
         self.inputs: list[Events | Tensor] = []
         self.shape: torch.Size = torch.Size()
@@ -135,7 +152,7 @@ class LinearLayer:
             event_linear(events, self.weight, self.bias, currents)
         else:
             events = None
-            currents = flat.to(self.weight.dtype) @ (self.weight.t() if self.scale == 1.0 else self._scaled().t())
+            currents = flat.to(self.weight.dtype) @ self.scaled.t()
             if self.bias is not None:
                 currents += self.bias
         if self.neurons.keep:
@@ -145,9 +162,6 @@ class LinearLayer:
             total = currents.sum(0)
             self.summed = total if self.summed is None else self.summed + total
         return self.neurons.forward(currents)
-
-    def _scaled(self) -> Tensor:
-        return self.weight * self.scale
 
     def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor | None:
         """Add to the gradients of weight and bias; return that of the input, of its shape."""
@@ -160,12 +174,12 @@ class LinearLayer:
         if isinstance(seen, Events):
             event_weight_gradient(seen, flat, self.by_weight)
         else:
-            self.by_weight.add_(flat.t() @ seen.to(flat.dtype), alpha=self.scale)
+            self.by_weight.t().addmm_(seen.to(flat.dtype).t(), flat, alpha=self.scale)
         if self.by_bias is not None:
             self.by_bias += sum_rows(flat)
         if self.first:
             return None
-        by_input = (flat @ (self.weight if self.scale == 1.0 else self._scaled())).view(steps, *self.shape[1:])
+        by_input = (flat @ self.scaled).view(steps, *self.shape[1:])
         return by_input if self.picture is None else by_input.permute(0, 1, 3, 4, 2).contiguous()
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:

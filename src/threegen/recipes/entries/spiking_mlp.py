@@ -42,7 +42,7 @@ ENTRY = Entry(
             epochs=4, seconds=60, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 6}
         ),
         "full": Plan(
-            epochs=3,  # of five times the images
+            epochs=2,  # of five times the images
             seconds=600,
             optimizer=optimizer("adam", lr=2e-3),
             schedule="cosine",
