@@ -1,5 +1,7 @@
 """Gathered products against dense ones. Weights on a grid of 1/64 sum exactly, so the results must be equal."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,8 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from threegen.errors import ShapeError
+from threegen.functional import event_driven
 from threegen.functional.event_driven import (
-    CROSSOVER,
+    crossover,
     find_crossover,
     is_event_driven,
     list_events,
@@ -99,9 +102,28 @@ def test_layout_keeps_shape_and_values_and_optimisers_work() -> None:
 
 
 def test_choice_follows_density_and_width() -> None:
-    assert is_event_driven(800, CROSSOVER)
-    assert not is_event_driven(800, CROSSOVER + 0.01)
+    assert is_event_driven(800, crossover())
+    assert not is_event_driven(800, crossover() + 0.01)
     assert not is_event_driven(10, 0.01)
+
+
+def test_the_program_measures_its_crossover_once_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_driven.numba.config, "CACHE_DIR", str(tmp_path))
+    measured = iter([0.311, 0.95, 0.2])
+    monkeypatch.setattr(event_driven, "find_crossover", lambda: next(measured))
+    for expected in (0.311, 0.311):  # the second process reads what the first one wrote
+        crossover.cache_clear()
+        assert crossover() == expected
+        assert is_event_driven(800, 0.31)
+        assert not is_event_driven(800, 0.32)
+    (tmp_path / "crossover.json").write_text('{"another machine": 0.1}')
+    crossover.cache_clear()
+    assert crossover() == 0.7  # what cannot be is cut
+    (tmp_path / "crossover.json").write_text("{")
+    crossover.cache_clear()
+    assert crossover() == 0.2
+    crossover.cache_clear()
+    monkeypatch.undo()
 
 
 def test_crossover_is_found_by_measuring() -> None:

@@ -8,15 +8,21 @@ A spike costs one addition a connection, no spike costs nothing. Weights lie as 
 row is what one input sends out; `nn.Linear.weight` is the transposed view of it, `to_event_layout` makes it so.
 Every element of a result is summed by one thread in one order: the number of threads does not change it.
 
-Above a density of `CROSSOVER` the dense product is quicker and is taken; `find_crossover` measures where that is.
+Above some density the dense product is quicker and is taken. Where that is depends on the machine: `crossover` measures
+it on first use, on one thread, and keeps it beside the compiled kernels, so that later runs choose alike.
 
 Shapes: R rows (time steps times examples), I inputs, O outputs.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 import time
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,13 +32,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from threegen.errors import ShapeError
-from threegen.threads import parallel, ready_numba, serial
+from threegen.threads import parallel, ready_numba, serial, use_threads
 
 numba = ready_numba()
 
 Array = np.ndarray[Any, Any]
 
-CROSSOVER = 0.35  # share of inputs that fire above which the dense product is taken; see `find_crossover`
+BOUNDS = (0.05, 0.7)  # a crossover beyond these is a disturbed measurement
 NARROW = 32  # layers with fewer outputs are multiplied densely: a gathered row would be too short for vector code
 COLUMNS = 1024  # outputs at a time: a row of sums and four of weights fit the first-level cache
 NEAR = 256  # outputs at a time of the weight gradient: so much of all rows fits the second-level cache
@@ -201,7 +207,7 @@ def to_event_layout(layer: nn.Linear) -> nn.Linear:
 
 def is_event_driven(outputs: int, density: float) -> bool:
     """Return whether a layer of this width gathers at this density, instead of multiplying densely."""
-    return outputs >= NARROW and density <= CROSSOVER
+    return outputs >= NARROW and (density == 0 or density <= crossover())
 
 
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None, backend: str = "auto") -> Tensor:
@@ -250,6 +256,33 @@ class _EventLinear(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             by_bias = sum_rows(gradient)
         return by_spikes, by_weight, by_bias, None
+
+
+@cache
+def crossover() -> float:
+    """Return the density above which the dense product is taken on this machine, a share of inputs.
+
+    It is read from `crossover.json` in the folder of compiled kernels. Where it does not stand there for this
+    processor, torch and numba it is measured (see `find_crossover`; about a fifth of a second) and written.
+    """
+    processor = importlib.import_module("llvmlite.binding").get_host_cpu_name()
+    machine = f"{processor}, torch {torch.__version__}, numba {numba.__version__}"
+    path = Path(str(numba.config.CACHE_DIR)) / "crossover.json"
+    known: dict[str, float] = {}
+    try:
+        known = dict(json.loads(path.read_bytes()))
+        return float(known[machine])
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    with use_threads(1):
+        found = round(min(max(find_crossover(), BOUNDS[0]), BOUNDS[1]), 3)
+    beside = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        beside.write_text(json.dumps({**known, machine: found}))
+        beside.replace(path)
+    except OSError:  # a folder that cannot be written: the next process measures again
+        beside.unlink(missing_ok=True)
+    return found
 
 
 def find_crossover(inputs: int = 784, outputs: int = 800, rows: int = 640, repeats: int = 3) -> float:

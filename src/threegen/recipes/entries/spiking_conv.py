@@ -47,7 +47,7 @@ ENTRY = Entry(
             batch_size=64,
             optimizer=optimizer("adam", lr=2e-3),
             schedule="cosine",
-            options={"steps": 3},
+            options={"steps": 4},
             transform=shifted_copies,
         ),
     },
