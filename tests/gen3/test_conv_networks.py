@@ -148,7 +148,7 @@ def test_pooled_counts_and_their_gradient() -> None:
     outer = torch.randn(counts.shape, generator=generator())
     (counts * outer).sum().backward()
     assert source.grad is not None
-    windows = window_numbers(7, 8, 3, 3)
+    windows = torch.from_numpy(window_numbers(7, 8, 3, 3).astype(int))
     by_count = F.pad(outer.permute(0, 2, 3, 1).flatten(1), (0, 1))[:, windows]  # 0 for places in no window
     torch.testing.assert_close(by_count.view(5, 7, 8, 3), source.grad.permute(0, 2, 3, 1), rtol=1e-6, atol=1e-6)
 
@@ -162,7 +162,9 @@ def test_neurons_behind_a_pooling_layer_go_back_as_with_the_gradient_of_each_spi
     potentials = torch.rand(4, 3, 7, 30, 17, generator=generator())  # more neurons an example than a block
     windows = window_numbers(7, 30, 17, 2)
     by_counts = torch.randn(given_steps, 3, 3, 15, 17, generator=generator(1))
-    by_spikes = F.pad(by_counts.flatten(2), (0, 1))[:, :, windows].view(given_steps, 3, 7, 30, 17)
+    by_spikes = F.pad(by_counts.flatten(2), (0, 1))[:, :, torch.from_numpy(windows.astype(int))].view(
+        given_steps, 3, 7, 30, 17
+    )
     later = torch.randn(3 * len(windows), generator=generator(2)).numpy()
     found = []
     for pooled in (True, False):
@@ -170,7 +172,7 @@ def test_neurons_behind_a_pooling_layer_go_back_as_with_the_gradient_of_each_spi
         k, kind = constants_of(parameters, torch.float32), KINDS[surrogate]
         if pooled:
             given = by_counts.flatten(2).numpy()
-            pooled_backward_loop(rows(potentials), given, windows.numpy(), later, rows(result), k, kind)
+            pooled_backward_loop(rows(potentials), given, windows, later, rows(result), k, kind)
         else:
             backward_loop(rows(potentials), rows(by_spikes), rows(potentials[:0]), later, rows(result), k, kind)
         found.append(result)

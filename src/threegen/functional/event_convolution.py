@@ -107,19 +107,26 @@ def _convolve_gradient(spikes: Array, gradient: Array, shares: Array, outputs: i
 
 
 @parallel
-def _pool(spikes: Array, first: Array, across: int, down: int, size: int, result: Array) -> None:
-    """Fill counts `result` [R, N] from `spikes` [R, P]; `first` [N] is the first place of each window.
+def _pool(spikes: Array, first: Array, across: int, size: int, result: Array) -> None:
+    """Fill counts `result` [R, H // k, N] from `spikes` [R, H, W C]; `first` [N] is where in a row a window begins.
 
-    The next places of a window lie `across` further to the right and `down` further below.
+    The next places of a window lie `across` further on. Unsigned places: numba need not ask whether one is negative.
     """
     for r in numba.prange(len(spikes)):
-        source, target = spikes[r], result[r]
-        for i in range(len(first)):
-            total = np.uint8(0)
-            for v in range(size):
-                for h in range(size):
-                    total += source[first[i] + v * down + h * across]
-            target[i] = total
+        row = np.empty(spikes.shape[2], np.uint8)
+        for y in range(result.shape[1]):
+            row[:] = spikes[r, y * size]
+            for v in range(1, size):
+                source = spikes[r, y * size + v]
+                for j in range(len(row)):
+                    row[j] += source[j]
+            target = result[r, y]
+            for i in range(len(target)):
+                target[i] = row[first[i]]
+            for h in range(1, size):
+                further = np.uintp(h * across)
+                for i in range(len(target)):
+                    target[i] += row[first[i] + further]
 
 
 def event_convolution(spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -151,23 +158,22 @@ def pool_counts(spikes: Tensor, size: int) -> Tensor:
     """Return how many spikes of each window of `size` by `size` fired, bytes [R, H // k, W // k, C]."""
     rows, height, width, channels = spikes.shape
     result = torch.empty(rows, height // size, width // size, channels, dtype=torch.uint8)
-    first = _first_places(height, width, channels, size).numpy()
-    _pool(spikes.flatten(1).numpy(), first, channels, width * channels, size, result.flatten(1).numpy())
+    _pool(spikes.flatten(2).numpy(), _first_places(width, channels, size), channels, size, result.flatten(2).numpy())
     return result
 
 
 @cache
-def _first_places(height: int, width: int, channels: int, size: int) -> Tensor:
-    """Return the place in [H, W, C] of the first corner of each window [H // k, W // k, C], flat."""
-    places = torch.arange(height * width * channels).view(height, width, channels)
-    return places[: height // size * size : size, : width // size * size : size].flatten()
+def _first_places(width: int, channels: int, size: int) -> Array:
+    """Return the place in a row [W, C] of the first corner of each window [W // k, C], flat."""
+    places = np.arange(width * channels, dtype=np.uintp).reshape(width, channels)
+    return places[: width // size * size : size].ravel()
 
 
 @cache
-def window_numbers(height: int, width: int, channels: int, size: int) -> Tensor:
+def window_numbers(height: int, width: int, channels: int, size: int) -> Array:
     """Return in which window of [H // k, W // k, C] each place of [H, W, C] lies, flat; their number for none."""
     high, wide = height // size, width // size
-    numbers = torch.full((height, width, channels), high * wide * channels)
-    windows = torch.arange(high * wide * channels).view(high, wide, channels)
-    numbers[: high * size, : wide * size] = windows.repeat_interleave(size, 0).repeat_interleave(size, 1)
-    return numbers.flatten()
+    numbers = np.full((height, width, channels), high * wide * channels, np.uintp)
+    windows = np.arange(high * wide * channels, dtype=np.uintp).reshape(high, wide, channels)
+    numbers[: high * size, : wide * size] = windows.repeat(size, 0).repeat(size, 1)
+    return numbers.ravel()

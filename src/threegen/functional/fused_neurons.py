@@ -181,11 +181,11 @@ def pooled_backward_loop(
 ) -> None:
     """`backward_loop` behind a pooling layer, with the gradient of each window's count instead of each spike's.
 
-    `by_counts` is [T, B, N], or [1, B, N] where it is the same at every step; `windows` [P] says in which of the N
-    windows a neuron of an example lies, N for none. `potentials` and `result` are [T, B P], `later` is [B P].
+    `by_counts` is [T, B, N], or [1, B, N] where it is the same at every step; `windows` [P], unsigned, says in which of
+    the N windows a neuron of an example lies, N for none. `potentials` and `result` are [T, B P], `later` is [B P].
     """
     steps, count = potentials.shape
-    zero, places, whole = k[ZERO], len(windows), by_counts.shape[2]
+    zero, places, whole = k[ZERO], len(windows), np.uintp(by_counts.shape[2])
     blocks = (places + BLOCK - 1) // BLOCK
     for job in numba.prange(count // places * blocks):
         example, first = job // blocks, job % blocks * BLOCK

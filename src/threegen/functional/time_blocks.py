@@ -30,6 +30,7 @@ from threegen.functional.event_driven import (
 )
 from threegen.functional.fused_neurons import (
     KINDS,
+    Array,
     backward_loop,
     constants_of,
     forward_loop,
@@ -88,7 +89,7 @@ class Neurons:
         return spikes
 
     def backward(
-        self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None, windows: Tensor | None = None
+        self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None, windows: Array | None = None
     ) -> Tensor:
         """Return the gradient of the currents of a block; the blocks come in opposite order.
 
@@ -106,7 +107,7 @@ class Neurons:
         k, kind = constants_of(self.parameters, potentials.dtype), KINDS[self.parameters.surrogate]
         if windows is not None and by_spikes is not None:
             by_counts = shared_rows(by_spikes).reshape(-1, potentials.shape[1], by_spikes[0, 0].numel())
-            pooled_backward_loop(rows(potentials), by_counts, windows.numpy(), later, rows(result), k, kind)
+            pooled_backward_loop(rows(potentials), by_counts, windows, later, rows(result), k, kind)
         else:
             given = rows(self.nothing) if by_spikes is None else shared_rows(by_spikes)
             backward_loop(rows(potentials), given, rows(potentials[:0]), later, rows(result), k, kind)
