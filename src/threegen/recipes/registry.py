@@ -98,7 +98,7 @@ class Entry:
         """Return what `fit` takes for a built model: the rule and its settings, or the stages, which carry theirs."""
         if self.stages is not None:
             return self.stages(model, plan), {}
-        settings = {
+        settings: dict[str, Any] = {
             "optimizer": plan.optimizer,
             "epochs": plan.epochs,
             "batch_size": plan.batch_size,
