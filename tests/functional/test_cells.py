@@ -71,7 +71,7 @@ def test_falling_kernel() -> None:
 
 def brute_seeds(response: torch.Tensor, column: int) -> list[tuple[int, int]]:
     """Each window in turn: its best cell is a candidate; the best candidate of each plane is the seed."""
-    planes, height, width = response.shape
+    height, width = response.shape[1:]
     best: dict[int, tuple[float, int]] = {}
     for top in range(height - column + 1):
         for left in range(width - column + 1):

@@ -65,8 +65,9 @@ class EdgeCells(SCells):
         )
         rim = contrast.window
         seen = seen[:, :, rim : rim + window, rim : rim + window]
-        self.a.requires_grad_(False).copy_(STRONG * self.c * seen)
-        self.b.requires_grad_(False).copy_((self.c * seen.square()).sum((1, 2, 3)).sqrt() * STRONG)
+        del self.a, self.b  # they never learn: buffers instead of parameters
+        self.register_buffer("a", STRONG * self.c * seen)
+        self.register_buffer("b", STRONG * (self.c * seen.square()).sum((1, 2, 3)).sqrt())
 
     def _shares(self) -> int:
         return 1

@@ -115,8 +115,8 @@ class GrowingSeeds(_Seeds):
 class LabelledSeeds(_Seeds):
     """Teach the top layer whole patterns, the C-cells below `[B, K, H, W]` with labels `[B]`.
 
-    Once there is no room for new planes, patterns with a wrong winner teach nothing; nor does an empty one. `rate` and `fused` are as in
-    `GrowingSeeds`. Figures: `planes` and `lessons`.
+    Once there is no room for new planes, patterns with a wrong winner teach nothing; nor does an empty one. `rate` and
+    `fused` are as in `GrowingSeeds`. Figures: `planes` and `lessons`.
     Raises `ConfigError` for a layer without growing planes, `DataError` for missing labels.
     """
 

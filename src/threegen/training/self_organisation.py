@@ -50,7 +50,7 @@ def self_organisation(
     if isinstance(model, Neocognitron1980):
         return _stages_of_1980(model, epochs, batch_size, digits)
     if isinstance(model, Neocognitron1988):
-        return [_stage(model, name, TaughtSeeds(16.0), lessons(model, name), epochs, batch_size) for name in _TAUGHT]
+        return [_taught(model, name, epochs, batch_size) for name in _TAUGHT]
     if isinstance(model, Neocognitron2003):
         middle = [_grown(model, name, GrowingSeeds(), epochs, batch_size, digits) for name in ("S2", "S3")]
         return [*middle, _grown(model, "S4", LabelledSeeds(), top_epochs, batch_size, digits)]
@@ -64,6 +64,12 @@ def _stages_of_1980(model: Neocognitron1980, epochs: int, batch_size: int, digit
     rates = {"S1": 1.0, "S2": 16.0, "S3": 16.0}
     stages = [_grown(model, name, CompetitiveSeeds(rate), epochs, batch_size, digits) for name, rate in rates.items()]
     return [*stages, Stage("names", LabelPlanes(), batch_size=batch_size, transform=lambda data: _first(data, digits))]
+
+
+def _taught(model: Neocognitron1988, name: str, epochs: int, batch_size: int) -> Stage:
+    """Return the stage of a layer that has one lesson a plane."""
+    few = min(batch_size, model.s_cells(name).planes)
+    return _stage(model, name, TaughtSeeds(16.0), lessons(model, name), epochs, few)
 
 
 def _grown(model: Neocognitron, name: str, rule: Rule, epochs: int, batch_size: int, digits: int | None) -> Stage:

@@ -41,13 +41,13 @@ ENTRY = Entry(
     year=2003,
     paper="Fukushima, Neocognitron for handwritten digit recognition, Neurocomputing 51 (2003); the first: Biological "
     "Cybernetics 36 (1980)",
-    about="S-cells learn features by competition, C-cells forgive where they stand, layer by layer; no error flows back.",
+    about="S-cells learn features by competition, C-cells forgive where these stand; no error flows back.",
     equations="u_S = theta/(1-theta) * phi((1 + a u_C) / (1 + theta b v) - 1),  b = sqrt(sum a^2 / c);\n"
     "u_C = psi(sum d u_S),  psi(x) = phi(x)/(1 + phi(x));  v = sqrt(sum c u_C^2).\n"
     "A seed cell's plane learns what it sees, a += q c u_C; where all are silent a plane is born.",
     rule_name="competitive learning by seed cells with growing planes, layer by layer; labelled planes at the top",
     build=_build,
-    rule=lambda: LabelledSeeds(fused=False),  # it learns at each example, which tells `Classifier` how often it moves
+    rule=lambda: LabelledSeeds(fused=False),  # it learns at each example: `Classifier` needs to know
     stages=_stages,
     plans={
         "quick": Plan(
