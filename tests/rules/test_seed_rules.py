@@ -135,12 +135,15 @@ def test_the_top_layer_bears_a_plane_at_each_mistake_alone() -> None:
     assert weights[0].item() == pytest.approx(3 * weights[1].item(), rel=1e-5)  # learnt 1 + 2 times
 
 
+@pytest.mark.parametrize("side", [6, 1])  # one cell sees everything: the way of top layers
 @pytest.mark.parametrize("kind", [GrowingSeeds, LabelledSeeds])
-def test_the_fused_way_is_the_plain_one(kind: Any) -> None:
+def test_the_fused_way_is_the_plain_one(kind: Any, side: int) -> None:
     """Same planes, same labels, connections to 1e-6 of the largest, after two batches."""
-    plain, fused = growing_layer(room=12), growing_layer(room=12)
+    padding = (1, 1) if side > 1 else (0, 0)
+    plain, fused = (growing_layer(room=20, padding=padding) for _ in range(2))
     for seed in (1, 2):
-        batch = Batch(drawn(6, 2, 6, 6, seed=seed).square(), torch.arange(6) % 3)
+        count, wide = 6 if side > 1 else 20, side + 2 - sum(padding)
+        batch = Batch(drawn(count, 2, wide, wide, seed=seed).square(), torch.arange(count) % 3)
         for layer, way in ((plain, kind(fused=False)), (fused, kind(fused=True))):
             teach(way, layer, batch)
     assert torch.equal(plain.count, fused.count)

@@ -81,12 +81,24 @@ def edge(side: int, turn: float, softness: float = 1.0) -> Tensor:
     return (along / softness + 0.5).clamp(0, 1).float()
 
 
+def pooling(window: int, stride: int, surround: float) -> CCells:
+    """Return C-cells over `window` x `window` S-cells; with `surround` a ring around these inhibits them."""
+    half = window // 2
+    if surround == 0.0:
+        return CCells(window, stride=stride, padding=(half, half), strength=3.0)
+    rim = half + 1
+    wide = {"stride": stride, "padding": (rim, rim), "radius": half * 1.5}
+    return CCells(window + 2, strength=3.0, surround=surround, **wide)  # type: ignore[arg-type]
+
+
 class Neocognitron2003(Neocognitron):
     """The growing neocognitron for square grey images; `forward` takes `[B, 1, H, H]`, returns scores `[B, classes]`.
 
     `planes` is the room for planes of S2, S3 and S4; none exists before learning. `thresholds` are theta of S1 to S4 in
     recognition, `learning_thresholds` those of S2 to S4 while they learn. Scores are the strongest S4-cell of each
-    class, 0 for a class that has no plane. Connections start at zero, so there is nothing to draw.
+    class, 0 for a class without planes. C3-cells stand at every `thinning`-th place of S3; `surround` is how strongly
+    S-cells at the rim of their windows inhibit the C1- and C2-cells (the paper's are inhibited; 0 did better here).
+    Connections start at zero, so there is nothing to draw.
     Raises `ConfigError` for images that are not square and grey, and for sizes and thresholds that cannot work.
     """
 
@@ -100,6 +112,7 @@ class Neocognitron2003(Neocognitron):
         thresholds: Sequence[float] = (0.55, 0.65, 0.65, 0.3),
         learning_thresholds: Sequence[float] = (0.8, 0.8, 0.3),
         thinning: int = 2,
+        surround: float = 0.0,
     ) -> None:
         super().__init__(shape, classes)
         if self.shape[1] != self.shape[2]:
@@ -118,11 +131,11 @@ class Neocognitron2003(Neocognitron):
         self.add(
             ("UG", contrast),
             ("S1", EdgeCells(contrast, orientations, 5, threshold=thresholds[0])),
-            ("C1", CCells(5, stride=2, padding=(2, 2), strength=3.0)),
+            ("C1", pooling(5, 2, surround)),
             ("S2", GrowingSCells(orientations, room[0], 3, padding=(1, 1), gamma=0.9, column=1, **growing[0])),
-            ("C2", CCells(3, padding=(1, 1), strength=3.0)),
+            ("C2", pooling(3, 1, surround)),
             ("S3", GrowingSCells(room[0], room[1], 3, padding=(1, 1), gamma=0.9, column=1, **growing[1])),
-            ("C3", CCells(5, stride=thinning, padding=(2, 2), strength=3.0)),
+            ("C3", pooling(5, thinning, 0.0)),
         )
         side = self.sizes()["C3"][1]
         self.add(("S4", GrowingSCells(room[1], room[2], side, gamma=1.0, column=1, **growing[2])))

@@ -14,6 +14,7 @@ from threegen.checks import require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import DataError, ThreegenError
 from threegen.explanations.explain import explain
+from threegen.gen1.neocognitron_cells import SCells
 from threegen.gen1.perceptron import Perceptron
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
@@ -120,12 +121,12 @@ def first_weights(
     None where there is no such layer or its weights do not form pictures.
     """
     own_fields = getattr(model, "receptive_fields", None)
-    found = (pair for pair in model.named_modules() if isinstance(pair[1], nn.Linear | nn.Conv2d))
+    found = (pair for pair in model.named_modules() if isinstance(pair[1], nn.Linear | nn.Conv2d | SCells))
     if callable(own_fields):
         layer, weight = "first layer", own_fields().detach().float().cpu()
     else:
         name, module = next(found, ("", None))
-        if not isinstance(module, nn.Linear | nn.Conv2d):
+        if not isinstance(module, nn.Linear | nn.Conv2d | SCells):
             return None
         layer, weight = name or type(module).__name__.lower(), _answering_weight(module).detach().float().cpu()
     if weight.dim() == 4:
@@ -216,11 +217,13 @@ def _threshold(model: nn.Module) -> float | None:
     return found
 
 
-def _answering_weight(layer: nn.Linear | nn.Conv2d) -> Tensor:
+def _answering_weight(layer: nn.Linear | nn.Conv2d | SCells) -> Tensor:
     """Return the weights that the layer answers with when evaluated: an averaged perceptron's are the average."""
     if isinstance(layer, Perceptron):
         with evaluation_mode(layer):
             return layer.answering()[0]
+    if isinstance(layer, SCells) and layer.inputs == 2:  # on- and off-cells
+        return layer.weight[:, :1] - layer.weight[:, 1:]
     return layer.weight
 
 

@@ -58,6 +58,9 @@ class GrowingPlanes(Protocol):
 
 PARTS = ("a", "c", "count", "labels", "create()", "theta()", "inhibition()", "norms()", "respond()")
 
+# Layers of at most so many places are answered for a whole batch at once.
+_FEW_PLACES = 4
+
 
 class Seen(Protocol):
     """One pattern as a layer sees it."""
@@ -108,12 +111,31 @@ class Work:
         own = layer.a.detach()[:, : self.planes_below]
         self.a = own.flatten(1).clone()  # [room, D]
         self.b = layer.norms(own)  # [room]
+        # Where few cells look at nearly everything, rows are long: all patterns are answered by one product, before the
+        # first of them teaches anything, and only planes that have learnt since are asked again.
+        self.early: Tensor | None = None
+        self.stale: dict[int, None] = {}
+        if self.windows.shape[1] <= _FEW_PLACES:
+            self.early = torch.einsum("kd,bpd->bkp", self.a[: int(layer.count)], self.windows)
 
     def learn(self, plane: int, number: int, place: int, rate: float) -> None:
         """Teach one plane what the cell at `place` sees of pattern `number`."""
         row = self.a[plane]
         row.add_(self.c * self.windows[number, place], alpha=rate)
         self.b[plane] = (row.square() / self.c).sum().sqrt()
+        self.stale[plane] = None
+
+    def excited(self, number: int) -> Tensor:
+        """Return the excitation of all existing planes by pattern `number` `[K, P]`."""
+        count, windows = int(self.layer.count), self.windows[number]
+        if self.early is None:
+            return self.a[:count] @ windows.T
+        found = self.a.new_empty(count, len(windows))
+        found[: self.early.shape[1]] = self.early[number]
+        if self.stale:
+            planes = torch.tensor(list(self.stale))
+            found[planes] = self.a[planes] @ windows.T
+        return found
 
     def put_back(self) -> None:
         """Write the connections into the layer."""
@@ -129,7 +151,7 @@ class SeenInWork:
         self.strength = work.strengths[number]
         count = int(work.layer.count)
         theta, flat = work.theta, self.strength.flatten()
-        excited = work.a[:count] @ self.windows.T
+        excited = work.excited(number)
         inhibited = torch.outer(theta * work.b[:count], flat)
         self.response = s_cells(excited, inhibited, theta / (1.0 - theta)).view(count, *self.strength.shape)
 
