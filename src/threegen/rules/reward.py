@@ -18,7 +18,7 @@ from threegen.errors import ConfigError
 class Critic(Protocol):
     """`critic(spikes, target)`: the reward after the step that came last. Spikes so far [t, O], target 0-d."""
 
-    def __call__(self, spikes: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, spikes: Tensor, target: Tensor, /) -> Tensor:
         """Return the reward, 0-d."""
         ...
 

@@ -160,8 +160,13 @@ def descend(parameter: Tensor, direction: Tensor) -> None:
     """Add a *descent* direction (a gradient of something to be made smaller) to `parameter.grad`."""
     if not parameter.requires_grad:
         return
-    if parameter.grad is None:  # in the memory order of the parameter: torch's fused optimisers walk both as one
-        parameter.grad = torch.empty_like(parameter).copy_(direction)
+    if parameter.grad is None:
+        gradient = direction.detach()
+        if gradient.shape == parameter.shape and gradient.stride() != parameter.stride():
+            # torch's fused optimisers walk a parameter and its gradient in one memory order
+            parameter.grad = torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient)
+        else:
+            parameter.grad = gradient.clone()
     else:
         parameter.grad.add_(direction)
 
