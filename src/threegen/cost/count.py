@@ -231,7 +231,8 @@ class Ledger(Walker):
             return
         if not (results[0].is_floating_point() or data[0].is_floating_point()):
             return  # arithmetic on indices
-        call = Call(name, args, kwargs, results[0], data[0], signal)
+        table = getattr(self.visits[-1].module, "connection_table", None)
+        call = Call(name, args, kwargs, results[0], data[0], signal, table if name.startswith("conv") else None)
         self._record(call, self._folded(call) or price(call))
 
     def _folded(self, call: Call) -> Work | None:

@@ -17,7 +17,10 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its arguments, its result, the first tensor that depends on the input, and that one's signal."""
+    """One call: its arguments, its result, the first tensor that depends on the input, and that one's signal.
+
+    `table` [out, in] says which planes a convolution's planes are connected with, where not with all of their group.
+    """
 
     name: str
     args: Sequence[Any]
@@ -25,6 +28,7 @@ class Call:
     out: Tensor
     data: Tensor
     signal: str
+    table: Tensor | None = None
 
     def get(self, position: int, name: str, default: Any = None) -> Any:
         """Return the argument called `name`, or the one at `position`, or `default`."""
@@ -76,12 +80,15 @@ def _addmm(call: Call) -> Work:
     return _products("linear", call, call.data.numel() * columns, nonzero(call.data) * columns, bias=True)
 
 
-def connections(x: Tensor, weight: Tensor, **options: Any) -> Tensor:
+def connections(x: Tensor, weight: Tensor, table: Tensor | None = None, **options: Any) -> Tensor:
     """Return, for each element of one example of `x` [C, ...], how many products of the convolution it enters."""
     one = torch.ones(1, *x.shape[1:], dtype=torch.float64, requires_grad=True)
     convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[weight.dim() - 2]
+    there = torch.ones(weight.shape, dtype=torch.float64)
+    if table is not None:
+        there *= table.cpu().view(*table.shape, *[1] * (weight.dim() - 2))
     with torch.enable_grad():
-        total = convolve(one, torch.ones(weight.shape, dtype=torch.float64), **options).sum()
+        total = convolve(one, there, **options).sum()
         return torch.autograd.grad(total, one)[0][0]
 
 
@@ -92,9 +99,11 @@ def _convolution(call: Call) -> Work:
         name: call.get(position, name, default)
         for position, name, default in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1), (6, "groups", 1))
     }
-    reach = connections(x, weight, **options)
+    reach = connections(x, weight, call.table, **options)
     effective = int(((x != 0).sum(0).cpu() * reach).sum())
     dense = call.out.numel() * (weight.numel() // weight.shape[0])
+    if call.table is not None:
+        dense = dense * int(call.table.sum()) // call.table.numel()
     return _products("convolution", call, dense, effective, call.get(2, "bias") is not None)
 
 
@@ -141,9 +150,10 @@ def _averaged(call: Call, sizes: Tensor) -> Work:
         return Work("average pooling", {"ac": events}, stored=True, signal="counts")
     added = int((sizes - 1).expand(call.out.shape).sum())
     work = {"add": added}
-    if call.signal == "values":
+    sums = call.name.startswith("avg") and call.get(6, "divisor_override") == 1  # nothing is divided
+    if call.signal == "values" and not sums:
         work["mul"] = call.out.numel()
-    return Work("average pooling", work, stored=True, signal=call.signal)
+    return Work("sum pooling" if sums else "average pooling", work, stored=True, signal=call.signal)
 
 
 def _reduction(call: Call) -> Work:
@@ -157,6 +167,25 @@ def _reduction(call: Call) -> Work:
 
 def _normalisation(call: Call) -> Work:
     return Work("batch normalisation", {"mul": call.out.numel(), "add": call.out.numel()})
+
+
+def _response_normalisation(call: Call) -> Work:
+    """b_i = a_i / (k + alpha sum_j a_j^2)^beta: the windows of planes are cut off at the first and the last."""
+    planes, size = call.data.shape[1], int(call.get(1, "size"))
+    before, after = size // 2, (size - 1) // 2
+    terms = sum(min(planes, one + after + 1) - max(0, one - before) for one in range(planes))
+    sites = call.out.numel() // planes
+    own = {"mul": 3 * call.out.numel(), "add": sites * terms, "function": call.out.numel()}
+    return Work("response normalisation", own, stored=True)
+
+
+def _interpolation(call: Call) -> Work:
+    """Each new value is a mean of 2 neighbours along each axis, one axis after the other."""
+    mode = call.get(3, "mode", "nearest")
+    axes = {"linear": 1, "bilinear": 2, "trilinear": 3}.get(mode, 0)
+    neighbours = 2**axes - 1
+    own = {"mul": 2 * neighbours * call.out.numel(), "add": neighbours * call.out.numel()} if axes else {}
+    return Work("interpolation", own, stored=True)
 
 
 def _each(kind: str, *operations: str) -> Callable[[Call], Work]:
@@ -206,6 +235,8 @@ PRICES: dict[str, Callable[[Call], Work]] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _average_pooling),
     **{f"adaptive_{kind}_pool{n}d": _adaptive_pooling for kind in ("avg", "max") for n in (1, 2, 3)},
     "batch_norm": _normalisation,
+    "local_response_norm": _response_normalisation,
+    "interpolate": _interpolation,
     **{f"{name}{kind}": _recurrent for name in _GATES for kind in ("", "_cell")},
     **dict.fromkeys(("sum", "mean"), _reduction),
     **dict.fromkeys(("add", "sub", "rsub", "iadd", "isub"), _each("addition", "add")),
@@ -225,7 +256,7 @@ PRICES: dict[str, Callable[[Call], Work]] = {
 _MOVES = """
 view reshape flatten unflatten permute transpose movedim swapaxes t contiguous clone detach to float double bfloat16
 half cpu cuda squeeze unsqueeze expand expand_as repeat getitem get select narrow chunk split unbind view_as reshape_as
-type_as pad dropout dropout1d dropout2d dropout3d alpha_dropout cat stack index_select iter copy pixel_shuffle
+type_as as_strided pad dropout dropout1d dropout2d dropout3d alpha_dropout cat stack index_select iter copy pixel_shuffle
 """
 _FREE = """
 isfinite isnan isinf all any aminmax nonzero count_nonzero numel zeros ones full empty zeros_like ones_like full_like

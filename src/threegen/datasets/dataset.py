@@ -118,6 +118,13 @@ class Dataset:
             validation=self.subset(order[:n].sort().values, name=f"{self.name}-held-out"),
         )
 
+    def for_pass(self, seed: int, stage: int, epoch: int) -> Dataset:
+        """Return the data as one pass of `fit` shows them: here the data themselves, elsewhere distorted copies.
+
+        What is shown may depend on these three numbers alone, so that a resumed run sees it again.
+        """
+        return self
+
     def batch_order(self, generator: torch.Generator | None = None) -> Tensor:
         """Return the order of one pass `[N]`: 0, 1, 2, ... or a permutation drawn from `generator`."""
         if generator is None:

@@ -3,9 +3,15 @@
     cross_entropy   E = -log softmax(s)_t            mean over the batch
     mse             E = 1/K  sum_k (s_k - t_k)^2     mean over the batch (K scores)
     sse             E = 1/2  sum_k (s_k - t_k)^2     mean over the batch
+    signed_mse      as mse, with t = 1 for the class and -1 for the others
+    map             E = d_t + log(exp(-j) + sum_k exp(-d_k)),  d = -s, j = 0.1      mean over the batch
 
 The sum of squared errors is the textbook's E = 1/2 sum_k (y_k - t_k)^2 of one example. It is averaged over the
 batch, not summed, so that the rate keeps its meaning when the batch grows or is split over several processes.
+
+"map", the maximum a posteriori criterion, takes scores that are negated distances d_k >= 0 and pushes all classes but
+the right one away; j is the distance of a "rubbish" class. LeCun et al., Proceedings of the IEEE 86 (1998), eq. 9,
+where j is a positive constant without a value.
 
 Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", Nature 323 (1986), eq. 3-6.
 """
@@ -36,9 +42,10 @@ _NO_LABEL = -(2**62)
 class Backprop(Rule):
     """Train any differentiable model by the gradient of `loss`: one yield a batch.
 
-    `loss` is "cross_entropy", "mse", "sse" or a function of (scores `[B, K]`, targets) that returns a 0-d tensor.
-    The three named losses take labels `[B]` in 0..K-1 (mse and sse make them one-hot, 0 and 1; with one score,
-    K = 1, the labels 0 and 1 themselves) or floating targets `[B, K]` as they are. Figure: `loss`.
+    `loss` is "cross_entropy", "mse", "sse", "signed_mse", "map" or a function of (scores `[B, K]`, targets) that
+    returns a 0-d tensor. The named losses take labels `[B]` in 0..K-1 (mse and sse make them one-hot, 0 and 1; with
+    one score, K = 1, the labels 0 and 1 themselves); all but "map" take floating targets `[B, K]` as they are too.
+    Figure: `loss`.
 
     Raises `ConfigError` for an unknown loss or a model with nothing to train, `DataError` for an empty batch, for
     missing targets and for labels out of range, `NumericError` for inputs that are not finite.
@@ -48,7 +55,7 @@ class Backprop(Rule):
 
     def __init__(self, loss: str | Loss = "cross_entropy") -> None:
         self.loss = loss
-        self._compute: Loss = loss if callable(loss) else _LOSSES[require_choice("loss", loss, _LOSSES)]
+        self._compute = resolve_loss(loss)
 
     def __repr__(self) -> str:
         name = getattr(self.loss, "__name__", self.loss)
@@ -99,8 +106,27 @@ def _sum_of_squared_errors(scores: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(scores, one_hot_targets(scores, targets)) * (scores.shape[1] / 2)
 
 
+def _signed_squared_error(scores: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(scores, one_hot_targets(scores, targets, -1.0, 1.0))
+
+
+def _maximum_a_posteriori(scores: Tensor, targets: Tensor) -> Tensor:
+    require_scores(scores)
+    right = require_labels(targets, scores.shape[1]).long().unsqueeze(1)
+    rubbish = scores.new_full((len(scores), 1), -RUBBISH)
+    return (torch.cat([scores, rubbish], 1).logsumexp(1) - scores.gather(1, right).squeeze(1)).mean()
+
+
+RUBBISH = 0.1  # the j of "map"
 _LOSSES: dict[str, Loss] = {
     "cross_entropy": _cross_entropy,
     "mse": _mean_squared_error,
     "sse": _sum_of_squared_errors,
+    "signed_mse": _signed_squared_error,
+    "map": _maximum_a_posteriori,
 }
+
+
+def resolve_loss(loss: str | Loss) -> Loss:
+    """Return the loss of that name, or the function itself; raises `ConfigError` for an unknown name."""
+    return loss if callable(loss) else _LOSSES[require_choice("loss", loss, _LOSSES)]

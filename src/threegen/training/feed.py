@@ -44,9 +44,10 @@ class MemoryFeed:
             order = torch.randperm(len(self.data), generator=make_generator(self.seed, "order", self.stage, epoch))
         else:
             order = torch.arange(len(self.data))
+        data = self.data.for_pass(self.seed, self.stage, epoch)
         skipped()
         for index in torch.split(order, self.batch_size)[first:]:
-            batch = self.data.batch(index)
+            batch = data.batch(index)
             batch.finite = True  # the whole set was looked at above
             yield batch
 

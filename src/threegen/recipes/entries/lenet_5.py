@@ -1,0 +1,56 @@
+"""LeNet-5 as its paper has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from threegen.errors import ConfigError
+from threegen.gen2.digit_codes import digit_codes
+from threegen.gen2.lenet_5 import LeNet5
+from threegen.recipes.registry import Entry, Plan
+from threegen.rules.levenberg_marquardt import LevenbergMarquardt
+from threegen.training.optimizers import optimizer
+from threegen.training.schedules import EpochSteps
+
+# The paper's, for the gradient of one example; here they belong to the mean over a batch of 16.
+RATES = {0: 5e-4, 2: 2e-4, 5: 1e-4, 8: 5e-5, 12: 1e-5}
+
+
+def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
+    if tuple(shape) != (1, 28, 28):
+        raise ConfigError(f"lenet-5 takes grey images of 28 x 28, the data have {list(shape)}; choose lenet-5-modern")
+    if classes > 10:
+        raise ConfigError(f"lenet-5 has drawings of ten digits, the data have {classes} classes; pass codes to LeNet5")
+    return LeNet5(codes=digit_codes()[:classes], generator=generator, **options)
+
+
+ENTRY = Entry(
+    name="lenet-5",
+    title="LeNet-5",
+    generation=2,
+    year=1998,
+    paper="LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, "
+    "Proceedings of the IEEE 86 (1998) 2278-2324",
+    about="Its answer is a picture: the last units draw the digit, and the nearest of ten drawings wins.",
+    equations="C1 6@28x28 - S2 - C3 16@10x10 by a table - S4 - C5 120 - F6 84 - ten fixed codes of 7 x 12;\n"
+    "S: f(c (x1 + x2 + x3 + x4) + b);  y_i = |x - w_i|^2;  E = y_t + log(e^-j + sum_i e^-y_i);\n"
+    "60,000 parameters, 340,908 connections.  w <- w - rate * g / (mu + h), h the curvature.",
+    rule_name="stochastic diagonal Levenberg-Marquardt on the MAP criterion",
+    build=_build,
+    rule=LevenbergMarquardt,
+    plans={
+        "quick": Plan(
+            epochs=1, seconds=15, batch_size=16, optimizer=optimizer("sgd", lr=RATES[0]), schedule="cosine"
+        ),
+        "full": Plan(
+            epochs=20,
+            seconds=300,
+            batch_size=16,
+            optimizer=optimizer("sgd", lr=RATES[0]),
+            schedule=EpochSteps("lr", RATES),
+        ),
+    },
+)
