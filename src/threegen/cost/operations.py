@@ -256,7 +256,8 @@ PRICES: dict[str, Callable[[Call], Work]] = {
 _MOVES = """
 view reshape flatten unflatten permute transpose movedim swapaxes t contiguous clone detach to float double bfloat16
 half cpu cuda squeeze unsqueeze expand expand_as repeat getitem get select narrow chunk split unbind view_as reshape_as
-type_as as_strided pad dropout dropout1d dropout2d dropout3d alpha_dropout cat stack index_select iter copy pixel_shuffle
+type_as as_strided pad dropout dropout1d dropout2d dropout3d alpha_dropout cat stack index_select iter copy
+pixel_shuffle
 """
 _FREE = """
 isfinite isnan isinf all any aminmax nonzero count_nonzero numel zeros ones full empty zeros_like ones_like full_like

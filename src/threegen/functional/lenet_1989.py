@@ -140,7 +140,18 @@ def full_backward(weight: Any, bias: Any, x: Any, delta: Any, d_x: Any, rate: An
 
 @serial
 def learn_one_by_one(
-    images: Any, targets: Any, reads: Any, rate: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any, w4: Any, b4: Any
+    images: Any,
+    targets: Any,
+    reads: Any,
+    rate: Any,
+    w1: Any,
+    b1: Any,
+    w2: Any,
+    b2: Any,
+    w3: Any,
+    b3: Any,
+    w4: Any,
+    b4: Any,
 ) -> float:
     """Move the weights in place after each of `images` [N, 16, 16] down the gradient of the mean square over the K
     outputs of x4 - targets [N, K]; return the mean loss, each taken before its step.

@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +103,7 @@ class AlexNet(nn.Module):
         pooled = side if variant == "2012" else 6
         hidden = self._scaled(4096)
         sizes = (last * pooled * pooled, hidden, hidden, classes)
-        require_weights("AlexNet", zip(sizes, sizes[1:], strict=False))
+        require_weights("AlexNet", pairwise(sizes))
         if variant == "2012":
             self.features = nn.Sequential(OrderedDict(self._named_convolutions()))
             self.classifier = nn.Sequential(OrderedDict(self._named_layers(sizes)))
@@ -131,14 +132,14 @@ class AlexNet(nn.Module):
             planes = out
 
     def _named_layers(self, sizes: tuple[int, ...]) -> Iterator[tuple[str, nn.Module]]:
-        for number, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False), start=6):
+        for number, (inputs, outputs) in enumerate(pairwise(sizes), start=6):
             yield f"fc{number}", skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
             if number < 8:
                 yield f"relu{number}", nn.ReLU()
                 yield f"dropout{number}", nn.Dropout(self.dropout)
 
     def _successor_layers(self, sizes: tuple[int, ...]) -> Iterator[nn.Module]:
-        for number, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False), start=6):
+        for number, (inputs, outputs) in enumerate(pairwise(sizes), start=6):
             if number < 8:
                 yield nn.Dropout(self.dropout)
             yield skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]

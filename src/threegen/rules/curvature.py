@@ -23,14 +23,15 @@ from torch.overrides import TorchFunctionMode
 
 from threegen.errors import ConfigError
 
-# They are linear in each of their first two arguments.
-_BILINEAR = frozenset("linear conv1d conv2d conv3d mul rmul imul matmul mm div truediv".split())
-_POINTWISE = frozenset("tanh sigmoid relu leaky_relu softplus elu gelu silu square exp neg".split())
-# Their derivatives are 0 or 1: the gradient's own way is right.
-_SELECTIONS = frozenset(
-    """add radd iadd max_pool1d max_pool2d max_pool3d view reshape flatten unflatten permute transpose t contiguous pad
-    cat stack index_select index_copy getitem get set squeeze unsqueeze expand expand_as clone sum to detach""".split()
-)
+_BILINEAR_NAMES = "linear conv1d conv2d conv3d mul rmul imul matmul mm div truediv"
+_POINTWISE_NAMES = "tanh sigmoid relu leaky_relu softplus elu gelu silu square exp neg"
+_SELECTION_NAMES = """
+add radd iadd max_pool1d max_pool2d max_pool3d view reshape flatten unflatten permute transpose t contiguous pad cat
+stack index_select index_copy getitem get set squeeze unsqueeze expand expand_as clone sum to detach
+"""
+_BILINEAR = frozenset(_BILINEAR_NAMES.split())  # linear in each of their first two arguments
+_POINTWISE = frozenset(_POINTWISE_NAMES.split())
+_SELECTIONS = frozenset(_SELECTION_NAMES.split())  # their derivatives are 0 or 1: the gradient's own way is right
 
 
 class _Square(torch.autograd.Function):
@@ -57,7 +58,7 @@ class _Carried(torch.autograd.Function):
         return None, h
 
 
-class passing_curvature(TorchFunctionMode):  # noqa: N801 - used as a context manager, like torch.no_grad
+class passing_curvature(TorchFunctionMode):
     """Inside of this block backward passes carry second derivatives; see above.
 
     Raises `ConfigError` where the model calls a function through which curvature cannot be passed.

@@ -58,9 +58,7 @@ class LevenbergMarquardt(Rule):
     default_optimizer = "sgd"
     default_rate = 0.01
 
-    def __init__(
-        self, loss: str | Loss = "map", *, mu: float = 0.02, examples: int = 500, every: int = 60_000
-    ) -> None:
+    def __init__(self, loss: str | Loss = "map", *, mu: float = 0.02, examples: int = 500, every: int = 60_000) -> None:
         self.loss = loss
         self._compute = resolve_loss(loss)
         self.mu = require_number("mu", mu, above=0.0)

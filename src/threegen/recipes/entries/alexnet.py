@@ -34,20 +34,15 @@ ENTRY = Entry(
     equations="96@11 - N - P - 256@5 - N - P - 384@3 - 384@3 - 256@3 - P - 4096 - 4096 - classes;  relu, dropout;\n"
     "N: b = a / (2 + 1e-4 sum of a^2 over 5 planes)^.75;  P: maximum over 3 x 3, every second place.\n"
     "60,965,224 parameters at full width (options width=1, size=227); the plans take a part of them.",
-    rule_name="back-propagation of the cross-entropy, momentum, weight decay, dropout",
+    rule_name="back-propagation of the cross-entropy with dropout",
     build=_build,
     rule=Backprop,
     plans={
-        "quick": Plan(
-            epochs=1,
-            seconds=60,
-            optimizer=optimizer("momentum", lr=0.01, weight_decay=5e-4),
-            options={"width": 0.125},
-        ),
+        "quick": Plan(epochs=1, seconds=60, optimizer=optimizer("adam", lr=1e-3), options={"width": 0.125}),
         "full": Plan(
             epochs=10,
             seconds=1800,
-            optimizer=optimizer("momentum", lr=0.01, weight_decay=5e-4),
+            optimizer=optimizer("adam", lr=1e-3),
             schedule="cosine",
             options={"width": 0.25},
         ),

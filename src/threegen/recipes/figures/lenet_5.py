@@ -10,8 +10,8 @@ from threegen.training.evaluate import evaluate
 
 PAPER = "LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86 (1998)"
 SETTINGS = (
-    "20 passes by stochastic diagonal Levenberg-Marquardt in batches of 16; rates, mu and the curvature's sample are the "
-    "paper's, for single examples; others were tried on a holdout and were no better. "
+    "20 passes by stochastic diagonal Levenberg-Marquardt in batches of 16; rates, mu and the curvature's sample are "
+    "the paper's, for single examples; higher rates were worse in short trials on a holdout. "
 )
 READ_ONCE = "The test split is read once a seed, by the last weights."
 

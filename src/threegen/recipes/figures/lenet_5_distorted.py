@@ -15,6 +15,7 @@ FIGURE = Figure(
     unit="per cent test error",
     better="lower",
     make=partial(train_lenet_5, distortions=Distortions()),
-    note=SETTINGS + "Each pass sees each of the 60,000 digits once, shifted, scaled, sheared and deformed anew; the paper "
+    note=SETTINGS
+    + "Each pass sees each of the 60,000 digits once, shifted, scaled, sheared and deformed anew; the paper "
     "adds 540,000 distorted ones to them. " + READ_ONCE,
 )
