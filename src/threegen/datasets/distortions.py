@@ -61,7 +61,7 @@ class Distortions:
         """Return one distorted copy of each of `images` `[N, C, H, W]`; raises `ShapeError` for other shapes."""
         if images.dim() != 4 or not images.is_floating_point():
             raise ShapeError(f"distortions take floating images [N, C, H, W], got {images.dtype} {list(images.shape)}")
-        parts = [_sample(part, self._places(part, generator)) for part in images.split(_CHUNK)]
+        parts = [_sample(part, self._places(part, generator)) for part in torch.split(images, _CHUNK)]
         return torch.cat(parts) if parts else images.clone()
 
     def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -71,7 +71,8 @@ class Distortions:
 
         def uniform(most: float) -> Tensor:
             draws = torch.rand(count, 1, 1, generator=generator).to(**like)  # type: ignore[call-overload]
-            return (2.0 * draws - 1.0) * most
+            spread: Tensor = (2.0 * draws - 1.0) * most
+            return spread
 
         x = (torch.arange(width, **like) - (width - 1) / 2).view(1, 1, -1)  # type: ignore[call-overload]
         y = (torch.arange(height, **like) - (height - 1) / 2).view(1, -1, 1)  # type: ignore[call-overload]
@@ -115,7 +116,7 @@ def _bumps(size: int, smoothing: float) -> Tensor:
     reach, step = 2.0 * smoothing, smoothing / 2.0
     knots = torch.arange(-reach, size - 1 + reach + step, step)
     bumps = torch.exp(-0.5 * ((torch.arange(size).unsqueeze(1) - knots) / smoothing) ** 2)
-    return bumps / bumps.norm(dim=1, keepdim=True)
+    return bumps / bumps.square().sum(1, keepdim=True).sqrt()
 
 
 def _sample(images: Tensor, places: Tensor) -> Tensor:

@@ -129,23 +129,35 @@ class LeNet1989(nn.Module):
 
         Labels `[B]` become 1 and -1; floating targets `[B, classes]` are taken as they are. The loss is the mean
         square over the outputs. Float32 on the CPU goes through the compiled kernel (`functional/lenet_1989.py`),
-        which updates the weights in place; other types and devices go step by step through autograd.
+        which updates the weights in place; other types and devices, and nets with frozen parameters, go step by step
+        through autograd.
         Raises `DataError` for wrong labels, `ShapeError` for other inputs or targets.
         """
-        layers = self.layers
-        weight: Tensor = layers.h1.weight  # type: ignore[assignment,union-attr]
+        weight: Tensor = self.layers.h1.weight  # type: ignore[assignment,union-attr]
         images = require_images("LeNet1989", inputs, (1, 28, 28), weight)
         wanted = self._signed(targets).to(weight)
-        if weight.dtype != torch.float32 or weight.device.type != "cpu":
+        frozen = any(not parameter.requires_grad for parameter in self.parameters())
+        if frozen or weight.dtype != torch.float32 or weight.device.type != "cpu":
             return self._learn_plainly(images, wanted, rate)
-        small = layers.shrink(images).reshape(-1, SIDE, SIDE)  # type: ignore[operator]
-        parts = (layers.h1, layers.bias1, layers.h2, layers.bias2)
-        (w1, b1, w2, b2) = (one.weight if isinstance(one, nn.Conv2d) else one.bias for one in parts)  # type: ignore[union-attr]
-        full = (layers.h3.weight, layers.h3.bias, layers.output.weight, layers.output.bias)  # type: ignore[union-attr]
-        shapes = ((12, 25), (12, 64), (12, 200), (12, 16), (30, 192), (30,), (self.classes, 30), (self.classes,))
-        arrays = [p.detach().view(shape).numpy() for p, shape in zip((w1, b1, w2, b2, *full), shapes, strict=True)]  # type: ignore[union-attr]
+        shrink: nn.Module = self.layers.shrink  # type: ignore[assignment]
+        small = shrink(images).reshape(-1, SIDE, SIDE)
+        named = dict(self.layers.named_parameters())
+        arrays = [named[name].detach().view(shape).numpy() for name, shape in self._flat_shapes().items()]
         loss = learn_one_by_one(small.numpy(), wanted.numpy(), _READS, np.float32(rate), *arrays)
         return torch.tensor(loss, dtype=torch.float32)
+
+    def _flat_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return how the kernel wants each parameter: units, then what each of them reads."""
+        return {
+            "h1.weight": (12, 25),
+            "bias1.bias": (12, 64),
+            "h2.weight": (12, 200),
+            "bias2.bias": (12, 16),
+            "h3.weight": (30, 192),
+            "h3.bias": (30,),
+            "output.weight": (self.classes, 30),
+            "output.bias": (self.classes,),
+        }
 
     def _signed(self, targets: Tensor) -> Tensor:
         if targets.is_floating_point():
@@ -157,8 +169,8 @@ class LeNet1989(nn.Module):
     def _learn_plainly(self, images: Tensor, wanted: Tensor, rate: float) -> Tensor:
         """The same by autograd, one example after the other."""
         total = images.new_zeros(())
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        for image, target in zip(images.split(1), wanted.split(1), strict=True):
+        parameters: list[Tensor] = [p for p in self.parameters() if p.requires_grad]
+        for image, target in zip(torch.split(images, 1), torch.split(wanted, 1), strict=True):
             with torch.enable_grad():
                 loss = F.mse_loss(self.layers(image), target)
                 gradients = torch.autograd.grad(loss, parameters)

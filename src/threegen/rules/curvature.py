@@ -42,7 +42,7 @@ class _Square(torch.autograd.Function):
         return values * values
 
     @staticmethod
-    def backward(ctx: Any, h: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, h: Tensor) -> Tensor:
         return h
 
 
@@ -54,7 +54,7 @@ class _Carried(torch.autograd.Function):
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, h: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, h: Tensor) -> tuple[None, Tensor]:
         return None, h
 
 
@@ -110,7 +110,7 @@ def _window_weight(func: Callable[..., Any], args: Sequence[Any], kwargs: Mappin
     """Return the factor with which one element enters an average: what a single 1 among zeros gives."""
     with torch.no_grad():
         impulse = torch.zeros_like(args[0])
-        impulse[(..., *([0] * (args[0].dim() - 2)))] = 1.0
+        impulse.flatten(2)[..., 0] = 1.0
         return float(func(impulse, *args[1:], **kwargs).amax())
 
 
@@ -118,5 +118,5 @@ def _slope(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, A
     """Return f'(a) of an elementwise function at its first argument."""
     with torch.enable_grad():
         at = args[0].detach().requires_grad_()
-        (slope,) = torch.autograd.grad(func(at, *args[1:], **kwargs).sum(), at)
+        slope: Tensor = torch.autograd.grad(func(at, *args[1:], **kwargs).sum(), at)[0]
     return slope
