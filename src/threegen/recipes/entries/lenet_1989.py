@@ -37,8 +37,8 @@ ENTRY = Entry(
     rule=OnlineBackprop,
     plans={
         "quick": Plan(
-            epochs=2, seconds=15, batch_size=250, schedule=EpochSteps("rate", {0: 0.03, 1: 0.01}), shuffle=False
+            epochs=2, seconds=10, batch_size=100, schedule=EpochSteps("rate", {0: 0.03, 1: 0.01}), shuffle=False
         ),
-        "full": Plan(epochs=23, seconds=180, batch_size=250, schedule=EpochSteps("rate", RATES), shuffle=False),
+        "full": Plan(epochs=23, seconds=180, batch_size=100, schedule=EpochSteps("rate", RATES), shuffle=False),
     },
 )
