@@ -7,7 +7,9 @@ Loops have no branches and no calls inside, so that the compiler turns them into
 (relative error below 3e-7). States are the same as those of `draw_bernoulli` for the same key and probabilities.
 bfloat16 numbers come as their 16 bits: the upper half of a float32.
 
-Shapes: R rows, N units. Arrays may share their memory where the result has the shape of the input.
+A loop whose input and output are one and the same memory is not made into vector code: each has arrays of its own.
+
+Shapes: R rows, N units.
 """
 
 from __future__ import annotations
@@ -85,22 +87,33 @@ def sigmoid_rows(inputs: Any, bias: Any, scale: Any, means: Any) -> None:
             means[r, j] *= scale
 
 
+@serial
+def _copy(values: Any, result: Any) -> None:
+    for j in range(len(values)):
+        result[j] = values[j]
+
+
 @parallel
-def sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any) -> None:
+def sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any, keep: bool) -> None:
     """Fill `means` with sigmoid(inputs + bias) and `states` with draws from them, all [R, N] float32.
 
-    `means` [R, N] and `states` may be one array, where only the states are wanted.
+    With `keep` false `means` is left alone.
     """
     rows, columns = inputs.shape
     half = (rows + 1) // 2
     start = hashed(key)
     for r in numba.prange(half):
+        wide = np.empty(columns, np.float32)
         counter = start + GOLDEN * np.uint64(r * columns + 1)
-        _means(inputs[r], bias, means[r])
-        _draw_high(means[r], states[r], counter, _ONE, _ZERO)
+        _means(inputs[r], bias, wide)
+        _draw_high(wide, states[r], counter, _ONE, _ZERO)
+        if keep:
+            _copy(wide, means[r])
         if half + r < rows:
-            _means(inputs[half + r], bias, means[half + r])
-            _draw_low(means[half + r], states[half + r], counter, _ONE, _ZERO)
+            _means(inputs[half + r], bias, wide)
+            _draw_low(wide, states[half + r], counter, _ONE, _ZERO)
+            if keep:
+                _copy(wide, means[half + r])
 
 
 @serial

@@ -74,6 +74,8 @@ class Products:
         kind = torch.bfloat16 if self.kind == torch.bfloat16 else self.dtype
         self.v = torch.empty(batch + chains, visible, dtype=kind)
         self.h = torch.empty(batch + chains, hidden, dtype=kind)
+        self.hidden_input = torch.empty(max(batch, chains), hidden, dtype=kind)
+        self.visible_input = torch.empty(chains, visible, dtype=kind)
         self.states = torch.empty(chains, hidden, dtype=kind)  # hidden states of the chains
         self.scale = -batch / chains
         # The share of each row in the mean over the batch or the chains; the hidden rows hold their sign already.
@@ -105,48 +107,54 @@ class Products:
 
     def h0(self, generator: torch.Generator | None) -> None:
         """Compute P(h0|v0); with a generator, draw the states from which the chains start (N = B)."""
-        total = self.h[: self.batch]
+        total, means = self.hidden_input[: self.batch], self.h[: self.batch]
         torch.mm(self.v[: self.batch], self.weight.T, out=total)
-        self._squash(total, self.hidden_bias, total, None if generator is None else self.states, generator)
+        self._squash(total, self.hidden_bias, means, None if generator is None else self.states, generator)
 
     def down(self, generator: torch.Generator) -> None:
         """Draw the chains' visible states given their hidden ones."""
         visible = self.v[self.batch :]
         if self.binary:
-            torch.mm(self.states, self.weight, out=visible)
-            self._squash(visible, self.visible_bias, visible, visible, generator)
+            torch.mm(self.states, self.weight, out=self.visible_input)
+            self._squash(self.visible_input, self.visible_bias, None, visible, generator)
         else:
             visible.copy_(self.net.draw_visible(self.net.visible_given_hidden(self.states), generator))
 
     def up(self, generator: torch.Generator | None, last: bool) -> None:
         """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
-        total = self.h[self.batch :]
+        total, means = self.hidden_input[: self.chains], self.h[self.batch :]
         torch.mm(self.v[self.batch :], self.weight.T, out=total)
-        if generator is not None:
-            self._squash(total, self.hidden_bias, total, self.states, generator)
-            if last:
-                total.mul_(self.scale)
-        elif self.compiled:
-            sigmoid_rows(rows_of(total), self.hidden_bias.numpy(), np.float32(self.scale), rows_of(total))
-        else:
-            total.add_(self.hidden_bias).sigmoid_().mul_(self.scale)
+        if generator is None:
+            self._squash(total, self.hidden_bias, means, None, None, self.scale)
+            return
+        self._squash(total, self.hidden_bias, means, self.states, generator)
+        if last:
+            means.mul_(self.scale)
 
     def _squash(
-        self, total: Tensor, bias: Tensor, means: Tensor, states: Tensor | None, generator: torch.Generator | None
+        self,
+        total: Tensor,
+        bias: Tensor,
+        means: Tensor | None,
+        states: Tensor | None,
+        generator: torch.Generator | None,
+        scale: float = 1.0,
     ) -> None:
-        """Turn total inputs into means and, where wanted, draw states from them."""
+        """Turn total inputs into `means`, times `scale`, where they are wanted; where states are, draw them."""
+        chances = total if means is None else means
         if states is None or generator is None:
             if self.compiled:
-                sigmoid_rows(rows_of(total), bias.numpy(), np.float32(1.0), rows_of(means))
+                sigmoid_rows(rows_of(total), bias.numpy(), np.float32(scale), rows_of(chances))
             else:
-                torch.sigmoid(total.add_(bias), out=means)
+                torch.sigmoid(total.add_(bias), out=chances).mul_(scale)
             return
         key = np.uint64(draw_key(generator))
         if self.compiled:
-            sigmoid_and_draw(rows_of(total), bias.numpy(), rows_of(means), rows_of(states), key)
+            keep = means is not None
+            sigmoid_and_draw(rows_of(total), bias.numpy(), rows_of(chances), rows_of(states), key, keep)
         else:
-            torch.sigmoid(total.add_(bias), out=means)
-            compare_hashed(rows_of(means), rows_of(states), key)
+            torch.sigmoid(total.add_(bias), out=chances)
+            compare_hashed(rows_of(chances), rows_of(states), key)
 
     def error(self) -> Tensor:
         """Return the squared error of the drawn reconstructions, mean over cases, 0-d (N = B)."""
@@ -214,25 +222,21 @@ class HalfProducts(Products):
         super().take(given)
         self.weight.copy_(self.master)
 
-    def up(self, generator: torch.Generator | None, last: bool) -> None:
-        """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
-        total = self.h[self.batch :]
-        torch.mm(self.v[self.batch :], self.weight.T, out=total)
-        if generator is not None:
-            self._squash(total, self.hidden_bias, total, self.states, generator)
-            if last:
-                total.mul_(self.scale)
-        else:
-            narrow_sigmoid_rows(_bits(total), self.hidden_bias.numpy(), np.float32(self.scale), _bits(total))
-
     def _squash(
-        self, total: Tensor, bias: Tensor, means: Tensor, states: Tensor | None, generator: torch.Generator | None
+        self,
+        total: Tensor,
+        bias: Tensor,
+        means: Tensor | None,
+        states: Tensor | None,
+        generator: torch.Generator | None,
+        scale: float = 1.0,
     ) -> None:
+        chances = total if means is None else means
         if states is None or generator is None:
-            narrow_sigmoid_rows(_bits(total), bias.numpy(), np.float32(1.0), _bits(means))
+            narrow_sigmoid_rows(_bits(total), bias.numpy(), np.float32(scale), _bits(chances))
             return
-        keep, key = means is not states, np.uint64(draw_key(generator))
-        narrow_sigmoid_and_draw(_bits(total), bias.numpy(), _bits(means), _bits(states), key, keep)
+        key, keep = np.uint64(draw_key(generator)), means is not None
+        narrow_sigmoid_and_draw(_bits(total), bias.numpy(), _bits(chances), _bits(states), key, keep)
 
     def error(self) -> Tensor:
         """Return the squared error of the drawn reconstructions, mean over cases, 0-d (N = B)."""
