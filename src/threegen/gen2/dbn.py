@@ -165,18 +165,19 @@ class DBN(nn.Module):
         """Let the memory's chains run for `steps` of Gibbs sampling and show them as images.
 
         `labels` `[N]` are held; without them `chains` run free, labels drawn like everything else. The chains begin
-        at random states, or go on from `states` `[N, P]`. An image is made every so many steps (0: of the last state
-        alone) by one way down without drawing. Raises `ConfigError` where the net has no classes to hold.
+        with units drawn from their biases alone, or go on from `states` `[N, P]`. An image is made every so many
+        steps (0: of the last state alone) by one way down without drawing. Raises `ConfigError` where the net has no
+        classes to hold.
         """
         if labels is not None and not self.classes:
             raise ConfigError("this net has no classes; let its chains run free, without labels")
         require_whole("steps", steps)
-        width, like = self.sizes[-2], self.top.weight
+        width = self.sizes[-2]
         if states is None:
             number = require_whole("chains", chains) if labels is None else len(labels)
-            even = torch.full((number, width), 0.5, dtype=like.dtype, device=like.device)
-            states = BernoulliUnits(width).draw(even, generator)
-        held = None if labels is None else join_labels(states[:, :0], labels.to(like.device), self.classes)
+            alone = torch.sigmoid(self.top.visible_bias[:width]).expand(number, width)
+            states = BernoulliUnits(width).draw(alone, generator)
+        held = None if labels is None else join_labels(states[:, :0], labels.to(states.device), self.classes)
         code = held
         if held is None and self.classes:
             code = states.new_full((len(states), self.classes), 1 / self.classes)

@@ -39,15 +39,16 @@ def reconstructions_picture(dbn: DBN, images: Tensor, *, shape: tuple[int, int] 
 def dream_film(
     dbn: DBN,
     *,
-    frames: int = 60,
-    every: int = 2,
+    frames: int = 40,
+    every: int = 15,
     seconds: float = 0.12,
     seed: int = 0,
     shape: tuple[int, int] | None = None,
 ) -> bytes:
     """Return a GIF of the memory dreaming of every class at once, side by side: `frames` images, `every` Gibbs steps.
 
-    The chains begin at noise. Raises `ConfigError` for a net without classes.
+    From a random beginning chains need some hundred steps to come to a digit. Raises `ConfigError` for a net without
+    classes.
     """
     labels = torch.arange(max(1, dbn.classes))
     generator = make_generator(seed, "dream film")
