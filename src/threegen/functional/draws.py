@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from threegen.randomness import draw_key
-from threegen.threads import parallel, ready_numba, serial
-
-numba = ready_numba()
+from threegen.threads import serial
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
@@ -102,9 +100,9 @@ def compare_pair(chances: Any, states: Any, r: int, start: Any) -> None:
             states[half + r, j] = low_level(z) < partner[j]
 
 
-@parallel
+@serial
 def compare_hashed(chances: Any, states: Any, key: Any) -> None:
     """Fill `states` [R, N] with the draws of the module's docstring; the two may share their memory."""
     start = hashed(key)
-    for r in numba.prange((len(chances) + 1) // 2):
+    for r in range((len(chances) + 1) // 2):
         compare_pair(chances, states, r, start)

@@ -5,7 +5,8 @@
 
 Loops have no branches and no calls inside, so that the compiler turns them into vector code; exp is a polynomial
 (relative error below 3e-7). States are the same as those of `draw_bernoulli` for the same key and probabilities.
-bfloat16 numbers come as their 16 bits: the upper half of a float32.
+One thread does each pass: handing so little work to a second pool of threads between two of torch's products costs more
+than it saves. bfloat16 numbers come as their 16 bits: the upper half of a float32.
 
 A loop whose input and output are one and the same memory is not made into vector code: each has arrays of its own.
 
@@ -19,9 +20,7 @@ from typing import Any
 import numpy as np
 
 from threegen.functional.draws import GOLDEN, hashed, high_level, low_level
-from threegen.threads import parallel, ready_numba, serial
-
-numba = ready_numba()
+from threegen.threads import serial
 
 _MOST = np.float32(87.0)  # beyond it exp leaves float32
 _LOG2_E, _LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
@@ -78,10 +77,10 @@ def _draw_low(means: Any, states: Any, counter: Any, on: Any, off: Any) -> None:
         states[j] = on if low_level(hashed(counter + GOLDEN * np.uint64(j))) < means[j] else off
 
 
-@parallel
+@serial
 def sigmoid_rows(inputs: Any, bias: Any, scale: Any, means: Any) -> None:
     """Fill `means` [R, N] with scale * sigmoid(inputs + bias), float32."""
-    for r in numba.prange(len(inputs)):
+    for r in range(len(inputs)):
         _means(inputs[r], bias, means[r])
         for j in range(means.shape[1]):
             means[r, j] *= scale
@@ -93,7 +92,7 @@ def _copy(values: Any, result: Any) -> None:
         result[j] = values[j]
 
 
-@parallel
+@serial
 def sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any, keep: bool) -> None:
     """Fill `means` with sigmoid(inputs + bias) and `states` with draws from them, all [R, N] float32.
 
@@ -102,7 +101,7 @@ def sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any, 
     rows, columns = inputs.shape
     half = (rows + 1) // 2
     start = hashed(key)
-    for r in numba.prange(half):
+    for r in range(half):
         wide = np.empty(columns, np.float32)
         counter = start + GOLDEN * np.uint64(r * columns + 1)
         _means(inputs[r], bias, wide)
@@ -122,23 +121,23 @@ def _narrow_row(values: Any, scale: Any, result: Any) -> None:
         result[j] = narrow(scale * values[j])
 
 
-@parallel
+@serial
 def narrow_sigmoid_rows(inputs: Any, bias: Any, scale: Any, means: Any) -> None:
     """Fill `means` [R, N] with scale * sigmoid(inputs + bias), both bfloat16; `bias` is float32."""
-    for r in numba.prange(len(inputs)):
+    for r in range(len(inputs)):
         wide = np.empty(inputs.shape[1], np.float32)
         _wide_means(inputs[r], bias, wide)
         _narrow_row(wide, scale, means[r])
 
 
-@parallel
+@serial
 def narrow_sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any, keep: bool) -> None:
     """As `sigmoid_and_draw` for bfloat16 arrays; with `keep` false `means` is left alone."""
     rows, columns = inputs.shape
     half = (rows + 1) // 2
     start = hashed(key)
     on, off = np.uint16(0x3F80), np.uint16(0)
-    for r in numba.prange(half):
+    for r in range(half):
         wide = np.empty(columns, np.float32)
         counter = start + GOLDEN * np.uint64(r * columns + 1)
         _wide_means(inputs[r], bias, wide)
@@ -160,10 +159,10 @@ def _move(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
         weight[i] += rate * speed
 
 
-@parallel
+@serial
 def move_weights(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
     """velocity <- velocity - cost * weight, weight <- weight + rate * velocity; flat arrays."""
-    for block in numba.prange((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
+    for block in range((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
         low, high = block * _UPDATE_BLOCK, min((block + 1) * _UPDATE_BLOCK, len(weight))
         _move(weight[low:high], velocity[low:high], cost, rate)
 
@@ -180,7 +179,7 @@ def _narrow_move(
         copy[i] = narrow(moved)
 
 
-@parallel
+@serial
 def narrow_move_weights(
     weight: Any, velocity: Any, bits: Any, copy: Any, share: Any, momentum: Any, cost: Any, rate: Any
 ) -> None:
@@ -188,7 +187,7 @@ def narrow_move_weights(
 
     `copy` becomes the bfloat16 of the weights.
     """
-    for block in numba.prange((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
+    for block in range((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
         low, high = block * _UPDATE_BLOCK, min((block + 1) * _UPDATE_BLOCK, len(weight))
         _narrow_move(weight[low:high], velocity[low:high], bits[low:high], copy[low:high], share, momentum, cost, rate)
 
