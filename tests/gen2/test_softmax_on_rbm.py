@@ -54,6 +54,10 @@ def test_the_entry_learns_the_rbm_without_labels_first() -> None:
     before = model.rbm.weight.detach().clone()  # type: ignore[union-attr, operator]
     log = tg.fit(model, [first, second], data.train.take(5_000), seed=0)
     assert not torch.equal(before, model.rbm.weight.detach())  # type: ignore[union-attr, operator]
+    biases = model.rbm.visible_bias.detach().clone()  # type: ignore[union-attr, operator]
+    assert first.transform is not None
+    first.transform(data.train.take(100))  # what a resumed run does once more
+    assert torch.equal(biases, model.rbm.visible_bias.detach())  # type: ignore[union-attr]
     errors = [record["reconstruction_error"] for record in log.epochs if record["stage"] == 0]
     assert errors[-1] < errors[0]
     assert tg.evaluate(model, data.test.take(500)).accuracy > 0.5  # chance is .1

@@ -31,8 +31,12 @@ def _rule() -> Rule:
 
 @torch.no_grad()
 def _start(rbm: RBM, data: Dataset) -> Dataset:
-    """Set the visible biases from the data; the data stay as they are."""
-    rbm.start_visible_bias(data.inputs)
+    """Set the visible biases of a new net from the data, which stay as they are.
+
+    A resumed run comes here too: biases that have left zero are its own.
+    """
+    if not rbm.visible_bias.any():
+        rbm.start_visible_bias(data.inputs)
     return data
 
 
