@@ -215,6 +215,8 @@ def test_errors_name_what_works() -> None:
     refused(lambda: mlp.grad_cam(x), ConfigError, "saliency and occlusion work")
     refused(lambda: mlp.class_activation_map(x), ConfigError, "grad_cam works")
     refused(lambda: explain(MLP([784, 10])).saliency(x, modifier="guided"), ConfigError, "calls no relu")
+    spiking = explain(SpikingMLP([784, 9, 10], steps=2))
+    refused(lambda: spiking.saliency(x, modifier="guided"), ConfigError, "calls no relu")
     tanh = explain(MLP([784, 9, 10], activation="tanh"))
     refused(lambda: tanh.saliency(x, modifier="deconv"), ConfigError, "modifier=None")
     look = explain(LeNet5Modern())
