@@ -33,7 +33,7 @@ def test_reads_the_bytes_in_order() -> None:
     values = read_idx(GOOD, kind="images")
     assert values.dtype == np.uint8
     assert values.tolist() == np.arange(24).reshape(2, 3, 4).tolist()
-    assert read_idx(gzip.compress(GOOD)).tolist() == values.tolist()
+    assert read_idx(gzip.compress(GOOD, mtime=0)).tolist() == values.tolist()
 
 
 def test_values_are_big_endian() -> None:
@@ -60,11 +60,11 @@ def test_values_are_big_endian() -> None:
         (GOOD[:5], "images", "5 bytes, too short for an IDX header of 16"),
         (GOOD[:3], "labels", "3 bytes, too short for an IDX header of 8"),
         (GOOD + b"x", "images", "header promises 24 bytes (2, 3, 4), the body has more"),
-        (gzip.compress(GOOD + b"x"), "images", "header promises 24 bytes (2, 3, 4), the body has more"),
-        (gzip.compress(GOOD)[:-9], "images", "damaged gzip (it ends too early); delete it and fetch again"),
-        (gzip.compress(GOOD)[:-4], "images", "damaged gzip (it ends too early); delete it and fetch again"),
-        (gzip.compress(GOOD) + b"x", "images", "damaged gzip (other bytes follow its end); delete it and fetch"),
-        (gzip.compress(GOOD) * 2, "images", "damaged gzip (other bytes follow its end); delete it and fetch"),
+        (gzip.compress(GOOD + b"x", mtime=0), "images", "header promises 24 bytes (2, 3, 4), the body has more"),
+        (gzip.compress(GOOD, mtime=0)[:-9], "images", "damaged gzip (it ends too early); delete it and fetch again"),
+        (gzip.compress(GOOD, mtime=0)[:-4], "images", "damaged gzip (it ends too early); delete it and fetch again"),
+        (gzip.compress(GOOD, mtime=0) + b"x", "images", "damaged gzip (other bytes follow its end); delete it and fetch"),
+        (gzip.compress(GOOD, mtime=0) * 2, "images", "damaged gzip (other bytes follow its end); delete it and fetch"),
         (b"\x1f\x8b", "images", "damaged gzip"),
         (idx((1,) * 200, b"x"), None, "is not that of an IDX file"),
     ],
@@ -109,7 +109,7 @@ def test_huge_promise_costs_nothing() -> None:
 
 def test_another_sum_is_refused_and_the_right_one_passes(tmp_path: Path) -> None:
     path = tmp_path / "train-images-idx3-ubyte.gz"
-    path.write_bytes(gzip.compress(GOOD))
+    path.write_bytes(gzip.compress(GOOD, mtime=0))
     read_idx(path, sha256=hashlib.sha256(GOOD).hexdigest())
     expected = r"^train-images sha256 [0-9a-f]{4}\.\. != 440f\.\.: .*; delete it or pass verify=False$"
     with pytest.raises(DataError, match=expected):
@@ -165,7 +165,7 @@ def test_any_array_survives_a_round_trip(values: np.ndarray) -> None:
 @given(st.binary(max_size=80), st.booleans(), st.sampled_from([None, "images", "labels"]))
 @settings(max_examples=1500, deadline=None)
 def test_any_bytes_are_read_or_refused(content: bytes, packed: bool, kind: str | None) -> None:
-    source = gzip.compress(content, 1) if packed else content
+    source = gzip.compress(content, 1, mtime=0) if packed else content
     try:
         values = read_idx(source, kind=kind)
     except DataError:
@@ -176,7 +176,7 @@ def test_any_bytes_are_read_or_refused(content: bytes, packed: bool, kind: str |
 def test_no_mutation_crashes_the_reader() -> None:
     """100,000 files with one to three bytes changed, cut or doubled: each is read or gives a `DataError`."""
     random = np.random.default_rng(0)
-    plain, packed = GOOD, gzip.compress(GOOD)
+    plain, packed = GOOD, gzip.compress(GOOD, mtime=0)
     refused = 0
     for number in range(100_000):
         content = bytearray(packed if number % 5 == 0 else plain)
