@@ -36,7 +36,7 @@ def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["show", "mpl"], "ConfigError: no model is called 'mpl'; choose perceptron, mlp"),
+        (["show", "mpl"], "ConfigError: no model is called 'mpl'; choose perceptron, neocognitron, mlp"),
         (["train", "--resume"], "ConfigError: --resume needs --out, the folder of the run to go on with"),
         (["train"], "ConfigError: no model is named; `threegen models` lists them"),
         (["train", "mlp", "--plan", "quik"], "ConfigError: mode is 'quik'; choose quick, full (did you mean 'quick'?)"),

@@ -195,8 +195,8 @@ MODELS: list[Row] = [
     ("width of 0", lambda: LIF(surrogate_width=0.0), ConfigError,
      "surrogate_width must be a finite number above 0.0, got 0.0"),
     ("a rate of 0", lambda: Poisson(0.0), ConfigError, "rate must be a finite number above 0.0, got 0.0"),
-    ("an encoder by name", lambda: SpikingMLP([12, 4], encoder="bernoulli"), ConfigError,  # type: ignore[arg-type]
-     "encoder must be a module such as Bernoulli(), got 'bernoulli'"),
+    ("an encoder that is a number", lambda: SpikingMLP([12, 4], encoder=3), ConfigError,  # type: ignore[arg-type]
+     "encoder must be a module such as Bernoulli(), or its name, got 3"),
 ]  # fmt: skip
 
 SPELLING: list[Row] = [
@@ -206,10 +206,12 @@ SPELLING: list[Row] = [
     ("surrogate", lambda: LIF(surrogate="rectangle"), ConfigError,
      "surrogate is 'rectangle'; choose rectangular, triangular, arctan, sigmoid, superspike "
      "(did you mean 'rectangular'?)"),
+    ("encoder", lambda: SpikingMLP([12, 4], encoder="bernouli"), ConfigError,
+     "encoder is 'bernouli'; choose bernoulli, poisson, latency, direct (did you mean 'bernoulli'?)"),
     ("readout", lambda: SpikingMLP([12, 4], readout="rates"), ConfigError,
-     "readout is 'rates'; choose rate, potential (did you mean 'rate'?)"),
+     "readout is 'rates'; choose rate, potential, leaky (did you mean 'rate'?)"),
     ("loss", lambda: Backprop("crossentropy"), ConfigError,
-     "loss is 'crossentropy'; choose cross_entropy, mse, sse (did you mean 'cross_entropy'?)"),
+     "loss is 'crossentropy'; choose cross_entropy, mse, sse, signed_mse, map (did you mean 'cross_entropy'?)"),
     ("schedule", lambda: train(schedule="cosin"), ConfigError,
      "schedule is 'cosin'; choose constant, linear, cosine, one-cycle (did you mean 'cosine'?)"),
     ("precision", lambda: train(precision="bf-16"), ConfigError,

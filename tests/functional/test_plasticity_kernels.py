@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -48,7 +48,7 @@ def plain_walk(rule: Any, layer: PlasticLayer, trains: Tensor) -> Tensor:
     return torch.stack(spikes).view(len(trains), -1, layer.neurons)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     which=st.integers(0, len(RULES) - 1),
     shape=st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 9), st.integers(1, 6)),
@@ -75,6 +75,8 @@ def test_kernel_is_the_plain_rule(
     plain = PlasticLayer(inputs, neurons, tau=10.0, w_start=0.9, generator=generator, **parts).double()
     fused = copy.deepcopy(plain)
     trains = (torch.rand(stimuli, steps, inputs, generator=generator) < density).double()
+    # Where all inputs fire, normalised weights add up alike in all neurons: who wins is then a matter of rounding.
+    assume(not (parts["winners"] and parts["norm"] and bool((trains.mean(2) == 1).any())))
     expected = plain_walk(kind(**rates, backend="plain"), plain, trains)
     rule = kind(**rates, backend="fused")
     found = learn_triplets(
