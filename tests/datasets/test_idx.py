@@ -63,7 +63,11 @@ def test_values_are_big_endian() -> None:
         (gzip.compress(GOOD + b"x", mtime=0), "images", "header promises 24 bytes (2, 3, 4), the body has more"),
         (gzip.compress(GOOD, mtime=0)[:-9], "images", "damaged gzip (it ends too early); delete it and fetch again"),
         (gzip.compress(GOOD, mtime=0)[:-4], "images", "damaged gzip (it ends too early); delete it and fetch again"),
-        (gzip.compress(GOOD, mtime=0) + b"x", "images", "damaged gzip (other bytes follow its end); delete it and fetch"),
+        (
+            gzip.compress(GOOD, mtime=0) + b"x",
+            "images",
+            "damaged gzip (other bytes follow its end); delete it and fetch",
+        ),
         (gzip.compress(GOOD, mtime=0) * 2, "images", "damaged gzip (other bytes follow its end); delete it and fetch"),
         (b"\x1f\x8b", "images", "damaged gzip"),
         (idx((1,) * 200, b"x"), None, "is not that of an IDX file"),

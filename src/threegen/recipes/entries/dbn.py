@@ -44,7 +44,7 @@ ENTRY = Entry(
     rule=WakeSleep,
     stages=_stages,
     plans={
-        "quick": Plan(epochs=3, seconds=20, batch_size=100, options={"hidden": [300, 300, 600]}),
+        "quick": Plan(epochs=3, seconds=25, batch_size=100, options={"hidden": [300, 300, 600]}),
         "full": Plan(epochs=16, seconds=900, batch_size=100),
     },
 )

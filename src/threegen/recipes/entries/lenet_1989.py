@@ -36,9 +36,7 @@ ENTRY = Entry(
     build=_build,
     rule=OnlineBackprop,
     plans={
-        "quick": Plan(
-            epochs=2, seconds=10, batch_size=100, schedule=EpochSteps("rate", {0: 0.03, 1: 0.01}), shuffle=False
-        ),
+        "quick": Plan(epochs=1, seconds=18, batch_size=100, schedule=EpochSteps("rate", {0: 0.03}), shuffle=False),
         "full": Plan(epochs=23, seconds=180, batch_size=100, schedule=EpochSteps("rate", RATES), shuffle=False),
     },
 )

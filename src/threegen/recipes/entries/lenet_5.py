@@ -42,7 +42,7 @@ ENTRY = Entry(
     build=_build,
     rule=LevenbergMarquardt,
     plans={
-        "quick": Plan(epochs=1, seconds=15, batch_size=16, optimizer=optimizer("sgd", lr=RATES[0]), schedule="cosine"),
+        "quick": Plan(epochs=1, seconds=35, batch_size=16, optimizer=optimizer("sgd", lr=RATES[0]), schedule="cosine"),
         "full": Plan(
             epochs=20,
             seconds=300,

@@ -34,7 +34,7 @@ ENTRY = Entry(
     build=_build,
     rule=Backprop,
     plans={
-        "quick": Plan(epochs=4, seconds=40, optimizer=optimizer("adam", lr=3e-3), schedule="one-cycle"),
+        "quick": Plan(epochs=4, seconds=27, optimizer=optimizer("adam", lr=3e-3), schedule="one-cycle"),
         "full": Plan(epochs=15, seconds=240, optimizer=optimizer("adam", lr=3e-3), schedule="one-cycle"),
     },
 )

@@ -31,7 +31,7 @@ ENTRY = Entry(
     build=_build,
     rule=Backprop,
     plans={
-        "quick": Plan(epochs=4, seconds=20, optimizer=optimizer("adam", lr=2e-3), schedule="linear"),
+        "quick": Plan(epochs=4, seconds=10, optimizer=optimizer("adam", lr=2e-3), schedule="linear"),
         "full": Plan(
             epochs=15,
             seconds=120,

@@ -35,7 +35,7 @@ ENTRY = Entry(
     plans={
         "quick": Plan(
             epochs=1,
-            seconds=60,
+            seconds=45,
             batch_size=64,
             optimizer=optimizer("adam", lr=2e-3),
             schedule="cosine",

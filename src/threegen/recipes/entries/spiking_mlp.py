@@ -39,7 +39,7 @@ ENTRY = Entry(
     rule=_rule,
     plans={
         "quick": Plan(
-            epochs=4, seconds=45, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 6}
+            epochs=3, seconds=34, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 6}
         ),
         "full": Plan(
             epochs=2,  # of five times the images
