@@ -15,5 +15,6 @@ FIGURE = Figure(
     make=partial(full_plan_accuracy, "spiking-mlp", steps=20),
     note="T = 4 steps in training, 20 in the test; 2 epochs of five times the images, each as it is and moved by one "
     "pixel up, down, left and right, which is a deviation from the paper; squared error of the rates. One "
-    "trial of five passes on a holdout gave 98.35, the images alone 98.1 to 98.4 per cent. The test split is read once a seed, by the last weights.",
+    "trial of five passes on a holdout gave 98.35, the images alone 98.1 to 98.4 per cent. The test split is read "
+    "once a seed, by the last weights.",
 )
