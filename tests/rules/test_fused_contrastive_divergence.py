@@ -19,6 +19,7 @@ from threegen.training.energy_monitors import pseudo_likelihood
 OPTIONS: dict[str, dict[str, Any]] = {
     "cd-1": {},
     "cd-3": {"steps": 3},
+    "probabilities": {"steps": 2, "visible": "probabilities"},
     "persistent": {"steps": 2, "chains": 7},
     "centred": {"centred": True, "chains": 5},
     "all else": {"weight_cost": 0.01, "sparsity": 0.2, "sparsity_cost": 0.1, "draw_data": True},

@@ -63,8 +63,8 @@ class Products:
 
     kind = torch.float32
 
-    def __init__(self, net: Layers, batch: int, chains: int) -> None:
-        self.net, self.batch, self.chains = net, batch, chains
+    def __init__(self, net: Layers, batch: int, chains: int, *, drawn: bool = True) -> None:
+        self.net, self.batch, self.chains, self.drawn = net, batch, chains, drawn
         self.weight = net.weight.detach()
         self.visible_bias, self.hidden_bias = net.visible_bias.detach(), net.hidden_bias.detach()
         self.dtype = self.weight.dtype
@@ -112,13 +112,15 @@ class Products:
         self._squash(total, self.hidden_bias, means, None if generator is None else self.states, generator)
 
     def down(self, generator: torch.Generator) -> None:
-        """Draw the chains' visible states given their hidden ones."""
+        """Draw the chains' visible states given their hidden ones, or leave them at their means."""
         visible = self.v[self.batch :]
         if self.binary:
             torch.mm(self.states, self.weight, out=self.visible_input)
-            self._squash(self.visible_input, self.visible_bias, None, visible, generator)
+            means, states = (None, visible) if self.drawn else (visible, None)
+            self._squash(self.visible_input, self.visible_bias, means, states, generator)
         else:
-            visible.copy_(self.net.draw_visible(self.net.visible_given_hidden(self.states), generator))
+            mean = self.net.visible_given_hidden(self.states)
+            visible.copy_(self.net.draw_visible(mean, generator) if self.drawn else mean)
 
     def up(self, generator: torch.Generator | None, last: bool) -> None:
         """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
@@ -157,7 +159,7 @@ class Products:
             compare_hashed(rows_of(chances), rows_of(states), key)
 
     def error(self) -> Tensor:
-        """Return the squared error of the drawn reconstructions, mean over cases, 0-d (N = B)."""
+        """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
         return (self.v[: self.batch] - self.v[self.batch :]).flatten().square_().sum() / self.batch
 
     def move(self, speeds: Speeds, motion: Motion) -> None:
@@ -206,8 +208,8 @@ class HalfProducts(Products):
 
     kind = torch.bfloat16
 
-    def __init__(self, net: Layers, batch: int, chains: int) -> None:
-        super().__init__(net, batch, chains)
+    def __init__(self, net: Layers, batch: int, chains: int, *, drawn: bool = True) -> None:
+        super().__init__(net, batch, chains, drawn=drawn)
         self.master = self.weight
         self.weight = self.master.bfloat16()
         self.gradient = torch.empty_like(self.weight)
@@ -239,7 +241,7 @@ class HalfProducts(Products):
         narrow_sigmoid_and_draw(_bits(total), bias.numpy(), _bits(chances), _bits(states), key, keep)
 
     def error(self) -> Tensor:
-        """Return the squared error of the drawn reconstructions, mean over cases, 0-d (N = B)."""
+        """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
         return (self.v[: self.batch] - self.v[self.batch :]).float().square_().sum() / self.batch
 
     def move(self, speeds: Speeds, motion: Motion) -> None:

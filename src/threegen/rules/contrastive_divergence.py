@@ -141,9 +141,9 @@ class ContrastiveDivergence(Rule):
         rbm = cast(TwoLayers, model)
         require_batch("ContrastiveDivergence", batch, labels=False)
         weight, visible, hidden, figures = self.directions(rbm, batch, generator)
-        ascend(rbm.weight, weight)
-        ascend(rbm.visible_bias, visible)
-        ascend(rbm.hidden_bias, hidden)
+        ascend(rbm.weight, weight, own=True)
+        ascend(rbm.visible_bias, visible, own=True)
+        ascend(rbm.hidden_bias, hidden, own=True)
         yield Update(**figures)
 
     def directions(
@@ -159,19 +159,21 @@ class ContrastiveDivergence(Rule):
             vk, hk = self._persistent(rbm, v0.dtype, generator)
         else:
             first, vk, hk = self._from_data(rbm, h0, generator)
-            figures = {"reconstruction_error": (v0 - first).square().sum() / len(v0), **figures}
-        weight = h0.T @ v0 / len(v0) - hk.T @ vk / len(vk)
+            figures = {"reconstruction_error": (v0 - first).square_().sum() / len(v0), **figures}
         hidden, visible = h0.mean(0) - hk.mean(0), v0.mean(0) - vk.mean(0)
+        # One product of the data and the chains, one above the other, makes the whole gradient, weight cost included.
+        stacked = torch.cat([h0, hk.mul(-len(v0) / len(vk))])
+        scale = {"beta": -self.weight_cost, "alpha": 1.0 / len(v0)}
+        weight = torch.addmm(rbm.weight.detach(), stacked.T, torch.cat([v0, vk]), **scale)
         if self.centred:
             m, centre = self._centres(v0.mean(0), h0.mean(0))
-            weight = weight - torch.outer(hidden, m) - torch.outer(centre, visible)
-            hidden, visible = hidden - weight @ m, visible - weight.T @ centre
-        if self.weight_cost:
-            weight.sub_(rbm.weight, alpha=self.weight_cost)
+            weight.addr_(hidden, m, alpha=-1.0).addr_(centre, visible, alpha=-1.0)
+            uncosted = torch.add(weight, rbm.weight, alpha=self.weight_cost)
+            hidden, visible = hidden - uncosted @ m, visible - uncosted.T @ centre
         if self.sparsity is not None:
             pull = self._sparsity_pull(h0.mean(0))
             hidden += pull
-            weight += torch.outer(pull, v0.mean(0))
+            weight.addr_(pull, v0.mean(0))
         return weight, visible, hidden, figures
 
     def _from_data(self, rbm: TwoLayers, h0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

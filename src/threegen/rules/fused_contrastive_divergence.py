@@ -32,7 +32,7 @@ _SPEEDS = ("weight_speed", "visible_speed", "hidden_speed")
 class FusedContrastiveDivergence(ContrastiveDivergence):
     """CD-k and persistent CD for binary hidden units on the CPU; moves the weights itself, one `Applied` a batch.
 
-    steps, chains, options: as for `ContrastiveDivergence`; reconstructions are drawn.
+    steps, chains, options: as for `ContrastiveDivergence`.
     rate, momentum: the optimiser's part; schedules may set both (`EpochSteps("momentum", {0: .5, 5: .9})`).
     products: "float32", or "bfloat16" for the matrix products alone: weights, biases and velocities stay float32, and
         all units must be binary. It pays on CPUs that multiply bfloat16 quicker.
@@ -51,8 +51,6 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
         chains: int = 0,
         **options: Any,
     ) -> None:
-        if options.get("visible", "drawn") != "drawn":
-            raise ConfigError("FusedContrastiveDivergence draws its reconstructions; use ContrastiveDivergence")
         super().__init__(steps, chains=chains, **options)
         self.rate = require_number("rate", rate, least=0.0)
         self.momentum = require_number("momentum", momentum, least=0.0, below=1.0)
@@ -115,7 +113,7 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
         room = self._room
         if room is None or not room.fits(rbm, len(given), chains):
             kind = HalfProducts if self.products == "bfloat16" else Products
-            room = self._room = kind(rbm, len(given), chains)
+            room = self._room = kind(rbm, len(given), chains, drawn=self.visible == "drawn")
         return room
 
     def _speeds_of(self, rbm: TwoLayers) -> tuple[Tensor, Tensor, Tensor]:

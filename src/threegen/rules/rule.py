@@ -151,13 +151,16 @@ def _takes_generator(forward: Callable[..., Any]) -> bool:
     return "generator" in inspect.signature(forward).parameters
 
 
-def ascend(parameter: Tensor, direction: Tensor) -> None:
-    """Add an *ascent* direction to `parameter.grad`: the sign is turned here and nowhere else."""
-    descend(parameter, -direction)
+def ascend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
+    """Add an *ascent* direction to `parameter.grad`: the sign is turned here and nowhere else.
+
+    `own` says that nobody else holds `direction`: its memory may become the gradient.
+    """
+    descend(parameter, direction.neg_() if own else -direction, own=True)
 
 
-def descend(parameter: Tensor, direction: Tensor) -> None:
-    """Add a *descent* direction (a gradient of something to be made smaller) to `parameter.grad`."""
+def descend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
+    """Add a *descent* direction (a gradient of something to be made smaller) to `parameter.grad`; `own` as above."""
     if not parameter.requires_grad:
         return
     if parameter.grad is None:
@@ -166,7 +169,7 @@ def descend(parameter: Tensor, direction: Tensor) -> None:
             # torch's fused optimisers walk a parameter and its gradient in one memory order
             parameter.grad = torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient)
         else:
-            parameter.grad = gradient.clone()
+            parameter.grad = gradient if own else gradient.clone()
     else:
         parameter.grad.add_(direction)
 

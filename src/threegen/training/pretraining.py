@@ -21,6 +21,7 @@ from threegen.errors import ConfigError
 from threegen.gen2.dbn import DBN
 from threegen.gen2.rbm import RBM
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
+from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
 from threegen.rules.rule import Rule
 from threegen.rules.wake_sleep import WakeSleep
 from threegen.training.optimizers import optimizer
@@ -34,9 +35,10 @@ _BLOCK = 5_000  # examples that are encoded at a time
 class GreedySchedule:
     """Momentum `early` for the first `warm` share of the stage, then `late`; the rate falls over its last half.
 
-    From half of the stage on the rate goes down in a straight line, to `final` times what it was.
+    From half of the stage on the rate goes down in a straight line, from `rate` to `final` times that.
     """
 
+    rate: float
     early: float = 0.5
     late: float = 0.9
     warm: float = 0.15
@@ -45,11 +47,14 @@ class GreedySchedule:
     def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
         """Set rate and momentum for the coming batch."""
         share = progress.fraction
+        rate = self.rate * (1.0 - (1.0 - self.final) * max(0.0, 2.0 * share - 1.0))
+        momentum = self.early if share < self.warm else self.late
         for group in optimizer.param_groups:
-            rate = group.setdefault("initial_lr", group["lr"])
-            group["lr"] = rate * (1.0 - (1.0 - self.final) * max(0.0, 2.0 * share - 1.0))
+            group["lr"] = rate
             if "momentum" in group:
-                group["momentum"] = self.early if share < self.warm else self.late
+                group["momentum"] = momentum
+        if isinstance(rule, FusedContrastiveDivergence):
+            rule.rate, rule.momentum = rate, momentum
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,15 @@ def pretraining(
     lr: float = 0.05,
     batch_size: int = 100,
     weight_cost: float = 2e-4,
+    fused: bool = True,
 ) -> list[Stage]:
     """Return the stages of greedy pre-training, one for each RBM of `dbn`, the associative memory last.
 
     Each learns by contrastive divergence of one step from the means of the layer below it, which are computed once;
     labels are needed for the last stage alone, and there only where the net has classes. Visible biases begin at
     the logarithmic odds of the data. A finished layer's weights are copied to the generative ones. `epochs` is one
-    number, or one for each stage. Raises `ConfigError` for settings that cannot work.
+    number, or one for each stage. `FusedContrastiveDivergence` does the work, on the CPU; `fused=False` takes the plain
+    rule, which goes anywhere. Raises `ConfigError` for settings that cannot work.
     """
     if not isinstance(dbn, DBN):
         raise ConfigError(f"pretraining needs a DBN, got {type(dbn).__name__}")
@@ -98,6 +105,7 @@ def pretraining(
     if len(listed) != len(rbms):
         raise ConfigError(f"epochs must be one number or {len(rbms)}, one for each stage, got {list(listed)}")
     require_number("lr", lr, above=0.0)
+    rule = FusedContrastiveDivergence if fused else ContrastiveDivergence
     stages = []
     for number, rbm in enumerate(rbms):
         upper = dbn.sizes[number + 1]
@@ -105,13 +113,13 @@ def pretraining(
         stages.append(
             Stage(
                 name=f"memory of {upper}" if last else f"layer of {upper}",
-                rule=ContrastiveDivergence(visible="probabilities", weight_cost=weight_cost),
+                rule=rule(visible="probabilities", weight_cost=weight_cost),
                 module=rbm,
                 transform=_Encoding(dbn, number),
                 optimizer=optimizer("momentum", lr=lr, momentum=0.5),
                 epochs=listed[number],
                 batch_size=batch_size,
-                schedule=GreedySchedule(),
+                schedule=GreedySchedule(lr),
                 end=None if last else _Untying(dbn, number),
                 validate=last and bool(dbn.classes),
             )
