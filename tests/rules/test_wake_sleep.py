@@ -145,12 +145,14 @@ def test_all_states_are_drawn_before_any_weight_moves() -> None:
 
 @pytest.mark.parametrize("classes", [3, None])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_fused_step_is_the_plain_one(classes: int | None, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("centred", [False, True], ids=["plain", "centred"])
+def test_the_fused_step_is_the_plain_one(classes: int | None, dtype: torch.dtype, centred: bool) -> None:
     """Same generator: the same states, and after three batches the same weights, weight cost included."""
     plain, fused = small(classes, dtype=dtype), small(classes, dtype=dtype)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.3)
     one, other = make_generator(1, "draws"), make_generator(1, "draws")
-    rules = [WakeSleep(3, weight_cost=0.01, fused=False), WakeSleep(3, rate=0.3, weight_cost=0.01)]
+    common = {"weight_cost": 0.01, "centred": centred, "centring_decay": 0.5}
+    rules = [WakeSleep(3, fused=False, **common), WakeSleep(3, rate=0.3, **common)]  # type: ignore[arg-type]
     for count in (9, 9, 4):
         batch = cases(count, dtype=dtype)
         figures = run_rule(rules[0], plain, batch, one, optimizer)
@@ -160,6 +162,39 @@ def test_the_fused_step_is_the_plain_one(classes: int | None, dtype: torch.dtype
     assert torch.equal(one.get_state(), other.get_state())
     for (name, expected), (_, got) in zip(plain.named_parameters(), fused.named_parameters(), strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=2e-6 if dtype == torch.float32 else 1e-12, msg=name)
+
+
+def test_centred_directions_are_those_of_a_net_whose_states_are_counted_from_their_means() -> None:
+    """Autograd in the coordinates W, b' = b + W m: a step there, seen in W and b, is the centred step."""
+    dbn, batch, rate = small(), cases(), 0.1
+    states = states_of(dbn, batch)
+    means = [states.wake[0].mean(0), states.wake[1].mean(0), states.data.mean(0), states.data_top.mean(0)]
+    found: dict[str, Tensor] = {}
+    for _ in WakeSleep(2, centred=True, fused=False)(dbn, batch, make_generator(0, "draws")):
+        found |= {name: -rate * p.grad for name, p in dbn.named_parameters() if p.grad is not None}
+        dbn.zero_grad()
+    for number in range(2):
+        below, above = means[number], means[number + 1][: dbn.sizes[number + 1]]
+        rbm = dbn.layers[number]
+        for weight, bias, inputs, outputs, centre, names in (
+            (dbn.generative[number], rbm.visible_bias, states.wake[number + 1], states.wake[number], above,
+             (f"generative.{number}", f"layers.{number}.visible_bias")),
+            (rbm.weight.T, rbm.hidden_bias, states.sleep[number], states.sleep[number + 1], below,
+             (f"layers.{number}.weight", f"layers.{number}.hidden_bias")),
+        ):  # fmt: skip
+            w = weight.detach().clone().requires_grad_()
+            offset = (bias + centre @ weight).detach().requires_grad_()
+            slopes = torch.autograd.grad(log_likelihood(outputs, w, offset, inputs - centre), [w, offset])
+            moved, shifted = rate * slopes[0], rate * slopes[1]
+            torch.testing.assert_close(found[names[0]], moved.T if "layers" in names[0] else moved)
+            torch.testing.assert_close(found[names[1]], shifted - centre @ moved)
+    alone = ContrastiveDivergence(2, centred=True)
+    generator, lower = make_generator(0, "draws"), batch.inputs
+    for layer in dbn.layers:  # use up what the wake phase draws
+        lower = layer.draw_hidden(layer.hidden_given_visible(lower), generator)
+    next(alone(dbn.top, Batch(lower, batch.targets), generator))
+    for name, parameter in dbn.top.named_parameters():
+        torch.testing.assert_close(found[f"top.{name}"], -rate * parameter.grad, rtol=0, atol=1e-12)
 
 
 def test_frozen_weights_stay() -> None:

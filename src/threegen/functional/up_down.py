@@ -8,6 +8,12 @@ Every state and every prediction is computed before the first weight moves, as i
 and Teh, Neural Computation 18 (2006) 1527-1554, appendix B; the biases move likewise. t0 and tk are probabilities, as
 in contrastive divergence; x_0 is the image itself and z_0 its probabilities; y is one-hot and yk the softmax.
 
+Centred, states are counted from their running means m: with u = x - m in the place of each input x of a weight, the
+biases' part is the mean error less m times the weights' direction. The mean of a layer's units is what all of them
+have in common; where it is not taken off, it limits the rate at which the weights can learn what sets cases apart.
+Schraudolph, "Centering neural network gradient factors", in: Neural Networks: Tricks of the Trade (1998); for Boltzmann
+machines Melchior, Fischer and Wiskott, JMLR 17 (2016) 1-61.
+
 Shapes: B examples, L and U units of a lower and the next upper layer, P units below the top, C classes, T top units.
 """
 
@@ -43,6 +49,36 @@ class Memory:
     classes: int
 
 
+class Centres:
+    """The running means of the states in the wake phase: of x_0 .. x_(n-1), of [x_n, y], and of the top units t."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.means: list[Tensor] = []
+
+    def follow(self, now: Sequence[Tensor]) -> None:
+        """Move each mean towards that of a batch by the share 1 - decay; they begin there."""
+        if not self.means:
+            self.means = [mean.clone() for mean in now]
+        for own, mean in zip(self.means, now, strict=True):
+            own.lerp_(mean, 1.0 - self.decay)
+
+    def layer(self, number: int, width: int) -> Tensor:
+        """Return the means of layer `number`, `width` units wide; of the last but one list those without labels."""
+        return self.means[number][:width]
+
+
+def learn_errors(inputs: Tensor, errors: Tensor, centre: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return what `errors` [B, E] of units with `inputs` [B, I] teach: the direction of weights [I, E], of biases [E].
+
+    Without a centre these are the means of the products and of the errors over the batch.
+    """
+    if centre is None:
+        return inputs.T @ errors / len(inputs), errors.mean(0)
+    moved = inputs - centre
+    return moved.T @ errors / len(inputs), errors.mean(0) - errors.T @ (moved @ centre) / len(inputs)
+
+
 class UpDownStep:
     """Carries out steps for batches of one size, and keeps the memory for them."""
 
@@ -72,10 +108,12 @@ class UpDownStep:
         rate: float,
         weight_cost: float,
         generator: torch.Generator | None,
+        centres: Centres | None = None,
     ) -> Tensor:
         """Move all weights once by `inputs` [B, L] and `labels` [B]; return the squared error of the wake phase, 0-d.
 
         `steps` is k, `rate` r; `weight_cost` times a weight is taken off its ascent direction, biases are left alone.
+        `centres` follow the states of this batch before they are used.
         """
         wake = self._climb(inputs, generator)
         self._associate(wake[-1], labels, steps, generator)
@@ -85,8 +123,18 @@ class UpDownStep:
             torch.sub(wake[number], self._down[number], out=self._down[number])
             _units(layer.upper, sleep[number], layer.recognition.t(), self._up[number])
             torch.sub(sleep[number + 1], self._up[number], out=self._up[number])
-        self._move(wake, sleep, rate / self.batch, 1 - rate * weight_cost)
-        return self._down[0].square().sum() / self.batch
+        error = self._down[0].square().sum() / self.batch
+        if centres is not None:
+            data, top = self._visible[: self.batch], self._hidden[: self.batch]
+            centres.follow([*(states.mean(0) for states in wake[:-1]), data.mean(0), top.mean(0)])
+        share, keep = rate / self.batch, 1 - rate * weight_cost
+        for number, layer in enumerate(self.layers):
+            below = None if centres is None else centres.layer(number, layer.lower.numel())
+            above = None if centres is None else centres.layer(number + 1, layer.upper.numel())
+            _teach(layer.generative, layer.lower, wake[number + 1], self._down[number], above, share, keep)
+            _teach(layer.recognition.t(), layer.upper, sleep[number], self._up[number], below, share, keep)
+        self._move_memory(centres, share, keep)
+        return error
 
     def _climb(self, inputs: Tensor, generator: torch.Generator | None) -> list[Tensor]:
         """Return the states of the wake phase, x_0 .. x_n."""
@@ -121,18 +169,33 @@ class UpDownStep:
             states.insert(0, draw_bernoulli(room, generator) if number else room)
         return states
 
-    def _move(self, wake: Sequence[Tensor], sleep: Sequence[Tensor], share: float, keep: float) -> None:
-        batch, top = self.batch, self.top
-        for number, layer in enumerate(self.layers):
-            down, up = self._down[number], self._up[number]
-            layer.generative.addmm_(wake[number + 1].t(), down, beta=keep, alpha=share)
-            layer.lower.add_(down.sum(0), alpha=share)
-            layer.recognition.addmm_(up.t(), sleep[number], beta=keep, alpha=share)
-            layer.upper.add_(up.sum(0), alpha=share)
-        self._hidden[batch:].neg_()
-        top.weight.addmm_(self._hidden.t(), self._visible, beta=keep, alpha=share)
-        top.hidden.add_(self._hidden.sum(0), alpha=share)
-        top.visible.add_(self._visible[:batch].sum(0) - self._visible[batch:].sum(0), alpha=share)
+    def _move_memory(self, centres: Centres | None, share: float, keep: float) -> None:
+        batch, top, visible, hidden = self.batch, self.top, self._visible, self._hidden
+        own = visible[:batch].sum(0) - visible[batch:].sum(0)
+        upper = hidden[:batch].sum(0) - hidden[batch:].sum(0)
+        if centres is not None:
+            m, middle = centres.means[-2:]
+            visible.sub_(m)
+            hidden.sub_(middle)
+        hidden[batch:].neg_()
+        if centres is not None:
+            own -= visible.t() @ (hidden @ middle)
+            upper -= hidden.t() @ (visible @ m)
+        top.weight.addmm_(hidden.t(), visible, beta=keep, alpha=share)
+        top.hidden.add_(upper, alpha=share)
+        top.visible.add_(own, alpha=share)
+
+
+def _teach(
+    weight: Tensor, bias: Tensor, inputs: Tensor, errors: Tensor, centre: Tensor | None, share: float, keep: float
+) -> None:
+    """Move `weight` [I, E] and `bias` [E] as `learn_errors` says, in place; `inputs` are counted from their centre."""
+    pull = errors.sum(0)
+    if centre is not None:
+        inputs.sub_(centre)
+        pull -= errors.t() @ (inputs @ centre)
+    weight.addmm_(inputs.t(), errors, beta=keep, alpha=share)
+    bias.add_(pull, alpha=share)
 
 
 def _units(bias: Tensor, states: Tensor, weight: Tensor, out: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ appendix B: all states are drawn before any weight moves. Wake and sleep: Hinton
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from threegen.checks import require_labels, require_number, require_whole
 from threegen.datasets.batches import Batch
-from threegen.functional.up_down import Directed, Memory, UpDownStep
+from threegen.errors import CheckpointError
+from threegen.functional.up_down import Centres, Directed, Memory, UpDownStep, learn_errors
 from threegen.rules.contrastive_divergence import TwoLayers
 from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
 
@@ -91,6 +92,8 @@ class WakeSleep(Rule):
 
     steps: k of the memory's contrastive divergence; the paper takes 3, then 6, then 10 (a schedule may set it).
     weight_cost: its share of each weight is taken off the ascent direction; biases are left alone.
+    centred: count all states from their running means in the wake phase (`functional/up_down.py`), which allows several
+        times the rate; `centring_decay` is how slowly the means move. The paper's form is without.
     fused: True moves the weights itself, by `rate`, in preallocated memory, and yields `Applied` once a batch. False
         yields three times, one `Update` for each phase, so that any optimiser may be used; with plain SGD at
         the same rate both draw the same states and reach the same weights.
@@ -103,10 +106,22 @@ class WakeSleep(Rule):
 
     default_rate = 0.1
 
-    def __init__(self, steps: int = 3, *, rate: float = 0.1, weight_cost: float = 0.0, fused: bool = True) -> None:
+    def __init__(
+        self,
+        steps: int = 3,
+        *,
+        rate: float = 0.1,
+        weight_cost: float = 0.0,
+        centred: bool = False,
+        centring_decay: float = 0.99,
+        fused: bool = True,
+    ) -> None:
         self.steps = require_whole("steps", steps)
         self.rate = require_number("rate", rate, above=0.0)
         self.weight_cost = require_number("weight_cost", weight_cost, least=0.0)
+        self.centred = bool(centred)
+        self.centring_decay = require_number("centring_decay", centring_decay, least=0.0, below=1.0)
+        self._centres = Centres(self.centring_decay)
         self.fused = bool(fused)
         self.updates_per_batch = 1 if self.fused else 3
         self._kept: tuple[Any, UpDownStep] | None = None
@@ -137,10 +152,14 @@ class WakeSleep(Rule):
                 rate=self.rate,
                 weight_cost=self.weight_cost,
                 generator=generator,
+                centres=self._centres if self.centred else None,
             )
             yield Applied(reconstruction_error=error)
             return
         states = draw_states(net, inputs, targets, self.steps, generator)
+        if self.centred:
+            layers = [*states.wake[:-1], states.data, states.data_top]
+            self._centres.follow([layer.mean(0) for layer in layers])
         phases = [self._wake(net, states), self._associate(net, states), self._sleep(net, states)]
         error = (states.wake[0] - net.below(0, states.wake[1])).square().sum() / len(inputs)
         figures = {"reconstruction_error": error}
@@ -169,23 +188,32 @@ class WakeSleep(Rule):
             self._kept = (key, UpDownStep(layers, memory, batch))
         return self._kept[1]
 
+    def _centre(self, number: int, states: Tensor) -> Tensor | None:
+        """Return the running means of layer `number`, where states are counted from them."""
+        return self._centres.layer(number, states.shape[1]) if self.centred else None
+
     def _wake(self, net: BeliefNet, states: UpDownStates) -> list[tuple[Tensor, Tensor]]:
         """Return the generative weights and biases, each with its ascent direction."""
         found: list[tuple[Tensor, Tensor]] = []
         for number, (rbm, weight) in enumerate(zip(net.layers, net.generative, strict=True)):
             lower, upper = states.wake[number], states.wake[number + 1]
             error = lower - net.below(number, upper)
-            found.append((weight, self._costed(upper.T @ error / len(lower), weight)))
-            found.append((rbm.visible_bias, error.mean(0)))
+            direction, bias = learn_errors(upper, error, self._centre(number + 1, upper))
+            found += [(weight, self._costed(direction, weight)), (rbm.visible_bias, bias)]
         return found
 
     def _associate(self, net: BeliefNet, states: UpDownStates) -> list[tuple[Tensor, Tensor]]:
         """Return the memory's weights and biases with their directions: contrastive divergence."""
-        product = states.data_top.T @ states.data - states.chain_top.T @ states.chain
+        visible, hidden = (states.data - states.chain).mean(0), (states.data_top - states.chain_top).mean(0)
+        product = (states.data_top.T @ states.data - states.chain_top.T @ states.chain) / len(states.data)
+        if self.centred:
+            m, middle = self._centres.means[-2:]
+            product = product - torch.outer(hidden, m) - torch.outer(middle, visible)
+            visible, hidden = visible - product.T @ middle, hidden - product @ m
         return [
-            (net.top.weight, self._costed(product / len(states.data), net.top.weight)),
-            (net.top.visible_bias, (states.data - states.chain).mean(0)),
-            (net.top.hidden_bias, (states.data_top - states.chain_top).mean(0)),
+            (net.top.weight, self._costed(product, net.top.weight)),
+            (net.top.visible_bias, visible),
+            (net.top.hidden_bias, hidden),
         ]
 
     def _sleep(self, net: BeliefNet, states: UpDownStates) -> list[tuple[Tensor, Tensor]]:
@@ -194,12 +222,23 @@ class WakeSleep(Rule):
         for number, rbm in enumerate(net.layers):
             lower, upper = states.sleep[number], states.sleep[number + 1]
             error = upper - rbm.hidden_given_visible(lower)
-            found.append((rbm.weight, self._costed(error.T @ lower / len(lower), rbm.weight)))
-            found.append((rbm.hidden_bias, error.mean(0)))
+            direction, bias = learn_errors(lower, error, self._centre(number, lower))
+            found += [(rbm.weight, self._costed(direction.T, rbm.weight)), (rbm.hidden_bias, bias)]
         return found
 
     def _costed(self, direction: Tensor, weight: Tensor) -> Tensor:
         return direction.sub_(weight, alpha=self.weight_cost) if self.weight_cost else direction
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the running means, where there are any."""
+        return {f"centre.{number}": mean for number, mean in enumerate(self._centres.means)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state_dict` returned."""
+        names = [f"centre.{number}" for number in range(len(state))]
+        if set(names) != set(state):
+            raise CheckpointError(f"WakeSleep keeps running means alone, the checkpoint has {', '.join(sorted(state))}")
+        self._centres.means = [state[name].clone() for name in names]
 
 
 def _is_simple(parameter: Tensor) -> bool:
