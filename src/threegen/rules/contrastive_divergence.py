@@ -163,8 +163,8 @@ class ContrastiveDivergence(Rule):
         hidden, visible = h0.mean(0) - hk.mean(0), v0.mean(0) - vk.mean(0)
         # One product of the data and the chains, one above the other, makes the whole gradient, weight cost included.
         stacked = torch.cat([h0, hk.mul(-len(v0) / len(vk))])
-        scale = {"beta": -self.weight_cost, "alpha": 1.0 / len(v0)}
-        weight = torch.addmm(rbm.weight.detach(), stacked.T, torch.cat([v0, vk]), **scale)
+        states, share = torch.cat([v0, vk]), 1.0 / len(v0)
+        weight = torch.addmm(rbm.weight.detach(), stacked.T, states, beta=-self.weight_cost, alpha=share)
         if self.centred:
             m, centre = self._centres(v0.mean(0), h0.mean(0))
             weight.addr_(hidden, m, alpha=-1.0).addr_(centre, visible, alpha=-1.0)
