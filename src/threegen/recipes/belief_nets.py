@@ -1,7 +1,7 @@
 """The deep belief net of Hinton, Osindero and Teh 2006 on MNIST, and the three ways to finish it.
 
     greedy-SEED      784-500-500-2000 and ten label units, layer by layer
-    up-down-N-SEED   the same net, gone on with by the up-down algorithm, in two parts
+    up-down-SEED     the same net, gone on with by the up-down algorithm
     backprop-SEED    its `to_mlp()`, gone on with by back-propagation
 
 Each is a folder under `runs/belief-nets` with checkpoints: a run that was stopped goes on, and the figures of one seed
@@ -28,10 +28,9 @@ from threegen.training.stages import Stage
 
 FOLDER = Path("runs") / "belief-nets"
 SIZES = (784, 500, 500, 2000)
-GREEDY_EPOCHS = (10, 10, 25)
-UP_DOWN = ((12, 0.2, 0.6325), (8, 0.1265, 0.02))  # epochs, rate, and the share of it that is left at their end
-UP_DOWN_STEPS = (3,)
-BACKPROP_EPOCHS, DROPOUT = 12, 0.2
+GREEDY_EPOCHS = (10, 10, 30)
+UP_DOWN_EPOCHS, UP_DOWN_RATE, UP_DOWN_STEPS = 36, 1.0, (3,)
+BACKPROP_EPOCHS, DROPOUT = 25, 0.4
 
 
 def greedy_net(
@@ -48,11 +47,8 @@ def up_down_net(
 ) -> tuple[DBN, float]:
     """Return the greedy net of the same seed after the up-down algorithm, and all seconds of training."""
     dbn, seconds = greedy_net(seed, train, folder=folder, validation=validation, progress=progress)
-    for part, (epochs, rate, final) in enumerate(UP_DOWN, start=1):
-        stages = up_down(dbn, epochs=epochs, rate=rate, final=final, steps=UP_DOWN_STEPS)
-        name = f"up-down-{part}-{seed}"
-        seconds += _trained(dbn, stages, train, folder / name, seed, validation, progress)
-    return dbn, seconds
+    stages = up_down(dbn, epochs=UP_DOWN_EPOCHS, rate=UP_DOWN_RATE, steps=UP_DOWN_STEPS)
+    return dbn, seconds + _trained(dbn, stages, train, folder / f"up-down-{seed}", seed, validation, progress)
 
 
 def tuned_net(
