@@ -19,7 +19,8 @@ from threegen.errors import ConfigError
 from threegen.explanations.maps import Maps, make_maps
 from threegen.explanations.probe import modifier_name
 from threegen.explanations.saliency import require_modified, saliency
-from threegen.explanations.subject import Spot, Subject, Target, chosen_scores, chosen_targets
+from threegen.explanations.straight import run_steps, split_at, straight_steps
+from threegen.explanations.subject import Spot, Subject, Target, chosen_sum, chosen_targets
 from threegen.tracing.trace import INPUT, MOVES, RECTIFIERS, SOFTMAX, Node, Trace
 
 Layer = str | nn.Module | None
@@ -48,36 +49,86 @@ def grad_cam(
     kind = modifier_name(modifier)
     subject.samples(x)
     spot = _default_spot(subject, x) if layer is None else subject.spot(layer, x)
-    maps, aims = [], []
-    one_each = isinstance(target, Tensor | list | tuple) and torch.as_tensor(target).dim() == 1
-    start = 0
-    for part in subject.parts(x):
-        aim = torch.as_tensor(target)[start : start + len(part)] if one_each else target
-        start += len(part)
-        with subject.quiet(), torch.enable_grad():
-            done = subject.run(part, spot=spot, modifier=kind)
-            require_modified(done.modified, kind, subject)
-            targets = chosen_targets(aim, done.scores)
-            chosen = chosen_scores(done.scores, targets).sum()
-            if not done.kept or not chosen.requires_grad:
-                raise ConfigError(f"the scores of {subject.name} do not depend on {spot.label!r}; choose another layer")
-            found = torch.autograd.grad(chosen, done.kept, allow_unused=True)
-        kept = [one.detach() for one in done.kept]
-        slopes = [torch.zeros_like(a) if g is None else g for a, g in zip(kept, found, strict=True)]
-        planes, gradient = _planes(kept, len(part), spot, subject, x), _planes(slopes, len(part), spot, subject, x)
-        weights = _plus_plus(planes, gradient) if plus_plus else gradient.mean((-2, -1), keepdim=True)
-        # a product of matrices: the weighted planes are never written down
-        shape = planes.shape
-        flat = weights.reshape(-1, 1, shape[2]) @ planes.reshape(-1, shape[2], shape[3] * shape[4])
-        maps.append(flat.reshape(shape[0], shape[1], *shape[3:]))
-        aims.append(targets)
-    values = torch.cat(maps)
-    values = values if per_step else values.sum(1, keepdim=True)
-    values = values.clamp(min=0) if relu else values
+    straight = None if plus_plus or kind else _straight_sums(subject, x, target, spot)
+    values, targets = straight or _sums(subject, x, target, spot, kind, plus_plus)
+    values = values if per_step or values.shape[1] == 1 else values.sum(1, keepdim=True)
+    values = values.relu_() if relu else values
     values = _resized(values, x) if resize else values
     title = ("Grad-CAM++" if plus_plus else "Grad-CAM") + f" at {spot.label}" + (f", {kind}" if kind else "")
     values = values.unsqueeze(2) if per_step else values
-    return make_maps(values, title, images=x, signed=not relu, targets=torch.cat(aims), layer=spot.label)
+    return make_maps(values, title, images=x, signed=not relu, targets=targets, layer=spot.label)
+
+
+def _sums(
+    subject: Subject, x: Tensor, target: Target, spot: Spot, modifier: str | None, plus_plus: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted sums of the planes [B, T, H, W] and the targets [B]."""
+    parts = subject.parts(x)
+    if len(parts) == 1:
+        planes, gradient, targets = _slopes(subject, x, target, spot, modifier)
+        return _weighted(planes, gradient, plus_plus), targets
+    one_each = isinstance(target, Tensor | list | tuple) and torch.as_tensor(target).dim() == 1
+    sums, aims = [], []
+    for place, part in enumerate(parts):  # one sample each
+        aim = torch.as_tensor(target)[place : place + 1] if one_each else target
+        planes, gradient, targets = _slopes(subject, part, aim, spot, modifier)
+        sums.append(_weighted(planes, gradient, plus_plus))
+        aims.append(targets)
+    return torch.cat(sums), torch.cat(aims)
+
+
+def _slopes(
+    subject: Subject, x: Tensor, target: Target, spot: Spot, modifier: str | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a layer makes of `x` and the gradient of the score by it, both [B, T, C, H, W], and the targets."""
+    with subject.quiet(), torch.enable_grad():
+        done = subject.run(x, spot=spot, modifier=modifier)
+        require_modified(done.modified, modifier, subject)
+        chosen, targets = chosen_sum(done.scores, target)
+        if not done.kept or not chosen.requires_grad:
+            raise ConfigError(f"the scores of {subject.name} do not depend on {spot.label!r}; choose another layer")
+        found = torch.autograd.grad(chosen, done.kept, allow_unused=True)
+    kept = [one.detach() for one in done.kept]
+    slopes = [torch.zeros_like(a) if g is None else g for a, g in zip(kept, found, strict=True)]
+    return _planes(kept, len(x), spot, subject, x), _planes(slopes, len(x), spot, subject, x), targets
+
+
+def _straight_sums(subject: Subject, x: Tensor, target: Target, spot: Spot) -> tuple[Tensor, Tensor] | None:
+    """Return what `_sums` would, of a straight net and plain Grad-CAM; None of any other net or place.
+
+    A largest-value pooling hands each gradient on to one cell of the plane. So the sum of a plane's gradient, which is
+    all that its weight asks for, is known behind the pooling already: the way back through it is spared.
+    """
+    steps = straight_steps(subject.model)
+    parts = None if steps is None else split_at(steps, spot.module)
+    if parts is None:
+        return None
+    behind = parts[1]
+    with torch.no_grad():
+        planes = leaf = run_steps(parts[0], x)
+        if planes.dim() != 4:
+            return None
+        while behind and type(behind[0][0]) in (nn.MaxPool2d, nn.Dropout, nn.Dropout2d):
+            leaf, behind = run_steps(behind[:1], leaf), behind[1:]
+    with torch.enable_grad():
+        leaf = leaf.detach().requires_grad_()  # detached: an image may come through as it is
+        chosen, targets = chosen_sum(subject.as_scores(run_steps(behind, leaf)), target)
+        (slopes,) = torch.autograd.grad(chosen, leaf)
+    weights = slopes.sum((-2, -1)).div_(planes.shape[-2] * planes.shape[-1])
+    return _combined(weights, planes.unsqueeze(1)), targets
+
+
+def _weighted(planes: Tensor, gradient: Tensor, plus_plus: bool) -> Tensor:
+    """Return the sum of the planes, each times its weight, [B, T, H, W]."""
+    weights = _plus_plus(planes, gradient) if plus_plus else gradient.mean((-2, -1))
+    return _combined(weights, planes)
+
+
+def _combined(weights: Tensor, planes: Tensor) -> Tensor:
+    """Return sum_k a_k A_k [B, T, H, W]: a product of matrices, the weighted planes are never written down."""
+    batch, steps, channels, height, width = planes.shape
+    flat = torch.bmm(weights.reshape(-1, 1, channels), planes.reshape(-1, channels, height * width))
+    return flat.view(batch, steps, height, width)
 
 
 def guided_grad_cam(
@@ -151,6 +202,8 @@ def _is_planes(node: Node) -> bool:
 
 def _planes(kept: list[Tensor], batch: int, spot: Spot, subject: Subject, x: Tensor) -> Tensor:
     """Return what a layer made as [B, T, C, H, W]; T counts its uses, or the steps that it handles at once."""
+    if len(kept) == 1 and kept[0].dim() == 4 and len(kept[0]) == batch:
+        return kept[0].unsqueeze(1)
     steps = subject.trace(x).steps
     found = []
     for one in kept:

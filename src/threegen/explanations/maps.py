@@ -157,8 +157,8 @@ def make_maps(
 ) -> Maps:
     """Return `values` [B, ...] as `Maps`."""
     maps = values.detach().as_subclass(Maps)
-    maps.images = None if images is None else images.detach()
-    maps.title, maps.labels, maps.signed, maps.facts = title, tuple(labels), signed, facts
+    shown = None if images is None else images.detach()
+    maps.__dict__.update(images=shown, title=title, labels=tuple(labels), signed=signed, facts=facts)  # setattr is slow
     return maps
 
 

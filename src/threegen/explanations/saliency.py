@@ -12,6 +12,7 @@ s_c is the score before a final softmax. Every gradient can be taken with the mo
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from threegen.checks import require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.explanations.maps import Maps, make_maps
 from threegen.explanations.probe import modifier_name
-from threegen.explanations.subject import Subject, Target, chosen_scores, chosen_targets
+from threegen.explanations.straight import run_steps, straight_steps
+from threegen.explanations.subject import Pass, Subject, Target, chosen_sum, chosen_targets
 from threegen.randomness import make_generator
 
 
@@ -141,8 +143,12 @@ def _gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradient, the targets and the source it is taken at: `x`, or the encoded spikes as [B, T, ...]."""
     encoder = subject.encoder(x)
-    with subject.quiet(), torch.enable_grad():
-        if encoder is None:
+    steps = straight_steps(subject.model) if modifier is None else None
+    with nullcontext() if steps else subject.quiet(), torch.enable_grad():
+        if steps:
+            sources = [x.detach().clone().requires_grad_()]
+            done = Pass(subject.as_scores(run_steps(steps, sources[0])))
+        elif encoder is None:
             leaf = x.detach().clone().requires_grad_()
             # In place, the first layer may overwrite what it is given; a leaf would refuse.
             given = leaf.clone() if any(node.in_place for node in subject.trace(x).nodes[:1]) else leaf
@@ -151,8 +157,7 @@ def _gradient(
             done = subject.run(x, spot=encoder, modifier=modifier, change=None if scale == 1.0 else lambda s: s * scale)
             sources = done.kept
         require_modified(done.modified, modifier, subject)
-        targets = chosen_targets(target, done.scores)
-        chosen = chosen_scores(done.scores, targets).sum()
+        chosen, targets = chosen_sum(done.scores, target)
         if not chosen.requires_grad:
             raise ConfigError(
                 f"the scores of {subject.name} do not depend on its input by a gradient; occlusion works without one"

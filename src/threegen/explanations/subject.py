@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from threegen.checks import did_you_mean, require_finite, require_float, require_whole
 from threegen.errors import ConfigError, DataError, ShapeError, ThreegenError
@@ -170,25 +171,37 @@ class Subject:
         Where gradients are on, what `spot` makes is kept such that `torch.autograd.grad(scores, kept)` works.
         `change` may put another tensor in the place of what `spot` makes. Call it inside `quiet()`.
         """
-        softmax = self.trace(x).final_softmax() is not None
+        softmax = self._ends_in_softmax(self.trace(x))
         result = Pass(x)
         take = self._taker(result, spot, change)
         functions: frozenset[tuple[str, int]] = frozenset() if spot is None else spot.functions
         probe = Probe(modifier, functions, take, softmax) if modifier or functions or softmax else None
-        with ExitStack() as stack:
+        hooks: list[RemovableHandle] = []
+        given = {"generator": make_generator(self.seed, "explain")} if self.draws else {}
+        try:
             if spot is not None and spot.module is not None:
-                stack.callback(spot.module.register_forward_hook(_hook(take, spot)).remove)
+                hooks.append(spot.module.register_forward_hook(_hook(take, spot)))
             elif functions:  # a hook on a layer asks nets with a fused path for the plain one, as the trace did
-                for child in self.model.children():
-                    stack.callback(child.register_forward_pre_hook(_watch).remove)
-            if probe is not None:
-                stack.enter_context(probe)
-            out = self.model(x, generator=make_generator(self.seed, "explain")) if self.draws else self.model(x)
-        result.scores = self._scores(
+                hooks += [child.register_forward_pre_hook(_watch) for child in self.model.children()]
+            if probe is None:
+                out = self.model(x, **given)
+            else:
+                with probe:
+                    out = self.model(x, **given)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        result.scores = self.as_scores(
             probe.before_softmax(out) if probe is not None and isinstance(out, Tensor) else out
         )
         result.modified = 0 if probe is None else probe.modified
         return result
+
+    def _ends_in_softmax(self, trace: Trace) -> bool:
+        key = ("softmax", id(trace))
+        if key not in self.kept:
+            self.kept[key] = trace.final_softmax() is not None
+        return bool(self.kept[key])
 
     def quiet(self) -> AbstractContextManager[None]:
         """Return the context in which the model runs: eval mode, frozen weights, everything put back at the end."""
@@ -219,7 +232,8 @@ class Subject:
 
         return take
 
-    def _scores(self, out: Any) -> Tensor:
+    def as_scores(self, out: Any) -> Tensor:
+        """Return the scores [B, K] in what the model returned; raises `ShapeError` where there are none."""
         tensors = tensors_in(out)
         if not tensors or tensors[0].dim() not in (1, 2):
             found = list(tensors[0].shape) if tensors else type(out).__name__
@@ -285,3 +299,13 @@ def chosen_targets(target: Target, scores: Tensor) -> Tensor:
 def chosen_scores(scores: Tensor, targets: Tensor) -> Tensor:
     """Return the score [B] of each sample's target."""
     return scores.gather(1, targets[:, None])[:, 0]
+
+
+def chosen_sum(scores: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+    """Return the sum of the targets' scores, whose gradient is each sample's own, and the targets [B]."""
+    if target is None:
+        highest, targets = scores.max(1)
+    else:
+        targets = chosen_targets(target, scores)
+        highest = chosen_scores(scores, targets)
+    return highest.sum(), targets

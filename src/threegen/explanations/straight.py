@@ -1,0 +1,106 @@
+"""A net that is nothing but `nn.Sequential` of torch's own layers, run as plain calls of functions.
+
+What such a net does cannot depend on the data, and in eval mode it draws nothing. So it can be run without a word to
+its modules: no mode, no `requires_grad`, no generator is touched and put back, dropout is left out. For one small image
+that saves a third of the time; the arithmetic is the same. The list of steps is made anew for each run, so that changed
+layers and weights are always seen; a layer of another type, a hook or a `forward` of its own, and the list is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules import module as _hooks_of_all
+
+Step = tuple[nn.Module, Callable[[Any, Tensor], Tensor]]
+
+
+def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    return F.conv2d(x, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def _normalise(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    return F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, False, 0.0, layer.eps)
+
+
+def _as_it_is(layer: nn.Module, x: Tensor) -> Tensor:
+    moved: Tensor = layer.forward(x)
+    return moved
+
+
+# None: nothing happens in eval mode. Rectifiers are called out of place, whatever the layer says.
+_STEPS: dict[type[nn.Module], Callable[[Any, Tensor], Tensor] | None] = {
+    nn.Conv2d: _convolve,
+    nn.Linear: lambda layer, x: F.linear(x, layer.weight, layer.bias),
+    nn.BatchNorm1d: _normalise,
+    nn.BatchNorm2d: _normalise,
+    nn.ReLU: lambda layer, x: torch.relu(x),
+    nn.Tanh: _as_it_is,
+    nn.Sigmoid: _as_it_is,
+    nn.GELU: _as_it_is,
+    nn.Softplus: _as_it_is,
+    nn.MaxPool2d: _as_it_is,
+    nn.AvgPool2d: _as_it_is,
+    nn.AdaptiveAvgPool2d: _as_it_is,
+    nn.Flatten: _as_it_is,
+    nn.Identity: None,
+    nn.Dropout: None,
+    nn.Dropout2d: None,
+}
+
+
+def straight_steps(model: nn.Module) -> list[Step] | None:
+    """Return the layers of a straight net, each with how it is run in eval mode; None for any other net."""
+    if type(model) is not nn.Sequential or _hooks_of_all._has_any_global_hook():  # type: ignore[no-untyped-call]
+        return None
+    steps: list[Step] = []
+    return steps if _gather(model, steps) else None
+
+
+def _gather(net: nn.Sequential, steps: list[Step]) -> bool:
+    if not _is_plain(net):
+        return False
+    for layer in net._modules.values():
+        if isinstance(layer, nn.Sequential) and type(layer) is nn.Sequential:
+            if not _gather(layer, steps):
+                return False
+            continue
+        if layer is None or type(layer) not in _STEPS or not _is_plain(layer):
+            return False
+        run = _STEPS[type(layer)]
+        if (run is _convolve and layer.padding_mode != "zeros") or (run is _normalise and layer.running_mean is None):
+            return False
+        steps.append((layer, run or _nothing))
+    return True
+
+
+def _nothing(layer: nn.Module, x: Tensor) -> Tensor:
+    return x
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Return whether a layer has no hook and no `forward` of its own."""
+    return not (
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+        or "forward" in layer.__dict__
+    )
+
+
+def run_steps(steps: list[Step], x: Tensor) -> Tensor:
+    """Return what the steps make of `x`, one after the other."""
+    for layer, run in steps:
+        x = run(layer, x)
+    return x
+
+
+def split_at(steps: list[Step], layer: nn.Module | None) -> tuple[list[Step], list[Step]] | None:
+    """Return the steps up to and with `layer`, and those behind it; None where it is not there exactly once."""
+    places = [place for place, (one, _) in enumerate(steps) if one is layer]
+    return (steps[: places[0] + 1], steps[places[0] + 1 :]) if len(places) == 1 else None
