@@ -66,15 +66,19 @@ def _wide_means(inputs: Any, bias: Any, result: Any) -> None:
 
 
 @serial
-def _draw_high(means: Any, states: Any, counter: Any, on: Any, off: Any) -> None:
-    for j in range(len(means)):
-        states[j] = on if high_level(hashed(counter + GOLDEN * np.uint64(j))) < means[j] else off
+def _draw_pair(high: Any, low: Any, upper: Any, lower: Any, counter: Any, on: Any, off: Any) -> None:
+    """Draw the states `upper` and `lower` of two rows from their means `high` and `low`: one hash serves a unit of
+    each."""
+    for j in range(len(high)):
+        z = hashed(counter + GOLDEN * np.uint64(j))
+        upper[j] = on if high_level(z) < high[j] else off
+        lower[j] = on if low_level(z) < low[j] else off
 
 
 @serial
-def _draw_low(means: Any, states: Any, counter: Any, on: Any, off: Any) -> None:
+def _draw_high(means: Any, states: Any, counter: Any, on: Any, off: Any) -> None:
     for j in range(len(means)):
-        states[j] = on if low_level(hashed(counter + GOLDEN * np.uint64(j))) < means[j] else off
+        states[j] = on if high_level(hashed(counter + GOLDEN * np.uint64(j))) < means[j] else off
 
 
 @serial
@@ -87,12 +91,6 @@ def sigmoid_rows(inputs: Any, bias: Any, scale: Any, means: Any) -> None:
 
 
 @serial
-def _copy(values: Any, result: Any) -> None:
-    for j in range(len(values)):
-        result[j] = values[j]
-
-
-@serial
 def sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any, keep: bool) -> None:
     """Fill `means` with sigmoid(inputs + bias) and `states` with draws from them, all [R, N] float32.
 
@@ -101,18 +99,16 @@ def sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key: Any, 
     rows, columns = inputs.shape
     half = (rows + 1) // 2
     start = hashed(key)
+    room = np.empty((2, columns), np.float32)
     for r in range(half):
-        wide = np.empty(columns, np.float32)
+        high, low = (means[r], means[min(half + r, rows - 1)]) if keep else (room[0], room[1])
         counter = start + GOLDEN * np.uint64(r * columns + 1)
-        _means(inputs[r], bias, wide)
-        _draw_high(wide, states[r], counter, _ONE, _ZERO)
-        if keep:
-            _copy(wide, means[r])
+        _means(inputs[r], bias, high)
         if half + r < rows:
-            _means(inputs[half + r], bias, wide)
-            _draw_low(wide, states[half + r], counter, _ONE, _ZERO)
-            if keep:
-                _copy(wide, means[half + r])
+            _means(inputs[half + r], bias, low)
+            _draw_pair(high, low, states[r], states[half + r], counter, _ONE, _ZERO)
+        else:
+            _draw_high(high, states[r], counter, _ONE, _ZERO)
 
 
 @serial
@@ -137,18 +133,20 @@ def narrow_sigmoid_and_draw(inputs: Any, bias: Any, means: Any, states: Any, key
     half = (rows + 1) // 2
     start = hashed(key)
     on, off = np.uint16(0x3F80), np.uint16(0)
+    room = np.empty((2, columns), np.float32)
+    high, low = room[0], room[1]
     for r in range(half):
-        wide = np.empty(columns, np.float32)
         counter = start + GOLDEN * np.uint64(r * columns + 1)
-        _wide_means(inputs[r], bias, wide)
-        _draw_high(wide, states[r], counter, on, off)
-        if keep:
-            _narrow_row(wide, _ONE, means[r])
+        _wide_means(inputs[r], bias, high)
         if half + r < rows:
-            _wide_means(inputs[half + r], bias, wide)
-            _draw_low(wide, states[half + r], counter, on, off)
+            _wide_means(inputs[half + r], bias, low)
+            _draw_pair(high, low, states[r], states[half + r], counter, on, off)
             if keep:
-                _narrow_row(wide, _ONE, means[half + r])
+                _narrow_row(low, _ONE, means[half + r])
+        else:
+            _draw_high(high, states[r], counter, on, off)
+        if keep:
+            _narrow_row(high, _ONE, means[r])
 
 
 @serial

@@ -160,7 +160,8 @@ class Products:
 
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
-        return (self.v[: self.batch] - self.v[self.batch :]).flatten().square_().sum() / self.batch
+        apart = torch.sub(self.v[: self.batch], self.v[self.batch :], out=self.visible_input).view(-1)
+        return torch.dot(apart, apart) / self.batch
 
     def move(self, speeds: Speeds, motion: Motion) -> None:
         """Move the three parameters and their velocities by one update."""
