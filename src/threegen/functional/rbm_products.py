@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from threegen.functional.draws import compare_hashed, rows_of
+from threegen.functional.draws import compare_hashed
 from threegen.functional.rbm_kernels import (
     add_columns,
+    draw_here,
     move_weights,
     narrow_move_weights,
     narrow_sigmoid_and_draw,
@@ -74,9 +75,11 @@ class Products:
         kind = torch.bfloat16 if self.kind == torch.bfloat16 else self.dtype
         self.v = torch.empty(batch + chains, visible, dtype=kind)
         self.h = torch.empty(batch + chains, hidden, dtype=kind)
-        self.hidden_input = torch.empty(max(batch, chains), hidden, dtype=kind)
-        self.visible_input = torch.empty(chains, visible, dtype=kind)
+        self.v0, self.vk = self.v[:batch], self.v[batch:]
+        self.h0_means, self.hk = self.h[:batch], self.h[batch:]
+        self.apart = torch.empty(batch, visible, dtype=kind)
         self.states = torch.empty(chains, hidden, dtype=kind)  # hidden states of the chains
+        self.speeds: Speeds = (torch.empty(0), torch.empty(0), torch.empty(0))  # velocities; whoever moves sets them
         self.scale = -batch / chains
         # The share of each row in the mean over the batch or the chains; the hidden rows hold their sign already.
         self.shares = torch.full((batch + chains,), 1.0 / batch, dtype=self.dtype)
@@ -90,7 +93,7 @@ class Products:
 
     def take(self, given: Tensor) -> None:
         """Take the data v0 [B, V]."""
-        self.v[: self.batch].copy_(given)
+        self.v0.copy_(given)
 
     def load_chain(self, states: Tensor) -> None:
         """Take the chains' hidden states [N, H]."""
@@ -102,72 +105,72 @@ class Products:
 
     def data_means(self) -> tuple[Tensor, Tensor]:
         """Return the means over the batch of v0 [V] and P(h0|v0) [H]."""
-        b = self.batch
-        return self._columns(self.v[:b], self.shares[:b]), self._columns(self.h[:b], self.shares[:b])
+        shares = self.shares[: self.batch]
+        return self._columns(self.v0, shares), self._columns(self.h0_means, shares)
 
     def h0(self, generator: torch.Generator | None) -> None:
         """Compute P(h0|v0); with a generator, draw the states from which the chains start (N = B)."""
-        total, means = self.hidden_input[: self.batch], self.h[: self.batch]
-        torch.mm(self.v[: self.batch], self.weight.T, out=total)
-        self._squash(total, self.hidden_bias, means, None if generator is None else self.states, generator)
+        torch.mm(self.v0, self.weight.T, out=self.h0_means)
+        if generator is None:
+            self._squash(self.h0_means, self.hidden_bias)
+        else:
+            self._squash_and_draw(self.h0_means, self.hidden_bias, self.states, generator)
 
     def down(self, generator: torch.Generator) -> None:
         """Draw the chains' visible states given their hidden ones, or leave them at their means."""
-        visible = self.v[self.batch :]
-        if self.binary:
-            torch.mm(self.states, self.weight, out=self.visible_input)
-            means, states = (None, visible) if self.drawn else (visible, None)
-            self._squash(self.visible_input, self.visible_bias, means, states, generator)
-        else:
+        if not self.binary:
             mean = self.net.visible_given_hidden(self.states)
-            visible.copy_(self.net.draw_visible(mean, generator) if self.drawn else mean)
+            self.vk.copy_(self.net.draw_visible(mean, generator) if self.drawn else mean)
+            return
+        torch.mm(self.states, self.weight, out=self.vk)
+        if self.drawn:
+            self._draw(self.vk, self.visible_bias, generator)
+        else:
+            self._squash(self.vk, self.visible_bias)
 
     def up(self, generator: torch.Generator | None, last: bool) -> None:
         """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
-        total, means = self.hidden_input[: self.chains], self.h[self.batch :]
-        torch.mm(self.v[self.batch :], self.weight.T, out=total)
+        torch.mm(self.vk, self.weight.T, out=self.hk)
         if generator is None:
-            self._squash(total, self.hidden_bias, means, None, None, self.scale)
+            self._squash(self.hk, self.hidden_bias, self.scale)
             return
-        self._squash(total, self.hidden_bias, means, self.states, generator)
+        self._squash_and_draw(self.hk, self.hidden_bias, self.states, generator)
         if last:
-            means.mul_(self.scale)
+            self.hk.mul_(self.scale)
 
-    def _squash(
-        self,
-        total: Tensor,
-        bias: Tensor,
-        means: Tensor | None,
-        states: Tensor | None,
-        generator: torch.Generator | None,
-        scale: float = 1.0,
-    ) -> None:
-        """Turn total inputs into `means`, times `scale`, where they are wanted; where states are, draw them."""
-        chances = total if means is None else means
-        if states is None or generator is None:
-            if self.compiled:
-                sigmoid_rows(rows_of(total), bias.numpy(), np.float32(scale), rows_of(chances))
-            else:
-                torch.sigmoid(total.add_(bias), out=chances).mul_(scale)
-            return
+    def _squash(self, total: Tensor, bias: Tensor, scale: float = 1.0) -> None:
+        """Turn total inputs into means, times `scale`."""
+        if self.compiled:
+            sigmoid_rows(total.numpy(), bias.numpy(), np.float32(scale))
+        else:
+            total.add_(bias).sigmoid_().mul_(scale)
+
+    def _squash_and_draw(self, total: Tensor, bias: Tensor, states: Tensor, generator: torch.Generator) -> None:
+        """Turn total inputs into means and draw `states` from them."""
         key = np.uint64(draw_key(generator))
         if self.compiled:
-            keep = means is not None
-            sigmoid_and_draw(rows_of(total), bias.numpy(), rows_of(chances), rows_of(states), key, keep)
+            sigmoid_and_draw(total.numpy(), bias.numpy(), states.numpy(), key)
         else:
-            torch.sigmoid(total.add_(bias), out=chances)
-            compare_hashed(rows_of(chances), rows_of(states), key)
+            total.add_(bias).sigmoid_()
+            compare_hashed(total.numpy(), states.numpy(), key)
+
+    def _draw(self, total: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+        """Turn total inputs into states."""
+        if self.compiled:
+            draw_here(total.numpy(), bias.numpy(), np.uint64(draw_key(generator)))
+        else:
+            self._squash_and_draw(total, bias, total, generator)
 
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
-        apart = torch.sub(self.v[: self.batch], self.v[self.batch :], out=self.visible_input).view(-1)
+        apart = torch.sub(self.v0, self.vk, out=self.apart).view(-1)
         return torch.dot(apart, apart) / self.batch
 
-    def move(self, speeds: Speeds, motion: Motion) -> None:
-        """Move the three parameters and their velocities by one update."""
-        weight = speeds[0]
+    def move(self, motion: Motion) -> None:
+        """Move the three parameters and their velocities `speeds` by one update."""
+        weight = self.speeds[0]
         weight.addmm_(self.h.T, self.v, beta=motion.momentum, alpha=1.0 / self.batch)
-        for left, right in self._move_biases(speeds, motion):
+        for left, right in self._move_biases(motion):
             weight.addr_(left, right)
         if self.compiled:
             numbers = (np.float32(motion.cost), np.float32(motion.rate))
@@ -175,9 +178,9 @@ class Products:
         else:
             self.weight.add_(weight.sub_(self.weight, alpha=motion.cost), alpha=motion.rate)
 
-    def _move_biases(self, speeds: Speeds, motion: Motion) -> list[tuple[Tensor, Tensor]]:
+    def _move_biases(self, motion: Motion) -> list[tuple[Tensor, Tensor]]:
         """Move the biases; return pairs whose outer products belong to the weights' direction."""
-        _, visible_speed, hidden_speed = speeds
+        _, visible_speed, hidden_speed = self.speeds
         visible, hidden = self._columns(self.v, self.signed), self._columns(self.h, self.shares)
         outer: list[tuple[Tensor, Tensor]] = []
         if motion.centres is not None:
@@ -225,35 +228,32 @@ class HalfProducts(Products):
         super().take(given)
         self.weight.copy_(self.master)
 
-    def _squash(
-        self,
-        total: Tensor,
-        bias: Tensor,
-        means: Tensor | None,
-        states: Tensor | None,
-        generator: torch.Generator | None,
-        scale: float = 1.0,
-    ) -> None:
-        chances = total if means is None else means
-        if states is None or generator is None:
-            narrow_sigmoid_rows(_bits(total), bias.numpy(), np.float32(scale), _bits(chances))
-            return
-        key, keep = np.uint64(draw_key(generator)), means is not None
-        narrow_sigmoid_and_draw(_bits(total), bias.numpy(), _bits(chances), _bits(states), key, keep)
+    def _squash(self, total: Tensor, bias: Tensor, scale: float = 1.0) -> None:
+        """Turn total inputs into means, times `scale`."""
+        narrow_sigmoid_rows(_bits(total), bias.numpy(), np.float32(scale))
+
+    def _squash_and_draw(self, total: Tensor, bias: Tensor, states: Tensor, generator: torch.Generator) -> None:
+        """Turn total inputs into means and draw `states` from them."""
+        key = np.uint64(draw_key(generator))
+        narrow_sigmoid_and_draw(_bits(total), bias.numpy(), _bits(states), key, states is not total)
+
+    def _draw(self, total: Tensor, bias: Tensor, generator: torch.Generator) -> None:
+        """Turn total inputs into states."""
+        self._squash_and_draw(total, bias, total, generator)
 
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
-        return (self.v[: self.batch] - self.v[self.batch :]).float().square_().sum() / self.batch
+        return (self.v0 - self.vk).float().square_().sum() / self.batch
 
-    def move(self, speeds: Speeds, motion: Motion) -> None:
-        """Move the three parameters and their velocities by one update."""
+    def move(self, motion: Motion) -> None:
+        """Move the three parameters and their velocities `speeds` by one update."""
         torch.mm(self.h.T, self.v, out=self.gradient)
-        for left, right in self._move_biases(speeds, motion):
+        for left, right in self._move_biases(motion):
             self.gradient.add_(torch.outer(left, right), alpha=self.batch)
         numbers = (1.0 / self.batch, motion.momentum, motion.cost, motion.rate)
         narrow_move_weights(
             self.master.view(-1).numpy(),
-            speeds[0].view(-1).numpy(),
+            self.speeds[0].view(-1).numpy(),
             _bits(self.gradient).reshape(-1),
             _bits(self.weight).reshape(-1),
             *(np.float32(number) for number in numbers),

@@ -56,7 +56,7 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
         self.momentum = require_number("momentum", momentum, least=0.0, below=1.0)
         self.products = require_choice("products", products, ("float32", "bfloat16"))
         self._speeds: dict[str, Tensor] = {}  # velocities of the three parameters
-        self._room: Products | None = None  # the preallocated memory; holds nothing from batch to batch
+        self._room: Products | None = None  # the preallocated memory; of its own it holds nothing from batch to batch
 
     def __repr__(self) -> str:
         return "Fused" + super().__repr__()
@@ -80,7 +80,8 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Move the parameters by one step of CD on `batch` and yield once."""
-        self.check(model)
+        if self._room is None or self._room.net is not model:
+            self.check(model)
         rbm = cast(TwoLayers, model)
         require_batch("FusedContrastiveDivergence", batch, labels=False)
         given = rbm.visible_states(batch.inputs, batch.targets)
@@ -104,7 +105,7 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
             self._chain = room.keep_chain()
         pull = None if self.sparsity is None else self._sparsity_pull(room.data_means()[1])
         centres = self._centres(*room.data_means()) if self.centred else None
-        room.move(self._speeds_of(rbm), Motion(self.rate, self.momentum, self.weight_cost, pull, centres))
+        room.move(Motion(self.rate, self.momentum, self.weight_cost, pull, centres))
         yield Applied(**figures)
 
     def _ready(self, rbm: TwoLayers, given: Tensor) -> Products:
@@ -112,8 +113,10 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
         chains = self.chains or len(given)
         room = self._room
         if room is None or not room.fits(rbm, len(given), chains):
+            self.check(cast(nn.Module, rbm))
             kind = HalfProducts if self.products == "bfloat16" else Products
             room = self._room = kind(rbm, len(given), chains, drawn=self.visible == "drawn")
+            room.speeds = self._speeds_of(rbm)
         return room
 
     def _speeds_of(self, rbm: TwoLayers) -> tuple[Tensor, Tensor, Tensor]:
@@ -132,4 +135,5 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""
         self._speeds = {name: state[name].clone() for name in _SPEEDS if name in state}
+        self._room = None
         super().load_state_dict({name: value for name, value in state.items() if name not in _SPEEDS})
