@@ -30,7 +30,7 @@ FOLDER = Path("runs") / "belief-nets"
 SIZES = (784, 500, 500, 2000)
 GREEDY_EPOCHS = (10, 10, 30)
 UP_DOWN_EPOCHS, UP_DOWN_RATE, UP_DOWN_STEPS = 36, 1.0, (3,)
-BACKPROP_EPOCHS, DROPOUT, INPUT_DROPOUT = 25, 0.4, 0.2
+BACKPROP_EPOCHS, DROPOUT = 20, 0.3
 
 
 def greedy_net(
@@ -56,7 +56,7 @@ def tuned_net(
 ) -> tuple[nn.Sequential, float]:
     """Return the greedy net of the same seed as an MLP after back-propagation, and all seconds of training."""
     dbn, seconds = greedy_net(seed, train, folder=folder, validation=validation, progress=progress)
-    net = nn.Sequential(nn.Dropout(INPUT_DROPOUT), dbn.to_mlp(dropout=DROPOUT))
+    net = dbn.to_mlp(dropout=DROPOUT)
     stage = Stage(
         "back-propagation",
         Backprop(),

@@ -80,9 +80,9 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Move the parameters by one step of CD on `batch` and yield once."""
-        if self._room is None or self._room.net is not model:
-            self.check(model)
         rbm = cast(TwoLayers, model)
+        if self._room is None or self._room.net is not rbm:
+            self.check(model)
         require_batch("FusedContrastiveDivergence", batch, labels=False)
         given = rbm.visible_states(batch.inputs, batch.targets)
         room = self._ready(rbm, given)
