@@ -69,9 +69,11 @@ class _Seeds(Rule):
         """Teach all patterns of a batch, in order, and move the connections."""
         work, total = Work(layer, inputs), 0
         for number, label in enumerate(labels):
-            for plane, place in self._lessons(layer, SeenInWork(work, number), label):
-                work.learn(plane, number, place, self.rate)
-                total += 1
+            seen = SeenInWork(work, number)
+            lessons = self._lessons(layer, seen, label)
+            if lessons:
+                seen.learn(lessons, self.rate)
+                total += len(lessons)
         work.put_back()
         return Applied(planes=layer.count.clone(), lessons=torch.tensor(total / len(labels)))
 

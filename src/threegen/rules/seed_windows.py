@@ -1,8 +1,9 @@
-"""What the rules of growing planes see of one pattern: by the layer itself, or in windows laid out for a whole batch.
+"""What the rules of growing planes see of one pattern: by the layer itself, or out of work shared by a whole batch.
 
-`SeenByLayer` is the plain way and the oracle. `SeenInWork` reads the same numbers out of `Work`, which unfolds the
-windows of a batch once and keeps the connections of the existing planes as rows, so that a pattern costs one matrix
-product and a lesson touches one row.
+`SeenByLayer` is the plain way and the oracle. `SeenInWork` reads the same numbers out of `Work`, which keeps the
+connections of the existing planes as rows: a pattern costs one matrix product, its lessons touch one row each. Where
+one cell sees the whole pattern, what a lesson changes in the answers to all patterns of the batch is a multiple of
+their inner products with it, so that rows of thousands of connections are read once a batch.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from threegen.functional.cells import Padding, padded, s_cells, window_at
 
@@ -58,9 +58,6 @@ class GrowingPlanes(Protocol):
 
 PARTS = ("a", "c", "count", "labels", "create()", "theta()", "inhibition()", "norms()", "respond()")
 
-# Layers of at most so many places are answered for a whole batch at once.
-_FEW_PLACES = 4
-
 
 class Seen(Protocol):
     """One pattern as a layer sees it."""
@@ -99,64 +96,72 @@ class SeenByLayer:
 
 
 class Work:
-    """The windows of a batch `[B, K, H, W]` as rows, and the connections of all existing planes as rows."""
+    """A batch of patterns `[B, K, H, W]`, and the connections of all existing planes as rows."""
 
     def __init__(self, layer: GrowingPlanes, inputs: Tensor) -> None:
-        self.layer, self.inputs = layer, inputs
+        self.layer, self.inputs = layer, padded(inputs, layer.padding)
         self.theta = layer.theta()
-        self.planes_below = inputs.shape[1]
-        self.windows = F.unfold(padded(inputs, layer.padding), layer.window).transpose(1, 2).contiguous()  # [B, P, D]
+        self.planes_below, count = inputs.shape[1], int(layer.count)
         self.strengths = layer.inhibition(inputs)[:, 0]  # [B, h, w]
         self.c = layer.c.repeat(self.planes_below, 1, 1).flatten()  # [D]
-        own = layer.a.detach()[:, : self.planes_below]
-        self.a = own.flatten(1).clone()  # [room, D]
-        self.b = layer.norms(own)  # [room]
-        # Where few cells look at nearly everything, rows are long: all patterns are answered by one product, before the
-        # first of them teaches anything, and only planes that have learnt since are asked again.
-        self.early: Tensor | None = None
-        self.stale: dict[int, None] = {}
-        if self.windows.shape[1] <= _FEW_PLACES:
-            self.early = torch.einsum("kd,bpd->bkp", self.a[: int(layer.count)], self.windows)
+        self.whole = self.strengths[0].numel() == 1  # one cell sees the whole pattern: one birth a pattern at most
+        room = min(len(layer.a), count + len(inputs)) if self.whole else len(layer.a)
+        own = layer.a.detach()[:count, : self.planes_below]
+        self.a = own.new_zeros(room, len(self.c))  # [room, D]
+        self.b = own.new_zeros(room)
+        self.a[:count], self.b[:count] = own.flatten(1), layer.norms(own)
+        if self.whole:
+            rows = self.inputs.flatten(1)
+            self.alike = (rows * self.c) @ rows.T  # [B, B]
+            self.excitation = own.new_zeros(room, len(rows))  # [room, B]
+            self.excitation[:count] = self.a[:count] @ rows.T
 
-    def learn(self, plane: int, number: int, place: int, rate: float) -> None:
-        """Teach one plane what the cell at `place` sees of pattern `number`."""
-        row = self.a[plane]
-        row.add_(self.c * self.windows[number, place], alpha=rate)
-        self.b[plane] = (row.square() / self.c).sum().sqrt()
-        self.stale[plane] = None
+    def windows(self, number: int) -> Tensor:
+        """Return what the cells see of pattern `number`, one window a column `[D, P]`."""
+        pattern, side = self.inputs[number], self.layer.window
+        if self.whole:
+            return pattern.reshape(-1, 1)
+        places = pattern.unfold(1, side, 1).unfold(2, side, 1)  # [K, h, w, side, side], a view
+        return places.permute(0, 3, 4, 1, 2).reshape(len(self.c), -1)
 
-    def excited(self, number: int) -> Tensor:
+    def excited(self, number: int, windows: Tensor) -> Tensor:
         """Return the excitation of all existing planes by pattern `number` `[K, P]`."""
-        count, windows = int(self.layer.count), self.windows[number]
-        if self.early is None:
-            return self.a[:count] @ windows.T
-        found = self.a.new_empty(count, len(windows))
-        found[: self.early.shape[1]] = self.early[number]
-        if self.stale:
-            planes = torch.tensor(list(self.stale))
-            found[planes] = self.a[planes] @ windows.T
-        return found
+        count = int(self.layer.count)
+        return self.excitation[:count, number, None] if self.whole else self.a[:count] @ windows
+
+    def learn(self, lessons: list[Lesson], number: int, windows: Tensor, rate: float) -> None:
+        """Teach the planes of `lessons`, all of them different, what their seed cells see of pattern `number`."""
+        planes, places = torch.tensor(lessons, device=windows.device).unbind(1)
+        rows = torch.addcmul(self.a[planes], self.c, windows[:, places].T, value=rate)
+        self.a[planes] = rows
+        self.b[planes] = (rows.square() / self.c).sum(1).sqrt()
+        if self.whole:
+            self.excitation[planes] += rate * self.alike[number]
 
     def put_back(self) -> None:
         """Write the connections into the layer."""
-        side = self.layer.window
-        self.layer.a[:, : self.planes_below] = self.a.view(-1, self.planes_below, side, side)
+        side, count = self.layer.window, int(self.layer.count)
+        self.layer.a[:count, : self.planes_below] = self.a[:count].view(count, -1, side, side)
 
 
 class SeenInWork:
     """One pattern of `Work`."""
 
     def __init__(self, work: Work, number: int) -> None:
-        self.work, self.windows = work, work.windows[number]
+        self.work, self.number = work, number
+        self.windows = work.windows(number)
         self.strength = work.strengths[number]
-        count = int(work.layer.count)
         theta, flat = work.theta, self.strength.flatten()
-        excited = work.excited(number)
-        inhibited = torch.outer(theta * work.b[:count], flat)
-        self.response = s_cells(excited, inhibited, theta / (1.0 - theta)).view(count, *self.strength.shape)
+        excited = work.excited(number, self.windows)
+        inhibited = torch.outer(theta * work.b[: len(excited)], flat)
+        self.response = s_cells(excited, inhibited, theta / (1.0 - theta)).view(-1, *self.strength.shape)
 
     def would_answer(self, place: int) -> Tensor:
         """Return where a plane born at `place` would answer `[h, w]`."""
-        own = self.work.c * self.windows[place]
+        own = self.work.c * self.windows[:, place]
         norm = (own.square() / self.work.c).sum().sqrt()
-        return (self.windows @ own).view_as(self.strength) > self.work.theta * norm * self.strength
+        return (own @ self.windows).view_as(self.strength) > self.work.theta * norm * self.strength
+
+    def learn(self, lessons: list[Lesson], rate: float) -> None:
+        """Teach the planes of `lessons` what their seed cells see."""
+        self.work.learn(lessons, self.number, self.windows, rate)

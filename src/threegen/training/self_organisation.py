@@ -26,7 +26,7 @@ from threegen.rules.seed_cells import CompetitiveSeeds, TaughtSeeds
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.stages import Stage
 
-_AT_ONCE = 250
+_AT_ONCE = 25  # images at a time, so that their cells stay near
 
 
 def self_organisation(

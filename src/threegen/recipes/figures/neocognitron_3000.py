@@ -34,7 +34,14 @@ def taught_neocognitron(data: Data, digits: int, seed: int, progress: bool = Fal
     model = Neocognitron2003(planes=(120, 350, 800 if digits <= DIGITS else 2000))
     drawn = draw_digits(data.train, digits, seed)
     title = f"neocognitron, {digits:,} digits, seed {seed}"
-    fit(model, self_organisation(model, top_epochs=PASSES), drawn, seed=seed, progress=progress, title=title)
+    fit(
+        model,
+        self_organisation(model, top_epochs=PASSES, batch_size=500),
+        drawn,
+        seed=seed,
+        progress=progress,
+        title=title,
+    )
     return model
 
 
