@@ -108,6 +108,12 @@ def serial(function: Callable[..., Any]) -> Any:
     return ready_numba().njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
+def regrouping(function: Callable[..., Any]) -> Any:
+    """Return `function` compiled as by `serial`; sums in it may be added up in another order, many terms at a time."""
+    free = {"reassoc", "nsz", "contract"}
+    return ready_numba().njit(cache=True, nogil=True, error_model="numpy", fastmath=free)(function)
+
+
 def parallel(function: Callable[..., Any]) -> ParallelKernel:
     """Return `function`, which loops over independent blocks by `prange`, as a kernel for one thread and several."""
     return ParallelKernel(function)

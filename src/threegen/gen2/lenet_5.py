@@ -25,12 +25,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from threegen.checks import require_images, require_whole
 from threegen.errors import ConfigError
+from threegen.functional.lenet_5 import planes_of_lenet_5
 from threegen.gen2.digit_codes import digit_codes
 from threegen.gen2.lenet_units import ScaledTanh, fill_by_fan_in
 
@@ -41,7 +43,9 @@ C3_TABLE = (
     *((i, (i + 1) % 6, (i + 3) % 6, (i + 4) % 6) for i in range(3)),
     (0, 1, 2, 3, 4, 5),
 )
+_PAIRS = np.array([(o, i) for o, row in enumerate(C3_TABLE) for i in sorted(row)])
 WHITE, BLACK = -0.1, 1.175
+_SMALL = 64  # images; larger batches keep torch's functions busy
 
 
 class Scaling(nn.Module):
@@ -131,11 +135,19 @@ class LeNet5(nn.Module):
     `forward` takes images `[B, 1, 28, 28]` with values in 0..1 and returns the negated distances `[B, 10]`. Initial
     weights come from `generator` alone, U(-2.4/F, 2.4/F) with F inputs a unit; biases start at zero. `codes` `[K, 84]`
     replaces the drawings of the ten digits, for other classes. Train it by the loss "map".
+
+    In training mode batches of up to 64 images in float32 on the CPU go through compiled planes, with the same values
+    and gradients up to rounding, where nothing watches the modules between (hooks, torch's modes); these gradients
+    cannot be differentiated once more. `compiled=False` keeps to torch's functions.
+
     Raises `ConfigError` for codes of another width, `ShapeError` for other inputs.
     """
 
-    def __init__(self, *, codes: Tensor | None = None, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, *, codes: Tensor | None = None, compiled: bool = True, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
+        self.compiled = bool(compiled)
         own = digit_codes() if codes is None else codes.detach().clone()
         if own.dim() != 2 or own.shape[1] != 84 or not own.is_floating_point():
             raise ConfigError(f"codes must be floating numbers [classes, 84], got {own.dtype} {list(own.shape)}")
@@ -179,7 +191,40 @@ class LeNet5(nn.Module):
     def last_units(self, inputs: Tensor) -> Tensor:
         """Return the states of F6 `[B, 84]`, the last units before the fixed output."""
         weight: Tensor = self.layers.c1.weight  # type: ignore[assignment,union-attr]
-        states: Tensor = self.layers(require_images("LeNet5", inputs, (1, 28, 28), weight))
+        images = require_images("LeNet5", inputs, (1, 28, 28), weight)
+        if self.compiled and self.training and self._nobody_watches(images):
+            return self._quickly(images)
+        states: Tensor = self.layers(images)
+        return states
+
+    def _nobody_watches(self, images: Tensor) -> bool:
+        """Return whether the compiled planes may stand for the modules."""
+        if not 0 < len(images) <= _SMALL or images.requires_grad or not torch.is_grad_enabled():
+            return False
+        if images.dtype != torch.float32 or images.device.type != "cpu":
+            return False
+        if torch._C._len_torch_function_stack() or torch._C._len_torch_dispatch_stack():
+            return False
+        hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+        return not any(getattr(part, kind) for part in self.layers.modules() for kind in hooks)
+
+    def _quickly(self, images: Tensor) -> Tensor:
+        """The same as `layers(images)`, C1 to S4 compiled."""
+        parts: dict[str, nn.Module] = dict(self.layers.named_children())
+        named = dict(self.layers.named_parameters())
+        below = (
+            "c1.weight",
+            "c1.bias",
+            "s2.coefficient",
+            "s2.bias",
+            "c3.kernels",
+            "c3.bias",
+            "s4.coefficient",
+            "s4.bias",
+        )
+        states = planes_of_lenet_5(parts["scaling"](images), _PAIRS, *(named[name] for name in below))
+        for name in ("c5", "squash5", "f6", "squash6"):
+            states = parts[name](states)
         return states
 
     def score_units(self, states: Tensor) -> Tensor:
