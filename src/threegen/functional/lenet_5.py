@@ -212,7 +212,7 @@ class _Planes(torch.autograd.Function):
         return torch.from_numpy(t4.reshape(400, batch)).T * float(A)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         batch = len(gradient)
         d4 = (gradient.T * float(A)).contiguous().numpy().reshape(16, 5, 5 * batch)
