@@ -141,7 +141,7 @@ def test_the_top_of_lenet_5_is_the_errors_own_second_derivative() -> None:
     y = torch.tensor([3, 1, 4])
     states = model.last_units(x).detach()
     d = states.unsqueeze(1) - model.rbf.codes
-    shares = torch.cat([-d.square().sum(2), torch.full((3, 1), -0.1).double()], 1).softmax(1)
+    shares = torch.cat([-d.square().sum(2), torch.full((3, 1), -5.0).double()], 1).softmax(1)
     rubbish, p = shares[:, -1:], shares[:, :-1].unsqueeze(2)
     h_top = 2 * rubbish + 4 * ((p * d.square()).sum(1) - (p * d).sum(1).square())
     slope = 1.7159 * 2 / 3 * (1 - (states / 1.7159).square())
@@ -241,10 +241,10 @@ def test_what_it_cannot_do_is_refused() -> None:
 
 
 def test_the_map_criterion_by_hand() -> None:
-    """E = d_t + log(e^-0.1 + sum e^-d), mean over the batch, with d the negated scores."""
+    """E = d_t + log(e^-5 + sum e^-d), mean over the batch, with d the negated scores."""
     d = torch.tensor([[0.5, 2.0, 3.0], [4.0, 0.1, 0.2]], dtype=torch.float64)
     wanted = [
-        row[t] + math.log(math.exp(-0.1) + sum(math.exp(-one) for one in row))
+        row[t] + math.log(math.exp(-5.0) + sum(math.exp(-one) for one in row))
         for row, t in zip(d.tolist(), (0, 2), strict=True)
     ]
     assert float(resolve_loss("map")(-d, torch.tensor([0, 2]))) == pytest.approx(sum(wanted) / 2, rel=1e-12)

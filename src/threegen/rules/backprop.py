@@ -4,7 +4,7 @@
     mse             E = 1/K  sum_k (s_k - t_k)^2     mean over the batch (K scores)
     sse             E = 1/2  sum_k (s_k - t_k)^2     mean over the batch
     signed_mse      as mse, with t = 1 for the class and -1 for the others
-    map             E = d_t + log(exp(-j) + sum_k exp(-d_k)),  d = -s, j = 0.1      mean over the batch
+    map             E = d_t + log(exp(-j) + sum_k exp(-d_k)),  d = -s, j = 5        mean over the batch
 
 The sum of squared errors is the textbook's E = 1/2 sum_k (y_k - t_k)^2 of one example. It is averaged over the
 batch, not summed, so that the rate keeps its meaning when the batch grows or is split over several processes.
@@ -117,7 +117,7 @@ def _maximum_a_posteriori(scores: Tensor, targets: Tensor) -> Tensor:
     return (torch.cat([scores, rubbish], 1).logsumexp(1) - scores.gather(1, right).squeeze(1)).mean()
 
 
-RUBBISH = 0.1  # the j of "map"
+RUBBISH = 5.0  # the j of "map"
 _LOSSES: dict[str, Loss] = {
     "cross_entropy": _cross_entropy,
     "mse": _mean_squared_error,
