@@ -15,11 +15,11 @@ from threegen.functional.event_driven import (
     crossover,
     find_crossover,
     is_event_driven,
-    list_events,
     spike_linear,
     time_both,
     to_event_layout,
 )
+from threegen.functional.event_lists import list_events
 from threegen.threads import use_threads
 
 

@@ -168,14 +168,17 @@ def test_neurons_behind_a_pooling_layer_go_back_as_with_the_gradient_of_each_spi
     later = torch.randn(3 * len(windows), generator=generator(2)).numpy()
     found = []
     for pooled in (True, False):
-        result = torch.empty_like(potentials)
+        result, totals = torch.empty_like(potentials), torch.empty(len(later))
         k, kind = constants_of(parameters, torch.float32), KINDS[surrogate]
         if pooled:
             given = by_counts.flatten(2).numpy()
-            pooled_backward_loop(rows(potentials), given, windows, later, rows(result), k, kind)
+            pooled_backward_loop(rows(potentials), given, windows, later, rows(result), totals.numpy(), k, kind)
         else:
-            backward_loop(rows(potentials), rows(by_spikes), rows(potentials[:0]), later, rows(result), k, kind)
+            backward_loop(
+                rows(potentials), rows(by_spikes), rows(potentials[:0]), later, rows(result), totals.numpy(), k, kind
+            )
         found.append(result)
+        torch.testing.assert_close(totals, result.sum(0).flatten())
     assert torch.equal(*found)
 
 

@@ -22,6 +22,7 @@ from threegen.functional.event_convolution import (
     window_numbers,
 )
 from threegen.functional.event_driven import sum_rows
+from threegen.functional.event_neurons import Product
 from threegen.functional.time_blocks import Neurons
 
 CROSSOVER = 0.2  # share of places with a spike above which the dense convolution is taken
@@ -67,17 +68,18 @@ class ConvLayer:
         counts = pool_counts(fired.flatten(0, 1), self.pool)
         return counts.view(*spikes.shape[:2], *counts.shape[1:])
 
-    def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor | None:
+    def backward(self, block: int, by_spikes: Tensor | Product | None, by_currents: Tensor | None) -> Tensor | None:
         """Add to the gradients of weight and bias; return that of the input, [t, B, H, W, C]."""
         shape = self.neurons.potentials[block].shape
         windows = window_numbers(shape[2], shape[3], shape[4], self.pool) if self.pool > 1 else None
-        gradient = self.neurons.backward(block, by_spikes, by_currents, windows).flatten(0, 1)
+        by_steps, totals = self.neurons.backward(block, by_spikes, by_currents, windows)
+        gradient = by_steps.flatten(0, 1)
         if self.by_weight is None or block == len(self.inputs) - 1:
             self.by_weight = torch.zeros_like(self.weight)
             self.by_bias = torch.zeros_like(self.weight[:, 0, 0, 0])
         seen, few = self.inputs[block]
         if self.by_bias is not None:
-            self.by_bias += sum_rows(gradient.flatten(0, 1).flatten(1)).view(shape[-2:]).sum(0)
+            self.by_bias += sum_rows(totals.flatten(0, 1).flatten(1)).view(shape[-2:]).sum(0)
         if few:
             self.by_weight += event_convolution_gradient(seen, gradient, self.weight.shape[-1])
         if few and self.first:
@@ -104,8 +106,10 @@ class ConvLayer:
         return by_input.permute(0, 2, 3, 1).contiguous().view(*shape[:2], *planes.shape[1:])  # type: ignore[no-any-return]
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradients of weight and bias."""
-        return self.by_weight, None if self.bias is None else self.by_bias
+        """Return the gradients of weight and bias and forget them: autograd copies what somebody else holds on to."""
+        by_weight, by_bias = self.by_weight, self.by_bias
+        self.by_weight = self.by_bias = None
+        return by_weight, None if self.bias is None else by_bias
 
 
 def _planes(spikes: Tensor, dtype: torch.dtype) -> Tensor:

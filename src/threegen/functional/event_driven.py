@@ -1,17 +1,23 @@
 """Linear layers that compute only where a spike arrives: rows of weights are gathered for the spikes that are there.
 
-    forward           y[r, :]  = b + sum over i with x[r, i] = 1 of W[i, :]
-    weight gradient   dW[i, :] = sum over r with x[r, i] = 1 of g[r, :]
-    input gradient    dx[r, i] = W[i, :] . g[r, :]              a dense product: every input asks for its gradient
+    forward           y[t, b]  = bias + sum over i with x[t, b, i] = 1 of W[i]
+    weight gradient   dW[i]    = sum over t, b with x[t, b, i] = 1 of g[t, b]
+    input gradient    dx[t, b, i] = W[i] . g[t, b]              a dense product: every input asks for its gradient
 
-A spike costs one addition a connection, no spike costs nothing. Weights lie as [inputs, outputs] in memory, so that a
-row is what one input sends out; `nn.Linear.weight` is the transposed view of it, `to_event_layout` makes it so.
-Every element of a result is summed by one thread in one order: the number of threads does not change it.
+A spike costs one addition a connection, no spike costs nothing. What an input sends at most steps of an example is
+added once for all of them, and subtracted where it is silent (see `event_lists.Changes`):
+
+    y[t, b] = (bias + sum of W[i] over steady[b]) + sum of the changes: W[i] or -W[i]
+    dW[i]   = sum over b with steady[b, i] of (sum over t of g[t, b]) + sum of the changes: g[t, b] or -g[t, b]
+
+Weights lie as [inputs, outputs] in memory, so that a row is what one input sends out; `nn.Linear.weight` is the
+transposed view of it, `to_event_layout` makes it so. Every element of a result is summed by one thread in one order:
+the number of threads does not change it.
 
 Above some density the dense product is quicker and is taken. Where that is depends on the machine: `crossover` measures
 it on first use, on one thread, and keeps it beside the compiled kernels, so that later runs choose alike.
 
-Shapes: R rows (time steps times examples), I inputs, O outputs.
+Shapes: t time steps, B examples, R = t B rows, I inputs, O outputs.
 """
 
 from __future__ import annotations
@@ -20,7 +26,6 @@ import importlib
 import json
 import os
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,132 +37,100 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from threegen.errors import ShapeError
+from threegen.functional.event_lists import Changes, list_changes, sort_by_input
 from threegen.threads import parallel, ready_numba, serial, use_threads
 
 numba = ready_numba()
 
 Array = np.ndarray[Any, Any]
 
+KERNELS = "steady rows"  # what was timed: other kernels have another crossover
 BOUNDS = (0.05, 0.7)  # a crossover beyond these is a disturbed measurement
 NARROW = 32  # layers with fewer outputs are multiplied densely: a gathered row would be too short for vector code
 COLUMNS = 1024  # outputs at a time: a row of sums and four of weights fit the first-level cache
 NEAR = 256  # outputs at a time of the weight gradient: so much of all rows fits the second-level cache
-ROWS = 32  # rows at a time, for one thread
 SHARES = 8  # parts of the rows that are summed apart, whatever the number of threads
 INPUTS = 16  # inputs at a time, for one thread
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
-    """Which inputs fire in each row: those of row r are `index[begin[r]:end[r]]`, in rising order; `inputs` is I."""
-
-    begin: Array
-    end: Array
-    index: Array
-    inputs: int
-
-    @property
-    def count(self) -> int:
-        """The number of spikes."""
-        return int((self.end - self.begin).sum())
-
-    @property
-    def density(self) -> float:
-        """The share of inputs that fire."""
-        return self.count / max(1, len(self.begin) * self.inputs)
-
-    def take(self, start: int, stop: int) -> Events:
-        """Return the rows `start` to `stop`, over the same memory."""
-        return Events(self.begin[start:stop], self.end[start:stop], self.index, self.inputs)
-
-
-@parallel
-def _count_spikes(spikes: Array, counts: Array) -> None:
-    for r in numba.prange(len(spikes)):
-        total = 0
-        for i in range(spikes.shape[1]):
-            total += spikes[r, i] != 0
-        counts[r] = total
-
-
-@parallel
-def _list_spikes(spikes: Array, begin: Array, index: Array) -> None:
-    """Write the places of spikes; without a branch: a place is overwritten by the next one unless it fired."""
-    for r in numba.prange(len(spikes)):
-        at = begin[r]
-        last = begin[r + 1]
-        i = 0
-        while at < last:
-            index[at] = i
-            at += spikes[r, i] != 0
-            i += 1
-
-
-def list_events(spikes: Tensor) -> Events:
-    """Return the events of spikes [R, I], bytes or floats; anything but 0 is a spike."""
-    array = spikes.detach().contiguous().numpy()
-    counts = np.empty(len(array), np.int64)
-    _count_spikes(array, counts)
-    begin = np.zeros(len(array) + 1, np.int64)
-    np.cumsum(counts, out=begin[1:])
-    index = np.empty(int(begin[-1]), np.int32)
-    _list_spikes(array, begin, index)
-    return Events(begin[:-1], begin[1:], index, array.shape[1])
-
-
 @serial
-def _add_rows(source: Array, low: int, high: int, places: Array, result: Array) -> None:
-    """Add columns low..high of the rows `places` of `source` to `result`: one load and store of it for four rows."""
-    count = len(places)
-    full = count - count % 4
+def add_rows(source: Array, low: int, high: int, codes: Array, result: Array) -> None:
+    """Add columns low..high of rows of `source` to `result`: row c for each c of `codes`, minus row ~c where c < 0.
+
+    Four rows cost one load and store of the result. A product with 1 or -1 is exact.
+    """
+    one = result.dtype.type(1)
+    full = len(codes) - len(codes) % 4
     for p in range(0, full, 4):
-        a, b = source[places[p], low:high], source[places[p + 1], low:high]
-        c, d = source[places[p + 2], low:high], source[places[p + 3], low:high]
+        i, k, m, n = codes[p], codes[p + 1], codes[p + 2], codes[p + 3]
+        a, b = source[max(i, ~i), low:high], source[max(k, ~k), low:high]
+        c, d = source[max(m, ~m), low:high], source[max(n, ~n), low:high]
+        r, s = one if i >= 0 else -one, one if k >= 0 else -one
+        u, v = one if m >= 0 else -one, one if n >= 0 else -one
         for j in range(len(result)):
-            result[j] += (a[j] + b[j]) + (c[j] + d[j])
-    for p in range(full, count):
-        a = source[places[p], low:high]
+            result[j] += (r * a[j] + s * b[j]) + (u * c[j] + v * d[j])
+    for p in range(full, len(codes)):
+        i = codes[p]
+        a, r = source[max(i, ~i), low:high], one if i >= 0 else -one
         for j in range(len(result)):
-            result[j] += a[j]
+            result[j] += r * a[j]
 
 
 @parallel
-def _gather(begin: Array, end: Array, index: Array, weight: Array, bias: Array, result: Array) -> None:
-    """Fill `result` [R, O] with the sums of the rows of `weight` [I, O] that fire, plus `bias`."""
-    total, outputs = result.shape
-    for block in numba.prange((total + ROWS - 1) // ROWS):
+def _gather(
+    steady_at: Array, steady: Array, changing_at: Array, changing: Array, weight: Array, bias: Array, result: Array
+) -> None:
+    """Fill `result` [t, B, O] with the sums of the rows of `weight` [I, O] that fire, plus `bias`."""
+    steps, batch, outputs = result.shape
+    for b in numba.prange(batch):
         for low in range(0, outputs, COLUMNS):
             high = min(low + COLUMNS, outputs)
-            for r in range(block * ROWS, min((block + 1) * ROWS, total)):
-                out = result[r, low:high]
-                out[:] = bias[low:high]
-                _add_rows(weight, low, high, index[begin[r] : end[r]], out)
-
-
-@serial
-def _by_input(begin: Array, end: Array, index: Array, first: Array, places: Array) -> None:
-    """Sort the events by input: the rows in which input i fires are `places[first[i]:first[i + 1]]`, rising."""
-    for r in range(len(begin)):
-        for p in range(begin[r], end[r]):
-            first[index[p] + 2] += 1
-    for i in range(2, len(first)):
-        first[i] += first[i - 1]
-    for r in range(len(begin)):
-        for p in range(begin[r], end[r]):
-            places[first[index[p] + 1]] = r
-            first[index[p] + 1] += 1
+            always = bias[low:high].copy()
+            add_rows(weight, low, high, steady[steady_at[b, 0] : steady_at[b, 1]], always)
+            for t in range(steps):
+                out = result[t, b, low:high]
+                out[:] = always
+                add_rows(weight, low, high, changing[changing_at[b, t] : changing_at[b, t + 1]], out)
 
 
 @parallel
-def _gather_gradient(first: Array, places: Array, gradient: Array, result: Array) -> None:
-    """Add to `result` [I, O] the rows of `gradient` [R, O] in which each input fires."""
+def _gather_gradient(
+    steady_at: Array,
+    steady: Array,
+    changing_at: Array,
+    changing: Array,
+    gradient: Array,
+    totals: Array,
+    result: Array,
+    fresh: bool,
+) -> None:
+    """Add to `result` [I, O] the rows of `gradient` [R, O] in which each input fires; `totals` [B, O] are over time.
+
+    A `fresh` result is taken as 0, whatever it holds.
+    """
     inputs, outputs = result.shape
     blocks = (inputs + INPUTS - 1) // INPUTS
     for job in numba.prange(blocks * ((outputs + NEAR - 1) // NEAR)):
         low, block = job // blocks * NEAR, job % blocks
         high = min(low + NEAR, outputs)
         for i in range(block * INPUTS, min((block + 1) * INPUTS, inputs)):
-            _add_rows(gradient, low, high, places[first[i] : first[i + 1]], result[i, low:high])
+            out = result[i, low:high]
+            if fresh:
+                out[:] = 0
+            add_rows(totals, low, high, steady[steady_at[i] : steady_at[i + 1]], out)
+            add_rows(gradient, low, high, changing[changing_at[i] : changing_at[i + 1]], out)
+
+
+@parallel
+def _sum_steps(values: Array, totals: Array) -> None:
+    """Fill `totals` [B, O] with the sums over time of `values` [t, B, O]."""
+    for b in numba.prange(len(totals)):
+        total = totals[b]
+        total[:] = values[0, b]
+        for t in range(1, len(values)):
+            row = values[t, b]
+            for j in range(len(total)):
+                total[j] += row[j]
 
 
 @parallel
@@ -177,22 +150,34 @@ def sum_rows(values: Tensor) -> Tensor:
     return shares.sum(0)
 
 
-def event_linear(events: Events, weight: Tensor, bias: Tensor | None, result: Tensor) -> None:
-    """Fill `result` [R, O] with what `events` send through `weight` [O, I], whose memory is [I, O]."""
-    rows_IO = _memory(weight)
+def event_linear(changes: Changes, weight: Tensor, bias: Tensor | None, result: Tensor) -> None:
+    """Fill `result` [t, B, O] with what `changes` send through `weight` [O, I], whose memory is [I, O]."""
+    rows_IO = memory_of(weight)
     offset = np.zeros(len(weight), rows_IO.dtype) if bias is None else bias.detach().numpy()
-    _gather(events.begin, events.end, events.index, rows_IO, offset, result.numpy())
+    _gather(*arrays_of(changes), rows_IO, offset, result.numpy())
 
 
-def event_weight_gradient(events: Events, gradient: Tensor, result: Tensor) -> None:
-    """Add to `result` [O, I], whose memory is [I, O], the weight gradient from `gradient` [R, O]."""
-    first = np.zeros(events.inputs + 2, np.int64)
-    places = np.empty(events.count, np.int32)
-    _by_input(events.begin, events.end, events.index, first, places)
-    _gather_gradient(first[:-1], places, gradient.numpy(), _memory(result))
+def event_gradients(
+    changes: Changes, gradient: Tensor, result: Tensor, totals: Tensor | None = None, *, fresh: bool = False
+) -> Tensor:
+    """Add to `result` [O, I], whose memory is [I, O], the weight gradient of `gradient` [t, B, O]; return the bias's.
+
+    `totals` [B, O] are the sums of `gradient` over time, where they are known. A `fresh` result may hold anything.
+    """
+    if totals is None:
+        totals = torch.empty(gradient.shape[1:], dtype=gradient.dtype)
+        _sum_steps(gradient.numpy(), totals.numpy())
+    flat = gradient.view(-1, gradient.shape[-1]).numpy()
+    _gather_gradient(*sort_by_input(changes), flat, totals.numpy(), memory_of(result), fresh)
+    return sum_rows(totals)
 
 
-def _memory(weight: Tensor) -> Array:
+def arrays_of(changes: Changes) -> list[Array]:
+    """Return the lists as the kernels take them."""
+    return [changes.steady.at, changes.steady.index, changes.changing.at, changes.changing.index]
+
+
+def memory_of(weight: Tensor) -> Array:
     """Return a weight [O, I] as the array [I, O] that it lies over in memory, copied where it lies otherwise."""
     array: Array = weight.detach().t().contiguous().numpy()
     return array
@@ -206,7 +191,7 @@ def to_event_layout(layer: nn.Linear) -> nn.Linear:
 
 
 def is_event_driven(outputs: int, density: float) -> bool:
-    """Return whether a layer of this width gathers at this density, instead of multiplying densely."""
+    """Return whether a layer of this width gathers at this density of visits, instead of multiplying densely."""
     return outputs >= NARROW and (density == 0 or density <= crossover())
 
 
@@ -225,48 +210,53 @@ def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None, bac
     fits = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64) and spikes.numel() > 0
     if backend == "dense" or not fits:
         return F.linear(spikes.to(weight.dtype), weight, bias)
-    events = list_events(spikes.reshape(-1, spikes.shape[-1]))
-    if backend == "auto" and not is_event_driven(len(weight), events.density):
+    changes = list_changes(_steps(spikes))
+    if backend == "auto" and not is_event_driven(len(weight), changes.density):
         return F.linear(spikes.to(weight.dtype), weight, bias)
-    return _EventLinear.apply(spikes, weight, bias, events)  # type: ignore[no-untyped-call,no-any-return]
+    return _EventLinear.apply(spikes, weight, bias, changes)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _steps(spikes: Tensor) -> Tensor:
+    """Return [..., N] as [t, B, N]: time is the first of at least three dimensions."""
+    return spikes.flatten(1, -2) if spikes.dim() > 2 else spikes.reshape(1, -1, spikes.shape[-1])
 
 
 class _EventLinear(torch.autograd.Function):
     """The gathered product and its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, spikes: Tensor, weight: Tensor, bias: Tensor | None, events: Events) -> Tensor:
+    def forward(ctx: Any, spikes: Tensor, weight: Tensor, bias: Tensor | None, changes: Changes) -> Tensor:
         result = torch.empty(*spikes.shape[:-1], len(weight), dtype=weight.dtype)
-        event_linear(events, weight, bias, result.view(-1, len(weight)))
+        event_linear(changes, weight, bias, _steps(result))
         ctx.save_for_backward(weight)
-        ctx.events, ctx.shape, ctx.type = events, spikes.shape, spikes.dtype
+        ctx.changes, ctx.shape, ctx.type = changes, spikes.shape, spikes.dtype
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         (weight,) = ctx.saved_tensors
-        gradient = gradients[0].reshape(-1, len(weight)).contiguous()
+        gradient = gradients[0].contiguous()
         by_spikes = by_weight = by_bias = None
         if ctx.needs_input_grad[0]:
-            by_spikes = (gradient @ weight).view(ctx.shape)
+            by_spikes = (gradient.view(-1, len(weight)) @ weight).view(ctx.shape)
         if ctx.needs_input_grad[1]:
-            by_weight = torch.zeros(weight.shape[::-1], dtype=weight.dtype).t()
-            event_weight_gradient(ctx.events, gradient, by_weight)
-        if ctx.needs_input_grad[2]:
-            by_bias = sum_rows(gradient)
-        return by_spikes, by_weight, by_bias, None
+            by_weight = torch.empty(weight.shape[::-1], dtype=weight.dtype).t()
+            by_bias = event_gradients(ctx.changes, _steps(gradient), by_weight, fresh=True)
+        elif ctx.needs_input_grad[2]:
+            by_bias = sum_rows(gradient.view(-1, len(weight)))
+        return by_spikes, by_weight, by_bias if ctx.needs_input_grad[2] else None, None
 
 
 @cache
 def crossover() -> float:
-    """Return the density above which the dense product is taken on this machine, a share of inputs.
+    """Return the density of visits above which the dense product is taken on this machine, a share of inputs.
 
     It is read from `crossover.json` in the folder of compiled kernels. Where it does not stand there for this
     processor, torch and numba it is measured (see `find_crossover`; about a fifth of a second) and written.
     """
     processor = importlib.import_module("llvmlite.binding").get_host_cpu_name()
-    machine = f"{processor}, torch {torch.__version__}, numba {numba.__version__}"
+    machine = f"{processor}, torch {torch.__version__}, numba {numba.__version__}, {KERNELS}"
     path = Path(str(numba.config.CACHE_DIR)) / "crossover.json"
     known: dict[str, float] = {}
     try:
@@ -303,18 +293,23 @@ def find_crossover(inputs: int = 784, outputs: int = 800, rows: int = 640, repea
 
 
 def time_both(spikes: Tensor, weight: Tensor, gradient: Tensor, repeats: int = 3) -> dict[str, float]:
-    """Return the seconds of the event-driven and the dense way: forward and weight gradient, best of `repeats`."""
-    result = torch.empty(len(spikes), len(weight))
+    """Return the seconds of the event-driven and the dense way: forward and weight gradient, best of `repeats`.
+
+    `spikes` is [R, I], or [t, B, I] where steps of an example come one after another; `gradient` is [R, O].
+    """
+    block, rows = _steps(spikes), spikes.reshape(-1, spikes.shape[-1])
+    result = torch.empty(len(rows), len(weight))
     by_weight = torch.zeros(weight.shape[::-1]).t()
+    shape = (*block.shape[:2], len(weight))
 
     def event() -> None:
-        events = list_events(spikes)
-        event_linear(events, weight, None, result)
-        event_weight_gradient(events, gradient, by_weight)
+        changes = list_changes(block)
+        event_linear(changes, weight, None, result.view(shape))
+        event_gradients(changes, gradient.view(shape), by_weight)
 
     def dense() -> None:
-        torch.mm(spikes, weight.t(), out=result)
-        torch.mm(spikes.t(), gradient)
+        torch.mm(rows, weight.t(), out=result)
+        torch.mm(rows.t(), gradient)
 
     seconds = {}
     for name, way in (("event", event), ("dense", dense)):

@@ -94,6 +94,7 @@ class _FusedDecay(torch.autograd.Function):
             rows(potentials[:0] if by_potentials is None else by_potentials.contiguous()),
             rows(none)[0],
             rows(result),
+            rows(none[:0]).reshape(-1),
             constants_of(now, potentials.dtype),
             KINDS[now.surrogate],
         )

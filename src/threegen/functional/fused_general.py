@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from threegen.functional.fused_neurons import BLOCK, KINDS, _slopes, constants_of, rows, shared_rows
+from threegen.functional.fused_neurons import BLOCK, KINDS, constants_of, rows, shared_rows, slopes
 from threegen.functional.general_neurons import (
     GeneralOptions,
     after_reset,
@@ -159,7 +159,7 @@ def general_backward(
             t = steps - 1 - back
             for i in range(high - low):
                 lowered[i] = potentials[t, low + i] - lifted[t, low + i]
-            _slopes(lowered, slope, neuron, kind)
+            slopes(lowered, slope, neuron, kind)
             _back(
                 potentials[t, low:high],
                 slope,

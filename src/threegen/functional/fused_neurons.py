@@ -61,7 +61,7 @@ def constants_of(parameters: LIFParameters, dtype: torch.dtype) -> Array:
 
 
 @serial
-def _step(before: Array, potential: Array, spikes: Array, k: Array, hard: bool) -> None:
+def step(before: Array, potential: Array, spikes: Array, k: Array, hard: bool) -> None:
     """One time step of a block; `potential` holds the currents and becomes the potentials."""
     zero, decay, threshold = k[ZERO], k[DECAY], k[THRESHOLD]
     if hard:
@@ -77,7 +77,7 @@ def _step(before: Array, potential: Array, spikes: Array, k: Array, hard: bool) 
 
 
 @serial
-def _first_step(start: Array, potential: Array, spikes: Array, k: Array) -> None:
+def first_step(start: Array, potential: Array, spikes: Array, k: Array) -> None:
     """The first step of a block; `start` is what is left of an earlier potential."""
     threshold = k[THRESHOLD]
     for i in range(len(potential)):
@@ -86,7 +86,7 @@ def _first_step(start: Array, potential: Array, spikes: Array, k: Array) -> None
 
 
 @serial
-def _rest(potential: Array, rest: Array, k: Array, hard: bool) -> None:
+def rest_of_step(potential: Array, rest: Array, k: Array, hard: bool) -> None:
     """Fill `rest` with decay times what a step leaves to the next one."""
     zero, decay, threshold = k[ZERO], k[DECAY], k[THRESHOLD]
     for i in range(len(potential)):
@@ -104,14 +104,14 @@ def forward_loop(potentials: Array, spikes: Array, rest: Array, k: Array) -> Non
     hard = k[RESETS] > 0
     for block in numba.prange((count + BLOCK - 1) // BLOCK):
         low, high = block * BLOCK, min((block + 1) * BLOCK, count)
-        _first_step(rest[low:high], potentials[0, low:high], spikes[0, low:high], k)
+        first_step(rest[low:high], potentials[0, low:high], spikes[0, low:high], k)
         for t in range(1, steps):
-            _step(potentials[t - 1, low:high], potentials[t, low:high], spikes[t, low:high], k, hard)
-        _rest(potentials[steps - 1, low:high], rest[low:high], k, hard)
+            step(potentials[t - 1, low:high], potentials[t, low:high], spikes[t, low:high], k, hard)
+        rest_of_step(potentials[steps - 1, low:high], rest[low:high], k, hard)
 
 
 @serial
-def _slopes(potential: Array, slope: Array, k: Array, kind: int) -> None:
+def slopes(potential: Array, slope: Array, k: Array, kind: int) -> None:
     """Fill `slope` with the surrogate of a block; the order of kinds is that of `SURROGATES`."""
     zero, one, threshold = k[ZERO], k[ONE], k[THRESHOLD]
     half, inverse, steep, pi = k[HALF], k[INVERSE], k[STEEP], k[PI]
@@ -136,7 +136,7 @@ def _slopes(potential: Array, slope: Array, k: Array, kind: int) -> None:
 
 
 @serial
-def _step_back(potential: Array, slope: Array, by_spikes: Array, later: Array, result: Array, k: Array) -> None:
+def step_back(potential: Array, slope: Array, by_spikes: Array, later: Array, result: Array, k: Array) -> None:
     """Gradient of one step's input from that of the step after it; `result` and `later` may be the same memory."""
     zero, one, decay, threshold = k[ZERO], k[ONE], k[DECAY], k[THRESHOLD]
     resets, through, soft = k[RESETS], k[THROUGH], k[SOFT]
@@ -152,11 +152,27 @@ def _add(values: Array, result: Array) -> None:
         result[i] += values[i]
 
 
+@serial
+def sum_up(values: Array, totals: Array, first: bool) -> None:
+    """Add `values` to `totals`, which start with the `first` ones."""
+    if first:
+        totals[:] = values
+    else:
+        _add(values, totals)
+
+
 @parallel
 def backward_loop(
-    potentials: Array, by_spikes: Array, by_potentials: Array, later: Array, result: Array, k: Array, kind: int
+    potentials: Array,
+    by_spikes: Array,
+    by_potentials: Array,
+    later: Array,
+    result: Array,
+    totals: Array,
+    k: Array,
+    kind: int,
 ) -> None:
-    """Fill `result` [T, M] with the gradient of the currents.
+    """Fill `result` [T, M] with the gradient of the currents and `totals` [M], or [0], with its sums over time.
 
     `by_spikes` is [T, M], or [1, M] where it is the same at every step; `by_potentials` is [T, M], or [0, M] for none;
     `later` [M] is the gradient of the step after the last.
@@ -169,20 +185,30 @@ def backward_loop(
             t = steps - 1 - back
             after = later[low:high] if back == 0 else result[t + 1, low:high]
             given = by_spikes[min(t, len(by_spikes) - 1), low:high]
-            _slopes(potentials[t, low:high], slope, k, kind)
-            _step_back(potentials[t, low:high], slope, given, after, result[t, low:high], k)
+            slopes(potentials[t, low:high], slope, k, kind)
+            step_back(potentials[t, low:high], slope, given, after, result[t, low:high], k)
             if len(by_potentials) > 0:
                 _add(by_potentials[t, low:high], result[t, low:high])
+            if len(totals) > 0:
+                sum_up(result[t, low:high], totals[low:high], back == 0)
 
 
 @parallel
 def pooled_backward_loop(
-    potentials: Array, by_counts: Array, windows: Array, later: Array, result: Array, k: Array, kind: int
+    potentials: Array,
+    by_counts: Array,
+    windows: Array,
+    later: Array,
+    result: Array,
+    totals: Array,
+    k: Array,
+    kind: int,
 ) -> None:
     """`backward_loop` behind a pooling layer, with the gradient of each window's count instead of each spike's.
 
     `by_counts` is [T, B, N], or [1, B, N] where it is the same at every step; `windows` [P], unsigned, says in which of
-    the N windows a neuron of an example lies, N for none. `potentials` and `result` are [T, B P], `later` is [B P].
+    the N windows a neuron of an example lies, N for none. `potentials` and `result` are [T, B P], `later` and `totals`
+    are [B P].
     """
     steps, count = potentials.shape
     zero, places, whole = k[ZERO], len(windows), np.uintp(by_counts.shape[2])
@@ -199,8 +225,9 @@ def pooled_backward_loop(
             source = by_counts[min(t, len(by_counts) - 1), example]
             for i in range(len(window)):
                 given[i] = source[window[i]] if window[i] < whole else zero
-            _slopes(potentials[t, low:high], slope, k, kind)
-            _step_back(potentials[t, low:high], slope, given, after, result[t, low:high], k)
+            slopes(potentials[t, low:high], slope, k, kind)
+            step_back(potentials[t, low:high], slope, given, after, result[t, low:high], k)
+            sum_up(result[t, low:high], totals[low:high], back == 0)
 
 
 def can_fuse(currents: Tensor) -> bool:
@@ -274,6 +301,7 @@ class _FusedLIF(torch.autograd.Function):
             rows(potentials[:0] if by_potentials is None else by_potentials.contiguous()),
             rows(none)[0],
             rows(result),
+            rows(none[:0]).reshape(-1),
             constants_of(parameters, potentials.dtype),
             KINDS[parameters.surrogate],
         )

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from threegen.functional.event_driven import list_events
+from threegen.functional.event_lists import list_events
 from threegen.functional.plastic_neurons import LayerConstants
 from threegen.threads import serial
 

@@ -12,7 +12,7 @@ Shapes: t steps of a block, B examples, then the layer's own; convolutional laye
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,14 +20,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from threegen.functional import buffers
 from threegen.functional.event_driven import (
-    Events,
+    NARROW,
+    event_gradients,
     event_linear,
-    event_weight_gradient,
     is_event_driven,
-    list_events,
     sum_rows,
 )
+from threegen.functional.event_lists import Changes, list_changes
+from threegen.functional.event_neurons import Product, event_neurons, product_backward
 from threegen.functional.fused_neurons import (
     KINDS,
     Array,
@@ -41,7 +43,8 @@ from threegen.functional.fused_neurons import (
 from threegen.functional.neurons import LIFParameters
 
 # The largest tensor of a block. Small blocks stay in the caches; from 32 MiB on the system maps fresh pages every time.
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
+PART_BYTES = 1 << 20  # of spikes that are turned from bytes into numbers at a time
 
 Source = Callable[[int, int], Tensor]  # (first step, steps) -> spikes [t, B, ...] as bytes
 
@@ -57,12 +60,14 @@ class Layer(Protocol):
         """Return what the neurons send on, bytes [t, B, ...], from the incoming spikes or counts."""
         ...
 
-    def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor | None:
+    def backward(
+        self, block: int, by_spikes: Tensor | Product | None, by_currents: Tensor | None
+    ) -> Tensor | Product | None:
         """Go back through a block, the last one first; return the gradient by what came in, where it is wanted."""
         ...
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradients of weight and bias."""
+        """Return the gradients of weight and bias, once a pass."""
         ...
 
 
@@ -79,19 +84,33 @@ class Neurons:
 
     def forward(self, currents: Tensor) -> Tensor:
         """Return spikes as bytes; `currents` [t, B, ...] become the potentials."""
-        spikes = torch.empty(currents.shape, dtype=torch.uint8)
-        if self.rest is None:
-            self.rest = torch.zeros(currents.shape[1:], dtype=currents.dtype)
-        k = constants_of(self.parameters, currents.dtype)
-        forward_loop(rows(currents), rows(spikes), rows(self.rest[None])[0], k)
-        if self.keep:
-            self.potentials.append(currents)
+        spikes, rest = self._begin(currents)
+        forward_loop(rows(currents), rows(spikes), rows(rest[None])[0], constants_of(self.parameters, currents.dtype))
         return spikes
 
+    def gather(self, changes: Changes, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return spikes [t, B, O] as bytes, from what `changes` send through `weight` [O, I]."""
+        potentials = buffers.empty((changes.steps, changes.batch, len(weight)), weight.dtype)
+        spikes, rest = self._begin(potentials)
+        event_neurons(changes, weight, bias, rest, constants_of(self.parameters, weight.dtype), potentials, spikes)
+        return spikes
+
+    def _begin(self, potentials: Tensor) -> tuple[Tensor, Tensor]:
+        """Return spikes to be filled and the rest [B, ...] to go on from; keep what is to become `potentials`."""
+        if self.rest is None:
+            self.rest = torch.zeros(potentials.shape[1:], dtype=potentials.dtype)
+        if self.keep:
+            self.potentials.append(potentials)
+        return buffers.empty(potentials.shape, torch.uint8), self.rest
+
     def backward(
-        self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None, windows: Array | None = None
-    ) -> Tensor:
-        """Return the gradient of the currents of a block; the blocks come in opposite order.
+        self,
+        block: int,
+        by_spikes: Tensor | Product | None,
+        by_currents: Tensor | None = None,
+        windows: Array | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradient of the currents of a block, and its sums over time; the blocks come in opposite order.
 
         `by_spikes` is [t, B, ...], or expanded over time; behind a pooling layer it is by the counts, and `windows`
         says in which window each neuron of an example lies. `by_currents` [B, ...] is added at every step, behind the
@@ -102,20 +121,24 @@ class Neurons:
             self.later = None
         if self.nothing is None:
             self.nothing = torch.zeros_like(potentials[:1])
-        result = torch.empty_like(potentials)
-        later = rows(self.nothing if self.later is None else self.later[None])[0]
+        result = buffers.empty(potentials.shape, potentials.dtype)
+        totals = buffers.empty(potentials.shape[1:], potentials.dtype)
+        later = self.nothing[0] if self.later is None else self.later
         k, kind = constants_of(self.parameters, potentials.dtype), KINDS[self.parameters.surrogate]
-        if windows is not None and by_spikes is not None:
+        ends = (rows(later[None])[0], rows(result), rows(totals[None])[0])
+        if isinstance(by_spikes, Product):
+            product_backward(potentials, by_spikes, later, result, totals, k, kind)
+        elif windows is not None and by_spikes is not None:
             by_counts = shared_rows(by_spikes).reshape(-1, potentials.shape[1], by_spikes[0, 0].numel())
-            pooled_backward_loop(rows(potentials), by_counts, windows, later, rows(result), k, kind)
+            pooled_backward_loop(rows(potentials), by_counts, windows, *ends, k, kind)
         else:
             given = rows(self.nothing) if by_spikes is None else shared_rows(by_spikes)
-            backward_loop(rows(potentials), given, rows(potentials[:0]), later, rows(result), k, kind)
+            backward_loop(rows(potentials), given, rows(potentials[:0]), *ends, k, kind)
         if by_currents is None:
             self.later = result[0]  # nobody writes into a gradient
-            return result
+            return result, totals
         self.later = result[0].clone()
-        return result.add_(by_currents)
+        return result.add_(by_currents), totals.add_(by_currents, alpha=len(result))
 
 
 class LinearLayer:
@@ -135,7 +158,7 @@ class LinearLayer:
         self.weight, self.bias, self.neurons, self.scale = weight, bias, neurons, scale
         self.scaled = weight.detach() if scale == 1.0 else weight.detach() * scale
         self.first, self.last, self.picture = first, last, picture
-        self.inputs: list[Events | Tensor] = []
+        self.inputs: list[Changes | Tensor] = []
         self.shape: torch.Size = torch.Size()
         self.by_weight: Tensor | None = None
         self.by_bias: Tensor | None = None
@@ -146,46 +169,72 @@ class LinearLayer:
         if self.picture is not None and not self.first:
             spikes = spikes.permute(0, 1, 4, 2, 3)
         self.shape, outputs = spikes.shape, len(self.weight)
-        flat = spikes.reshape(-1, self.weight.shape[1])
-        events = list_events(flat) if self.scale == 1.0 and is_event_driven(outputs, 0.0) else None
-        if events is not None and is_event_driven(outputs, events.density):
-            currents = torch.empty(len(flat), outputs, dtype=self.weight.dtype)
-            event_linear(events, self.weight, self.bias, currents)
-        else:
-            events = None
-            currents = flat.to(self.weight.dtype) @ self.scaled.t()
-            if self.bias is not None:
-                currents += self.bias
+        flat = spikes.reshape(*spikes.shape[:2], self.weight.shape[1])
+        changes = list_changes(flat) if self.scale == 1.0 and is_event_driven(outputs, 0.0) else None
+        if changes is not None and not is_event_driven(outputs, changes.density):
+            changes = None
         if self.neurons.keep:
-            self.inputs.append(flat if events is None else events)
-        currents = currents.view(*spikes.shape[:2], outputs)
+            self.inputs.append(flat if changes is None else changes)
+        if changes is not None and not self.last:
+            return self.neurons.gather(changes, self.weight, self.bias)
+        currents = buffers.empty((*flat.shape[:2], outputs), self.weight.dtype)
+        if changes is not None:
+            event_linear(changes, self.weight, self.bias, currents)
+        else:
+            offset = torch.zeros(outputs, dtype=currents.dtype) if self.bias is None else self.bias.detach()
+            by_rows = currents.view(-1, outputs)
+            for where, numbers in self._numbers(flat):
+                torch.addmm(offset, numbers, self.scaled.t(), out=by_rows[where])
         if self.last:
             total = currents.sum(0)
             self.summed = total if self.summed is None else self.summed + total
         return self.neurons.forward(currents)
 
-    def backward(self, block: int, by_spikes: Tensor | None, by_currents: Tensor | None) -> Tensor | None:
+    def _numbers(self, spikes: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield bytes [t, B, I] as matrices of the weights' type, some rows at a time: as many as stay in the cache."""
+        matrix = spikes.flatten(0, 1)
+        many = max(1, PART_BYTES // (matrix.shape[1] * self.weight.element_size()))
+        part = buffers.empty((min(many, len(matrix)), matrix.shape[1]), self.weight.dtype)
+        for first in range(0, len(matrix), many):
+            some = matrix[first : first + many]
+            yield slice(first, first + many), part[: len(some)].copy_(some)
+
+    def backward(
+        self, block: int, by_spikes: Tensor | Product | None, by_currents: Tensor | None
+    ) -> Tensor | Product | None:
         """Add to the gradients of weight and bias; return that of the input, of its shape."""
-        gradient = self.neurons.backward(block, by_spikes, by_currents)
-        steps, flat = len(gradient), gradient.view(-1, len(self.weight))
-        if self.by_weight is None or block == len(self.inputs) - 1:
-            self.by_weight = torch.zeros(self.weight.shape[::-1], dtype=self.weight.dtype).t()
+        gradient, totals = self.neurons.backward(block, by_spikes, by_currents)
+        fresh = self.by_weight is None or block == len(self.inputs) - 1
+        if self.by_weight is None or fresh:
+            self.by_weight = buffers.empty((self.weight.shape[1], len(self.weight)), self.weight.dtype).t()
             self.by_bias = torch.zeros_like(self.weight[:, 0])
         seen = self.inputs[block]
-        if isinstance(seen, Events):
-            event_weight_gradient(seen, flat, self.by_weight)
+        flat = gradient.view(-1, len(self.weight))
+        if isinstance(seen, Changes):
+            by_bias = event_gradients(seen, gradient, self.by_weight, totals, fresh=fresh)
         else:
-            self.by_weight.t().addmm_(seen.to(flat.dtype).t(), flat, alpha=self.scale)
+            by_bias, held = sum_rows(totals), 0.0 if fresh else 1.0
+            for where, numbers in self._numbers(seen):
+                self.by_weight.t().addmm_(numbers.t(), flat[where], alpha=self.scale, beta=held)
+                held = 1.0
         if self.by_bias is not None:
-            self.by_bias += sum_rows(flat)
-        if self.first:
-            return None
-        by_input = (flat @ self.scaled).view(steps, *self.shape[1:])
-        return by_input if self.picture is None else by_input.permute(0, 1, 3, 4, 2).contiguous()
+            self.by_bias += by_bias
+        return None if self.first else self._by_input(gradient)
+
+    def _by_input(self, gradient: Tensor) -> Tensor | Product:
+        """Return the gradient of the input from that of the currents [t, B, O]."""
+        if len(self.weight) < NARROW and self.picture is None:
+            return Product(gradient, self.scaled.contiguous())
+        by_input = buffers.empty((*gradient.shape[:2], self.weight.shape[1]), gradient.dtype)
+        torch.mm(gradient.flatten(0, 1), self.scaled, out=by_input.flatten(0, 1))
+        shaped = by_input.view(len(gradient), *self.shape[1:])
+        return shaped if self.picture is None else shaped.permute(0, 1, 3, 4, 2).contiguous()
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradients of weight and bias."""
-        return self.by_weight, None if self.bias is None else self.by_bias
+        """Return the gradients of weight and bias and forget them: autograd copies what somebody else holds on to."""
+        by_weight, by_bias = self.by_weight, self.by_bias
+        self.by_weight = self.by_bias = None
+        return by_weight, None if self.bias is None else by_bias
 
 
 def steps_per_block(steps: int, batch: int, largest: int, element: int) -> int:
