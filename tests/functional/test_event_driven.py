@@ -59,6 +59,30 @@ def test_gathered_product_and_gradients_equal_the_dense_ones(
         assert torch.equal(event, dense)
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    steps=st.integers(1, 7),
+    batch=st.integers(1, 9),
+    inputs=st.integers(1, 40),
+    outputs=st.integers(1, 40),
+    density=st.sampled_from([0.0, 0.05, 0.6, 0.9, 1.0]),
+    seed=st.integers(0, 1000),
+)
+def test_what_is_summed_once_for_all_steps_changes_nothing(
+    steps: int, batch: int, inputs: int, outputs: int, density: float, seed: int
+) -> None:
+    spikes = random_spikes(steps * batch, inputs, density, seed).view(steps, batch, inputs)
+    outer = grid(steps, batch, outputs, seed=seed + 1)
+    found = []
+    for backend in ("event", "dense"):
+        weight = grid(outputs, inputs, seed=seed + 2).requires_grad_()
+        bias = grid(outputs, seed=seed + 3).requires_grad_()
+        result = spike_linear(spikes, weight, bias, backend=backend)
+        found.append([result.detach(), *torch.autograd.grad((result * outer).sum(), [weight, bias])])
+    for event, dense in zip(*found, strict=True):
+        assert torch.equal(event, dense)
+
+
 def test_one_core_and_two_give_the_same_bits() -> None:
     generator = torch.Generator().manual_seed(5)
     spikes = random_spikes(300, 90, 0.2)

@@ -21,7 +21,8 @@ SMALLEST = 64 << 10  # what is smaller the allocator keeps by itself
 LINE = 64  # bytes of a cache line: tensors begin with one
 _TYPES: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64, torch.uint8: np.uint8}
 
-# Free memory by its identity, the longest unused first. Only single operations of dict touch it: threads may come.
+# Free memory by its identity, the longest unused first. A tensor may end at any moment, in another thread or when the
+# garbage collector wakes up, so only single operations touch this: what looks through it looks through a copy.
 _free: dict[int, Array] = {}
 
 
@@ -36,7 +37,7 @@ class _Lease:
 
     def __del__(self, free: dict[int, Array] = _free) -> None:
         free[id(self.memory)] = self.memory
-        kept = list(free.values())
+        kept = list(dict(free).values())
         surplus = sum(map(len, kept)) - LIMIT
         while surplus > 0:
             oldest = kept.pop(0)
@@ -55,7 +56,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 def _find(size: int) -> Array:
     """Return free memory of `size` bytes, or up to an eighth more; new memory where there is none."""
-    for key, memory in list(_free.items()):
+    for key, memory in dict(_free).items():
         if size <= len(memory) <= size + size // 8:
             found = _free.pop(key, None)  # None: another thread was quicker
             if found is not None:

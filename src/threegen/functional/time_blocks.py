@@ -223,7 +223,7 @@ class LinearLayer:
 
     def _by_input(self, gradient: Tensor) -> Tensor | Product:
         """Return the gradient of the input from that of the currents [t, B, O]."""
-        if len(self.weight) < NARROW and self.picture is None:
+        if len(self.weight) < NARROW and len(self.shape) == 3:  # a linear layer stands in front of this one
             return Product(gradient, self.scaled.contiguous())
         by_input = buffers.empty((*gradient.shape[:2], self.weight.shape[1]), gradient.dtype)
         torch.mm(gradient.flatten(0, 1), self.scaled, out=by_input.flatten(0, 1))
