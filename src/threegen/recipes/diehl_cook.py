@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.datasets.load import load_data
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
+from threegen.recipes.reproduce import Figure
 from threegen.rules.diehl_cook import AssignLabels, DiehlCookSTDP
 from threegen.rules.rule import Rule
 from threegen.training.checkpoint import list_checkpoints
@@ -74,6 +75,13 @@ def _first(data: Dataset, count: int) -> Dataset:
     return data.take(count)
 
 
+NETS = {
+    "paper": "The paper's net: inhibitory layer, a delay for each synapse, 350 + 150 ms at 0.5 ms, the retry",
+    "grouped": "The paper's net: inhibitory layer, delays (16 neurons share one), 350 + 150 ms at 0.5 ms, the retry",
+    "faster": "Our best variant: one winner inhibits at once, steps of 1 ms, 250 ms an image, no delays, no rest",
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one published figure is made: the network, the rule, how long, and how many examples label its neurons."""
@@ -87,6 +95,31 @@ class Recipe:
     labelled: int
     images: int = 60_000  # that it learns from, the first of the training images
     options: Mapping[str, Any] = field(default_factory=dict)  # of the rule
+
+    def figure(self, name: str, published: float, *, chosen: str, seeds: Sequence[int] = (0, 1, 2)) -> Figure:
+        """Return the published figure that this recipe makes anew; `chosen` says how its settings were found."""
+        return Figure(
+            name=name,
+            paper=PAPER,
+            published=published,
+            unit="per cent test accuracy",
+            better="higher",
+            make=self.accuracy,
+            seeds=seeds,
+            note=f"{self.about()}. {chosen}. The test split is read once a seed.",
+        )
+
+    def about(self) -> str:
+        """Return in words what the recipe does, and so what differs from the paper."""
+        passes = self.epochs * self.images / 60_000
+        length = {1.0: "one pass", 0.5: "half a pass"}.get(passes, f"{passes:.2g} passes")
+        falls = {1.0: "at constant rates", 0.1: "at rates that fall to a tenth"}
+        rates = falls.get(self.last_rate, f"at rates that fall to {self.last_rate:g} of the first")
+        shuffled = f"{length} ({self.epochs * self.images:,} images in a shuffled order)"
+        words = [f"{NETS[self.variant]}; {self.kind} rule {rates} over {shuffled}"]
+        words += [f"{key} {value:g}" for key, value in self.options.items()]
+        words += [f"{self.labelled:,} training images label the neurons", f"read-out by {self.readout}"]
+        return "; ".join(words)
 
     def accuracy(self, seed: int, progress: bool = False) -> float:
         """Train on the training images and return the test accuracy in per cent; the test split is read here, once.
