@@ -47,6 +47,7 @@ from threegen.functional.diehl_cook_constants import (
     ZERO,
 )
 from threegen.functional.diehl_cook_learning import potentiate
+from threegen.functional.vector_kernels import LANES, add_sixteen
 from threegen.threads import serial
 
 Array = np.ndarray[Any, Any]
@@ -155,24 +156,23 @@ def sort_by_step(when: Array, which: Array, many: int, starts: Array, sources: A
 
 
 @serial
-def _integrate(v: Array, g_e: Array, g_i: Array, rate: Array, limit: Array, k: Array) -> Any:
-    """Move the potentials by one step; return whether any reaches its threshold."""
+def _move(v: Array, g_e: Array, g_i: Array, rate: Array, limit: Array, k: Array) -> Any:
+    """Move potentials and conductances by one step; return whether any potential reaches its threshold.
+
+    Conductances decay; those below the floor are zero.
+    """
     rest, gain, e_exc, e_inh = k[REST_E], k[GAIN], k[E_EXC], k[E_INH]
+    keep_e, keep_i, floor, zero = k[DECAY_E], k[DECAY_I], k[FLOOR], k[ZERO]
     crossed = False
     for j in range(len(v)):
-        drift = (rest - v[j]) + gain * g_e[j] * (e_exc - v[j]) + g_i[j] * (e_inh - v[j])
-        u = v[j] + rate[j] * drift
+        e, i = g_e[j], g_i[j]
+        u = v[j] + rate[j] * ((rest - v[j]) + gain * e * (e_exc - v[j]) + i * (e_inh - v[j]))
         v[j] = u
         crossed |= u >= limit[j]
+        e, i = e * keep_e, i * keep_i
+        g_e[j] = e if e > floor else zero
+        g_i[j] = i if i > floor else zero
     return crossed
-
-
-@serial
-def _fade(g: Array, keep: Any, floor: Any, zero: Any) -> None:
-    """Let conductances decay by one step; those below the floor are zero."""
-    for j in range(len(g)):
-        x = g[j] * keep
-        g[j] = x if x > floor else zero
 
 
 @serial
@@ -206,37 +206,67 @@ def advance(floats: Array, k: Array, weight: Array, sources: Array, first: int, 
         while place < last:
             _add(weight[sources[place], low:high], g_e)
             place += 1
-        crossed |= _integrate(floats[V, low:high], g_e, g_i, floats[RATE, low:high], floats[LIMIT, low:high], k)
-        _fade(g_e, k[DECAY_E], k[FLOOR], k[ZERO])
-        _fade(g_i, k[DECAY_I], k[FLOOR], k[ZERO])
+        crossed |= _move(floats[V, low:high], g_e, g_i, floats[RATE, low:high], floats[LIMIT, low:high], k)
     return crossed
 
 
 @serial
-def send_later(weight: Array, delays: Array, ring: Array, i: int, slot: int, width: int) -> None:
-    """Let a spike of input i set out to each group of `width` neurons by its own delay; `slot` is the present one."""
+def _send_sixteens(weight: Array, delays: Array, ring: Array, sources: Array, slot: int) -> None:
     slots, count = ring.shape
-    done = 0
-    if width == 16:  # a number that the compiler knows
-        done = count // 16
-        for g in range(done):
-            due, first = slot + delays[i, g], 16 * g
+    for place in range(len(sources)):
+        i = np.uintp(sources[place])  # unsigned numbers: they cannot count from the end
+        own = sources[place] * count
+        for g in range(count // LANES):
+            due = slot + delays[i, np.uintp(g)]
             due -= slots if due >= slots else 0
-            for j in range(16):
-                ring[due, first + j] += weight[i, first + j]
-    for g in range(done, delays.shape[1]):
-        due = slot + delays[i, g]
+            add_sixteen(ring, due * count + LANES * g, weight, own + LANES * g)
+
+
+@serial
+def _send_last(weight: Array, delays: Array, ring: Array, sources: Array, slot: int) -> None:
+    """Send to the neurons that do not fill the last group."""
+    slots, count = ring.shape
+    for i in sources:
+        due = slot + delays[i, delays.shape[1] - 1]
         due -= slots if due >= slots else 0
-        for j in range(g * width, min(count, (g + 1) * width)):
+        for j in range(count - count % LANES, count):
             ring[due, j] += weight[i, j]
 
 
 @serial
-def arrive(ring: Array, slot: int, total: Array, zero: Any) -> None:
-    """Add what is due now and empty its place."""
-    for j in range(len(total)):
-        total[j] += ring[slot, j]
-        ring[slot, j] = zero
+def _send_singly(weight: Array, delays: Array, ring: Array, sources: Array, slot: int) -> None:
+    slots = np.uintp(ring.shape[0])
+    for place in range(len(sources)):
+        i = np.uintp(sources[place])
+        for number in range(ring.shape[1]):
+            j = np.uintp(number)
+            due = np.uintp(slot) + np.uintp(delays[i, j])
+            due -= slots if due >= slots else np.uintp(0)
+            ring[due, j] += weight[i, j]
+
+
+@serial
+def send_later(weight: Array, delays: Array, ring: Array, sources: Array, slot: int, width: int) -> None:
+    """Let spikes of the inputs `sources` set out to each group of `width` (16 or 1) neurons, by the groups' delays.
+
+    `slot` is the place of the present in `ring`.
+    """
+    if width == 1:
+        _send_singly(weight, delays, ring, sources, slot)
+        return
+    _send_sixteens(weight, delays, ring, sources, slot)
+    if ring.shape[1] % LANES:
+        _send_last(weight, delays, ring, sources, slot)
+
+
+@serial
+def advance_delayed(floats: Array, k: Array, due: Array) -> Any:
+    """Let what is `due` [N] arrive and empty its place, then move all by one step; return as `advance` does."""
+    total = floats[G_E]
+    for j in range(len(due)):
+        total[j] += due[j]
+        due[j] = k[ZERO]
+    return _move(floats[V], total, floats[G_I], floats[RATE], floats[LIMIT], k)
 
 
 @serial

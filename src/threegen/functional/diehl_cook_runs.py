@@ -45,7 +45,7 @@ from threegen.functional.diehl_cook_kernels import (
     Net,
     V,
     advance,
-    arrive,
+    advance_delayed,
     draw_input,
     fire_layer,
     fire_winner,
@@ -139,7 +139,10 @@ def present(net: Net, cell: Cell, rooms: tuple[Array, Array], learn: bool) -> in
     for t in range(end):
         if marks[HELD] > 0:
             release(floats, whole, marks, t, k[LEAK_E])
-        crossed = advance(floats, k, weight, sources, first, 0 if slots > 0 else last)
+        if slots > 0:
+            crossed = advance_delayed(floats, k, ring[(t - 1) % slots])
+        else:
+            crossed = advance(floats, k, weight, sources, first, last)
         if learn:
             for place in range(first, last):  # spikes of the step before, after they were sent
                 depress(weight, k, n[KIND], net.tables, whole, marks[FIRED], cell.ends, sources[place], t - 1)
@@ -150,10 +153,8 @@ def present(net: Net, cell: Cell, rooms: tuple[Array, Array], learn: bool) -> in
             marks[TOGETHER] = max(marks[TOGETHER], many)
             spikes += many
         first, last = (starts[t], starts[t + 1]) if t < steps else (0, 0)
-        if slots > 0:
-            for place in range(first, last):
-                send_later(weight, net.delays, ring, sources[place], t % slots, n[WIDTH])
-            arrive(ring, t % slots, floats[G_E], k[ZERO])
+        if slots > 0 and first < last:
+            send_later(weight, net.delays, ring, sources[first:last], t % slots, n[WIDTH])
         settled = t >= steps + slots and t % 8 == 0 and marks[HELD] + marks[AWAKE] == 0
         if settled and _is_quiet(floats[G_E], floats[G_I], k[ZERO]):
             _rest(floats[V], k[REST_E], (k[START] - k[LEAK_E]) ** (end - 1 - t))
