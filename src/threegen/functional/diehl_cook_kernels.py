@@ -156,16 +156,19 @@ def sort_by_step(when: Array, which: Array, many: int, starts: Array, sources: A
 
 
 @serial
-def _move(v: Array, g_e: Array, g_i: Array, rate: Array, limit: Array, k: Array) -> Any:
+def _move(v: Array, g_e: Array, g_i: Array, rate: Array, limit: Array, k: Array, due: Array | None) -> Any:
     """Move potentials and conductances by one step; return whether any potential reaches its threshold.
 
-    Conductances decay; those below the floor are zero.
+    Conductances decay; those below the floor are zero. What is `due` arrives before, and its place is emptied.
     """
     rest, gain, e_exc, e_inh = k[REST_E], k[GAIN], k[E_EXC], k[E_INH]
     keep_e, keep_i, floor, zero = k[DECAY_E], k[DECAY_I], k[FLOOR], k[ZERO]
     crossed = False
     for j in range(len(v)):
         e, i = g_e[j], g_i[j]
+        if due is not None:  # decided by the compiler
+            e += due[j]
+            due[j] = zero
         u = v[j] + rate[j] * ((rest - v[j]) + gain * e * (e_exc - v[j]) + i * (e_inh - v[j]))
         v[j] = u
         crossed |= u >= limit[j]
@@ -206,7 +209,7 @@ def advance(floats: Array, k: Array, weight: Array, sources: Array, first: int, 
         while place < last:
             _add(weight[sources[place], low:high], g_e)
             place += 1
-        crossed |= _move(floats[V, low:high], g_e, g_i, floats[RATE, low:high], floats[LIMIT, low:high], k)
+        crossed |= _move(floats[V, low:high], g_e, g_i, floats[RATE, low:high], floats[LIMIT, low:high], k, None)
     return crossed
 
 
@@ -262,11 +265,7 @@ def send_later(weight: Array, delays: Array, ring: Array, sources: Array, slot: 
 @serial
 def advance_delayed(floats: Array, k: Array, due: Array) -> Any:
     """Let what is `due` [N] arrive and empty its place, then move all by one step; return as `advance` does."""
-    total = floats[G_E]
-    for j in range(len(due)):
-        total[j] += due[j]
-        due[j] = k[ZERO]
-    return _move(floats[V], total, floats[G_I], floats[RATE], floats[LIMIT], k)
+    return _move(floats[V], floats[G_E], floats[G_I], floats[RATE], floats[LIMIT], k, due)
 
 
 @serial
