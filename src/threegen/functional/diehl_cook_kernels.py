@@ -170,6 +170,7 @@ def _move(v: Array, g_e: Array, g_i: Array, rate: Array, limit: Array, k: Array,
             e += due[j]
             due[j] = zero
         u = v[j] + rate[j] * ((rest - v[j]) + gain * e * (e_exc - v[j]) + i * (e_inh - v[j]))
+        u = max(u, e_inh)  # where Euler's step is too long for the inhibition of many at once
         v[j] = u
         crossed |= u >= limit[j]
         e, i = e * keep_e, i * keep_i

@@ -82,7 +82,7 @@ class _State:
         k, v = self.k, self.v
         drift = (k[c.REST_E] - v) + k[c.GAIN] * self.g_e * (k[c.E_EXC] - v) + self.g_i * (k[c.E_INH] - v)
         rate = torch.where(self.free <= t, k[c.LEAK_E], k[c.ZERO])
-        self.v = v + rate * drift
+        self.v = torch.maximum(v + rate * drift, k[c.E_INH])
         self.g_e = self._fade(self.g_e, k[c.DECAY_E])
         self.g_i = self._fade(self.g_i, k[c.DECAY_I])
 
