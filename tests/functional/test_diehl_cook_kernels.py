@@ -168,3 +168,23 @@ def test_variants_refuse_what_cannot_work() -> None:
     with pytest.raises(ValueError, match="delays is 'some'"):
         Variant("odd", "", delays="some")
     assert np.isclose(VARIANTS["paper"].steps, 700)
+
+
+def test_a_crowd_that_fires_together_leaves_the_others_inhibited() -> None:
+    """Half of the neurons are alike, none is delayed. Potentials stay between the reversal potentials, -100 and 0 mV.
+
+    60 neurons inhibit the others by 60 x 17 times the leak, two and a half times what a step of Euler is good for.
+    """
+    variant = replace(VARIANTS["grouped"], delays="none", present=80.0, rest=75.0)
+    model = DiehlCook(120, inputs=12, classes=3, variant=variant, generator=make_generator("crowd")).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([0.2, 0.05]).repeat_interleave(60)[:, None])
+    x = images(1)
+    record = model.run(x, generator=make_generator("answer"))
+    counts, outcome = model.count_spikes(x, make_generator("answer"))
+    assert -100.0 <= float(record.potentials[0].min()) < -99.0
+    assert float(record.potentials[0].max()) < 0.0
+    assert outcome[0, 2] == 60
+    assert torch.equal(record.spikes[0].sum(0).int(), counts)
+    assert counts[0, :60].min() >= 1
+    assert counts[0, 60:].max() == 0
