@@ -80,6 +80,12 @@ NETS = {
     "grouped": "The paper's net: inhibitory layer, delays (16 neurons share one), 350 + 150 ms at 0.5 ms, the retry",
     "faster": "Our best variant: one winner inhibits at once, steps of 1 ms, 250 ms an image, no delays, no rest",
 }
+OPTIONS = {
+    "theta_plus": "theta grows by {0:g} mV a spike",
+    "norm": "a neuron's weights sum to {1:.0f} instead of 78",
+    "eta_post": "eta_post {0:g} at first",
+    "eta_pre": "eta_pre {0:g} at first",
+}
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class Recipe:
         rates = falls.get(self.last_rate, f"at rates that fall to {self.last_rate:g} of the first")
         shuffled = f"{length} ({self.epochs * self.images:,} images in a shuffled order)"
         words = [f"{NETS[self.variant]}; {self.kind} rule {rates} over {shuffled}"]
-        words += [f"{key} {value:g}" for key, value in self.options.items()]
+        words += [OPTIONS[key].format(value, 784 * value) for key, value in self.options.items()]
         words += [f"{self.labelled:,} training images label the neurons", f"read-out by {self.readout}"]
         return "; ".join(words)
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from threegen.checks import require_number
 from threegen.functional.plasticity import exponential_change
-from threegen.rules.spike_timing import SpikeTimingRule, SpikingLayer, Trace
+from threegen.rules.spike_timing import NeuronTimedRule
 
 
-class ExponentialSTDP(SpikeTimingRule):
+class ExponentialSTDP(NeuronTimedRule):
     """Train a spiking layer at its neurons' spikes, with exponential dependence on the weight.
 
     rate in units of weight, target a trace (0..1), beta how strong the dependence is, tau in ms. Raises `ConfigError`.
@@ -26,18 +26,9 @@ class ExponentialSTDP(SpikeTimingRule):
     def __init__(
         self, rate: float = 1e-2, *, target: float = 0.4, beta: float = 1.0, w_max: float = 1.0, tau: float = 20.0
     ) -> None:
-        self.rate = require_number("rate", rate, least=0.0)
-        self.target = require_number("target", target, least=0.0, most=1.0)
+        super().__init__(rate, target, w_max, tau)
         self.beta = require_number("beta", beta, least=0.0)
-        self.w_max = require_number("w_max", w_max, above=0.0)
-        self.tau = require_number("tau", tau, above=0.0)
 
-    def start(self, layer: SpikingLayer, target: Tensor | None) -> Trace:
-        """Return the inputs' trace, at 0."""
-        return Trace.of(layer.weight, layer.weight.shape[1], self.tau, layer.dt, saturate=True)
-
-    def change(self, memory: Trace, weight: Tensor, pre: Tensor, post: Tensor) -> Tensor:
+    def at_spikes(self, weight: Tensor, post: Tensor, x: Tensor) -> Tensor:
         """Return dW [O, I] of one step."""
-        memory.fade()
-        memory.mark(pre)
-        return exponential_change(weight, post, memory.values, self.rate, self.target, self.w_max, self.beta)
+        return exponential_change(weight, post, x, self.rate, self.target, self.w_max, self.beta)

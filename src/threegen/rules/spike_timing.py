@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_choice
+from threegen.checks import require_choice, require_number
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
 from threegen.functional.plastic_neurons import LayerConstants
@@ -133,6 +133,34 @@ class SpikeTimingRule(Rule):
             layer.end_stimulus()
         ascend(layer.weight, torch.zeros_like(layer.weight))  # nothing but the constraints at the end of a stimulus
         yield Update(spikes=total)
+
+
+class NeuronTimedRule(SpikeTimingRule):
+    """A rule that changes weights at the neuron's spikes alone, by the trace of the input: it is set to 1 by a spike.
+
+    rate in units of weight, target a trace (0..1), w_max the largest weight (the layer's), tau in ms. Raises
+    `ConfigError`. Subclasses write `at_spikes`.
+    """
+
+    def __init__(self, rate: float, target: float, w_max: float, tau: float) -> None:
+        self.rate = require_number("rate", rate, least=0.0)
+        self.target = require_number("target", target, least=0.0, most=1.0)
+        self.w_max = require_number("w_max", w_max, above=0.0)
+        self.tau = require_number("tau", tau, above=0.0)
+
+    def start(self, layer: SpikingLayer, target: Tensor | None) -> Any:
+        """Return the inputs' trace, at 0."""
+        return Trace.of(layer.weight, layer.weight.shape[1], self.tau, layer.dt, saturate=True)
+
+    def change(self, memory: Any, weight: Tensor, pre: Tensor, post: Tensor) -> Tensor:
+        """Return dW [O, I] of one step."""
+        memory.fade()
+        memory.mark(pre)
+        return self.at_spikes(weight, post, memory.values)
+
+    def at_spikes(self, weight: Tensor, post: Tensor, x: Tensor) -> Tensor:
+        """Return dW [O, I] for neurons that fire (`post` [O]) with traces `x` [I] of their inputs."""
+        raise NotImplementedError(f"{type(self).__name__} must write at_spikes")
 
 
 BACKENDS = ("auto", "fused", "plain")

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from threegen.checks import require_number
 from threegen.functional.plasticity import symmetric_change
-from threegen.rules.spike_timing import SpikeTimingRule, SpikingLayer, Trace
+from threegen.rules.spike_timing import NeuronTimedRule, SpikingLayer, Trace
 
 
-class SymmetricSTDP(SpikeTimingRule):
+class SymmetricSTDP(NeuronTimedRule):
     """Train a spiking layer at the spikes of both sides.
 
     pre_rate (at an input's spike) and rate (at a neuron's) in units of weight, target a trace (0..1), w_max the largest
@@ -35,12 +35,9 @@ class SymmetricSTDP(SpikeTimingRule):
         w_max: float = 1.0,
         tau: float = 20.0,
     ) -> None:
+        super().__init__(rate, target, w_max, tau)
         self.pre_rate = require_number("pre_rate", pre_rate, least=0.0)
-        self.rate = require_number("rate", rate, least=0.0)
-        self.target = require_number("target", target, least=0.0, most=1.0)
         self.mu = require_number("mu", mu, least=0.0)
-        self.w_max = require_number("w_max", w_max, above=0.0)
-        self.tau = require_number("tau", tau, above=0.0)
 
     def start(self, layer: SpikingLayer, target: Tensor | None) -> tuple[Trace, Trace]:
         """Return the traces of inputs and neurons, at 0."""
