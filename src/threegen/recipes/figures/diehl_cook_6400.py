@@ -9,9 +9,9 @@ RECIPE = Recipe(
     variant="faster",
     readout="likelihood",
     kind="pair",
-    epochs=2,
+    epochs=1,
     last_rate=0.1,
-    labelled=60_000,
+    labelled=20_000,
     options={"theta_plus": 0.2, "eta_post": 0.1, "eta_pre": 0.001},
 )
 
