@@ -31,7 +31,7 @@ from bindsnet.encoding import PoissonEncoder
 from bindsnet.models import DiehlAndCook2015
 from worker import serve
 
-neurons, steps, batch = (int(number) for number in sys.argv[-1].split())
+neurons, steps, batch, rest = (int(number) for number in sys.argv[-1].split())
 images = np.load(Path(os.environ["THREEGEN_BENCH_DATA"]) / "stdp-images.npy")
 network = DiehlAndCook2015(
     n_inpt=784,
@@ -55,7 +55,9 @@ def work(quick: bool) -> float:
     begun = time.process_time()
     for first in range(0, count, batch):
         chosen = [torch.from_numpy(images[number]).view(1, 28, 28) * 127.5 for number in range(first, first + batch)]
-        network.run(inputs={"X": torch.stack([encode(image) for image in chosen], 1)}, time=steps)
+        shown = torch.stack([encode(image) for image in chosen], 1)
+        shown = torch.cat([shown, shown.new_zeros(rest, *shown.shape[1:])])
+        network.run(inputs={"X": shown}, time=steps + rest)
         network.reset_state_variables()
     return 1e3 * (time.process_time() - begun) / count
 
