@@ -5,8 +5,8 @@
 
 Loops have no branches and no calls inside, so that the compiler turns them into vector code; exp is a polynomial
 (relative error below 3e-7). States are the same as those of `draw_bernoulli` for the same key and probabilities.
-One thread does each pass: several threads were not measurably faster (a step at batch 100 took 1.58 and 1.62 times the
-floor). bfloat16 numbers come as their 16 bits: the upper half of a float32.
+One thread does each pass: several were not measurably faster, for they are not those of the matrix products. bfloat16
+numbers come as their 16 bits: the upper half of a float32.
 
 Total inputs lie where the means or the states will be, so that a step touches less memory. A loop over two arrays that
 are one and the same memory is not made into vector code: such loops get one array, or go through room for a row.
