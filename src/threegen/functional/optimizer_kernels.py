@@ -1,8 +1,9 @@
-"""Updates of weights in one pass over memory.
+"""Updates of weights in two passes over memory.
 
 An optimiser written with elementary operations reads and writes each weight's numbers a dozen times; for nets of this
-size that is a fifth of a training step. The kernel here reads and writes each number once. It is serial: a second pool
-of threads beside torch's loses more at the hand-over than it saves.
+size that is a fifth of a training step. torch has no fused kernel for RMSprop with epsilon inside of the root, but it
+has one for Adagrad, s <- s + g^2, w <- w - r g / sqrt(s), and that is the same but for a decay of s beforehand. It runs
+on torch's own threads: a second pool of threads beside them loses more at the hand-over than it saves.
 """
 
 from __future__ import annotations
@@ -10,13 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-
-from threegen.threads import serial
 
 
 def shift_average(average: Tensor, rho: float, eps: float) -> Tensor:
@@ -49,19 +46,33 @@ def rmsprop_(
 
         s <- (rho s + eps) + g^2          w <- w - lr / sqrt(1 - rho) * g / sqrt(s)
 
-    which one compiled pass carries out. Tensors on other devices, of other types than float32 or scattered in memory
-    take elementary operations, as all do with `fused=False`.
+    the decay, and a step of Adagrad. Tensors on other devices, of other types than float32 and float64 or scattered in
+    memory take elementary operations, as all do with `fused=False`.
     """
     rate = lr / math.sqrt(1.0 - rho)
-    rest = []
-    numbers = [np.float32(number) for number in (rate, rho, eps, weight_decay)]
-    for triple in zip(weights, gradients, shifted, strict=True):
-        if fused and can_fuse(*triple):
-            _one_pass()(*(_flat(tensor) for tensor in triple), *numbers)
-        else:
-            rest.append(triple)
-    if rest:
-        _elementary(rest, rate, rho, eps, weight_decay)
+    triples = list(zip(weights, gradients, shifted, strict=True))
+    quick = [triple for triple in triples if fused and can_fuse(*triple)]
+    if quick:
+        _as_adagrad(quick, rate, rho, eps, weight_decay)
+    if len(quick) < len(triples):
+        _elementary([t for t in triples if not (fused and can_fuse(*t))], rate, rho, eps, weight_decay)
+
+
+def _as_adagrad(
+    triples: list[tuple[Tensor, Tensor, Tensor]], rate: float, rho: float, eps: float, weight_decay: float
+) -> None:
+    weights, gradients, sums = (list(tensors) for tensors in zip(*triples, strict=True))
+    for total in sums:
+        torch.add(_number(eps, total.dtype), total, alpha=rho, out=total)
+    counts = [_number(1.0, torch.float32)] * len(sums)  # steps, which matter only where the rate decays
+    torch._fused_adagrad_(
+        weights, gradients, sums, counts, lr=rate, lr_decay=0.0, weight_decay=weight_decay, eps=0.0, maximize=False
+    )
+
+
+@cache
+def _number(value: float, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(value, dtype=dtype)
 
 
 def _elementary(
@@ -77,46 +88,14 @@ def _elementary(
 
 
 def can_fuse(*tensors: Tensor) -> bool:
-    """Return whether the kernel may walk over the tensors as flat memory: float32 on the CPU, dense alike."""
+    """Return whether a kernel may walk over the tensors as flat memory: real numbers on the CPU, dense alike."""
     first = tensors[0]
     stride = first.stride()
-    return all(
-        tensor.dtype == torch.float32
+    return first.dtype in (torch.float32, torch.float64) and all(
+        tensor.dtype == first.dtype
         and tensor.device.type == "cpu"
         and tensor.layout == torch.strided
         and tensor.stride() == stride
         and (tensor.is_contiguous() or (tensor.dim() == 2 and tensor.mT.is_contiguous()))
         for tensor in tensors
     )
-
-
-def _flat(tensor: Tensor) -> Any:
-    """Return the memory of a dense tensor as a numpy vector."""
-    values = tensor.detach()
-    return (values if values.is_contiguous() else values.mT).numpy().reshape(-1)
-
-
-@cache
-def _one_pass() -> Any:
-    """Return the compiled kernel; numba is loaded on the first update only."""
-    return serial(_rmsprop)
-
-
-def _rmsprop(weights: Any, gradients: Any, sums: Any, rate: Any, rho: Any, eps: Any, decay: Any) -> None:
-    """Walk once over weights, gradients and sums, float32 vectors of one length.
-
-    The reciprocal root is found by Newton's iteration, three steps from the well-known guess by halving the exponent,
-    which is exact to the last digits of float32: a vector processor multiplies a dozen times while it divides once.
-    """
-    magic, one, half, more = np.int32(0x5F3759DF), np.int32(1), np.float32(0.5), np.float32(1.5)
-    largest = np.float32(1e38)  # of the sums kept: its root and all products below stay finite
-    for place in range(weights.size):
-        slope = gradients[place] + decay * weights[place]
-        total = np.float32(min(rho * sums[place] + eps + slope * slope, largest))
-        sums[place] = total
-        root = np.int32(magic - (total.view(np.int32) >> one)).view(np.float32)
-        halved = half * total
-        root = root * (more - halved * root * root)
-        root = root * (more - halved * root * root)
-        root = root * (more - halved * root * root)
-        weights[place] -= rate * slope * root
