@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules import module as _hooks_of_all
+
+from threegen.tracing.hooks import has_hooks, have_all_hooks
 
 Step = tuple[nn.Module, Callable[[Any, Tensor], Tensor]]
 
@@ -55,21 +56,21 @@ _STEPS: dict[type[nn.Module], Callable[[Any, Tensor], Tensor] | None] = {
 
 def straight_steps(model: nn.Module) -> list[Step] | None:
     """Return the layers of a straight net, each with how it is run in eval mode; None for any other net."""
-    if type(model) is not nn.Sequential or _hooks_of_all._has_any_global_hook():  # type: ignore[no-untyped-call]
+    if type(model) is not nn.Sequential or have_all_hooks():
         return None
     steps: list[Step] = []
     return steps if _gather(model, steps) else None
 
 
 def _gather(net: nn.Sequential, steps: list[Step]) -> bool:
-    if not _is_plain(net):
+    if has_hooks(net):
         return False
     for layer in net._modules.values():
         if isinstance(layer, nn.Sequential) and type(layer) is nn.Sequential:
             if not _gather(layer, steps):
                 return False
             continue
-        if layer is None or type(layer) not in _STEPS or not _is_plain(layer):
+        if layer is None or type(layer) not in _STEPS or has_hooks(layer):
             return False
         run = _STEPS[type(layer)]
         if (run is _convolve and layer.padding_mode != "zeros") or (run is _normalise and layer.running_mean is None):
@@ -80,17 +81,6 @@ def _gather(net: nn.Sequential, steps: list[Step]) -> bool:
 
 def _nothing(layer: nn.Module, x: Tensor) -> Tensor:
     return x
-
-
-def _is_plain(layer: nn.Module) -> bool:
-    """Return whether a layer has no hook and no `forward` of its own."""
-    return not (
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-        or "forward" in layer.__dict__
-    )
 
 
 def run_steps(steps: list[Step], x: Tensor) -> Tensor:

@@ -64,6 +64,10 @@ class MLP(nn.Module):
             if self.dropout:
                 yield f"dropout{number}", nn.Dropout(self.dropout)
 
+    def chain(self) -> nn.Sequential | None:
+        """Return the layers that make the scores of flattened inputs; None in a subclass with another `forward`."""
+        return self.layers if type(self).forward is MLP.forward else None
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the scores `[B, classes]` of `inputs`; larger is better."""
         weight: Tensor = self.layers.linear1.weight  # type: ignore[assignment,union-attr]

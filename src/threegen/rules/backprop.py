@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from threegen.checks import require_choice, require_labels
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
+from threegen.rules.dense_chain import DenseChain, dense_chain
 from threegen.rules.rule import Rule, Step, Update, answer, require_batch
 from threegen.rules.targets import one_hot_targets, require_like, require_scores
 
@@ -71,15 +72,43 @@ class Backprop(Rule):
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Fill `.grad` with the gradient of the loss over `batch` and yield once."""
         targets = require_batch("Backprop", batch)
+        # a loss of the user's own may depend on the weights by itself
+        chain = dense_chain(model, batch.inputs) if isinstance(self.loss, str) else None
+        if chain is not None:
+            yield Update(loss=self._learn_chain(chain, batch.inputs, targets))
+            return
         with _ENABLED if torch.is_grad_enabled() else torch.enable_grad():
-            loss = self._compute(answer(model, batch.inputs, generator), targets)
-            if loss.dim() != 0:
-                raise ConfigError(f"the loss must be a 0-d tensor, got shape {list(loss.shape)}; take its mean")
+            loss = self._loss_of(answer(model, batch.inputs, generator), targets)
             if not loss.requires_grad:
                 self.check(model)
                 raise ConfigError(f"the loss of {type(model).__name__} does not depend on its parameters")
             loss.backward()  # type: ignore[no-untyped-call]
         yield Update(loss=loss.detach())
+
+    def _learn_chain(self, chain: DenseChain, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Fill the gradients of a plain chain and return the loss."""
+        with torch.no_grad():
+            layers = chain.forward(inputs.flatten(1))
+        loss, error = self._loss_and_error(layers[-1], targets)
+        with torch.no_grad():
+            chain.backward(layers, error)
+        return loss.detach()
+
+    def _loss_and_error(self, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and its gradient by the scores `[B, K]`."""
+        if self.loss == "cross_entropy" and targets.dim() == 1 and not targets.is_floating_point():
+            with torch.no_grad():
+                return self._loss_of(scores, targets), _cross_entropy_error(scores, targets)
+        with torch.enable_grad():
+            loss = self._loss_of(scores.requires_grad_(), targets)
+            (error,) = torch.autograd.grad(loss, scores)
+        return loss, error
+
+    def _loss_of(self, scores: Tensor, targets: Tensor) -> Tensor:
+        loss = self._compute(scores, targets)
+        if loss.dim() != 0:
+            raise ConfigError(f"the loss must be a 0-d tensor, got shape {list(loss.shape)}; take its mean")
+        return loss
 
 
 def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
@@ -96,6 +125,13 @@ def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     except IndexError:
         require_labels(targets, scores.shape[1])
         raise
+
+
+def _cross_entropy_error(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return dE/ds = (softmax(s) - t) / B for labels `[B]`, t the one-hot rows."""
+    error = scores.softmax(1)
+    one = error.new_full((1, 1), -1.0).expand(len(error), 1)
+    return error.scatter_add_(1, targets.long().unsqueeze(1), one).div_(len(error))
 
 
 def _mean_squared_error(scores: Tensor, targets: Tensor) -> Tensor:
