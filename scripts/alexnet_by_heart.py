@@ -1,8 +1,8 @@
 """Let AlexNet at its full size learn 64 enlarged digits by heart: python scripts/alexnet_by_heart.py
 
 All 60,965,224 parameters and 1,000 classes, of which ten occur; images of 28 x 28 enlarged to 227 x 227 in three
-channels, the paper's initial values and dropout; Adam. Training ends when the loss of all 64 in evaluation mode is
-below .01; it needs 2 GiB of memory.
+channels; the paper's initial values; a fifth of the hidden units dropped (the paper: half); Adam in place of momentum.
+Training ends when the loss of all 64 in evaluation mode is below .01; it needs 2 GiB of memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from threegen.training.fit import fit
 from threegen.training.loop import Callback
 from threegen.training.optimizers import optimizer
 
-PICTURES, ENOUGH, MOST = 64, 0.01, 60
+PICTURES, ENOUGH, MOST = 64, 0.01, 100
 
 
 def say(sentence: str) -> None:
@@ -58,15 +58,15 @@ def main() -> None:
     """Build the net, count it and train it."""
     digits = load_data("mnist").train.take(PICTURES)
     data = Dataset(digits.inputs.expand(-1, 3, -1, -1).contiguous(), digits.targets, (), "64 digits")
-    model = AlexNet(picture=28, generator=make_generator(0, "alexnet"))
+    model = AlexNet(picture=28, dropout=0.2, generator=make_generator(0, "alexnet"))
     say(f"{sum(p.numel() for p in model.parameters()):,} parameters, {torch.get_num_threads()} threads")
     fit(
         model,
         Backprop(),
         data,
-        optimizer=optimizer("adam", lr=1e-4),
+        optimizer=optimizer("adam", lr=3e-4),
         epochs=MOST,
-        batch_size=16,
+        batch_size=32,
         seed=0,
         callbacks=[LookAtTheLoss(data)],
     )
