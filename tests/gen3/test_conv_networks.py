@@ -86,7 +86,7 @@ def test_fused_net_equals_the_plain_one(
     on_a_grid(net)
     x = torch.rand(batch, *shape, generator=generator(seed + 1)) * brightness
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time_blocks, "BLOCK_BYTES", 0 if block == 1 else block * batch * 168 * 4)
+        patch.setattr(time_blocks, "BLOCK_BYTES", 0 if block == 1 else 2 * block * batch * 168 * 4)
         patch.setattr(conv_blocks, "CROSSOVER", crossover)
         fused, plain = both_ways(net, x)
     torch.testing.assert_close(fused[0], plain[0], rtol=0, atol=1e-6)

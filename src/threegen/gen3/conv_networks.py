@@ -201,7 +201,7 @@ class SpikingConvNet(SpikingNet):
             layers.append(LinearLayer(weight, bias, inside, scale=scale, first=number == 0, last=last, picture=picture))
             largest = max(largest, len(weight))
             channels, height, width, scale = plan.outputs, 1, 1, 1.0
-        return layers, largest
+        return layers, 2 * largest  # convolutions are quickest in blocks half as large as those of gathered rows
 
     def _source(self, pixels: Tensor, generator: torch.Generator | None) -> Source:
         """Return what gives the spikes of the images, channels last for a convolution."""
