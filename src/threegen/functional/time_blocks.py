@@ -272,10 +272,11 @@ class _TimeBlocks(torch.autograd.Function):
         last = layers[-1]
         if counts is None or not isinstance(last, LinearLayer) or last.summed is None:
             raise TypeError("time blocks need at least one step and a linear layer at the end")
+        summed, last.summed = last.summed, None  # a result that `ctx` leads to would keep itself alive
         ctx.layers, ctx.blocks = layers, blocks
         ctx.save_for_backward(*weights)  # autograd refuses a backward pass through weights that were changed since
         ctx.set_materialize_grads(False)
-        return counts.to(last.weight.dtype), last.summed
+        return counts.to(last.weight.dtype), summed
 
     @staticmethod
     @once_differentiable
