@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from threegen import threads
 from threegen.errors import ConfigError
 from threegen.threads import LAYERS, ParallelKernel, parallel, ready_numba, serial, threading_layer, use_threads
 
@@ -67,3 +68,16 @@ def test_compiled_kernels_go_to_the_users_cache_folder(tmp_path: Path) -> None:
     chosen = {**own, "NUMBA_CACHE_DIR": str(tmp_path / "mine")}
     found = subprocess.run([sys.executable, "-c", code], env=chosen, capture_output=True, text=True, check=True).stdout
     assert found.strip() == str(tmp_path / "mine")
+
+
+def test_a_change_in_any_kernel_has_a_cache_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba looks at the file of the kernel that is called, not at those that it calls from other files."""
+    folder = tmp_path / "functional"
+    folder.mkdir()
+    (folder / "outer.py").write_text("call inner")
+    (folder / "inner.py").write_text("x + 1")
+    monkeypatch.setattr(threads, "__file__", str(tmp_path / "threads.py"))
+    before = threads._kernel_sources()
+    assert threads._kernel_sources() == before
+    (folder / "inner.py").write_text("x + 2")
+    assert threads._kernel_sources() != before

@@ -7,6 +7,7 @@ Both run the same code over the same blocks, so the number of threads never chan
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import sys
@@ -78,7 +79,7 @@ def _cache_folder() -> Path:
         base = Path.home() / "Library" / "Caches"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "threegen" / "numba"
+    folder = base / "threegen" / "numba" / _kernel_sources()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
@@ -86,6 +87,18 @@ def _cache_folder() -> Path:
     except OSError:
         pass
     return Path(tempfile.mkdtemp(prefix="threegen-numba-"))
+
+
+def _kernel_sources() -> str:
+    """Return a name for the present text of all kernels.
+
+    numba compiles anew what stands in a changed file, but not what calls it from another one: kernels of an older
+    release would go on with the code that they were compiled with.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parent / "functional").glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 @cache
