@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from threegen import threads
+from threegen import threads as threads_room
 from threegen.errors import ConfigError
 from threegen.threads import LAYERS, ParallelKernel, parallel, ready_numba, serial, threading_layer, use_threads
 
@@ -76,8 +76,8 @@ def test_a_change_in_any_kernel_has_a_cache_folder_of_its_own(tmp_path: Path, mo
     folder.mkdir()
     (folder / "outer.py").write_text("call inner")
     (folder / "inner.py").write_text("x + 1")
-    monkeypatch.setattr(threads, "__file__", str(tmp_path / "threads.py"))
-    before = threads._kernel_sources()
-    assert threads._kernel_sources() == before
+    monkeypatch.setattr(threads_room, "__file__", str(tmp_path / "threads.py"))
+    before = threads_room._kernel_sources()
+    assert threads_room._kernel_sources() == before
     (folder / "inner.py").write_text("x + 2")
-    assert threads._kernel_sources() != before
+    assert threads_room._kernel_sources() != before
