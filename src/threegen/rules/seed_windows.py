@@ -141,7 +141,7 @@ class Work:
     def put_back(self) -> None:
         """Write the connections into the layer."""
         side, count = self.layer.window, int(self.layer.count)
-        self.layer.a[:count, : self.planes_below] = self.a[:count].view(count, -1, side, side)
+        self.layer.a[:count, : self.planes_below] = self.a[:count].view(count, self.planes_below, side, side)
 
 
 class SeenInWork:
