@@ -15,6 +15,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+Triple = tuple[Tensor, Tensor, Tensor]  # a weight, its gradient, its shifted average
+
 
 def shift_average(average: Tensor, rho: float, eps: float) -> Tensor:
     """Return s = (v + eps) / (1 - rho), the form in which `rmsprop_` keeps the running average v of squares."""
@@ -50,17 +52,17 @@ def rmsprop_(
     memory take elementary operations, as all do with `fused=False`.
     """
     rate = lr / math.sqrt(1.0 - rho)
-    triples = list(zip(weights, gradients, shifted, strict=True))
-    quick = [triple for triple in triples if fused and can_fuse(*triple)]
+    quick: list[Triple] = []
+    rest: list[Triple] = []
+    for triple in zip(weights, gradients, shifted, strict=True):
+        (quick if fused and can_fuse(*triple) else rest).append(triple)
     if quick:
         _as_adagrad(quick, rate, rho, eps, weight_decay)
-    if len(quick) < len(triples):
-        _elementary([t for t in triples if not (fused and can_fuse(*t))], rate, rho, eps, weight_decay)
+    if rest:
+        _elementary(rest, rate, rho, eps, weight_decay)
 
 
-def _as_adagrad(
-    triples: list[tuple[Tensor, Tensor, Tensor]], rate: float, rho: float, eps: float, weight_decay: float
-) -> None:
+def _as_adagrad(triples: list[Triple], rate: float, rho: float, eps: float, weight_decay: float) -> None:
     weights, gradients, sums = (list(tensors) for tensors in zip(*triples, strict=True))
     for total in sums:
         torch.add(_number(eps, total.dtype), total, alpha=rho, out=total)
@@ -75,9 +77,7 @@ def _number(value: float, dtype: torch.dtype) -> Tensor:
     return torch.tensor(value, dtype=dtype)
 
 
-def _elementary(
-    triples: list[tuple[Tensor, Tensor, Tensor]], rate: float, rho: float, eps: float, weight_decay: float
-) -> None:
+def _elementary(triples: list[Triple], rate: float, rho: float, eps: float, weight_decay: float) -> None:
     weights, gradients, sums = (list(tensors) for tensors in zip(*triples, strict=True))
     if weight_decay:
         gradients = list(torch._foreach_add(gradients, weights, alpha=weight_decay))
