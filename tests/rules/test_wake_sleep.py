@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError
-from threegen.gen2.dbn import DBN
+from threegen.functional.label_pulls import label_pulls
+from threegen.gen2.dbn import DBN, AssociativeMemory
 from threegen.gen2.mlp import MLP
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
@@ -111,6 +112,48 @@ def test_the_top_is_the_gradient_of_two_free_energies(steps: int) -> None:
     expect(found, (free_energy(states.chain) - free_energy(states.data)).mean(), dbn)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_labels_pull_by_the_gradient_of_their_chance(dtype: torch.dtype) -> None:
+    """Autograd of log P(y|x) from the net's own scores; 1,100 units, for the compiled pass goes in blocks of 512."""
+    generator = make_generator("pulls")
+    top = AssociativeMemory(5, 1_100, 4, generator)
+    with torch.no_grad():
+        for parameter in top.parameters():
+            parameter.normal_(0.0, 0.5, generator=generator)
+    states, labels = torch.rand(6, 5, generator=generator).round(), torch.arange(6) % 4
+    exact = top.double()
+    inputs = top.input_from_below(states.double()).detach().to(dtype)
+    found = label_pulls(inputs, top.weight.detach()[:, 5:].to(dtype), top.visible_bias.detach()[5:].to(dtype), labels)
+    chances = exact.scores(states.double()).log_softmax(1)
+    objective = chances[range(6), labels].sum()
+    weight, bias, hidden = torch.autograd.grad(objective, [exact.weight, exact.visible_bias, exact.hidden_bias])
+    near = {"rtol": 0, "atol": 1e-4 if dtype == torch.float32 else 1e-10}  # the sums are of 1,100 softplus: some 700
+    assert chances.exp().amax(1).min() < 0.99, "nothing is left to learn"
+    torch.testing.assert_close(found.hidden.double().T @ states.double(), weight[:, :5], **near)  # type: ignore[arg-type]
+    torch.testing.assert_close(found.weight.double(), weight[:, 5:], **near)  # type: ignore[arg-type]
+    torch.testing.assert_close(found.bias.double(), bias[5:], **near)  # type: ignore[arg-type]
+    torch.testing.assert_close(found.hidden.double().sum(0), hidden, **near)  # type: ignore[arg-type]
+
+
+def test_the_discriminative_part_is_the_gradient_of_the_labels_chance() -> None:
+    """What w adds to contrastive divergence: w times the gradient of the mean log P(y | x_n), x_n held."""
+    dbn, batch = small(), cases()
+    states = states_of(dbn, batch)
+    rules = [WakeSleep(2, discriminative=w, fused=False) for w in (0.0, 2.5)]
+    filled = []
+    for rule in rules:
+        steps = rule(dbn, batch, make_generator(0, "draws"))
+        for _ in range(2):
+            next(steps)
+        filled.append({name: p.grad.clone() for name, p in dbn.top.named_parameters()})
+        dbn.zero_grad()
+    objective = 2.5 * dbn.top.scores(states.wake[-1]).log_softmax(1)[range(9), batch.targets].mean()
+    for name, parameter in dbn.top.named_parameters():
+        (wanted,) = torch.autograd.grad(objective, parameter, retain_graph=True)
+        assert wanted.abs().max() > 1e-3
+        torch.testing.assert_close(filled[1][name] - filled[0][name], -wanted, rtol=0, atol=1e-9)
+
+
 def test_the_top_learns_as_an_rbm_alone_does() -> None:
     """The same draws from where the wake phase has ended: the directions of ContrastiveDivergence, to the bit."""
     dbn, batch = small(), cases()
@@ -146,12 +189,15 @@ def test_all_states_are_drawn_before_any_weight_moves() -> None:
 @pytest.mark.parametrize("classes", [3, None])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("centred", [False, True], ids=["plain", "centred"])
-def test_the_fused_step_is_the_plain_one(classes: int | None, dtype: torch.dtype, centred: bool) -> None:
+@pytest.mark.parametrize("discriminative", [0.0, 2.0])
+def test_the_fused_step_is_the_plain_one(
+    classes: int | None, dtype: torch.dtype, centred: bool, discriminative: float
+) -> None:
     """Same generator: the same states, and after three batches the same weights, weight cost included."""
     plain, fused = small(classes, dtype=dtype), small(classes, dtype=dtype)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.3)
     one, other = make_generator(1, "draws"), make_generator(1, "draws")
-    common = {"weight_cost": 0.01, "centred": centred, "centring_decay": 0.5}
+    common = {"weight_cost": 0.01, "centred": centred, "centring_decay": 0.5, "discriminative": discriminative}
     rules = [WakeSleep(3, fused=False, **common), WakeSleep(3, rate=0.3, **common)]  # type: ignore[arg-type]
     for count in (9, 9, 4):
         batch = cases(count, dtype=dtype)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from threegen.functional.draws import GOLDEN, hashed, high_level, low_level
-from threegen.threads import serial
+from threegen.threads import regrouping, serial
 
 _MOST = np.float32(87.0)  # beyond it exp leaves float32
 _LOG2_E, _LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
@@ -95,43 +95,79 @@ def _draw_high(means: Any, states: Any, counter: Any, on: Any, off: Any) -> None
 
 
 @serial
-def sigmoid_rows(values: Any, bias: Any, scale: Any) -> None:
-    """Turn `values` [R, N], float32, into scale * sigmoid(values + bias)."""
-    for r in range(len(values)):
-        _scaled_means_here(values[r], bias, scale)
+def _add(values: Any, total: Any) -> None:
+    for j in range(len(values)):
+        total[j] += values[j]
 
 
 @serial
-def sigmoid_and_draw(values: Any, bias: Any, states: Any, key: Any) -> None:
-    """Turn `values` into sigmoid(values + bias) and fill `states` with draws from them, both [R, N] float32."""
+def take_rows(given: Any, values: Any, total: Any) -> None:
+    """Copy `given` to `values`, both [R, N] float32; `total` [N] becomes the sum of the rows, as in all that follow."""
+    total[:] = _ZERO
+    for r in range(len(values)):
+        values[r] = given[r]
+        _add(given[r], total)
+
+
+@serial
+def sigmoid_rows(values: Any, bias: Any, scale: Any, total: Any) -> None:
+    """Turn `values` [R, N], float32, into scale * sigmoid(values + bias)."""
+    total[:] = _ZERO
+    for r in range(len(values)):
+        _scaled_means_here(values[r], bias, scale)
+        _add(values[r], total)
+
+
+@serial
+def sigmoid_and_draw(values: Any, bias: Any, states: Any, key: Any, total: Any) -> None:
+    """Turn `values` into sigmoid(values + bias) and fill `states` with draws from them, both [R, N] float32.
+
+    `total` becomes the sum of the means.
+    """
     rows, columns = values.shape
     half = (rows + 1) // 2
     start = hashed(key)
+    total[:] = _ZERO
     for r in range(half):
         counter = start + GOLDEN * np.uint64(r * columns + 1)
         _means_here(values[r], bias)
+        _add(values[r], total)
         if half + r < rows:
             _means_here(values[half + r], bias)
+            _add(values[half + r], total)
             _draw_pair(values[r], values[half + r], states[r], states[half + r], counter, _ONE, _ZERO)
         else:
             _draw_high(values[r], states[r], counter, _ONE, _ZERO)
 
 
 @serial
-def draw_here(values: Any, bias: Any, key: Any) -> None:
-    """Turn `values` [R, N], float32, into states drawn from sigmoid(values + bias)."""
+def draw_here(values: Any, bias: Any, key: Any, total: Any) -> None:
+    """Turn `values` [R, N], float32, into states drawn from sigmoid(values + bias), which `total` sums."""
     rows, columns = values.shape
     half = (rows + 1) // 2
     start = hashed(key)
     high, low = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    total[:] = _ZERO
     for r in range(half):
         counter = start + GOLDEN * np.uint64(r * columns + 1)
         _means(values[r], bias, high)
         if half + r < rows:
             _means(values[half + r], bias, low)
             _draw_pair(high, low, values[r], values[half + r], counter, _ONE, _ZERO)
+            _add(values[half + r], total)
         else:
             _draw_high(high, values[r], counter, _ONE, _ZERO)
+        _add(values[r], total)
+
+
+@regrouping
+def squared_distance(one: Any, other: Any) -> Any:
+    """Return the sum of the squared differences of two flat arrays."""
+    total = _ZERO
+    for i in range(len(one)):
+        apart = one[i] - other[i]
+        total += apart * apart
+    return total
 
 
 @serial
@@ -185,6 +221,17 @@ def move_weights(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
     for block in range((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
         low, high = block * _UPDATE_BLOCK, min((block + 1) * _UPDATE_BLOCK, len(weight))
         _move(weight[low:high], velocity[low:high], cost, rate)
+
+
+@serial
+def move_bias(
+    bias: Any, velocity: Any, data: Any, chains: Any, scale: Any, share: Any, momentum: Any, rate: Any
+) -> None:
+    """velocity <- momentum * velocity + share * (data + scale * chains), bias <- bias + rate * velocity; all [N]."""
+    for i in range(len(bias)):
+        speed = momentum * velocity[i] + share * (data[i] + scale * chains[i])
+        velocity[i] = speed
+        bias[i] += rate * speed
 
 
 @serial

@@ -19,12 +19,15 @@ from threegen.functional.draws import compare_hashed
 from threegen.functional.rbm_kernels import (
     add_columns,
     draw_here,
+    move_bias,
     move_weights,
     narrow_move_weights,
     narrow_sigmoid_and_draw,
     narrow_sigmoid_rows,
     sigmoid_and_draw,
     sigmoid_rows,
+    squared_distance,
+    take_rows,
 )
 from threegen.functional.units import BernoulliUnits
 from threegen.randomness import draw_key
@@ -67,8 +70,9 @@ class Products:
     def __init__(self, net: Layers, batch: int, chains: int, *, drawn: bool = True) -> None:
         self.net, self.batch, self.chains, self.drawn = net, batch, chains, drawn
         self.weight = net.weight.detach()
-        self.visible_bias, self.hidden_bias = net.visible_bias.detach(), net.hidden_bias.detach()
+        self.biases = self.visible_bias, self.hidden_bias = net.visible_bias.detach(), net.hidden_bias.detach()
         self.dtype = self.weight.dtype
+        self.number = np.float32 if self.dtype == torch.float32 else np.float64
         self.compiled = self.dtype == torch.float32
         self.binary = isinstance(getattr(net, "visible_units", None), BernoulliUnits)
         hidden, visible = self.weight.shape
@@ -77,14 +81,13 @@ class Products:
         self.h = torch.empty(batch + chains, hidden, dtype=kind)
         self.v0, self.vk = self.v[:batch], self.v[batch:]
         self.h0_means, self.hk = self.h[:batch], self.h[batch:]
-        self.apart = torch.empty(batch, visible, dtype=kind)
         self.states = torch.empty(chains, hidden, dtype=kind)  # hidden states of the chains
         self.speeds: Speeds = (torch.empty(0), torch.empty(0), torch.empty(0))  # velocities; whoever moves sets them
         self.scale = -batch / chains
-        # The share of each row in the mean over the batch or the chains; the hidden rows hold their sign already.
-        self.shares = torch.full((batch + chains,), 1.0 / batch, dtype=self.dtype)
-        self.signed = self.shares.clone()
-        self.signed[batch:] = -1.0 / chains
+        # Sums over the rows of v0, vk, P(h0|v0) and -B/N P(hk|vk), in the type of the weights; each is made when its
+        # rows are, and read by the compiled passes as an array.
+        self.v0_sum, self.vk_sum = (torch.zeros(visible, dtype=self.dtype) for _ in range(2))
+        self.h0_sum, self.hk_sum = (torch.zeros(hidden, dtype=self.dtype) for _ in range(2))
 
     def fits(self, net: Any, batch: int, chains: int) -> bool:
         """Return whether this memory is for that net and these sizes."""
@@ -93,7 +96,11 @@ class Products:
 
     def take(self, given: Tensor) -> None:
         """Take the data v0 [B, V]."""
-        self.v0.copy_(given)
+        if self.compiled and given.dtype == torch.float32 and given.is_contiguous():
+            take_rows(given.numpy(), self.v0.numpy(), self.v0_sum.numpy())
+        else:
+            self.v0.copy_(given)
+            self._sum(self.v0, self.v0_sum)
 
     def load_chain(self, states: Tensor) -> None:
         """Take the chains' hidden states [N, H]."""
@@ -105,66 +112,76 @@ class Products:
 
     def data_means(self) -> tuple[Tensor, Tensor]:
         """Return the means over the batch of v0 [V] and P(h0|v0) [H]."""
-        shares = self.shares[: self.batch]
-        return self._columns(self.v0, shares), self._columns(self.h0_means, shares)
+        return self.v0_sum / self.batch, self.h0_sum / self.batch
 
     def h0(self, generator: torch.Generator | None) -> None:
         """Compute P(h0|v0); with a generator, draw the states from which the chains start (N = B)."""
         torch.mm(self.v0, self.weight.T, out=self.h0_means)
         if generator is None:
-            self._squash(self.h0_means, self.hidden_bias)
+            self._squash(self.h0_means, self.hidden_bias, self.h0_sum)
         else:
-            self._squash_and_draw(self.h0_means, self.hidden_bias, self.states, generator)
+            self._squash_and_draw(self.h0_means, self.hidden_bias, self.states, generator, self.h0_sum)
 
     def down(self, generator: torch.Generator) -> None:
         """Draw the chains' visible states given their hidden ones, or leave them at their means."""
         if not self.binary:
             mean = self.net.visible_given_hidden(self.states)
             self.vk.copy_(self.net.draw_visible(mean, generator) if self.drawn else mean)
+            self._sum(self.vk, self.vk_sum)
             return
         torch.mm(self.states, self.weight, out=self.vk)
         if self.drawn:
-            self._draw(self.vk, self.visible_bias, generator)
+            self._draw(self.vk, self.visible_bias, generator, self.vk_sum)
         else:
-            self._squash(self.vk, self.visible_bias)
+            self._squash(self.vk, self.visible_bias, self.vk_sum)
 
     def up(self, generator: torch.Generator | None, last: bool) -> None:
         """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
         torch.mm(self.vk, self.weight.T, out=self.hk)
         if generator is None:
-            self._squash(self.hk, self.hidden_bias, self.scale)
+            self._squash(self.hk, self.hidden_bias, self.hk_sum, self.scale)
             return
-        self._squash_and_draw(self.hk, self.hidden_bias, self.states, generator)
+        self._squash_and_draw(self.hk, self.hidden_bias, self.states, generator, self.hk_sum)
         if last:
             self.hk.mul_(self.scale)
+            self.hk_sum.mul_(self.scale)
 
-    def _squash(self, total: Tensor, bias: Tensor, scale: float = 1.0) -> None:
-        """Turn total inputs into means, times `scale`."""
+    def _sum(self, rows: Tensor, total: Tensor) -> None:
+        """Make `total` [N] the sum of the rows."""
+        torch.sum(rows, 0, dtype=self.dtype, out=total)
+
+    def _squash(self, inputs: Tensor, bias: Tensor, total: Tensor, scale: float = 1.0) -> None:
+        """Turn total inputs into means, times `scale`, and sum their rows."""
         if self.compiled:
-            sigmoid_rows(total.numpy(), bias.numpy(), np.float32(scale))
+            sigmoid_rows(inputs.numpy(), bias.numpy(), np.float32(scale), total.numpy())
         else:
-            total.add_(bias).sigmoid_().mul_(scale)
+            self._sum(inputs.add_(bias).sigmoid_().mul_(scale), total)
 
-    def _squash_and_draw(self, total: Tensor, bias: Tensor, states: Tensor, generator: torch.Generator) -> None:
-        """Turn total inputs into means and draw `states` from them."""
+    def _squash_and_draw(
+        self, inputs: Tensor, bias: Tensor, states: Tensor, generator: torch.Generator, total: Tensor
+    ) -> None:
+        """Turn total inputs into means, sum their rows, and draw `states` from them."""
         key = np.uint64(draw_key(generator))
         if self.compiled:
-            sigmoid_and_draw(total.numpy(), bias.numpy(), states.numpy(), key)
+            sigmoid_and_draw(inputs.numpy(), bias.numpy(), states.numpy(), key, total.numpy())
         else:
-            total.add_(bias).sigmoid_()
-            compare_hashed(total.numpy(), states.numpy(), key)
+            self._sum(inputs.add_(bias).sigmoid_(), total)
+            compare_hashed(inputs.numpy(), states.numpy(), key)
 
-    def _draw(self, total: Tensor, bias: Tensor, generator: torch.Generator) -> None:
-        """Turn total inputs into states."""
+    def _draw(self, inputs: Tensor, bias: Tensor, generator: torch.Generator, total: Tensor) -> None:
+        """Turn total inputs into states and sum their rows."""
         if self.compiled:
-            draw_here(total.numpy(), bias.numpy(), np.uint64(draw_key(generator)))
+            draw_here(inputs.numpy(), bias.numpy(), np.uint64(draw_key(generator)), total.numpy())
         else:
-            self._squash_and_draw(total, bias, total, generator)
+            self._squash_and_draw(inputs, bias, inputs, generator, total)
+            self._sum(inputs, total)
 
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
-        apart = torch.sub(self.v0, self.vk, out=self.apart).view(-1)
-        return torch.dot(apart, apart) / self.batch
+        if self.compiled:
+            summed = squared_distance(self.v0.view(-1).numpy(), self.vk.view(-1).numpy())
+            return torch.scalar_tensor(summed / self.batch)
+        return (self.v0 - self.vk).square_().sum() / self.batch
 
     def move(self, motion: Motion) -> None:
         """Move the three parameters and their velocities `speeds` by one update."""
@@ -180,19 +197,21 @@ class Products:
 
     def _move_biases(self, motion: Motion) -> list[tuple[Tensor, Tensor]]:
         """Move the biases; return pairs whose outer products belong to the weights' direction."""
-        _, visible_speed, hidden_speed = self.speeds
-        visible, hidden = self._columns(self.v, self.signed), self._columns(self.h, self.shares)
         outer: list[tuple[Tensor, Tensor]] = []
-        if motion.centres is not None:
-            outer = [(hidden, -motion.centres[0]), (-motion.centres[1], visible)]
-            visible, hidden = self._centred(visible, hidden, *motion.centres)
-        if motion.pull is not None:
-            hidden = hidden + motion.pull
-            outer.append((motion.pull, self.data_means()[0]))
-        visible_speed.mul_(motion.momentum).add_(visible)
-        hidden_speed.mul_(motion.momentum).add_(hidden)
-        self.visible_bias.add_(visible_speed, alpha=motion.rate)
-        self.hidden_bias.add_(hidden_speed, alpha=motion.rate)
+        sides = [(self.v0_sum, self.vk_sum, self.scale), (self.h0_sum, self.hk_sum, 1.0)]
+        if motion.centres is not None or motion.pull is not None:
+            visible, hidden = ((data + chains * scale) / self.batch for data, chains, scale in sides)
+            if motion.centres is not None:
+                outer = [(hidden, -motion.centres[0]), (-motion.centres[1], visible)]
+                visible, hidden = self._centred(visible, hidden, *motion.centres)
+            if motion.pull is not None:
+                hidden = hidden + motion.pull
+                outer.append((motion.pull, self.data_means()[0]))
+            sides = [(one * self.batch, one, 0.0) for one in (visible, hidden)]
+        for bias, speed, (data, chains, scale) in zip(self.biases, self.speeds[1:], sides, strict=True):
+            numbers = (scale, 1.0 / self.batch, motion.momentum, motion.rate)
+            arrays = (one.numpy() for one in (bias, speed, data, chains))
+            move_bias(*arrays, *(self.number(one) for one in numbers))
         return outer
 
     def _centred(self, visible: Tensor, hidden: Tensor, m: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,10 +220,6 @@ class Products:
         down = v.T @ (h @ centre) / self.batch - (hidden @ centre) * m - (centre @ centre) * visible
         up = h.T @ (v @ m) / self.batch - (m @ m) * hidden - (visible @ m) * centre
         return visible - down, hidden - up
-
-    def _columns(self, values: Tensor, shares: Tensor) -> Tensor:
-        """Return the weighted sum of rows [N]."""
-        return torch.mv(values.T, shares)
 
 
 class HalfProducts(Products):
@@ -225,21 +240,30 @@ class HalfProducts(Products):
 
     def take(self, given: Tensor) -> None:
         """Take the data v0 [B, V], and the weights in case that someone else has moved them."""
-        super().take(given)
+        self.v0.copy_(given)
+        self._sum(self.v0, self.v0_sum)
         self.weight.copy_(self.master)
 
-    def _squash(self, total: Tensor, bias: Tensor, scale: float = 1.0) -> None:
-        """Turn total inputs into means, times `scale`."""
-        narrow_sigmoid_rows(_bits(total), bias.numpy(), np.float32(scale))
+    def _sum(self, rows: Tensor, total: Tensor) -> None:
+        """Make `total` [N] the sum of the rows."""
+        add_columns(_bits(rows), np.float32(1.0), total.zero_().numpy())
 
-    def _squash_and_draw(self, total: Tensor, bias: Tensor, states: Tensor, generator: torch.Generator) -> None:
-        """Turn total inputs into means and draw `states` from them."""
+    def _squash(self, inputs: Tensor, bias: Tensor, total: Tensor, scale: float = 1.0) -> None:
+        """Turn total inputs into means, times `scale`, and sum their rows."""
+        narrow_sigmoid_rows(_bits(inputs), bias.numpy(), np.float32(scale))
+        self._sum(inputs, total)
+
+    def _squash_and_draw(
+        self, inputs: Tensor, bias: Tensor, states: Tensor, generator: torch.Generator, total: Tensor
+    ) -> None:
+        """Turn total inputs into means, sum their rows, and draw `states` from them."""
         key = np.uint64(draw_key(generator))
-        narrow_sigmoid_and_draw(_bits(total), bias.numpy(), _bits(states), key, states is not total)
+        narrow_sigmoid_and_draw(_bits(inputs), bias.numpy(), _bits(states), key, states is not inputs)
+        self._sum(inputs, total)
 
-    def _draw(self, total: Tensor, bias: Tensor, generator: torch.Generator) -> None:
-        """Turn total inputs into states."""
-        self._squash_and_draw(total, bias, total, generator)
+    def _draw(self, inputs: Tensor, bias: Tensor, generator: torch.Generator, total: Tensor) -> None:
+        """Turn total inputs into states and sum their rows."""
+        self._squash_and_draw(inputs, bias, inputs, generator, total)
 
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
@@ -258,14 +282,6 @@ class HalfProducts(Products):
             _bits(self.weight).reshape(-1),
             *(np.float32(number) for number in numbers),
         )
-
-    def _columns(self, values: Tensor, shares: Tensor) -> Tensor:
-        result = torch.zeros(values.shape[1])
-        cut = self.batch if len(values) > self.batch else len(values)
-        add_columns(_bits(values[:cut]), np.float32(shares[0]), result.numpy())
-        if cut < len(values):
-            add_columns(_bits(values[cut:]), np.float32(shares[-1]), result.numpy())
-        return result
 
 
 def _bits(tensor: Tensor) -> Any:

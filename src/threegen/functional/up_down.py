@@ -8,6 +8,9 @@ Every state and every prediction is computed before the first weight moves, as i
 and Teh, Neural Computation 18 (2006) 1527-1554, appendix B; the biases move likewise. t0 and tk are probabilities, as
 in contrastive divergence; x_0 is the image itself and z_0 its probabilities; y is one-hot and yk the softmax.
 
+Where labels are to count for more, the memory climbs log p(x_n, y) + w log P(y|x_n), the objective of Larochelle and
+Bengio's hybrid machines (ICML 2008); the second gradient is exact (`functional/label_pulls.py`). The paper has w = 0.
+
 Centred, states are counted from their running means m: with u = x - m in the place of each input x of a weight, the
 biases' part is the mean error less m times the weights' direction. The mean of a layer's units is what all of them
 have in common; where it is not taken off, it limits the rate at which the weights can learn what sets cases apart.
@@ -27,6 +30,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threegen.functional.draws import draw_bernoulli
+from threegen.functional.label_pulls import LabelPulls, label_pulls
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class UpDownStep:
         self._down = [rows(width) for width in downward]  # predictions, and then errors, of the generative weights
         self._up = [rows(width) for width in upward]  # those of the recognition weights
         self._visible, self._hidden = rows(like.shape[1], 2), rows(like.shape[0], 2)
+        self._pulls: LabelPulls | None = None
 
     def __call__(
         self,
@@ -109,14 +114,15 @@ class UpDownStep:
         weight_cost: float,
         generator: torch.Generator | None,
         centres: Centres | None = None,
+        discriminative: float = 0.0,
     ) -> Tensor:
         """Move all weights once by `inputs` [B, L] and `labels` [B]; return the squared error of the wake phase, 0-d.
 
         `steps` is k, `rate` r; `weight_cost` times a weight is taken off its ascent direction, biases are left alone.
-        `centres` follow the states of this batch before they are used.
+        `centres` follow the states of this batch before they are used; `discriminative` is w.
         """
         wake = self._climb(inputs, generator)
-        self._associate(wake[-1], labels, steps, generator)
+        self._associate(wake[-1], labels, steps, generator, bool(discriminative))
         sleep = self._descend(generator)
         for number, layer in enumerate(self.layers):
             _units(layer.lower, wake[number + 1], layer.generative, self._down[number])
@@ -133,7 +139,7 @@ class UpDownStep:
             above = None if centres is None else centres.layer(number + 1, layer.upper.numel())
             _teach(layer.generative, layer.lower, wake[number + 1], self._down[number], above, share, keep)
             _teach(layer.recognition.t(), layer.upper, sleep[number], self._up[number], below, share, keep)
-        self._move_memory(centres, share, keep)
+        self._move_memory(centres, share, keep, discriminative)
         return error
 
     def _climb(self, inputs: Tensor, generator: torch.Generator | None) -> list[Tensor]:
@@ -144,14 +150,24 @@ class UpDownStep:
             states.append(draw_bernoulli(room, generator))
         return states
 
-    def _associate(self, states: Tensor, labels: Tensor | None, steps: int, generator: torch.Generator | None) -> None:
-        """Fill the two halves of visible and hidden units: from the data, and after `steps` of Gibbs sampling."""
+    def _associate(
+        self, states: Tensor, labels: Tensor | None, steps: int, generator: torch.Generator | None, pull: bool
+    ) -> None:
+        """Fill the two halves of visible and hidden units: from the data, and after `steps` of Gibbs sampling.
+
+        With `pull` find the labels' pulls as well, from the same product.
+        """
         batch, below, top = self.batch, self.below, self.top
         data, chain = self._visible[:batch], self._visible[batch:]
         data[:, :below] = states
         if labels is not None:
             data[:, below:] = F.one_hot(labels, top.classes)
-        hidden = _units(top.hidden, data, top.weight.t(), self._hidden[:batch])
+        hidden = torch.addmm(top.hidden, data, top.weight.t(), out=self._hidden[:batch])
+        self._pulls = None
+        if pull and labels is not None:
+            given = top.weight[:, below:]
+            self._pulls = label_pulls(hidden - given.t()[labels], given, top.visible[below:], labels)
+        hidden.sigmoid_()
         for _ in range(steps):
             torch.addmm(top.visible, draw_bernoulli(hidden, generator), top.weight, out=chain)
             self._fantasy = draw_bernoulli(chain[:, :below].sigmoid(), generator)
@@ -169,8 +185,8 @@ class UpDownStep:
             states.insert(0, draw_bernoulli(room, generator) if number else room)
         return states
 
-    def _move_memory(self, centres: Centres | None, share: float, keep: float) -> None:
-        batch, top, visible, hidden = self.batch, self.top, self._visible, self._hidden
+    def _move_memory(self, centres: Centres | None, share: float, keep: float, discriminative: float) -> None:
+        batch, below, top, visible, hidden = self.batch, self.below, self.top, self._visible, self._hidden
         own = visible[:batch].sum(0) - visible[batch:].sum(0)
         upper = hidden[:batch].sum(0) - hidden[batch:].sum(0)
         if centres is not None:
@@ -178,10 +194,26 @@ class UpDownStep:
             visible.sub_(m)
             hidden.sub_(middle)
         hidden[batch:].neg_()
+        extra = None
+        if self._pulls is not None:  # the pulls on what is below go with the data's states, those on labels alone
+            pulls = self._pulls
+            labels = visible[:batch, below:] if centres is None else visible[:batch, below:] + m[below:]
+            extra = pulls.weight - pulls.hidden.t() @ labels
+            if centres is not None:
+                extra -= torch.outer(middle, pulls.bias)
+            extra *= discriminative
+            hidden[:batch].add_(pulls.hidden, alpha=discriminative)
+            own[below:].add_(pulls.bias, alpha=discriminative)
+            upper.add_(pulls.hidden.sum(0), alpha=discriminative)
         if centres is not None:
             own -= visible.t() @ (hidden @ middle)
             upper -= hidden.t() @ (visible @ m)
+            if extra is not None:
+                own[below:] -= extra.t() @ middle
+                upper -= extra @ m[below:]
         top.weight.addmm_(hidden.t(), visible, beta=keep, alpha=share)
+        if extra is not None:
+            top.weight[:, below:].add_(extra, alpha=share)
         top.hidden.add_(upper, alpha=share)
         top.visible.add_(own, alpha=share)
 

@@ -7,12 +7,13 @@
     sleep   down from xk by the generative weights, drawing; the recognition weights learn to find what was dreamt of
                 dR_l = (z_l - Q(z_l | z_(l-1)))^T z_(l-1)          db_l = z_l - Q(z_l | z_(l-1))
 
-all meant over the batch. The wake and sleep directions are the gradients of the log-likelihoods of the directed layers,
-sum_l log P(x_l | x_(l+1)) and sum_l log Q(z_l | z_(l-1)), the states held fixed.
+all meant over the batch. With `discriminative` w > 0 the memory also climbs w log P(y | x_n), by its exact gradient;
+the paper has no such part. The wake and sleep directions are the gradients of the log-likelihoods of the directed
+layers, sum_l log P(x_l | x_(l+1)) and sum_l log Q(z_l | z_(l-1)), the states held fixed.
 
 Hinton, Osindero and Teh, "A fast learning algorithm for deep belief nets", Neural Computation 18 (2006) 1527-1554,
 appendix B: all states are drawn before any weight moves. Wake and sleep: Hinton, Dayan, Frey and Neal, Science 268
-(1995) 1158-1161.
+(1995) 1158-1161. The discriminative part: Larochelle and Bengio, ICML 2008.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from threegen.checks import require_labels, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError
+from threegen.functional.label_pulls import LabelPulls, plain_label_pulls
 from threegen.functional.up_down import Centres, Directed, Memory, UpDownStep, learn_errors
 from threegen.rules.contrastive_divergence import TwoLayers
 from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
@@ -92,6 +95,7 @@ class WakeSleep(Rule):
 
     steps: k of the memory's contrastive divergence; the paper takes 3, then 6, then 10 (a schedule may set it).
     weight_cost: its share of each weight is taken off the ascent direction; biases are left alone.
+    discriminative: w, how much more the label counts than as one unit among the others; 0 is the paper's form.
     centred: count all states from their running means in the wake phase (`functional/up_down.py`), which allows several
         times the rate; `centring_decay` is how slowly the means move. The paper's form is without.
     fused: True moves the weights itself, by `rate`, in preallocated memory, and yields `Applied` once a batch. False
@@ -112,6 +116,7 @@ class WakeSleep(Rule):
         *,
         rate: float = 0.1,
         weight_cost: float = 0.0,
+        discriminative: float = 0.0,
         centred: bool = False,
         centring_decay: float = 0.99,
         fused: bool = True,
@@ -119,6 +124,7 @@ class WakeSleep(Rule):
         self.steps = require_whole("steps", steps)
         self.rate = require_number("rate", rate, above=0.0)
         self.weight_cost = require_number("weight_cost", weight_cost, least=0.0)
+        self.discriminative = require_number("discriminative", discriminative, least=0.0)
         self.centred = bool(centred)
         self.centring_decay = require_number("centring_decay", centring_decay, least=0.0, below=1.0)
         self._centres = Centres(self.centring_decay)
@@ -153,6 +159,7 @@ class WakeSleep(Rule):
                 weight_cost=self.weight_cost,
                 generator=generator,
                 centres=self._centres if self.centred else None,
+                discriminative=self.discriminative,
             )
             yield Applied(reconstruction_error=error)
             return
@@ -206,6 +213,12 @@ class WakeSleep(Rule):
         """Return the memory's weights and biases with their directions: contrastive divergence."""
         visible, hidden = (states.data - states.chain).mean(0), (states.data_top - states.chain_top).mean(0)
         product = (states.data_top.T @ states.data - states.chain_top.T @ states.chain) / len(states.data)
+        if self.discriminative and net.classes:
+            share, below = self.discriminative / len(states.data), states.wake[-1]
+            pulls = self._label_pulls(net, states)
+            hidden += share * pulls.hidden.sum(0)
+            visible[below.shape[1] :] += share * pulls.bias
+            product += share * torch.cat([pulls.hidden.T @ below, pulls.weight], 1)
         if self.centred:
             m, middle = self._centres.means[-2:]
             product = product - torch.outer(hidden, m) - torch.outer(middle, visible)
@@ -215,6 +228,14 @@ class WakeSleep(Rule):
             (net.top.visible_bias, visible),
             (net.top.hidden_bias, hidden),
         ]
+
+    def _label_pulls(self, net: BeliefNet, states: UpDownStates) -> LabelPulls:
+        """Return the gradient of the batch's summed log P(y | x_n)."""
+        below = states.wake[-1]
+        width, top = below.shape[1], net.top
+        alone = F.linear(below, top.weight[:, :width], top.hidden_bias)
+        labels = states.data[:, width:].argmax(1)
+        return plain_label_pulls(alone, top.weight[:, width:], top.visible_bias[width:], labels)
 
     def _sleep(self, net: BeliefNet, states: UpDownStates) -> list[tuple[Tensor, Tensor]]:
         """Return the recognition weights and biases with their directions."""

@@ -136,13 +136,15 @@ def up_down(
     final: float = 0.02,
     batch_size: int = 100,
     weight_cost: float = 0.0,
+    discriminative: float = 0.0,
     centred: bool = True,
 ) -> list[Stage]:
     """Return the one stage of the up-down algorithm for a pre-trained `dbn`.
 
     `steps` are those of Gibbs sampling at the top, each kept for the same share of the epochs; the rate falls in a
     straight line from `rate` to `final` times that. `centred` is `WakeSleep`'s; without it, as in the paper, only a
-    fifth of the rate goes well. Raises `ConfigError`.
+    fifth of the rate goes well. `discriminative` is `WakeSleep`'s too: how much more the label counts. Raises
+    `ConfigError`.
     """
     if not isinstance(dbn, DBN):
         raise ConfigError(f"up_down needs a DBN, got {type(dbn).__name__}")
@@ -152,7 +154,9 @@ def up_down(
     return [
         Stage(
             name="up-down",
-            rule=WakeSleep(chosen[0], rate=rate, weight_cost=weight_cost, centred=centred),
+            rule=WakeSleep(
+                chosen[0], rate=rate, weight_cost=weight_cost, discriminative=discriminative, centred=centred
+            ),
             epochs=epochs,
             batch_size=batch_size,
             schedule=UpDownSchedule(rate, chosen, final=require_number("final", final, least=0.0, most=1.0)),
