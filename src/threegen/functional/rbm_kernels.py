@@ -161,12 +161,20 @@ def draw_here(values: Any, bias: Any, key: Any, total: Any) -> None:
 
 
 @regrouping
-def squared_distance(one: Any, other: Any) -> Any:
-    """Return the sum of the squared differences of two flat arrays."""
+def _squared_distance(one: Any, other: Any) -> Any:
     total = _ZERO
-    for i in range(len(one)):
-        apart = one[i] - other[i]
+    for j in range(len(one)):
+        apart = one[j] - other[j]
         total += apart * apart
+    return total
+
+
+@serial
+def squared_distance(one: Any, other: Any) -> Any:
+    """Return the sum of the squared differences of two arrays [R, N], float32 each."""
+    total = 0.0
+    for r in range(len(one)):
+        total += _squared_distance(one[r], other[r])
     return total
 
 
@@ -217,10 +225,9 @@ def _move(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
 
 @serial
 def move_weights(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
-    """velocity <- velocity - cost * weight, weight <- weight + rate * velocity; flat arrays."""
-    for block in range((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
-        low, high = block * _UPDATE_BLOCK, min((block + 1) * _UPDATE_BLOCK, len(weight))
-        _move(weight[low:high], velocity[low:high], cost, rate)
+    """velocity <- velocity - cost * weight, weight <- weight + rate * velocity; both [R, N]."""
+    for r in range(len(weight)):
+        _move(weight[r], velocity[r], cost, rate)
 
 
 @serial

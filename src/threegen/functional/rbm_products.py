@@ -72,6 +72,7 @@ class Products:
         self.weight = net.weight.detach()
         self.biases = self.visible_bias, self.hidden_bias = net.visible_bias.detach(), net.hidden_bias.detach()
         self.dtype = self.weight.dtype
+        self._arrays: dict[int, tuple[Tensor, Any]] = {}
         self.number = np.float32 if self.dtype == torch.float32 else np.float64
         self.compiled = self.dtype == torch.float32
         self.binary = isinstance(getattr(net, "visible_units", None), BernoulliUnits)
@@ -89,6 +90,13 @@ class Products:
         self.v0_sum, self.vk_sum = (torch.zeros(visible, dtype=self.dtype) for _ in range(2))
         self.h0_sum, self.hk_sum = (torch.zeros(hidden, dtype=self.dtype) for _ in range(2))
 
+    def array(self, own: Tensor) -> Any:
+        """Return one of these tensors as an array over the same memory; each is made once, for a step asks for many."""
+        kept = self._arrays.get(id(own))
+        if kept is None:
+            kept = self._arrays[id(own)] = (own, own.numpy())  # held here, so that its id stays its own
+        return kept[1]
+
     def fits(self, net: Any, batch: int, chains: int) -> bool:
         """Return whether this memory is for that net and these sizes."""
         same = net is self.net and batch == self.batch and chains == self.chains
@@ -97,7 +105,7 @@ class Products:
     def take(self, given: Tensor) -> None:
         """Take the data v0 [B, V]."""
         if self.compiled and given.dtype == torch.float32 and given.is_contiguous():
-            take_rows(given.numpy(), self.v0.numpy(), self.v0_sum.numpy())
+            take_rows(given.numpy(), self.array(self.v0), self.array(self.v0_sum))
         else:
             self.v0.copy_(given)
             self._sum(self.v0, self.v0_sum)
@@ -153,7 +161,7 @@ class Products:
     def _squash(self, inputs: Tensor, bias: Tensor, total: Tensor, scale: float = 1.0) -> None:
         """Turn total inputs into means, times `scale`, and sum their rows."""
         if self.compiled:
-            sigmoid_rows(inputs.numpy(), bias.numpy(), np.float32(scale), total.numpy())
+            sigmoid_rows(self.array(inputs), self.array(bias), np.float32(scale), self.array(total))
         else:
             self._sum(inputs.add_(bias).sigmoid_().mul_(scale), total)
 
@@ -163,15 +171,15 @@ class Products:
         """Turn total inputs into means, sum their rows, and draw `states` from them."""
         key = np.uint64(draw_key(generator))
         if self.compiled:
-            sigmoid_and_draw(inputs.numpy(), bias.numpy(), states.numpy(), key, total.numpy())
+            sigmoid_and_draw(self.array(inputs), self.array(bias), self.array(states), key, self.array(total))
         else:
             self._sum(inputs.add_(bias).sigmoid_(), total)
-            compare_hashed(inputs.numpy(), states.numpy(), key)
+            compare_hashed(self.array(inputs), self.array(states), key)
 
     def _draw(self, inputs: Tensor, bias: Tensor, generator: torch.Generator, total: Tensor) -> None:
         """Turn total inputs into states and sum their rows."""
         if self.compiled:
-            draw_here(inputs.numpy(), bias.numpy(), np.uint64(draw_key(generator)), total.numpy())
+            draw_here(self.array(inputs), self.array(bias), np.uint64(draw_key(generator)), self.array(total))
         else:
             self._squash_and_draw(inputs, bias, inputs, generator, total)
             self._sum(inputs, total)
@@ -179,7 +187,7 @@ class Products:
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
         if self.compiled:
-            summed = squared_distance(self.v0.view(-1).numpy(), self.vk.view(-1).numpy())
+            summed = squared_distance(self.array(self.v0), self.array(self.vk))
             return torch.scalar_tensor(summed / self.batch)
         return (self.v0 - self.vk).square_().sum() / self.batch
 
@@ -191,7 +199,7 @@ class Products:
             weight.addr_(left, right)
         if self.compiled:
             numbers = (np.float32(motion.cost), np.float32(motion.rate))
-            move_weights(self.weight.view(-1).numpy(), weight.view(-1).numpy(), *numbers)
+            move_weights(self.array(self.weight), self.array(weight), *numbers)
         else:
             self.weight.add_(weight.sub_(self.weight, alpha=motion.cost), alpha=motion.rate)
 
@@ -207,10 +215,12 @@ class Products:
             if motion.pull is not None:
                 hidden = hidden + motion.pull
                 outer.append((motion.pull, self.data_means()[0]))
-            sides = [(one * self.batch, one, 0.0) for one in (visible, hidden)]
+            for (data, chains, _), direction in zip(sides, (visible, hidden), strict=True):
+                torch.mul(direction, self.batch, out=data)
+                chains.zero_()
         for bias, speed, (data, chains, scale) in zip(self.biases, self.speeds[1:], sides, strict=True):
             numbers = (scale, 1.0 / self.batch, motion.momentum, motion.rate)
-            arrays = (one.numpy() for one in (bias, speed, data, chains))
+            arrays = (self.array(one) for one in (bias, speed, data, chains))
             move_bias(*arrays, *(self.number(one) for one in numbers))
         return outer
 
