@@ -11,13 +11,15 @@ from torch import Tensor
 class Batch:
     """Inputs `[B, ...]`, targets `[B]` (or `[B, ...]`, or None) and `index [B]`: each example's place in its data.
 
-    `finite` says that the inputs are known to be finite, so that no rule needs to look again.
+    `finite` says that the inputs are known to be finite, so that no rule needs to look again; `largest` is a bound of
+    their magnitudes where one is known.
     """
 
     inputs: Tensor
     targets: Tensor | None = None
     index: Tensor | None = None
     finite: bool = False
+    largest: float | None = None
 
     def __len__(self) -> int:
         return self.inputs.shape[0]

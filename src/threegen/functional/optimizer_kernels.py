@@ -87,15 +87,19 @@ def _elementary(triples: list[Triple], rate: float, rho: float, eps: float, weig
     torch._foreach_addcdiv_(weights, gradients, torch._foreach_sqrt(sums), -rate)
 
 
-def can_fuse(*tensors: Tensor) -> bool:
+def can_fuse(first: Tensor, *others: Tensor) -> bool:
     """Return whether a kernel may walk over the tensors as flat memory: real numbers on the CPU, dense alike."""
-    first = tensors[0]
-    stride = first.stride()
-    return first.dtype in (torch.float32, torch.float64) and all(
-        tensor.dtype == first.dtype
-        and tensor.device.type == "cpu"
-        and tensor.layout == torch.strided
-        and tensor.stride() == stride
-        and (tensor.is_contiguous() or (tensor.dim() == 2 and tensor.mT.is_contiguous()))
-        for tensor in tensors
-    )
+    dtype, stride = first.dtype, first.stride()
+    if dtype not in _REAL or not first.is_cpu or not (first.is_contiguous() or _is_transposed(first)):
+        return False
+    for other in others:  # as large as the first, so its memory is dense where the steps are the same
+        if other.layout != torch.strided or other.dtype != dtype or other.stride() != stride or not other.is_cpu:
+            return False
+    return True
+
+
+_REAL = (torch.float32, torch.float64)
+
+
+def _is_transposed(tensor: Tensor) -> bool:
+    return tensor.dim() == 2 and tensor.mT.is_contiguous()

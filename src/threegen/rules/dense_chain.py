@@ -13,13 +13,15 @@ Rumelhart, Hinton and Williams, "Learning representations by back-propagating er
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+import weakref
+from collections.abc import Callable, MutableMapping
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from threegen.tracing.hooks import has_hooks, have_all_hooks
+from threegen.tracing.hooks import has_hooks, have_all_hooks, hooks_among
 
 _aten = torch.ops.aten
 
@@ -32,41 +34,73 @@ class Chained(Protocol):
         ...
 
 
-# f in place, and d f'(z) from d and a = f(z)
+# f in place, and d f'(z) from d and a = f(z), written over d
 Activation = tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {
-    nn.ReLU: (torch.relu_, lambda error, a: _aten.threshold_backward(error, a, 0)),
-    nn.Tanh: (torch.tanh_, lambda error, a: _aten.tanh_backward(error, a)),
-    nn.Sigmoid: (torch.sigmoid_, lambda error, a: _aten.sigmoid_backward(error, a)),
+    nn.ReLU: (torch.relu_, lambda error, a: _aten.threshold_backward.grad_input(error, a, 0, grad_input=error)),
+    nn.Tanh: (torch.tanh_, lambda error, a: _aten.tanh_backward.grad_input(error, a, grad_input=error)),
+    nn.Sigmoid: (torch.sigmoid_, lambda error, a: _aten.sigmoid_backward.grad_input(error, a, grad_input=error)),
 }
 
 
 class DenseChain:
-    """The linear layers of a model, and behind all but the last an activation or None."""
+    """The weights and biases of the linear layers of a model, and behind all but the last an activation or None."""
 
     def __init__(self, linears: list[nn.Linear], activations: list[Activation | None]) -> None:
-        self.linears, self.activations = linears, activations
+        self.weights = [linear.weight for linear in linears]
+        self.biases = [linear.bias for linear in linears]
+        self.activations = activations
 
-    def forward(self, inputs: Tensor) -> list[Tensor]:
-        """Return the inputs `[B, sizes[0]]` of every layer, and the scores `[B, K]` last."""
+    def forward(self, inputs: Tensor, *, by_class: bool = False) -> list[Tensor]:
+        """Return the inputs `[B, sizes[0]]` of every layer, and the scores `[B, K]` last.
+
+        With `by_class` the scores of one class lie side by side in memory, not those of one example.
+        """
         layers = [inputs]
-        for linear, activation in zip(self.linears, self.activations, strict=True):
-            made = torch.addmm(linear.bias, layers[-1], linear.weight.t())
+        last = len(self.weights) - 1
+        for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if by_class and place == last:
+                made = torch.addmm(bias.unsqueeze(1), weight, layers[-1].t()).t()
+            else:
+                made = torch.addmm(bias, layers[-1], weight.t())
+            activation = self.activations[place]
             layers.append(made if activation is None else activation[0](made))
         return layers
 
-    def backward(self, layers: list[Tensor], error: Tensor) -> None:
-        """Fill `.grad` of all weights and biases; `error` is dE/ds `[B, K]`."""
-        for place in range(len(self.linears) - 1, -1, -1):
-            linear, below = self.linears[place], layers[place]
-            weight = linear.weight
+    def backward(self, layers: list[Tensor], error: Tensor, largest: float | None = None) -> float:
+        """Fill `.grad` of all weights and biases; `error` is dE/ds `[B, K]`.
+
+        Returns a bound of the sum of their squares: that of d^T a is at most the product of those of d and a. `largest`
+        is the largest magnitude among the inputs, where it is known.
+        """
+        bound = 0.0
+        for place in range(len(self.weights) - 1, -1, -1):
+            weight, below = self.weights[place], layers[place]
             # laid out in memory as the weight is, which fused optimisers rely on
-            weight.grad = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
-            linear.bias.grad = error.sum(0)
+            gradient = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
+            weight.grad, self.biases[place].grad = gradient, error.sum(0)
+            squares = _square_sum(error)
+            if place == 0 and largest is not None:
+                bound += squares * (below.numel() * largest**2 + len(below))  # the latter for the biases
+            elif gradient.numel() < below.numel():
+                bound += _square_sum(gradient) + squares * len(below)
+            else:
+                bound += squares * (_square_sum(below) + len(below))
             if place:
                 error = error @ weight
                 activation = self.activations[place - 1]
                 error = error if activation is None else activation[1](error, below)
+        return _SLACK * bound
+
+
+# Sums of millions of squares in float32 may come out too small, but by much less than this.
+_SLACK = 2.0
+
+
+def _square_sum(tensor: Tensor) -> float:
+    """Return the sum of the squares of a matrix that is dense in memory, by rows or by columns."""
+    flat = (tensor if tensor.is_contiguous() else tensor.t()).reshape(-1)
+    return torch.dot(flat, flat).item()
 
 
 def dense_chain(model: nn.Module, inputs: Tensor) -> DenseChain | None:
@@ -75,28 +109,66 @@ def dense_chain(model: nn.Module, inputs: Tensor) -> DenseChain | None:
     It is None for anything but linear layers with biases and known activations; for hooks on modules or parameters,
     parameters that do not learn or hold a gradient already; for other devices, mixed types and autocast.
     """
-    layers = _layers(model)
-    if layers is None or have_all_hooks() or torch.is_autocast_enabled("cpu"):
+    if have_all_hooks() or torch.is_autocast_enabled("cpu"):
         return None
-    if type(inputs) is not Tensor or inputs.requires_grad or inputs.device.type != "cpu" or not len(inputs):
+    if type(inputs) is not Tensor or inputs.requires_grad or not inputs.is_cpu or not inputs.shape[0]:
         return None
+    known = _known.get(model)
+    if known is None or not known.is_as_it_was():
+        layers = _layers(model)
+        chain = None if layers is None else _as_chain(layers)
+        if layers is None or chain is None:
+            return None
+        known = _known[model] = _Known(model, layers, chain)
+    chain = known.chain
+    if chain.weights[0].shape[1] * inputs.shape[0] != inputs.numel():
+        return None
+    for parameter in known.parameters:
+        if not _learns(parameter, inputs):
+            return None
+    return chain
+
+
+class _Known:
+    """The chain that a model was found to be, and how to see that it still is: the same parts, without hooks.
+
+    It refers to what the model consists of, not to the model itself, which may go when nobody else needs it.
+    """
+
+    def __init__(self, model: nn.Module, layers: nn.Sequential, chain: DenseChain) -> None:
+        self.chain = chain
+        self.parameters = [p for pair in zip(chain.weights, chain.biases, strict=True) for p in pair]
+        modules = list(dict.fromkeys([model, layers, *layers]))
+        self.attributes = [module.__dict__ for module in modules]
+        parts = [module._modules for module in modules] + [module._parameters for module in modules]
+        self.parts = [(part, list(part.values())) for part in parts if part]
+
+    def is_as_it_was(self) -> bool:
+        """Return whether nothing was put in, taken out or hooked on since."""
+        for part, values in self.parts:
+            if len(part) != len(values) or not all(map(operator.is_, part.values(), values)):
+                return False
+        return not any(map(hooks_among, self.attributes))
+
+
+_known: MutableMapping[nn.Module, _Known] = weakref.WeakKeyDictionary()
+
+
+def _as_chain(layers: nn.Sequential) -> DenseChain | None:
     linears: list[nn.Linear] = []
     activations: list[Activation | None] = []
     for number, layer in enumerate(layers._modules.values()):
         kind = type(layer)
         if layer is None or has_hooks(layer):
             return None
-        if isinstance(layer, nn.Linear) and kind is nn.Linear and layer not in linears:
-            if not (_learns(layer.weight, inputs) and _learns(layer.bias, inputs)):
-                return None
+        if isinstance(layer, nn.Linear) and kind is nn.Linear and layer not in linears and layer.bias is not None:
             linears.append(layer)
             activations.append(None)
         elif kind in _ACTIVATIONS and linears and activations[-1] is None:
             activations[-1] = _ACTIVATIONS[kind]
         elif not (kind is nn.Flatten and number == 0):
             return None
-    fits = linears and activations[-1] is None and linears[0].in_features == inputs[0].numel()
-    return DenseChain(linears, activations) if fits else None
+    return DenseChain(linears, activations) if linears and activations[-1] is None else None
 
 
 def _layers(model: nn.Module) -> nn.Sequential | None:
@@ -111,13 +183,12 @@ def _layers(model: nn.Module) -> nn.Sequential | None:
     return None if layers is None or has_hooks(layers) else layers
 
 
-def _learns(parameter: Tensor | None, inputs: Tensor) -> bool:
+def _learns(parameter: Tensor, inputs: Tensor) -> bool:
     return (
-        parameter is not None
-        and parameter.requires_grad
+        parameter.requires_grad
         and parameter.grad is None
         and parameter.dtype == inputs.dtype
-        and parameter.device == inputs.device
+        and parameter.is_cpu
         and not parameter._backward_hooks
         and not getattr(parameter, "_post_accumulate_grad_hooks", None)
         and (parameter.is_contiguous() or parameter.t().is_contiguous())

@@ -35,10 +35,18 @@ class Step:
 
 
 class Update(Step):
-    """`.grad` is ready: the loop checks it, steps the optimiser, clears it and projects the model."""
+    """`.grad` is ready: the loop checks it, steps the optimiser, clears it and projects the model.
 
-    __slots__ = ()
+    `square_bound` is a number which the sum of the squares of all gradients does not exceed, where the rule knows
+    one; with a finite one every gradient is finite, and nobody needs to read them for that.
+    """
+
+    __slots__ = ("square_bound",)
     pending = True
+
+    def __init__(self, square_bound: float = math.inf, /, **figures: Tensor) -> None:
+        super().__init__(**figures)
+        self.square_bound = square_bound
 
 
 class Applied(Step):

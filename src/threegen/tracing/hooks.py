@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 from torch.nn.modules import module as _hooks_of_all
 
 
 def has_hooks(layer: nn.Module) -> bool:
     """Return whether a module has hooks, or a `forward` that was put over that of its class."""
+    return hooks_among(layer.__dict__)
+
+
+def hooks_among(attributes: dict[str, Any]) -> bool:
+    """As `has_hooks`, for the `__dict__` of a module."""
     return bool(
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-        or "forward" in layer.__dict__
+        attributes["_forward_hooks"]
+        or attributes["_forward_pre_hooks"]
+        or attributes["_backward_hooks"]
+        or attributes["_backward_pre_hooks"]
+        or "forward" in attributes
     )
 
 

@@ -12,6 +12,7 @@ The first process alone writes files and prints. An error in one process ends al
 from __future__ import annotations
 
 import atexit
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +26,7 @@ from threegen import errors
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, ThreegenError, WorkerError
 from threegen.randomness import derive_seed
-from threegen.rules.rule import Rule, Step
+from threegen.rules.rule import Rule, Step, Update
 from threegen.training.schedules import Progress
 from threegen.training.state import set_torch_generators, torch_generators
 
@@ -225,6 +226,8 @@ class Workers:
         self._call(distributed.all_reduce, flat)
         place = len(there)
         step.figures = dict(zip(step.figures, flat[place : place + len(figures)], strict=True))
+        if isinstance(step, Update):
+            step.square_bound = math.inf  # it was that of this process alone
         place += len(figures)
         for parameter, anywhere in zip(parameters, flat[: len(there)].tolist(), strict=True):
             if anywhere:

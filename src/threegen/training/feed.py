@@ -24,8 +24,7 @@ class MemoryFeed:
 
     def __init__(self, data: Dataset, batch_size: int, shuffle: bool, seed: int, stage: int) -> None:
         require_data(data)
-        if not math.isfinite(data.inputs.sum()):  # quick, and nearly always enough; what follows names the place
-            require_finite(f"the data set {data.name!r}", data.inputs)
+        self.largest = _largest_magnitude(data)
         if data.classes and data.targets is not None and data.targets.dim() == 1:
             require_labels(data.targets, len(data.classes))  # a rule could name the place in the batch only
         if batch_size > len(data):
@@ -49,6 +48,7 @@ class MemoryFeed:
         for index in torch.split(order, self.batch_size)[first:]:
             batch = data.batch(index)
             batch.finite = True  # the whole set was looked at above
+            batch.largest = self.largest if data is self.data else None
             yield batch
 
 
@@ -120,6 +120,19 @@ def require_data(data: object) -> None:
         )
     if _length(data) == 0:
         raise DataError("the data set is empty; there is nothing to learn from")
+
+
+def _largest_magnitude(data: Dataset) -> float | None:
+    """Return the largest magnitude among the inputs, None for inputs that are no real numbers.
+
+    Raises `NumericError` that names the place of an input which is not finite.
+    """
+    if not data.inputs.is_floating_point() or not data.inputs.numel():
+        return None
+    largest = max(abs(float(end)) for end in data.inputs.aminmax())
+    if not math.isfinite(largest):
+        require_finite(f"the data set {data.name!r}", data.inputs)
+    return largest
 
 
 def make_feed(

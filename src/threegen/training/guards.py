@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.errors import NumericError
-from threegen.rules.rule import Step
+from threegen.rules.rule import Step, Update
 
 # Beyond these an update could overflow float32 although every gradient is finite; such steps are taken with a copy
 # of the weights at hand. Ordinary training never comes near them.
@@ -26,11 +26,13 @@ class Guard:
 
     The cheap test is the sum of squares of each gradient, one dot product in the memory order of the tensor: it is
     finite only if every entry is. A sum that overflows although its entries are finite is looked at again, exactly.
+    Where the rule knows a bound of that sum nothing is read, unless gradients are to be clipped (`exact`).
     On a GPU all sums and figures are put together and read once a step, which is one synchronisation.
     """
 
-    def __init__(self, module: nn.Module, saved: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, module: nn.Module, saved: Callable[[], str] = lambda: "", *, exact: bool = False) -> None:
         self.saved = saved  # the sentence that names the last good checkpoint
+        self.exact = exact  # whether the sum of squares is needed itself
         self.named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in self.named]
         self.on_cpu = all(p.device.type == "cpu" for p in self.parameters)
@@ -38,7 +40,7 @@ class Guard:
         self._step: PlainStep | None = None
 
     def check(self, step: Step, number: int) -> float:
-        """Return the sum of squares of all gradients; raise `NumericError` where something is not finite.
+        """Return the sum of squares of all gradients, or a bound; raise `NumericError` where one is not finite.
 
         After an `Applied` step the parameters themselves are looked at.
         """
@@ -52,6 +54,8 @@ class Guard:
 
     def _read(self, step: Step) -> float:
         self.figures = {name: float(figure) for name, figure in step.figures.items()}
+        if isinstance(step, Update) and step.square_bound < _LARGE_SQUARE and not self.exact:
+            return step.square_bound
         total, pending = 0.0, step.pending
         for parameter in self.parameters:
             tensor = parameter.grad if pending else parameter

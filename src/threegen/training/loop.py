@@ -252,7 +252,7 @@ class _Worker:
             raise ConfigError("a stage must have its optimiser before it learns")
         self.run, self.stage, self.module, self.optimizer = run, stage, module, optimizer
         self.rule, self.generator, self.clip_norm = stage.rule, run.session.generator, stage.clip_norm
-        self.guard = Guard(module, run.session.saved_sentence)
+        self.guard = Guard(module, run.session.saved_sentence, exact=stage.clip_norm is not None)
         projects = (getattr(part, "project", None) for part in module.modules())
         self.constraints: list[Callable[[], None]] = [project for project in projects if callable(project)]
         self.schedule = resolve_schedule(stage.schedule)

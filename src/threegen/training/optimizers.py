@@ -48,27 +48,28 @@ class KerasRMSprop(torch.optim.Optimizer):
         defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "fused": bool(fused)}
         super().__init__(params, defaults)
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Apply one update; `closure` re-evaluates the loss where given."""
         loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if not parameters:
-                continue
             rho, eps = group["rho"], group["eps"]
             if group.get("kept_by", [rho, eps]) != [rho, eps]:  # a schedule has changed them
                 self._keep_anew(group, rho, eps)
             group["kept_by"] = [rho, eps]
-            for parameter in parameters:
-                if not self.state[parameter]:
-                    self.state[parameter]["shifted_average"] = shift_average(torch.zeros_like(parameter), rho, eps)
-            rmsprop_(
-                parameters,
-                [p.grad for p in parameters],
-                [self.state[p]["shifted_average"] for p in parameters],
-                **{name: group[name] for name in ("lr", "rho", "eps", "weight_decay", "fused")},
-            )
+            parameters, gradients, averages = [], [], []
+            for parameter in group["params"]:
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["shifted_average"] = shift_average(torch.zeros_like(parameter), rho, eps)
+                parameters.append(parameter)
+                gradients.append(gradient)
+                averages.append(state["shifted_average"])
+            if parameters:
+                rest = {name: group[name] for name in ("lr", "weight_decay", "fused")}
+                rmsprop_(parameters, gradients, averages, rho=rho, eps=eps, **rest)  # without a graph by itself
         return loss
 
     def _keep_anew(self, group: Mapping[str, Any], rho: float, eps: float) -> None:
