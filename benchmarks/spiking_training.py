@@ -90,7 +90,7 @@ class Training:
         self.net = make_net(self.kind, self.steps, "fused")
         show_spikes(self.net, torch.from_numpy(case["spikes"]))
         self.images, self.targets = torch.from_numpy(case["images"]), torch.from_numpy(case["targets"])
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-9, fused=True)
+        self.optimizer = tg.optimizer("adam", lr=1e-9).build(self.net.parameters())
         rates = self.net(self.images)
         F.mse_loss(rates, self.targets).backward()
         gradients = [one.grad.numpy() for one in self.net.parameters()]

@@ -38,42 +38,45 @@ from torch.nn import functional as F
 
 from threegen.errors import ShapeError
 from threegen.functional.event_lists import Changes, list_changes, sort_by_input
+from threegen.functional.vector_kernels import add_16, add_32, add_64, add_128
 from threegen.threads import parallel, ready_numba, serial, use_threads
 
 numba = ready_numba()
 
 Array = np.ndarray[Any, Any]
 
-KERNELS = "steady rows of 8 steps"  # what was timed: other kernels have another crossover
+KERNELS = "sums in registers, 8 steps"  # what was timed: other kernels have another crossover
 BOUNDS = (0.05, 0.7)  # a crossover beyond these is a disturbed measurement
 NARROW = 32  # layers with fewer outputs are multiplied densely: a gathered row would be too short for vector code
-COLUMNS = 1024  # outputs at a time: a row of sums and four of weights fit the first-level cache
-NEAR = 256  # outputs at a time of the weight gradient: so much of all rows fits the second-level cache
+WIDE = 128  # outputs whose sums are kept in registers; so much of thousands of rows fits the second-level cache
+COLUMNS = 3 * WIDE  # outputs at a time, forward: so much of the weights of an image fits the second-level cache
 SHARES = 8  # parts of the rows that are summed apart, whatever the number of threads
 INPUTS = 16  # inputs at a time, for one thread
 
 
 @serial
-def add_rows(source: Array, low: int, high: int, codes: Array, result: Array) -> None:
-    """Add columns low..high of rows of `source` to `result`: row c for each c of `codes`, minus row ~c where c < 0.
+def add_narrow(source: Array, low: int, high: int, codes: Array, start: int, stop: int, result: Array, at: int) -> None:
+    """Add columns low..high, fewer than 128, of rows of `source` to `result` from its place `at` on.
 
-    Four rows cost one load and store of the result. A product with 1 or -1 is exact.
+    The rows are those of codes[start:stop], in this order: row c is added for c >= 0, row ~c subtracted for c < 0. Both
+    arrays are contiguous; `at` counts through all dimensions.
     """
-    one = result.dtype.type(1)
-    full = len(codes) - len(codes) % 4
-    for p in range(0, full, 4):
-        i, k, m, n = codes[p], codes[p + 1], codes[p + 2], codes[p + 3]
-        a, b = source[max(i, ~i), low:high], source[max(k, ~k), low:high]
-        c, d = source[max(m, ~m), low:high], source[max(n, ~n), low:high]
-        r, s = one if i >= 0 else -one, one if k >= 0 else -one
-        u, v = one if m >= 0 else -one, one if n >= 0 else -one
-        for j in range(len(result)):
-            result[j] += (r * a[j] + s * b[j]) + (u * c[j] + v * d[j])
-    for p in range(full, len(codes)):
-        i = codes[p]
-        a, r = source[max(i, ~i), low:high], one if i >= 0 else -one
-        for j in range(len(result)):
-            result[j] += r * a[j]
+    stride = source.shape[1]
+    if high - low >= 64:
+        add_64(result, at, source, low, stride, codes, start, stop)
+        low, at = low + 64, at + 64
+    if high - low >= 32:
+        add_32(result, at, source, low, stride, codes, start, stop)
+        low, at = low + 32, at + 32
+    if high - low >= 16:
+        add_16(result, at, source, low, stride, codes, start, stop)
+        low, at = low + 16, at + 16
+    out = result.reshape(-1)[at : at + high - low]
+    for p in range(start, stop if low < high else start):
+        c = codes[p]
+        row = source[max(c, ~c), low:high]
+        for j in range(len(out)):
+            out[j] += row[j] if c >= 0 else -row[j]
 
 
 @parallel
@@ -82,15 +85,23 @@ def _gather(
 ) -> None:
     """Fill `result` [t, B, O] with the sums of the rows of `weight` [I, O] that fire, plus `bias`."""
     steps, batch, outputs = result.shape
-    for b in numba.prange(batch):
-        for low in range(0, outputs, COLUMNS):
-            high = min(low + COLUMNS, outputs)
-            always = bias[low:high].copy()
-            add_rows(weight, low, high, steady[steady_at[b, 0] : steady_at[b, 1]], always)
-            for t in range(steps):
-                out = result[t, b, low:high]
-                out[:] = always
-                add_rows(weight, low, high, changing[changing_at[b, t] : changing_at[b, t + 1]], out)
+    parts = (outputs + COLUMNS - 1) // COLUMNS
+    for job in numba.prange(parts * batch):
+        low, b = job // batch * COLUMNS, job % batch
+        high = min(low + COLUMNS, outputs)
+        rest = high - (high - low) % WIDE
+        always, first, last = bias[low:high].copy(), steady_at[b, 0], steady_at[b, 1]
+        for c in range(low, rest, WIDE):
+            add_128(always, c - low, weight, c, outputs, steady, first, last)
+        if rest < high:
+            add_narrow(weight, rest, high, steady, first, last, always, rest - low)
+        for t in range(steps):
+            result[t, b, low:high] = always
+            place, first, last = (t * batch + b) * outputs, changing_at[b, t], changing_at[b, t + 1]
+            for c in range(low, rest, WIDE):
+                add_128(result, place + c, weight, c, outputs, changing, first, last)
+            if rest < high:
+                add_narrow(weight, rest, high, changing, first, last, result, place + rest)
 
 
 @parallel
@@ -110,15 +121,19 @@ def _gather_gradient(
     """
     inputs, outputs = result.shape
     blocks = (inputs + INPUTS - 1) // INPUTS
-    for job in numba.prange(blocks * ((outputs + NEAR - 1) // NEAR)):
-        low, block = job // blocks * NEAR, job % blocks
-        high = min(low + NEAR, outputs)
+    for job in numba.prange(blocks * ((outputs + WIDE - 1) // WIDE)):
+        low, block = job // blocks * WIDE, job % blocks
+        high = min(low + WIDE, outputs)
         for i in range(block * INPUTS, min((block + 1) * INPUTS, inputs)):
-            out = result[i, low:high]
             if fresh:
-                out[:] = 0
-            add_rows(totals, low, high, steady[steady_at[i] : steady_at[i + 1]], out)
-            add_rows(gradient, low, high, changing[changing_at[i] : changing_at[i + 1]], out)
+                result[i, low:high] = 0
+            place = i * outputs + low
+            if high - low == WIDE:
+                add_128(result, place, totals, low, outputs, steady, steady_at[i], steady_at[i + 1])
+                add_128(result, place, gradient, low, outputs, changing, changing_at[i], changing_at[i + 1])
+            else:
+                add_narrow(totals, low, high, steady, steady_at[i], steady_at[i + 1], result, place)
+                add_narrow(gradient, low, high, changing, changing_at[i], changing_at[i + 1], result, place)
 
 
 @parallel

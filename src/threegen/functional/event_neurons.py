@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from threegen.functional.event_driven import COLUMNS, add_rows, arrays_of, memory_of
+from threegen.functional.event_driven import COLUMNS, WIDE, add_narrow, arrays_of, memory_of
 from threegen.functional.event_lists import Array, Changes
 from threegen.functional.fused_neurons import BLOCK, RESETS, first_step, rest_of_step, slopes, step, step_back, sum_up
+from threegen.functional.vector_kernels import add_128
 from threegen.threads import parallel, ready_numba, serial
 
 numba = ready_numba()
@@ -44,28 +45,37 @@ def _gather_and_fire(
     changing: Array,
     weight: Array,
     bias: Array,
-    rest: Array,
+    held: Array,
     k: Array,
     potentials: Array,
     spikes: Array,
 ) -> None:
-    """Fill `potentials` and `spikes` [t, B, O]; `rest` [B, O] is what came from before and is replaced."""
+    """Fill `potentials` and `spikes` [t, B, O]; `held` [B, O] is what came from before and is replaced."""
     steps, batch, outputs = potentials.shape
     hard = k[RESETS] > 0
-    for b in numba.prange(batch):
-        for low in range(0, outputs, COLUMNS):
-            high = min(low + COLUMNS, outputs)
-            always = bias[low:high].copy()
-            add_rows(weight, low, high, steady[steady_at[b, 0] : steady_at[b, 1]], always)
-            for t in range(steps):
-                out, fired = potentials[t, b, low:high], spikes[t, b, low:high]
-                out[:] = always
-                add_rows(weight, low, high, changing[changing_at[b, t] : changing_at[b, t + 1]], out)
-                if t == 0:
-                    first_step(rest[b, low:high], out, fired, k)
-                else:
-                    step(potentials[t - 1, b, low:high], out, fired, k, hard)
-            rest_of_step(potentials[steps - 1, b, low:high], rest[b, low:high], k, hard)
+    parts = (outputs + COLUMNS - 1) // COLUMNS
+    for job in numba.prange(parts * batch):
+        low, b = job // batch * COLUMNS, job % batch
+        high = min(low + COLUMNS, outputs)
+        rest = high - (high - low) % WIDE
+        always, first, last = bias[low:high].copy(), steady_at[b, 0], steady_at[b, 1]
+        for c in range(low, rest, WIDE):
+            add_128(always, c - low, weight, c, outputs, steady, first, last)
+        if rest < high:
+            add_narrow(weight, rest, high, steady, first, last, always, rest - low)
+        for t in range(steps):
+            out, fired = potentials[t, b, low:high], spikes[t, b, low:high]
+            out[:] = always
+            place, first, last = (t * batch + b) * outputs, changing_at[b, t], changing_at[b, t + 1]
+            for c in range(low, rest, WIDE):
+                add_128(potentials, place + c, weight, c, outputs, changing, first, last)
+            if rest < high:
+                add_narrow(weight, rest, high, changing, first, last, potentials, place + rest)
+            if t == 0:
+                first_step(held[b, low:high], out, fired, k)
+            else:
+                step(potentials[t - 1, b, low:high], out, fired, k, hard)
+        rest_of_step(potentials[steps - 1, b, low:high], held[b, low:high], k, hard)
 
 
 def event_neurons(

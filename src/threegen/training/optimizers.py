@@ -18,6 +18,7 @@ from torch import nn
 from threegen.checks import did_you_mean, require_choice, require_number
 from threegen.errors import ConfigError
 from threegen.functional.optimizer_kernels import rmsprop_, shift_average, unshift_average
+from threegen.training.memory_order import Adagrad, Adam, AdamW
 from threegen.training.textbook_optimizers import PreviousGradient, TextbookAdam
 
 
@@ -106,11 +107,11 @@ _BUILDERS: dict[str, _Kind] = {
     "sgd": _Kind(torch.optim.SGD, {"lr": 1e-2}, ("cpu", "cuda")),
     "momentum": _Kind(torch.optim.SGD, {"lr": 1e-2, "momentum": 0.9}, ("cpu", "cuda")),
     "nesterov": _Kind(torch.optim.SGD, {"lr": 1e-2, "momentum": 0.9, "nesterov": True}, ("cpu", "cuda")),
-    "adagrad": _Kind(torch.optim.Adagrad, {}, ("cpu",)),
+    "adagrad": _Kind(Adagrad, {}, ("cpu",)),
     "rmsprop": _Kind(torch.optim.RMSprop),
     "keras-rmsprop": _Kind(KerasRMSprop),
-    "adam": _Kind(torch.optim.Adam, {}, ("cpu", "cuda")),
-    "adamw": _Kind(torch.optim.AdamW, {}, ("cpu", "cuda")),
+    "adam": _Kind(Adam, {}, ("cpu", "cuda")),
+    "adamw": _Kind(AdamW, {}, ("cpu", "cuda")),
     "textbook-adagrad": _Kind(torch.optim.Adagrad, {"eps": 1e-7}),
     "textbook-rmsprop": _Kind(torch.optim.RMSprop, {"eps": 1e-7}),
     "textbook-adam": _Kind(TextbookAdam),

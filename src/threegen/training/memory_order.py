@@ -1,0 +1,47 @@
+"""Adam, AdamW and Adagrad for weights that lie transposed in memory, as those of event-driven layers do.
+
+torch's fused kernels on the CPU walk over a weight, its gradient and its state as flat memory. Where a matrix lies
+transposed they copy the gradient first, which takes as long as the update itself; where the gradient lies otherwise
+than its weight they mix up the entries without a word. Here every kernel gets matrices that lie by rows: transposed
+views of those that lie by columns, and copies of gradients that lie otherwise than their weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _ByMemory:
+    """Hands weights, gradients and states to an optimiser's kernel in the order in which the weights lie in memory."""
+
+    def _init_group(
+        self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor], *states: list[Tensor]
+    ) -> Any:
+        found = super()._init_group(group, parameters, gradients, *states)  # type: ignore[misc]
+        for place, parameter in enumerate(parameters):
+            gradient = gradients[place]
+            if gradient.layout != torch.strided:
+                continue
+            if parameter.is_contiguous():
+                gradients[place] = gradient.contiguous()
+            elif parameter.dim() == 2 and parameter.mT.is_contiguous():
+                parameters[place], gradients[place] = parameter.mT, gradient.mT.contiguous()
+                for state in states:
+                    if place < len(state) and state[place].shape == parameter.shape:
+                        state[place] = state[place].mT
+        return found
+
+
+class Adam(_ByMemory, torch.optim.Adam):
+    """`torch.optim.Adam`, its kernels fed by memory order."""
+
+
+class AdamW(_ByMemory, torch.optim.AdamW):
+    """`torch.optim.AdamW`, its kernels fed by memory order."""
+
+
+class Adagrad(_ByMemory, torch.optim.Adagrad):
+    """`torch.optim.Adagrad`, its kernels fed by memory order."""
