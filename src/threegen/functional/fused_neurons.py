@@ -207,8 +207,8 @@ def pooled_backward_loop(
     """`backward_loop` behind a pooling layer, with the gradient of each window's count instead of each spike's.
 
     `by_counts` is [T, B, N], or [1, B, N] where it is the same at every step; `windows` [P], unsigned, says in which of
-    the N windows a neuron of an example lies, N for none. `potentials` and `result` are [T, B P], `later` and `totals`
-    are [B P].
+    the N windows a neuron of an example lies, N for none. `potentials` and `result` are [T, B P], `later` is [B P] and
+    `totals` [B P] or [0].
     """
     steps, count = potentials.shape
     zero, places, whole = k[ZERO], len(windows), np.uintp(by_counts.shape[2])
@@ -227,7 +227,8 @@ def pooled_backward_loop(
                 given[i] = source[window[i]] if window[i] < whole else zero
             slopes(potentials[t, low:high], slope, k, kind)
             step_back(potentials[t, low:high], slope, given, after, result[t, low:high], k)
-            sum_up(result[t, low:high], totals[low:high], back == 0)
+            if len(totals) > 0:
+                sum_up(result[t, low:high], totals[low:high], back == 0)
 
 
 def can_fuse(currents: Tensor) -> bool:

@@ -122,10 +122,12 @@ class Neurons:
         if self.nothing is None:
             self.nothing = torch.zeros_like(potentials[:1])
         result = buffers.empty(potentials.shape, potentials.dtype)
-        totals = buffers.empty(potentials.shape[1:], potentials.dtype)
+        # the sum over a single step is that step; a kernel does not fill totals of length 0
+        alone = len(potentials) == 1 and not isinstance(by_spikes, Product)
+        totals = result[0] if alone else buffers.empty(potentials.shape[1:], potentials.dtype)
         later = self.nothing[0] if self.later is None else self.later
         k, kind = constants_of(self.parameters, potentials.dtype), KINDS[self.parameters.surrogate]
-        ends = (rows(later[None])[0], rows(result), rows(totals[None])[0])
+        ends = (rows(later[None])[0], rows(result), rows(totals[None])[0][: 0 if alone else None])
         if isinstance(by_spikes, Product):
             product_backward(potentials, by_spikes, later, result, totals, k, kind)
         elif windows is not None and by_spikes is not None:
@@ -138,7 +140,8 @@ class Neurons:
             self.later = result[0]  # nobody writes into a gradient
             return result, totals
         self.later = result[0].clone()
-        return result.add_(by_currents), totals.add_(by_currents, alpha=len(result))
+        result.add_(by_currents)
+        return result, totals if alone else totals.add_(by_currents, alpha=len(result))
 
 
 class LinearLayer:
