@@ -133,14 +133,14 @@ def _cross_entropy_and_error(scores: Tensor, labels: Tensor) -> tuple[Tensor, Te
     _require_classes(scores)
     if labels.dtype == torch.bool:
         require_labels(labels, scores.shape[1])
-    places, examples = labels.long().unsqueeze(0), len(scores)
+    places, shares = labels.long().unsqueeze(0), _shares(len(scores), scores.dtype)
     logs = scores.t().log_softmax(0)
     try:
-        loss = logs.gather(0, places).mean().neg_()
+        loss = logs.gather(0, places).view(-1).dot(shares.view(-1))
     except (IndexError, RuntimeError):
         require_labels(labels, scores.shape[1])
         raise
-    error = logs.exp_().mul_(1.0 / examples).scatter_add_(0, places, _shares(examples, logs.dtype))
+    error = logs.exp_().mul_(1.0 / len(scores)).scatter_add_(0, places, shares)
     return loss, error.t()
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, MutableMapping
+from functools import lru_cache
 from typing import Protocol, cast
 
 import torch
@@ -73,12 +74,12 @@ class DenseChain:
         Returns a bound of the sum of their squares: that of d^T a is at most the product of those of d and a. `largest`
         is the largest magnitude among the inputs, where it is known.
         """
-        bound = 0.0
+        bound, every = 0.0, _ones(len(error), error.dtype)
         for place in range(len(self.weights) - 1, -1, -1):
             weight, below = self.weights[place], layers[place]
             # laid out in memory as the weight is, which fused optimisers rely on
             gradient = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
-            weight.grad, self.biases[place].grad = gradient, error.sum(0)
+            weight.grad, self.biases[place].grad = gradient, error.t().mv(every)  # quicker than a sum over rows
             squares = _square_sum(error)
             if place == 0 and largest is not None:
                 bound += squares * (below.numel() * largest**2 + len(below))  # the latter for the biases
@@ -95,6 +96,11 @@ class DenseChain:
 
 # Sums of millions of squares in float32 may come out too small, but by much less than this.
 _SLACK = 2.0
+
+
+@lru_cache(maxsize=8)
+def _ones(examples: int, dtype: torch.dtype) -> Tensor:
+    return torch.ones(examples, dtype=dtype)
 
 
 def _square_sum(tensor: Tensor) -> float:
