@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -154,3 +156,73 @@ def test_a_loss_of_ones_own_may_look_at_the_weights() -> None:
     plain, _ = gradients(net, "cross_entropy", given)
     list(tg.Backprop(decayed)(net, given, torch.Generator()))
     torch.testing.assert_close(weight.grad, plain[0] + 6.0 * weight.detach())
+
+
+def square_sum(net: nn.Module) -> float:
+    return sum(float(p.grad.double().square().sum()) for p in net.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("largest", [None, 5.0], ids=["inputs unknown", "inputs bounded"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+@pytest.mark.parametrize("name", NETS)
+def test_the_bound_is_one(name: str, loss: str, largest: float | None) -> None:
+    net = NETS[name]()
+    given = batch(next(net.parameters()).dtype)
+    given.largest = largest
+    assert largest is None or given.inputs.abs().max() <= largest
+    (step,) = tg.Backprop(loss)(net, given, torch.Generator())
+    assert square_sum(net) <= step.square_bound < 1e6
+
+
+def test_a_gradient_that_overflows_has_no_finite_bound() -> None:
+    net, given = mlp("relu"), batch()
+    with torch.no_grad():
+        net.layers[0].weight.mul_(1e30)
+        net.layers[2].weight.mul_(1e30)
+    (step,) = tg.Backprop()(net, given, torch.Generator())
+    assert not step.square_bound < 1e24
+
+
+class Swapped(nn.Tanh):
+    """An activation that no chain knows."""
+
+
+LATER: dict[str, Callable[[nn.Module], object]] = {
+    "hook on a layer": lambda net: net.layers[1].register_forward_hook(lambda *_: None),
+    "hook on the model": lambda net: net.register_forward_pre_hook(lambda *_: None),
+    "another activation": lambda net: setattr(net.layers, "activation1", Swapped()),
+    "other layers": lambda net: setattr(net, "layers", nn.Sequential(nn.Flatten(), nn.LazyLinear(4))),
+    "one layer more": lambda net: net.layers.append(nn.Dropout()),
+    "no weight": lambda net: setattr(net.layers[2], "weight", None),
+    "frozen": lambda net: net.layers[2].bias.requires_grad_(False),
+    "another type": lambda net: net.double(),
+    "gradient hook": lambda net: net.layers[2].weight.register_hook(lambda g: g),
+    "own forward": lambda net: setattr(net.layers[1], "forward", lambda x: x),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_what_changes_later_is_seen(name: str) -> None:
+    net, given = mlp("relu"), batch()
+    assert dense_chain(net, given.inputs) is dense_chain(net, given.inputs) is not None
+    LATER[name](net)
+    assert dense_chain(net, given.inputs) is None
+
+
+def test_a_new_weight_is_learnt_from_then_on() -> None:
+    net, given = mlp("relu"), batch()
+    assert dense_chain(net, given.inputs) is not None
+    net.layers[0].weight = nn.Parameter(net.layers[0].weight.detach() / 2)
+    found = gradients(net, "cross_entropy", given)[0]
+    for ours, theirs in zip(found, gradients(Inside(net), "cross_entropy", given)[0], strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_known_model_may_go() -> None:
+    for build in (lambda: mlp("relu"), sequential):
+        net = build()
+        assert dense_chain(net, batch().inputs) is not None
+        gone = weakref.ref(net)
+        del net
+        gc.collect()
+        assert gone() is None

@@ -143,6 +143,16 @@ def test_both_ways_to_read_agree() -> None:
     assert Guard(nn.Module()).check(Update(), 1) == 0.0
 
 
+def test_gradients_with_a_bound_are_not_read_unless_they_are_to_be_clipped() -> None:
+    model = unit()
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    assert Guard(model).check(Update(7.0), 1) == 7.0
+    for guard, bound in ((Guard(model, exact=True), 7.0), (Guard(model), float("inf")), (Guard(model), float("nan"))):
+        with pytest.raises(NumericError, match="is not finite at step 1"):
+            guard.check(Update(bound), 1)
+
+
 def test_the_plain_step_equals_the_wrapped_one_and_gives_way_to_hooks_and_profilers() -> None:
     def stepped(plain: bool) -> Tensor:
         model = unit()

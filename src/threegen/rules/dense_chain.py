@@ -167,7 +167,9 @@ def _as_chain(layers: nn.Sequential) -> DenseChain | None:
         kind = type(layer)
         if layer is None or has_hooks(layer):
             return None
-        if isinstance(layer, nn.Linear) and kind is nn.Linear and layer not in linears and layer.bias is not None:
+        if isinstance(layer, nn.Linear) and kind is nn.Linear and layer not in linears:
+            if any(parameter is None for parameter in layer._parameters.values()):  # no bias
+                return None
             linears.append(layer)
             activations.append(None)
         elif kind in _ACTIVATIONS and linears and activations[-1] is None:
