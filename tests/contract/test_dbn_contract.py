@@ -63,10 +63,10 @@ def test_parameters_without_a_part_in_the_scores_must_be_named() -> None:
         check_model(belief_net, points, classes=3, without_gradient=wrong)
 
 
-@pytest.mark.parametrize("fused", [True, False])
-def test_the_rule_keeps_the_contract(fused: bool) -> None:
+@pytest.mark.parametrize(("fused", "discriminative"), [(True, 0.0), (False, 0.0), (True, 2.0)])
+def test_the_rule_keeps_the_contract(fused: bool, discriminative: float) -> None:
     checks = check_rule(
-        lambda: WakeSleep(2, rate=0.3, fused=fused),
+        lambda: WakeSleep(2, rate=0.3, discriminative=discriminative, fused=fused),
         belief_net,
         corners(),
         oracle=None if fused else wake_likelihood,
