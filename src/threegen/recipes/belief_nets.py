@@ -29,7 +29,8 @@ from threegen.training.stages import Stage
 FOLDER = Path("runs") / "belief-nets"
 SIZES = (784, 500, 500, 2000)
 GREEDY_EPOCHS = (10, 10, 30)
-UP_DOWN_EPOCHS, UP_DOWN_RATE, UP_DOWN_STEPS = 36, 1.0, (3,)
+UP_DOWN_EPOCHS, UP_DOWN_RATE, UP_DOWN_STEPS = 30, 0.5, (3,)
+DISCRIMINATIVE = 5.0  # how much more the label counts than as one unit among 510
 BACKPROP_EPOCHS, DROPOUT = 20, 0.3
 
 
@@ -47,7 +48,7 @@ def up_down_net(
 ) -> tuple[DBN, float]:
     """Return the greedy net of the same seed after the up-down algorithm, and all seconds of training."""
     dbn, seconds = greedy_net(seed, train, folder=folder, validation=validation, progress=progress)
-    stages = up_down(dbn, epochs=UP_DOWN_EPOCHS, rate=UP_DOWN_RATE, steps=UP_DOWN_STEPS)
+    stages = up_down(dbn, epochs=UP_DOWN_EPOCHS, rate=UP_DOWN_RATE, steps=UP_DOWN_STEPS, discriminative=DISCRIMINATIVE)
     return dbn, seconds + _trained(dbn, stages, train, folder / f"up-down-{seed}", seed, validation, progress)
 
 

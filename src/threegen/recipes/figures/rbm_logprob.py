@@ -60,5 +60,6 @@ FIGURE = Figure(
     note="Persistent CD-1 with 100 chains, 150 epochs, rate .05 falling linearly to 0, training pixels drawn anew at "
     "each visit. Test images are made binary once: each pixel is 1 with its grey value as chance, seed 0. log Z by "
     "annealed importance sampling, 14,500 steps and 100 runs. These are usual settings, checked by short runs on "
-    "10,000 training images held out; the test split is read once a seed.",
+    "10,000 training images held out; the test split is read once a seed. Minutes include the pauses of a busy "
+    "machine; without them a seed takes about 9 of one thread.",
 )
