@@ -108,9 +108,9 @@ class Neocognitron2003(Neocognitron):
         *,
         shape: tuple[int, ...] = (1, 28, 28),
         orientations: int = 16,
-        planes: Sequence[int] = (120, 350, 800),
+        planes: Sequence[int] = (120, 350, 1500),
         thresholds: Sequence[float] = (0.55, 0.65, 0.65, 0.3),
-        learning_thresholds: Sequence[float] = (0.8, 0.8, 0.3),
+        learning_thresholds: Sequence[float] = (0.8, 0.8, 0.9),
         thinning: int = 2,
         surround: float = 0.0,
     ) -> None:

@@ -51,7 +51,7 @@ ENTRY = Entry(
     stages=_stages,
     plans={
         "quick": Plan(
-            epochs=2, seconds=10, batch_size=100, options={"digits": 1000, "planes": [60, 120, 500], "thinning": 3}
+            epochs=2, seconds=10, batch_size=100, options={"digits": 1000, "planes": [60, 120, 700], "thinning": 3}
         ),
         "full": Plan(epochs=2, seconds=60, batch_size=100, options={"digits": 3000}),
     },

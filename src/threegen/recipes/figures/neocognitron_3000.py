@@ -31,7 +31,7 @@ def draw_digits(data: Dataset, digits: int, seed: int) -> Dataset:
 
 def taught_neocognitron(data: Data, digits: int, seed: int, progress: bool = False) -> Neocognitron2003:
     """Return the net of the registry's full plan, taught `digits` drawn digits."""
-    model = Neocognitron2003(planes=(120, 350, 800 if digits <= DIGITS else 2000))
+    model = Neocognitron2003(planes=(120, 350, 1500 if digits <= DIGITS else 4500))
     drawn = draw_digits(data.train, digits, seed)
     title = f"neocognitron, {digits:,} digits, seed {seed}"
     fit(

@@ -1,4 +1,4 @@
-"""The neocognitron of 2003 taught 10,000 digits of MNIST, 1,000 a class, with room for 2,000 planes at the top."""
+"""The neocognitron of 2003 taught 10,000 digits of MNIST, 1,000 a class, with room for 4,500 planes at the top."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ DISTORTIONS: dict[str, tuple[Callable[[Tensor, float, torch.Generator], Tensor],
 def trained(train: Dataset, settings: Settings) -> dict[str, nn.Module]:
     """Return the three nets, each taught the same digits, which stand still and undistorted."""
     seed = settings.seed
-    planes = (24, 40, 400) if settings.quick else (120, 350, 800)
+    planes = (24, 40, 400) if settings.quick else (120, 350, 1500)
     neocognitron = Neocognitron2003(planes=planes, thinning=3 if settings.quick else 2)
     passes = 2 if settings.quick else 3
     fit(neocognitron, self_organisation(neocognitron, top_epochs=passes), train, seed=seed, progress=settings.progress)
