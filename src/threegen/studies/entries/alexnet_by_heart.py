@@ -21,7 +21,7 @@ from threegen.training.evaluate import evaluation_mode
 from threegen.training.fit import Callback, Training, fit
 from threegen.training.optimizers import optimizer
 
-PICTURES, BATCH, ENOUGH = 64, 8, 0.01
+PICTURES, BATCH, ENOUGH = 64, 4, 0.01
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Size:
     most: int  # passes
 
 
-FULL = Size(width=1.0, side=227, rate=2e-4, most=60)
-QUICK = Size(width=0.125, side=67, rate=1e-3, most=80)
+FULL = Size(width=1.0, side=227, rate=2e-4, most=40)
+QUICK = Size(width=0.125, side=67, rate=1e-3, most=40)
 
 
 class Known(Callback):
