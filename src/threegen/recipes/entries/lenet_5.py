@@ -15,7 +15,7 @@ from threegen.rules.levenberg_marquardt import LevenbergMarquardt
 from threegen.training.optimizers import optimizer
 
 RATE = 5e-4  # the paper's first one, which is for single examples; here it belongs to the mean over a batch
-LONG_RATE = 2.5e-4  # over 20 passes; see recipes/figures/lenet_5.py
+SLOW = 2.5e-4  # over 20 passes; see recipes/figures/lenet_5.py
 
 
 def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
@@ -42,8 +42,6 @@ ENTRY = Entry(
     rule=LevenbergMarquardt,
     plans={
         "quick": Plan(epochs=1, seconds=35, batch_size=16, optimizer=optimizer("sgd", lr=RATE), schedule="cosine"),
-        "full": Plan(
-            epochs=20, seconds=300, batch_size=16, optimizer=optimizer("sgd", lr=LONG_RATE), schedule="cosine"
-        ),
+        "full": Plan(epochs=20, seconds=300, batch_size=16, optimizer=optimizer("sgd", lr=SLOW), schedule="cosine"),
     },
 )

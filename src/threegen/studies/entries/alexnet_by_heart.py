@@ -21,21 +21,22 @@ from threegen.training.evaluate import evaluation_mode
 from threegen.training.fit import Callback, Training, fit
 from threegen.training.optimizers import optimizer
 
-PICTURES, BATCH, ENOUGH = 64, 4, 0.01
+PICTURES, ENOUGH = 64, 0.01
 
 
 @dataclass(frozen=True)
 class Size:
-    """A net and its rate: the wider, the smaller."""
+    """A net and how it is trained."""
 
     width: float
     side: int
     rate: float
+    batch: int
     most: int  # passes
 
 
-FULL = Size(width=1.0, side=227, rate=2e-4, most=40)
-QUICK = Size(width=0.125, side=67, rate=1e-3, most=40)
+FULL = Size(width=1.0, side=227, rate=2e-4, batch=4, most=40)
+QUICK = Size(width=0.125, side=67, rate=1e-3, batch=8, most=80)
 
 
 class Known(Callback):
@@ -81,7 +82,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         data,
         optimizer=optimizer("adam", lr=size.rate),
         epochs=size.most,
-        batch_size=BATCH,
+        batch_size=size.batch,
         seed=settings.seed,
         callbacks=[known],
         progress=settings.progress,
