@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.load import load_data
+from threegen.errors import DataError
 from threegen.gen2.alexnet import AlexNet
 from threegen.randomness import make_generator
 from threegen.rules.backprop import Backprop
@@ -42,8 +44,8 @@ QUICK = Size(width=0.125, side=67, rate=1e-3, batch=8, most=80)
 class Known(Callback):
     """After every second pass: the loss and the right answers in evaluation mode; ends when the loss is low enough."""
 
-    def __init__(self, data: Dataset) -> None:
-        self.data = data
+    def __init__(self, pictures: Tensor, labels: Tensor) -> None:
+        self.pictures, self.labels = pictures, labels
         self.passes: list[int] = []
         self.training: list[float] = []
         self.losses: list[float] = []
@@ -54,11 +56,11 @@ class Known(Callback):
         if record["epoch"] % 2 == 0:
             return
         with evaluation_mode(run.model), torch.no_grad():
-            scores = run.model(self.data.inputs)
+            scores = run.model(self.pictures)
         self.passes.append(record["epoch"] + 1)
         self.training.append(record["loss"])
-        self.losses.append(float(F.cross_entropy(scores, self.data.targets)))
-        self.right.append(int((scores.argmax(1) == self.data.targets).sum()))
+        self.losses.append(float(F.cross_entropy(scores, self.labels)))
+        self.right.append(int((scores.argmax(1) == self.labels).sum()))
         if self.losses[-1] < ENOUGH:
             run.stop(f"the loss is below {ENOUGH}")
 
@@ -67,6 +69,8 @@ def measure(settings: Settings) -> dict[str, Any]:
     """Train on 64 digits in three equal channels, 1,000 classes of which ten occur, until the loss is below .01."""
     size = QUICK if settings.quick else FULL
     digits = load_data("mnist").train.take(PICTURES)
+    if digits.targets is None:
+        raise DataError(f"{digits.name} has no labels to learn")
     data = Dataset(digits.inputs.expand(-1, 3, -1, -1).contiguous(), digits.targets, (), "64 digits")
     model = AlexNet(
         width=size.width,
@@ -75,7 +79,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         mean=float(data.inputs.mean()),
         generator=make_generator(settings.seed, "alexnet"),
     )
-    known = Known(data)
+    known = Known(data.inputs, digits.targets)
     fit(
         model,
         Backprop(),
