@@ -40,6 +40,7 @@ from threegen.functional.fused_neurons import (
     rows,
     shared_rows,
 )
+from threegen.functional.narrow_layers import is_sparse_and_narrow, narrow_gradient, narrow_linear
 from threegen.functional.neurons import LIFParameters
 
 # The largest tensor of a block. Small blocks stay in the caches; from 32 MiB on the system maps fresh pages every time.
@@ -183,6 +184,8 @@ class LinearLayer:
         currents = buffers.empty((*flat.shape[:2], outputs), self.weight.dtype)
         if changes is not None:
             event_linear(changes, self.weight, self.bias, currents)
+        elif self._is_narrow(flat):
+            narrow_linear(flat.flatten(0, 1), self.weight, self.bias, currents.view(-1, outputs))
         else:
             offset = torch.zeros(outputs, dtype=currents.dtype) if self.bias is None else self.bias.detach()
             by_rows = currents.view(-1, outputs)
@@ -192,6 +195,9 @@ class LinearLayer:
             total = currents.sum(0)
             self.summed = total if self.summed is None else self.summed + total
         return self.neurons.forward(currents)
+
+    def _is_narrow(self, spikes: Tensor) -> bool:
+        return self.scale == 1.0 and is_sparse_and_narrow(spikes, len(self.weight))
 
     def _numbers(self, spikes: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Yield bytes [t, B, I] as matrices of the weights' type, some rows at a time: as many as stay in the cache."""
@@ -215,6 +221,10 @@ class LinearLayer:
         flat = gradient.view(-1, len(self.weight))
         if isinstance(seen, Changes):
             by_bias = event_gradients(seen, gradient, self.by_weight, totals, fresh=fresh)
+        elif self._is_narrow(seen):
+            by_bias, found = sum_rows(totals), narrow_gradient(seen.flatten(0, 1), flat)
+            by_rows = self.by_weight.t()
+            by_rows.copy_(found) if fresh else by_rows.add_(found)
         else:
             by_bias, held = sum_rows(totals), 0.0 if fresh else 1.0
             for where, numbers in self._numbers(seen):

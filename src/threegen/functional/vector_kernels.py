@@ -95,3 +95,38 @@ def _adder(vectors: int) -> Any:
 
 
 add_16, add_32, add_64, add_128 = (_adder(vectors) for vectors in (1, 2, 4, 8))
+
+
+@_extending.intrinsic  # type: ignore[untyped-decorator]
+def list_sixteens(typing: Any, source: Any, start: Any, count: Any, places: Any) -> Any:
+    """List which of `count` bytes of `source` from place `start` on are not 0, in `places`; return how many there are.
+
+    For kernels only. `count` is a multiple of sixteen; `source` (uint8) and `places` (int32, with room for `count` and
+    sixteen more) are contiguous, and nothing is checked. The numbers rise and count from `start`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bytes_, listed = (
+            context.make_array(signature.args[number])(context, builder, arguments[number]).data for number in (0, 3)
+        )
+        numbers, masks = _ir.VectorType(_CODE, LANES), _ir.VectorType(_ir.IntType(1), LANES)
+        letters = _ir.VectorType(_ir.IntType(8), LANES)
+        kind = _ir.FunctionType(_ir.VoidType(), [numbers, _CODE.as_pointer(), masks])
+        pack = _cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.compressstore.v{LANES}i32")
+        at = _cgutils.alloca_once_value(builder, _ir.Constant(_WORD, 0))
+        steps = _ir.Constant(numbers, list(range(LANES)))
+        nothing, whole = _ir.Constant(numbers, _ir.Undefined), _ir.Constant(_WORD, LANES)
+        with _cgutils.for_range_slice(builder, _ir.Constant(_WORD, 0), arguments[2], whole, _WORD) as (first, _):
+            begin = builder.gep(bytes_, [builder.add(arguments[1], first)])
+            read = builder.load(builder.bitcast(begin, letters.as_pointer()), align=1)
+            mask = builder.icmp_unsigned("!=", read, _ir.Constant(letters, None))
+            base = builder.insert_element(nothing, builder.trunc(first, _CODE), _ir.Constant(_CODE, 0))
+            base = builder.shuffle_vector(base, nothing, _ir.Constant(numbers, None))
+            now = builder.load(at)
+            builder.call(pack, [builder.add(base, steps), builder.gep(listed, [now]), mask])
+            found = builder.ctpop(builder.bitcast(mask, _ir.IntType(LANES)))
+            builder.store(builder.add(now, builder.zext(found, _WORD)), at)
+        return builder.load(at)
+
+    place = _types.intp
+    return place(source, place, place, places), generate
