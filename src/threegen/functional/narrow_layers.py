@@ -30,7 +30,7 @@ def _list_spikes(spikes: Array, row: int, places: Array) -> int:
     """Fill `places` [I + 16] with the inputs that fire in a row of bytes [R, I]; return how many do."""
     inputs = spikes.shape[1]
     whole = inputs - inputs % LANES
-    many = list_sixteens(spikes, row * inputs, whole, places)
+    many: int = list_sixteens(spikes, row * inputs, whole, places)
     for i in range(whole, inputs):
         places[many] = i
         many += spikes[row, i] != 0
