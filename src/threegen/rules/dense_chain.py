@@ -6,7 +6,7 @@
     d_(l-1) = (d_l W_l) * f'(z_(l-1))                      f' from a_(l-1): relu, tanh and sigmoid allow it
 
 On a small net the graph, the engine that walks it and the wrappers of modules take as long as a matrix product. The
-operations are those that autograd would call, so the gradients are the same.
+gradients are autograd's but for rounding: sums run in another order here and there.
 
 Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", Nature 323 (1986), eq. 3-6.
 """
