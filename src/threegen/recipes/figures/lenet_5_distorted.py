@@ -15,7 +15,6 @@ FIGURE = Figure(
     unit="per cent test error",
     better="lower",
     make=partial(train_lenet_5, distortions=Distortions()),
-    seeds=(0,),
     note=SETTINGS
     + "Each pass sees each of the 60,000 digits once, shifted, scaled, sheared and deformed anew; the paper "
     "adds 540,000 distorted ones to them. The strength of the distortions was not tuned. " + READ_ONCE,
