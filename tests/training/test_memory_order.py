@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -49,3 +51,20 @@ def test_a_saved_state_is_torchs_own() -> None:
     other.load_state_dict(built.state_dict())
     (state,) = other.state.values()
     torch.testing.assert_close(state["exp_avg"], torch.full((3, 4), 0.1))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_state_of_weights_that_lay_otherwise_is_taken_over(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start, first, second = (torch.randn(5, 7, generator=generator) for _ in range(3))
+    rows, columns = nn.Parameter(start.clone()), nn.Parameter(turned(start))
+    optimizers = [tg.optimizer(name, lr=0.1).build([weight]) for weight in (rows, columns)]
+    rows.grad = first
+    optimizers[0].step()
+    with torch.no_grad():
+        columns.copy_(rows)
+    optimizers[1].load_state_dict(deepcopy(optimizers[0].state_dict()))  # torch would share its tensors
+    for weight, built in zip((rows, columns), optimizers, strict=True):
+        weight.grad = second.clone()
+        built.step()
+    torch.testing.assert_close(columns, rows)

@@ -14,6 +14,15 @@ import torch
 from torch import Tensor
 
 
+@torch.no_grad()
+def match_layouts(optimizer: torch.optim.Optimizer) -> None:
+    """Lay each state tensor out in memory as its parameter: kernels mix them up otherwise, or round in another way."""
+    for parameter, entries in optimizer.state.items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                entries[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 class _ByMemory:
     """Hands weights, gradients and states to an optimiser's kernel in the order in which the weights lie in memory."""
 
@@ -33,6 +42,11 @@ class _ByMemory:
                     if place < len(state) and state[place].shape == parameter.shape:
                         state[place] = state[place].mT
         return found
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take a state over, from weights that may have lain otherwise."""
+        super().load_state_dict(state_dict)  # type: ignore[misc]
+        match_layouts(self)  # type: ignore[arg-type]
 
 
 class Adam(_ByMemory, torch.optim.Adam):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from threegen.errors import CheckpointError
+from threegen.training.memory_order import match_layouts
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -44,15 +45,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
             f"the checkpoint's optimiser state does not fit {type(optimizer).__name__}: {problem}; "
             "resume with the optimiser that the run was started with"
         ) from problem
-    _match_layouts(optimizer)
-
-
-def _match_layouts(optimizer: torch.optim.Optimizer) -> None:
-    """Lay each state tensor out in memory as its parameter: kernels for other layouts may round otherwise."""
-    for parameter, entries in optimizer.state.items():
-        for key, value in entries.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
-                entries[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    match_layouts(optimizer)
 
 
 def torch_generators() -> dict[str, Tensor]:
