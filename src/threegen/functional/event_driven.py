@@ -47,7 +47,7 @@ Array = np.ndarray[Any, Any]
 
 KERNELS = "sums in registers, 8 steps"  # what was timed: other kernels have another crossover
 BOUNDS = (0.05, 0.7)  # a crossover beyond these is a disturbed measurement
-NARROW = 32  # layers with fewer outputs are multiplied densely: a gathered row would be too short for vector code
+NARROW = 32  # layers with fewer outputs are not gathered by lists: see `narrow_layers`, or the dense product
 WIDE = 128  # outputs whose sums are kept in registers; so much of thousands of rows fits the second-level cache
 COLUMNS = 3 * WIDE  # outputs at a time, forward: so much of the weights of an image fits the second-level cache
 SHARES = 8  # parts of the rows that are summed apart, whatever the number of threads
