@@ -8,8 +8,8 @@ Backward, in front of a narrow layer, what it sends back comes as a `Product` an
 
     dL/do[t, b] = sum over k of g[t, b, k] V[k]          g: gradient of the narrow layer's currents, V its weights
 
-The sums are those of `event_driven`, the neurons those of `fused_neurons`. The loop over columns stands in both files: as
-a function that both call it made an update of 784-800-10 a twentieth slower, or more.
+The sums are those of `event_driven`, the neurons those of `fused_neurons`. The loop over columns stands in both files:
+as a function that both call it made an update of 784-800-10 a twentieth slower, or more.
 
 Shapes: t time steps, B examples, I inputs, O neurons, K neurons of the layer behind.
 """
