@@ -166,8 +166,8 @@ def job(kind: str, steps: int, cores: int) -> Job:
     )
 
 
-JOBS = [job(kind, steps, 1) for kind in ("mlp", "conv") for steps in (5, 10, 20, 40)]
-JOBS += [job("mlp", 100, 1), job("mlp", 10, 2), job("conv", 10, 2), job("conv", 100, 1)]
+JOBS = [job(kind, steps, cores) for cores in (1, 2) for kind in ("mlp", "conv") for steps in (5, 10, 20, 40)]
+JOBS += [job("mlp", 100, 1), job("conv", 100, 1)]
 
 if __name__ == "__main__":
     main(JOBS, __file__)
