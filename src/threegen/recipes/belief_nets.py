@@ -2,6 +2,7 @@
 
     greedy-SEED      784-500-500-2000 and ten label units, layer by layer
     up-down-SEED     the same net, gone on with by the up-down algorithm
+    long-SEED        that one, gone on with at a rate that rises again
     backprop-SEED    its `to_mlp()`, gone on with by back-propagation
 
 Each is a folder under `runs/belief-nets` with checkpoints: a run that was stopped goes on, and the figures of one seed
@@ -30,6 +31,7 @@ FOLDER = Path("runs") / "belief-nets"
 SIZES = (784, 500, 500, 2000)
 GREEDY_EPOCHS = (10, 10, 30)
 UP_DOWN_EPOCHS, UP_DOWN_RATE, UP_DOWN_STEPS = 30, 0.5, (3,)
+LONG_EPOCHS, LONG_RATE = 20, 0.3
 DISCRIMINATIVE = 5.0  # how much more the label counts than as one unit among 510
 BACKPROP_EPOCHS, DROPOUT = 20, 0.3
 
@@ -50,6 +52,15 @@ def up_down_net(
     dbn, seconds = greedy_net(seed, train, folder=folder, validation=validation, progress=progress)
     stages = up_down(dbn, epochs=UP_DOWN_EPOCHS, rate=UP_DOWN_RATE, steps=UP_DOWN_STEPS, discriminative=DISCRIMINATIVE)
     return dbn, seconds + _trained(dbn, stages, train, folder / f"up-down-{seed}", seed, validation, progress)
+
+
+def long_net(
+    seed: int, train: Dataset, *, folder: Path = FOLDER, validation: Dataset | None = None, progress: bool = False
+) -> tuple[DBN, float]:
+    """Return the net of `up_down_net` after more of the same, at a rate that rises again, and all seconds."""
+    dbn, seconds = up_down_net(seed, train, folder=folder, validation=validation, progress=progress)
+    stages = up_down(dbn, epochs=LONG_EPOCHS, rate=LONG_RATE, steps=UP_DOWN_STEPS, discriminative=DISCRIMINATIVE)
+    return dbn, seconds + _trained(dbn, stages, train, folder / f"long-{seed}", seed, validation, progress)
 
 
 def tuned_net(
@@ -80,6 +91,13 @@ def up_down_error(seed: int, progress: bool) -> Made:
     """Return the test error in per cent after the up-down algorithm."""
     data = load_data("mnist")
     dbn, seconds = up_down_net(seed, data.train, progress=progress)
+    return Made(_error(dbn, data.test), seconds)
+
+
+def long_error(seed: int, progress: bool) -> Made:
+    """Return the test error in per cent after the long run of the up-down algorithm."""
+    data = load_data("mnist")
+    dbn, seconds = long_net(seed, data.train, progress=progress)
     return Made(_error(dbn, data.test), seconds)
 
 
