@@ -1,19 +1,24 @@
-"""Updates of weights in two passes over memory.
+"""Updates of weights in one pass over memory.
 
 An optimiser written with elementary operations reads and writes each weight's numbers a dozen times; for nets of this
-size that is a fifth of a training step. torch has no fused kernel for RMSprop with epsilon inside of the root, but it
-has one for Adagrad, s <- s + g^2, w <- w - r g / sqrt(s), and that is the same but for a decay of s beforehand. It runs
-on torch's own threads: a second pool of threads beside them loses more at the hand-over than it saves.
+size that is a fifth of a training step. torch has no fused kernel for RMSprop with epsilon inside of the root.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from threegen.threads import parallel, ready_numba
+
+numba = ready_numba()
+
+BLOCK = 16_384  # weights at a time, for one thread
 
 Triple = tuple[Tensor, Tensor, Tensor]  # a weight, its gradient, its shifted average
 
@@ -48,33 +53,37 @@ def rmsprop_(
 
         s <- (rho s + eps) + g^2          w <- w - lr / sqrt(1 - rho) * g / sqrt(s)
 
-    the decay, and a step of Adagrad. Tensors on other devices, of other types than float32 and float64 or scattered in
-    memory take elementary operations, as all do with `fused=False`.
+    one pass. Tensors on other devices, of other types than float32 and float64 or scattered in memory take elementary
+    operations, as all do with `fused=False`.
     """
     rate = lr / math.sqrt(1.0 - rho)
-    quick: list[Triple] = []
     rest: list[Triple] = []
     for triple in zip(weights, gradients, shifted, strict=True):
-        (quick if fused and can_fuse(*triple) else rest).append(triple)
-    if quick:
-        _as_adagrad(quick, rate, rho, eps, weight_decay)
+        if fused and can_fuse(*triple):
+            _in_one_pass(triple, rho, eps, rate, weight_decay)
+        else:
+            rest.append(triple)
     if rest:
         _elementary(rest, rate, rho, eps, weight_decay)
 
 
-def _as_adagrad(triples: list[Triple], rate: float, rho: float, eps: float, weight_decay: float) -> None:
-    weights, gradients, sums = (list(tensors) for tensors in zip(*triples, strict=True))
-    for total in sums:
-        torch.add(_number(eps, total.dtype), total, alpha=rho, out=total)
-    counts = [_number(1.0, torch.float32)] * len(sums)  # steps, which matter only where the rate decays
-    torch._fused_adagrad_(
-        weights, gradients, sums, counts, lr=rate, lr_decay=0.0, weight_decay=weight_decay, eps=0.0, maximize=False
-    )
+def _in_one_pass(triple: Triple, *constants: float) -> None:
+    """Move a weight and its average; `constants` are rho, epsilon, the rate and the weight decay."""
+    arrays = [tensor.detach().numpy() if tensor.is_contiguous() else tensor.detach().mT.numpy() for tensor in triple]
+    weight, gradient, shifted = (array.reshape(-1) for array in arrays)
+    kernel = _move if weight.size > BLOCK else _move.serial
+    kernel(weight, gradient, shifted, *map(weight.dtype.type, constants))
 
 
-@cache
-def _number(value: float, dtype: torch.dtype) -> Tensor:
-    return torch.tensor(value, dtype=dtype)
+@parallel
+def _move(weight: Any, gradient: Any, shifted: Any, rho: Any, eps: Any, rate: Any, decay: Any) -> None:
+    for block in numba.prange((len(weight) + BLOCK - 1) // BLOCK):
+        low, high = block * BLOCK, min((block + 1) * BLOCK, len(weight))
+        w, g, s = weight[low:high], gradient[low:high], shifted[low:high]
+        for i in range(len(w)):
+            slope = g[i] + decay * w[i]
+            s[i] = rho * s[i] + eps + slope * slope
+            w[i] -= rate * slope / np.sqrt(s[i])
 
 
 def _elementary(triples: list[Triple], rate: float, rho: float, eps: float, weight_decay: float) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_number, require_sizes
+from threegen.functional.sparse_matrix import has_wide_vectors, lay_out
 from threegen.gen2.initial_values import linear, require_init
 from threegen.memory import require_weights
 
@@ -29,6 +30,8 @@ class MLP(nn.Module):
     Each hidden layer is linear, batch normalisation where asked for, activation, dropout where `dropout > 0`.
     The sub-modules stand in `layers` under the names `linear1`, `norm1`, `activation1`, `dropout1`, `linear2`, ...
     Initial weights come from `generator` alone, by `init` (see `gen2/initial_values.py`); biases start at zero.
+    The weights of `linear1` lie by inputs in memory, so that back-propagation may leave out the blank parts of images
+    (see `functional/sparse_matrix.py`).
     Raises `ConfigError` for sizes, names or numbers that cannot work, `ResourceError` for weights that do not fit into
     memory, `ShapeError` for inputs of another width.
     """
@@ -55,7 +58,10 @@ class MLP(nn.Module):
     def _build(self, generator: torch.Generator | None) -> Iterable[tuple[str, nn.Module]]:
         last = len(self.sizes) - 1
         for number, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), start=1):
-            yield f"linear{number}", linear(inputs, outputs, self.init, generator)
+            layer = linear(inputs, outputs, self.init, generator)
+            if number == 1 and has_wide_vectors():
+                layer.weight.data = lay_out(layer.weight.data)
+            yield f"linear{number}", layer
             if number == last:
                 return
             if self.batch_norm:

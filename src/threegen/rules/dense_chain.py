@@ -22,6 +22,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from threegen.functional.sparse_matrix import SparseMatrix, lies_by_inputs, pays
 from threegen.tracing.hooks import has_hooks, have_all_hooks, hooks_among
 
 _aten = torch.ops.aten
@@ -51,6 +52,22 @@ class DenseChain:
         self.weights = [linear.weight for linear in linears]
         self.biases = [linear.bias for linear in linears]
         self.activations = activations
+        self._lists: dict[int, SparseMatrix] = {}  # by the number of examples
+        self._listed: SparseMatrix | None = None  # of the present inputs, where few of them are not 0
+
+    def _list(self, inputs: Tensor) -> SparseMatrix | None:
+        """Return the inputs as lists of what is not 0, or None where the dense product is as quick."""
+        weight, rows = self.weights[0], len(inputs)
+        if not (pays(rows, weight.shape[1], len(weight)) and lies_by_inputs(weight) and inputs.is_contiguous()):
+            return None
+        if inputs.dtype not in (torch.float32, torch.float64):
+            return None
+        lists = self._lists.get(rows)
+        if lists is None or not lists.fits(inputs):
+            if len(self._lists) == _MOST_LISTS:
+                self._lists.clear()
+            lists = self._lists[rows] = SparseMatrix(*inputs.shape, inputs.dtype)
+        return lists if lists.take(inputs) else None
 
     def forward(self, inputs: Tensor, *, by_class: bool = False) -> list[Tensor]:
         """Return the inputs `[B, sizes[0]]` of every layer, and the scores `[B, K]` last.
@@ -59,9 +76,13 @@ class DenseChain:
         """
         layers = [inputs]
         last = len(self.weights) - 1
+        self._listed = self._list(inputs) if last else None
         for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if by_class and place == last:
                 made = torch.addmm(bias.unsqueeze(1), weight, layers[-1].t()).t()
+            elif place == 0 and self._listed is not None:
+                made = inputs.new_empty(len(inputs), len(weight))
+                self._listed.times(weight.detach().t().numpy(), made.numpy(), bias.detach().numpy())
             else:
                 made = torch.addmm(bias, layers[-1], weight.t())
             activation = self.activations[place]
@@ -77,10 +98,16 @@ class DenseChain:
         bound, every = 0.0, _ones(len(error), error.dtype)
         for place in range(len(self.weights) - 1, -1, -1):
             weight, below = self.weights[place], layers[place]
-            # laid out in memory as the weight is, which fused optimisers rely on
-            gradient = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
-            weight.grad, self.biases[place].grad = gradient, error.t().mv(every)  # quicker than a sum over rows
-            squares = _square_sum(error)
+            if place == 0 and self._listed is not None:
+                gradient = below.new_empty(below.shape[1], error.shape[1])
+                sums = self._listed.transposed_times(error.numpy(), gradient.numpy(), sums=True)
+                weight.grad, self.biases[place].grad = gradient.t(), torch.from_numpy(sums[0])
+                squares = float(sums[1].sum())
+            else:
+                # laid out in memory as the weight is, which fused optimisers rely on
+                gradient = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
+                weight.grad, self.biases[place].grad = gradient, error.t().mv(every)  # quicker than a sum over rows
+                squares = _square_sum(error)
             if place == 0 and largest is not None:
                 bound += squares * (below.numel() * largest**2 + len(below))  # the latter for the biases
             elif gradient.numel() < below.numel():
@@ -96,6 +123,7 @@ class DenseChain:
 
 # Sums of millions of squares in float32 may come out too small, but by much less than this.
 _SLACK = 2.0
+_MOST_LISTS = 4  # batches have one size, but for the last one of an epoch
 
 
 @lru_cache(maxsize=8)
