@@ -1,4 +1,4 @@
-"""RMSprop in two passes over memory against elementary operations, and against steps worked out by hand."""
+"""RMSprop in one pass over memory against elementary operations, and against steps worked out by hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(*, fused: bool, dtype: torch.dtype = torch.float32, decay: float = 0.0, 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 @pytest.mark.parametrize(("dtype", "nearness"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
-def test_two_passes_equal_five_operations(dtype: torch.dtype, nearness: float, decay: float) -> None:
+def test_one_pass_equals_five_operations(dtype: torch.dtype, nearness: float, decay: float) -> None:
     fused, plain = (run(fused=fused, dtype=dtype, decay=decay) for fused in (True, False))
     for ours, theirs in zip(fused, plain, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=20 * nearness, atol=nearness)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 import threegen as tg
 from threegen.datasets.batches import Batch
 from threegen.errors import DataError
+from threegen.functional import layouts
 from threegen.rules.dense_chain import dense_chain
 
 
@@ -86,6 +87,32 @@ def test_gradients_are_those_of_autograd(name: str, loss: str) -> None:
     for a, b, parameter in zip(ours, theirs, net.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
         assert a.stride() == parameter.stride()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_blank_inputs_are_left_out(activation: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of which four fifths are 0, one that is not, and a short one: all by turns, with the same net."""
+    monkeypatch.setattr(layouts, "has_wide_vectors", lambda: True)
+    net = mlp(activation, (784, 72, 10)).to(dtype)
+    first = net.layers.linear1
+    first.weight = nn.Parameter(layouts.lay_out(first.weight.detach()))
+    generator = torch.Generator().manual_seed(3)
+    used = []
+    for examples, density in ((96, 0.1), (96, 1.0), (103, 0.1), (3, 0.1), (96, 0.1)):
+        images = torch.randn(examples, 784, generator=generator, dtype=dtype)
+        images *= torch.rand(examples, 784, generator=generator) < density
+        some = Batch(images.view(examples, 1, 28, 28), torch.randint(0, 10, (examples,), generator=generator))
+        ours, loss_here = gradients(net, "cross_entropy", some)
+        theirs, loss_there = gradients(Inside(net), "cross_entropy", some)
+        assert loss_here == pytest.approx(loss_there, rel=1e-6)
+        for a, b in zip(ours, theirs, strict=True):
+            near = 1e-12 if dtype == torch.float64 else 1e-6
+            torch.testing.assert_close(a, b, rtol=0, atol=near * max(b.abs().max().item(), 1.0))
+        chain = dense_chain(net, some.inputs)
+        assert chain is not None
+        used.append(chain._listed is not None)
+    assert used == [True, False, True, False, True]
 
 
 def test_probabilities_are_targets_too() -> None:

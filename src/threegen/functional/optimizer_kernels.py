@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from threegen.threads import parallel, ready_numba
-
-numba = ready_numba()
-
-BLOCK = 16_384  # weights at a time, for one thread
+from threegen.functional.rmsprop_kernel import move_weights
 
 Triple = tuple[Tensor, Tensor, Tensor]  # a weight, its gradient, its shifted average
 
@@ -71,19 +65,7 @@ def _in_one_pass(triple: Triple, *constants: float) -> None:
     """Move a weight and its average; `constants` are rho, epsilon, the rate and the weight decay."""
     arrays = [tensor.detach().numpy() if tensor.is_contiguous() else tensor.detach().mT.numpy() for tensor in triple]
     weight, gradient, shifted = (array.reshape(-1) for array in arrays)
-    kernel = _move if weight.size > BLOCK else _move.serial
-    kernel(weight, gradient, shifted, *map(weight.dtype.type, constants))
-
-
-@parallel
-def _move(weight: Any, gradient: Any, shifted: Any, rho: Any, eps: Any, rate: Any, decay: Any) -> None:
-    for block in numba.prange((len(weight) + BLOCK - 1) // BLOCK):
-        low, high = block * BLOCK, min((block + 1) * BLOCK, len(weight))
-        w, g, s = weight[low:high], gradient[low:high], shifted[low:high]
-        for i in range(len(w)):
-            slope = g[i] + decay * w[i]
-            s[i] = rho * s[i] + eps + slope * slope
-            w[i] -= rate * slope / np.sqrt(s[i])
+    move_weights(weight, gradient, shifted, *map(weight.dtype.type, constants))
 
 
 def _elementary(triples: list[Triple], rate: float, rho: float, eps: float, weight_decay: float) -> None:

@@ -8,7 +8,7 @@ four rows (or four columns side by side) of X are taken together: what is not 0 
 each row of the table that is read serves all four, whose sums stay in registers. Four examples share two fifths of the
 pixels of MNIST, four neighbouring pixels are lit in three tenths of the examples.
 
-Tables and results lie by inputs in memory: `lay_out` puts a layer's weights so. Every element of a result is summed by
+Tables and results lie by inputs in memory (`functional/layouts.py`). Every element of a result is summed by
 one thread in one order: the number of threads does not change it.
 
 Shapes: R rows (examples), N columns (inputs), O outputs.
@@ -16,15 +16,20 @@ Shapes: R rows (examples), N columns (inputs), O outputs.
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from threegen.functional.vector_kernels import LANES, add_four_64, add_four_64_masked, fetch, list_fours, which_of_sixteen
+from threegen.functional.vector_kernels import (
+    LANES,
+    add_four_64,
+    add_four_64_masked,
+    fetch,
+    list_fours,
+    which_of_sixteen,
+)
 from threegen.threads import parallel, ready_numba, serial
 
 numba = ready_numba()
@@ -32,10 +37,9 @@ numba = ready_numba()
 Array = np.ndarray[Any, Any]
 
 MOST = 0.55  # share of the places in the lists of four rows; above, the dense product is as quick
-FEWEST_ROWS, FEWEST_COLUMNS, FEWEST_OUTPUTS = 32, 64, 64  # below, it is quicker
 FOUR = 4
 BLOCK = 128  # rows of a table at a time: 32 KB of float32, for the first-level cache
-AHEAD = 16  # rows of a table that are fetched before they are needed
+AHEAD = 8  # rows of a table that are fetched before they are needed
 WIDE = 64  # outputs at a time
 LINE = 64  # bytes of a cache line
 
@@ -152,13 +156,21 @@ def _fetch_row(table: Array, row: int, low: int, high: int) -> None:
 
 
 @serial
-def _pack(table: Array, first: int, last: int, low: int, high: int, room: Array) -> None:
-    """Copy a piece of `table` to `room`, whose rows lie side by side in the first-level cache."""
+def _pack(table: Array, gate: Array, first: int, last: int, low: int, high: int, room: Array) -> None:
+    """Copy a piece of `table`, 0 where `gate` is not above 0, to `room`, whose rows lie side by side.
+
+    `gate` is as large as `table`, or empty.
+    """
     for i in range(first, last):
         _fetch_row(table, i + AHEAD, low, high)
         row, kept = table[i, low:high], room[i - first]
-        for j in range(high - low):
-            kept[j] = row[j]
+        if len(gate):
+            open_ = gate[i, low:high]
+            for j in range(high - low):
+                kept[j] = row[j] if open_[j] > 0 else 0
+        else:
+            for j in range(high - low):
+                kept[j] = row[j]
 
 
 @serial
@@ -174,9 +186,18 @@ def _add_sums(room: Array, rows: int, sums: Array) -> None:
 
 @serial
 def _add_rows(
-    result: Array, keep: Any, start: Array, room: Array, first: int, places: Array, factors: Array, begin: int, end: int
+    result: Array,
+    keep: Any,
+    least: Any,
+    start: Array,
+    room: Array,
+    first: int,
+    places: Array,
+    factors: Array,
+    begin: int,
+    end: int,
 ) -> None:
-    """result [r, O] <- keep result + start + the listed rows of `room`, for fewer rows than four."""
+    """result [r, O] <- keep result + start + the listed rows of `room`, at least `least`, for fewer rows than four."""
     for r in range(len(result)):
         total = result[r]
         for j in range(len(total)):
@@ -185,6 +206,23 @@ def _add_rows(
             row, factor = room[places[p] - first], factors[p, r]
             for j in range(len(total)):
                 total[j] += factor * row[j]
+        for j in range(len(total)):
+            total[j] = least if total[j] < least else total[j]
+
+
+@serial
+def _add_group(
+    result: Array, place: int, width: int, numbers: Any, start: Array, packed: Any, lists: Any, begin: int, end: int
+) -> None:
+    """Add listed rows to four pieces of `result`; arguments as of `add_four_64`, those that go together in tuples."""
+    (keep, least, begun), (room, first), (places, factors) = numbers, packed, lists
+    outputs = result.shape[1]
+    if width == WIDE:
+        add_four_64(result, place, outputs, WIDE, keep, least, start, begun, room, first, places, factors, begin, end)
+    else:
+        add_four_64_masked(
+            result, place, outputs, width, keep, least, start, begun, room, first, places, factors, begin, end
+        )
 
 
 @parallel
@@ -193,72 +231,47 @@ def _multiply(
     places: Array,
     factors: Array,
     table: Array,
+    gate: Array,
     keep: Any,
+    least: Any,
     start: Array,
     result: Array,
     spans: int,
     sums: Array,
 ) -> None:
-    """result <- keep result + start + the listed rows, four a list, times `table`.
+    """result <- keep result + start + the listed rows, four a list, times `table`, but at least `least`.
 
     `at` is [groups, blocks + 1], `places` [groups, room], `factors` [groups, room, 4], `result` [R, O]; `start` [2, O]
-    holds zeros below. Groups are taken in `spans` parts. `sums` [2, O] gain the sums over the rows of `table` and of
-    their squares, or are empty.
+    holds zeros below. The table counts as 0 where `gate`, unless empty, is not above 0. Groups are taken in `spans`
+    parts. `sums` [2, O], unless empty, gain the sums over the rows of `table` and of their squares.
     """
     rows, outputs = result.shape
-    groups, room = places.shape
-    one, span = table.dtype.type(1), (groups + spans - 1) // spans
+    (groups, room), last = places.shape, at.shape[1] - 2
+    one, lowest = table.dtype.type(1), table.dtype.type(-np.inf)
+    span = (groups + spans - 1) // spans
     for job in numba.prange((outputs + WIDE - 1) // WIDE * spans):
         low, top = job // spans * WIDE, job % spans * span
         high = min(low + WIDE, outputs)
         memory = np.empty(BLOCK * WIDE + LINE, table.dtype)
         shift = (LINE - memory.ctypes.data % LINE) // memory.itemsize
         packed = memory[shift : shift + BLOCK * WIDE].reshape(BLOCK, WIDE)
-        for block in range(at.shape[1] - 1):
+        for block in range(last + 1):
             first = block * BLOCK
-            _pack(table, first, min(first + BLOCK, len(table)), low, high, packed)
+            _pack(table, gate, first, min(first + BLOCK, len(table)), low, high, packed)
             if len(sums) and top == 0:
                 _add_sums(packed[:, : high - low], min(BLOCK, len(table) - first), sums[:, low:high])
             share, offset = (keep, 0) if block == 0 else (one, 1)
+            bound = least if block == last else lowest
             for group in range(top, min(top + span, groups)):
-                begin, end = group * room + at[group, block], group * room + at[group, block + 1]
-                place, begun = group * FOUR * outputs + low, offset * outputs + low
+                begin, end = at[group, block], at[group, block + 1]
                 if (group + 1) * FOUR > rows:
                     own, new = result[group * FOUR :, low:high], start[offset, low:high]
-                    listed = (places[group], factors[group], at[group, block], at[group, block + 1])
-                    _add_rows(own, share, new, packed, first, *listed)
-                elif high - low == WIDE:
-                    add_four_64(
-                        result, place, outputs, WIDE, share, start, begun, packed, first, places, factors, begin, end
-                    )
+                    _add_rows(own, share, bound, new, packed, first, places[group], factors[group], begin, end)
                 else:
-                    wide = high - low
-                    add_four_64_masked(
-                        result, place, outputs, wide, share, start, begun, packed, first, places, factors, begin, end
-                    )
-
-
-@cache
-def has_wide_vectors() -> bool:
-    """Return whether the processor has enough registers of sixteen numbers; without, dense products are quicker."""
-    features = importlib.import_module("llvmlite.binding").get_host_cpu_features()
-    return bool(features.get("avx512f"))
-
-
-def pays(rows: int, columns: int, outputs: int) -> bool:
-    """Return whether a product of this size is quicker this way where few entries are not 0."""
-    large = rows >= FEWEST_ROWS and columns >= FEWEST_COLUMNS and outputs >= FEWEST_OUTPUTS
-    return large and has_wide_vectors()
-
-
-def lay_out(weight: Tensor) -> Tensor:
-    """Return a weight [O, N] with the same values whose memory lies as [N, O]."""
-    return weight.t().contiguous().t()
-
-
-def lies_by_inputs(weight: Tensor) -> bool:
-    """Return whether a weight [O, N] lies as [N, O] in memory."""
-    return weight.t().is_contiguous()
+                    place, from_ = group * FOUR * outputs + low, group * room
+                    numbers, lists = (share, bound, offset * outputs + low), (places, factors)
+                    begin, end = from_ + begin, from_ + end
+                    _add_group(result, place, high - low, numbers, start, (packed, first), lists, begin, end)
 
 
 class SparseMatrix:
@@ -289,26 +302,38 @@ class SparseMatrix:
         ends = self._by_row[0][:, -1]
         return int(ends.sum()) <= most * len(ends)
 
-    def times(self, table: Array, result: Array, start: Array | None = None) -> None:
-        """Fill `result` [R, O] with start + X T, T the `table` [N, O]."""
-        self._multiply(self._by_row, table, result, start, 0.0, 1, np.zeros((0, result.shape[1]), result.dtype))
+    def times(self, table: Array, result: Array, start: Array | None = None, *, rectify: bool = False) -> None:
+        """Fill `result` [R, O] with start + X T, T the `table` [N, O]; with `rectify`, 0 where that is below 0."""
+        nothing = self._nothing(result)
+        least = 0.0 if rectify else -np.inf
+        self._multiply(self._by_row, table, nothing, result, start, (0.0, least), 1, nothing)
 
-    def transposed_times(self, table: Array, result: Array, *, keep: float = 0.0, sums: bool = False) -> Array:
+    def transposed_times(
+        self, table: Array, result: Array, *, keep: float = 0.0, gate: Array | None = None, sums: bool = False
+    ) -> Array:
         """Fill `result` [N, O] with keep result + X^T D, D the `table` [R, O].
 
-        With `sums`, returns the sums over the rows of D, and those of their squares, [2, O]; they cost nothing here.
+        D counts as 0 where `gate` [R, O] is not above 0. With `sums`, returns the sums over the rows of D, and those of
+        their squares, [2, O]; they cost next to nothing here.
         """
-        found = np.zeros((2 if sums else 0, result.shape[1]), result.dtype)
-        self._multiply(self._by_column, table, result, None, keep, 2, found)
+        nothing = self._nothing(result)
+        found = np.zeros((2, result.shape[1]), result.dtype) if sums else nothing
+        open_ = nothing if gate is None else gate
+        self._multiply(self._by_column, table, open_, result, None, (keep, -np.inf), 2, found)
         return found
+
+    @staticmethod
+    def _nothing(result: Array) -> Array:
+        return np.zeros((0, result.shape[1]), result.dtype)
 
     def _multiply(
         self,
         lists: tuple[Array, Array, Array],
         table: Array,
+        gate: Array,
         result: Array,
         start: Array | None,
-        keep: float,
+        numbers: tuple[float, float],
         spans: int,
         sums: Array,
     ) -> None:
@@ -317,4 +342,5 @@ class SparseMatrix:
         if starts is None:
             starts = self._starts[outputs] = np.zeros((2, outputs), result.dtype)
         starts[0] = 0 if start is None else start
-        _multiply(*lists, table, result.dtype.type(keep), starts, result, spans, sums)
+        keep, least = map(result.dtype.type, numbers)
+        _multiply(*lists, table, gate, keep, least, starts, result, spans, sums)

@@ -14,7 +14,6 @@ _cgutils: Any = importlib.import_module("numba.core.cgutils")
 _ir: Any = importlib.import_module("llvmlite.ir")
 
 LANES = 16
-_AHEAD = 40
 _CODE, _WORD = _ir.IntType(32), _ir.IntType(64)
 _NUMBERS, _MASKS = _ir.VectorType(_CODE, LANES), _ir.VectorType(_ir.IntType(1), LANES)
 _STEPS = _ir.Constant(_NUMBERS, list(range(LANES)))
@@ -22,9 +21,7 @@ _STEPS = _ir.Constant(_NUMBERS, list(range(LANES)))
 
 def _arrays(context: Any, builder: Any, signature: Any, arguments: Any, *numbers: int) -> list[Any]:
     """Return where the arrays among the arguments begin."""
-    return [
-        context.make_array(signature.args[number])(context, builder, arguments[number]).data for number in numbers
-    ]
+    return [context.make_array(signature.args[number])(context, builder, arguments[number]).data for number in numbers]
 
 
 def _splat(builder: Any, value: Any) -> Any:
@@ -207,13 +204,13 @@ def _not_zero(builder: Any, begin: Any) -> Any:
 def _tile_adder(vectors: int, *, masked: bool) -> Any:
     """Return a function for kernels that adds multiples of rows to four pieces of `vectors` times sixteen numbers.
 
-        add(result, at, apart, width, keep, start, start_at, source, first, places, factors, begin, end)
+        add(result, at, apart, width, keep, least, start, start_at, source, first, places, factors, begin, end)
 
     For r = 0 .. 3 the piece result[at + r apart ...] becomes keep times itself, plus start[start_at ...], plus row
-    places[p] - first of `source` times factors[4 p + r] for p = begin .. end - 1, in this order. A `keep` of 0 forgets
-    what was there. Rows of `source` are as long as the pieces. The sums are kept in registers; the four pieces that
-    come `_AHEAD` rows later are fetched. Arrays are contiguous, `places` are int32, nothing is checked. With `masked` only the first
-    `width` numbers of the pieces are touched.
+    places[p] - first of `source` times factors[4 p + r] for p = begin .. end - 1, in this order, but at least `least`.
+    A `keep` of 0 forgets what was there. Rows of `source` are as long as the pieces. The sums are kept in registers;
+    the four pieces that follow are fetched. Arrays are contiguous, `places` are int32, nothing is checked. With
+    `masked` only the first `width` numbers of the pieces are touched.
     """
 
     @_extending.intrinsic  # type: ignore[untyped-decorator]
@@ -224,6 +221,7 @@ def _tile_adder(vectors: int, *, masked: bool) -> Any:
         apart: Any,
         width: Any,
         keep: Any,
+        least: Any,
         start: Any,
         start_at: Any,
         source: Any,
@@ -234,23 +232,26 @@ def _tile_adder(vectors: int, *, masked: bool) -> Any:
         end: Any,
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            totals, starts, table, listed, factor = _arrays(context, builder, signature, arguments, 0, 5, 7, 9, 10)
+            totals, starts, table, listed, factor = _arrays(context, builder, signature, arguments, 0, 6, 8, 10, 11)
             load, store = _moves(context, builder, signature.args[0].dtype, vectors, arguments[3] if masked else None)
             targets = []
-            for r in (0, 1, 2, 3, *range(_AHEAD, _AHEAD + 4)):
+            for r in range(8):
                 place = builder.add(arguments[1], builder.mul(arguments[2], _ir.Constant(_WORD, r)))
                 targets.append(_pieces(builder, builder.gep(totals, [place]), vectors))
             for place in (place for target in targets[4:] for place in target):
                 _fetch(builder, place)
             fresh = builder.fcmp_ordered("==", arguments[4], _ir.Constant(arguments[4].type, 0))
-            share, begins = _splat(builder, arguments[4]), load(_pieces(builder, builder.gep(starts, [arguments[6]]), vectors))
+            share = _splat(builder, arguments[4])
+            begins = load(_pieces(builder, builder.gep(starts, [arguments[7]]), vectors))
             sums = []
             for target in targets[:4]:
-                kept = [builder.fadd(builder.fmul(old, share), new) for old, new in zip(load(target), begins, strict=True)]
-                sums.append(_registers(builder, [builder.select(fresh, n, k) for n, k in zip(begins, kept, strict=True)]))
+                begun = []
+                for old, new in zip(load(target), begins, strict=True):
+                    begun.append(builder.select(fresh, new, builder.fadd(builder.fmul(old, share), new)))
+                sums.append(_registers(builder, begun))
             single, length = _ir.Constant(_WORD, 1), _ir.Constant(_WORD, LANES * vectors)
-            with _cgutils.for_range_slice(builder, arguments[11], arguments[12], single, _WORD) as (p, _):
-                n = builder.sub(builder.sext(builder.load(builder.gep(listed, [p])), _WORD), arguments[8])
+            with _cgutils.for_range_slice(builder, arguments[12], arguments[13], single, _WORD) as (p, _):
+                n = builder.sub(builder.sext(builder.load(builder.gep(listed, [p])), _WORD), arguments[9])
                 pieces = load(_pieces(builder, builder.gep(table, [builder.mul(n, length)]), vectors))
                 four = builder.gep(factor, [builder.mul(p, _ir.Constant(_WORD, 4))])
                 for r, own in enumerate(sums):
@@ -258,12 +259,29 @@ def _tile_adder(vectors: int, *, masked: bool) -> Any:
                     for total, piece in zip(own, pieces, strict=True):
                         more = builder.fmul(piece, many, flags=("contract",))
                         builder.store(builder.fadd(builder.load(total), more, flags=("contract",)), total)
+            low = _splat(builder, arguments[5])
             for own, target in zip(sums, targets, strict=False):
-                store([builder.load(total) for total in own], target)
+                found = [builder.load(total) for total in own]
+                store([builder.select(builder.fcmp_ordered("<", f, low), low, f) for f in found], target)
             return context.get_dummy_value()
 
         place = _types.intp
-        kinds = (result, place, place, place, result.dtype, start, place, source, place, places, factors, place, place)
+        kinds = (
+            result,
+            place,
+            place,
+            place,
+            result.dtype,
+            result.dtype,
+            start,
+            place,
+            source,
+            place,
+            places,
+            factors,
+            place,
+            place,
+        )
         return _types.none(*kinds), generate
 
     return add

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_number, require_sizes
-from threegen.functional.sparse_matrix import has_wide_vectors, lay_out
+from threegen.functional.layouts import has_wide_vectors, lay_out
 from threegen.gen2.initial_values import linear, require_init
 from threegen.memory import require_weights
 

@@ -5,8 +5,10 @@
     dE/dW_l = d_l^T a_(l-1),   dE/db_l = sum over the batch of d_l
     d_(l-1) = (d_l W_l) * f'(z_(l-1))                      f' from a_(l-1): relu, tanh and sigmoid allow it
 
-On a small net the graph, the engine that walks it and the wrappers of modules take as long as a matrix product. The
-gradients are autograd's but for rounding: sums run in another order here and there.
+On a small net the graph, the engine that walks it and the wrappers of modules take as long as a matrix product. Where
+most of the inputs are 0, as the pixels of digits, the two products with them leave that out
+(`functional/sparse_matrix.py`). The gradients are autograd's but for rounding: sums run in another order here and
+there.
 
 Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", Nature 323 (1986), eq. 3-6.
 """
@@ -22,7 +24,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from threegen.functional.sparse_matrix import SparseMatrix, lies_by_inputs, pays
+from threegen.functional.layouts import lies_by_inputs, pays
+from threegen.functional.sparse_matrix import SparseMatrix
 from threegen.tracing.hooks import has_hooks, have_all_hooks, hooks_among
 
 _aten = torch.ops.aten
@@ -52,6 +55,7 @@ class DenseChain:
         self.weights = [linear.weight for linear in linears]
         self.biases = [linear.bias for linear in linears]
         self.activations = activations
+        self._rectified = bool(activations) and activations[0] is _ACTIVATIONS[nn.ReLU]
         self._lists: dict[int, SparseMatrix] = {}  # by the number of examples
         self._listed: SparseMatrix | None = None  # of the present inputs, where few of them are not 0
 
@@ -66,7 +70,7 @@ class DenseChain:
         if lists is None or not lists.fits(inputs):
             if len(self._lists) == _MOST_LISTS:
                 self._lists.clear()
-            lists = self._lists[rows] = SparseMatrix(*inputs.shape, inputs.dtype)
+            lists = self._lists[rows] = SparseMatrix(rows, weight.shape[1], inputs.dtype)
         return lists if lists.take(inputs) else None
 
     def forward(self, inputs: Tensor, *, by_class: bool = False) -> list[Tensor]:
@@ -82,11 +86,13 @@ class DenseChain:
                 made = torch.addmm(bias.unsqueeze(1), weight, layers[-1].t()).t()
             elif place == 0 and self._listed is not None:
                 made = inputs.new_empty(len(inputs), len(weight))
-                self._listed.times(weight.detach().t().numpy(), made.numpy(), bias.detach().numpy())
+                arrays = (weight.detach().t().numpy(), made.numpy(), bias.detach().numpy())
+                self._listed.times(*arrays, rectify=self._rectified)
             else:
                 made = torch.addmm(bias, layers[-1], weight.t())
             activation = self.activations[place]
-            layers.append(made if activation is None else activation[0](made))
+            done = activation is None or (place == 0 and self._listed is not None and self._rectified)
+            layers.append(made if done or activation is None else activation[0](made))
         return layers
 
     def backward(self, layers: list[Tensor], error: Tensor, largest: float | None = None) -> float:
@@ -100,7 +106,8 @@ class DenseChain:
             weight, below = self.weights[place], layers[place]
             if place == 0 and self._listed is not None:
                 gradient = below.new_empty(below.shape[1], error.shape[1])
-                sums = self._listed.transposed_times(error.numpy(), gradient.numpy(), sums=True)
+                gate = layers[1].numpy() if self._rectified else None
+                sums = self._listed.transposed_times(error.numpy(), gradient.numpy(), gate=gate, sums=True)
                 weight.grad, self.biases[place].grad = gradient.t(), torch.from_numpy(sums[0])
                 squares = float(sums[1].sum())
             else:
@@ -116,6 +123,8 @@ class DenseChain:
                 bound += squares * (_square_sum(below) + len(below))
             if place:
                 error = error @ weight
+                if place == 1 and self._listed is not None and self._rectified:
+                    continue  # what passes through relu is seen to with the sums
                 activation = self.activations[place - 1]
                 error = error if activation is None else activation[1](error, below)
         return _SLACK * bound

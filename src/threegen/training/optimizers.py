@@ -28,7 +28,7 @@ class KerasRMSprop(torch.optim.Optimizer):
         v <- rho * v + (1 - rho) * g^2
         w <- w - lr * g / sqrt(v + epsilon)
 
-    On the CPU float32 takes two passes over memory; `fused=False` takes elementary operations. The running average is
+    On the CPU one pass over memory does it; `fused=False` takes elementary operations. The running average is
     kept as s = (v + epsilon) / (1 - rho), the state `shifted_average` (see `functional/optimizer_kernels.py`).
     Source: Tieleman and Hinton, Coursera lecture 6.5 (2012); constants and place of epsilon as in Keras 3.
     """
