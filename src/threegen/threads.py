@@ -133,7 +133,11 @@ def parallel(function: Callable[..., Any]) -> ParallelKernel:
 
 
 class ParallelKernel:
-    """A numba kernel with a serial twin; each is compiled on its first call and kept in the cache folder."""
+    """A numba kernel with a serial twin; each is compiled on its first call and kept in the cache folder.
+
+    A file of such kernels alone may say `numba: Any = None`: the name gets its module before the first one is compiled,
+    and whoever imports the file need not wait for it.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = cast(FunctionType, function)
@@ -142,12 +146,14 @@ class ParallelKernel:
     @cached_property
     def serial(self) -> Any:
         """The twin for one thread."""
+        self.function.__globals__["numba"] = ready_numba()
         return serial(self.function)
 
     @cached_property
     def threaded(self) -> Any:
         """The kernel over numba's threads. It has a name of its own, or numba would mix up the two in its cache."""
         own = self.function
+        own.__globals__["numba"] = ready_numba()
         twin = FunctionType(own.__code__, own.__globals__, f"{own.__name__}_threaded", own.__defaults__)
         twin.__qualname__ = f"{own.__qualname__}_threaded"
         twin.__module__ = own.__module__

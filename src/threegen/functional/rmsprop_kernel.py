@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from threegen.threads import parallel, ready_numba
+from threegen.threads import parallel
 
-numba = ready_numba()
+numba: Any = None  # the module, once a kernel is compiled: optimisers are imported by everybody
 
 BLOCK = 16_384  # weights at a time, for one thread
 

@@ -234,33 +234,20 @@ def _tile_adder(vectors: int, *, masked: bool) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             totals, starts, table, listed, factor = _arrays(context, builder, signature, arguments, 0, 6, 8, 10, 11)
             load, store = _moves(context, builder, signature.args[0].dtype, vectors, arguments[3] if masked else None)
-            targets = []
-            for r in range(8):
-                place = builder.add(arguments[1], builder.mul(arguments[2], _ir.Constant(_WORD, r)))
-                targets.append(_pieces(builder, builder.gep(totals, [place]), vectors))
-            for place in (place for target in targets[4:] for place in target):
+            targets, next_ones = _four_rows(builder, totals, arguments[1], arguments[2], vectors)
+            for place in next_ones:
                 _fetch(builder, place)
-            fresh = builder.fcmp_ordered("==", arguments[4], _ir.Constant(arguments[4].type, 0))
-            share = _splat(builder, arguments[4])
             begins = load(_pieces(builder, builder.gep(starts, [arguments[7]]), vectors))
-            sums = []
-            for target in targets[:4]:
-                begun = []
-                for old, new in zip(load(target), begins, strict=True):
-                    begun.append(builder.select(fresh, new, builder.fadd(builder.fmul(old, share), new)))
-                sums.append(_registers(builder, begun))
+            sums = [_begun(builder, load(target), begins, arguments[4]) for target in targets]
             single, length = _ir.Constant(_WORD, 1), _ir.Constant(_WORD, LANES * vectors)
             with _cgutils.for_range_slice(builder, arguments[12], arguments[13], single, _WORD) as (p, _):
                 n = builder.sub(builder.sext(builder.load(builder.gep(listed, [p])), _WORD), arguments[9])
                 pieces = load(_pieces(builder, builder.gep(table, [builder.mul(n, length)]), vectors))
                 four = builder.gep(factor, [builder.mul(p, _ir.Constant(_WORD, 4))])
                 for r, own in enumerate(sums):
-                    many = _splat(builder, builder.load(builder.gep(four, [_ir.Constant(_WORD, r)])))
-                    for total, piece in zip(own, pieces, strict=True):
-                        more = builder.fmul(piece, many, flags=("contract",))
-                        builder.store(builder.fadd(builder.load(total), more, flags=("contract",)), total)
+                    _accumulate(builder, own, pieces, builder.load(builder.gep(four, [_ir.Constant(_WORD, r)])))
             low = _splat(builder, arguments[5])
-            for own, target in zip(sums, targets, strict=False):
+            for own, target in zip(sums, targets, strict=True):
                 found = [builder.load(total) for total in own]
                 store([builder.select(builder.fcmp_ordered("<", f, low), low, f) for f in found], target)
             return context.get_dummy_value()
@@ -285,6 +272,32 @@ def _tile_adder(vectors: int, *, masked: bool) -> Any:
         return _types.none(*kinds), generate
 
     return add
+
+
+def _four_rows(builder: Any, begin: Any, at: Any, apart: Any, vectors: int) -> tuple[list[list[Any]], list[Any]]:
+    """Return where the pieces of four rows lie, and those of the four rows that follow, in one list."""
+    rows = []
+    for r in range(8):
+        place = builder.add(at, builder.mul(apart, _ir.Constant(_WORD, r)))
+        rows.append(_pieces(builder, builder.gep(begin, [place]), vectors))
+    return rows[:4], [place for row in rows[4:] for place in row]
+
+
+def _begun(builder: Any, old: list[Any], new: list[Any], keep: Any) -> list[Any]:
+    """Return registers that hold keep old + new, or `new` where `keep` is 0, whatever `old` is."""
+    fresh, share = builder.fcmp_ordered("==", keep, _ir.Constant(keep.type, 0)), _splat(builder, keep)
+    values = []
+    for before, added in zip(old, new, strict=True):
+        values.append(builder.select(fresh, added, builder.fadd(builder.fmul(before, share), added)))
+    return _registers(builder, values)
+
+
+def _accumulate(builder: Any, totals: list[Any], pieces: list[Any], factor: Any) -> None:
+    """Add a multiple of `pieces` to registers."""
+    wide = _splat(builder, factor)
+    for total, piece in zip(totals, pieces, strict=True):
+        more = builder.fmul(piece, wide, flags=("contract",))
+        builder.store(builder.fadd(builder.load(total), more, flags=("contract",)), total)
 
 
 def _fetch(builder: Any, place: Any) -> None:
