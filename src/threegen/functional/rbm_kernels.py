@@ -216,18 +216,18 @@ def narrow_sigmoid_and_draw(values: Any, bias: Any, states: Any, key: Any, keep:
 
 
 @serial
-def _move(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
+def _move(weight: Any, velocity: Any, share: Any, cost: Any, rate: Any) -> None:
     for i in range(len(weight)):
-        speed = velocity[i] - cost * weight[i]
+        speed = share * velocity[i] - cost * weight[i]
         velocity[i] = speed
         weight[i] += rate * speed
 
 
 @serial
-def move_weights(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
-    """velocity <- velocity - cost * weight, weight <- weight + rate * velocity; both [R, N]."""
+def move_weights(weight: Any, velocity: Any, share: Any, cost: Any, rate: Any) -> None:
+    """velocity <- share * velocity - cost * weight, weight <- weight + rate * velocity; both [R, N]."""
     for r in range(len(weight)):
-        _move(weight[r], velocity[r], cost, rate)
+        _move(weight[r], velocity[r], share, cost, rate)
 
 
 @serial

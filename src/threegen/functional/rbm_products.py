@@ -1,7 +1,9 @@
 """The memory and the matrix products of one step of contrastive divergence, for a batch of a fixed size.
 
 Visible states of the data and of the chains stand one above the other, as do the hidden means, the chains' with the
-factor -B/N: one product of the two stacks is then the gradient of the weights.
+factor -B/N: one product of the two stacks is then the gradient of the weights. Visible states most of which are 0, as
+those of written digits, are listed instead (`functional/sparse_matrix.py`), once for the way up and the gradient, where
+the weights lie by inputs in memory; each of the two stacks is judged for itself, batch by batch.
 
 Shapes: B examples, N chains, V visible units, H hidden units.
 """
@@ -29,6 +31,7 @@ from threegen.functional.rbm_kernels import (
     squared_distance,
     take_rows,
 )
+from threegen.functional.sparse_matrix import SparseMatrix, lies_by_inputs, pays
 from threegen.functional.units import BernoulliUnits
 from threegen.randomness import draw_key
 
@@ -85,10 +88,21 @@ class Products:
         self.states = torch.empty(chains, hidden, dtype=kind)  # hidden states of the chains
         self.speeds: Speeds = (torch.empty(0), torch.empty(0), torch.empty(0))  # velocities; whoever moves sets them
         self.scale = -batch / chains
+        # The weights lie as `table` [V, H] where they can be summed row by row; lists of v0 and of vk, if they are used.
+        self.table = self.weight.t()
+        self.lists = tuple(self._room_for_lists(states) for states in (self.v0, self.vk))
+        self.listed = [False, False]
         # Sums over the rows of v0, vk, P(h0|v0) and -B/N P(hk|vk), in the type of the weights; each is made when its
         # rows are, and read by the compiled passes as an array.
         self.v0_sum, self.vk_sum = (torch.zeros(visible, dtype=self.dtype) for _ in range(2))
         self.h0_sum, self.hk_sum = (torch.zeros(hidden, dtype=self.dtype) for _ in range(2))
+
+    def _room_for_lists(self, states: Tensor) -> SparseMatrix | None:
+        """Return room for the lists of such states, None where products are quicker whatever the states are."""
+        useful = self.binary and states.dtype == torch.float32 and lies_by_inputs(self.weight)
+        if not (useful and pays(*states.shape, len(self.weight))):
+            return None
+        return SparseMatrix(*states.shape, states.dtype)
 
     def array(self, own: Tensor) -> Any:
         """Return one of these tensors as an array over the same memory; each is made once, for a step asks for many."""
@@ -124,7 +138,7 @@ class Products:
 
     def h0(self, generator: torch.Generator | None) -> None:
         """Compute P(h0|v0); with a generator, draw the states from which the chains start (N = B)."""
-        torch.mm(self.v0, self.weight.T, out=self.h0_means)
+        self._multiply_up(0, self.v0, self.h0_means)
         if generator is None:
             self._squash(self.h0_means, self.hidden_bias, self.h0_sum)
         else:
@@ -145,7 +159,7 @@ class Products:
 
     def up(self, generator: torch.Generator | None, last: bool) -> None:
         """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
-        torch.mm(self.vk, self.weight.T, out=self.hk)
+        self._multiply_up(1, self.vk, self.hk)
         if generator is None:
             self._squash(self.hk, self.hidden_bias, self.hk_sum, self.scale)
             return
@@ -153,6 +167,15 @@ class Products:
         if last:
             self.hk.mul_(self.scale)
             self.hk_sum.mul_(self.scale)
+
+    def _multiply_up(self, part: int, states: Tensor, result: Tensor) -> None:
+        """Make `result` the products of the weights with v0 (part 0) or vk (part 1), without the biases."""
+        lists = self.lists[part]
+        self.listed[part] = lists is not None and lists.take(states)
+        if lists is not None and self.listed[part]:
+            lists.times(self.array(self.table), self.array(result))
+        else:
+            torch.mm(states, self.weight.T, out=result)
 
     def _sum(self, rows: Tensor, total: Tensor) -> None:
         """Make `total` [N] the sum of the rows."""
@@ -194,14 +217,29 @@ class Products:
     def move(self, motion: Motion) -> None:
         """Move the three parameters and their velocities `speeds` by one update."""
         weight = self.speeds[0]
-        weight.addmm_(self.h.T, self.v, beta=motion.momentum, alpha=1.0 / self.batch)
+        share = self._add_gradient(weight, motion.momentum)
         for left, right in self._move_biases(motion):
-            weight.addr_(left, right)
+            weight.addr_(left, right, alpha=1.0 / share)
         if self.compiled:
-            numbers = (np.float32(motion.cost), np.float32(motion.rate))
-            move_weights(self.array(self.weight), self.array(weight), *numbers)
+            numbers = (np.float32(one) for one in (share, motion.cost, motion.rate))
+            move_weights(_by_rows(self.weight).numpy(), _by_rows(weight).numpy(), *numbers)
         else:
             self.weight.add_(weight.sub_(self.weight, alpha=motion.cost), alpha=motion.rate)
+
+    def _add_gradient(self, speed: Tensor, momentum: float) -> float:
+        """Make `speed` [H, V] momentum times itself plus the gradient, both divided by what is returned, 1 or 1/B."""
+        if not any(self.listed):
+            speed.addmm_(self.h.T, self.v, beta=momentum, alpha=1.0 / self.batch)
+            return 1.0
+        keep = momentum * self.batch
+        pairs = ((self.v0, self.h0_means), (self.vk, self.hk))
+        for lists, listed, (visible, hidden) in zip(self.lists, self.listed, pairs, strict=True):
+            if lists is not None and listed:
+                lists.transposed_times(self.array(hidden), speed.t().numpy(), keep=keep)
+            else:
+                speed.addmm_(hidden.T, visible, beta=keep)
+            keep = 1.0
+        return 1.0 / self.batch
 
     def _move_biases(self, motion: Motion) -> list[tuple[Tensor, Tensor]]:
         """Move the biases; return pairs whose outer products belong to the weights' direction."""
@@ -286,12 +324,17 @@ class HalfProducts(Products):
             self.gradient.add_(torch.outer(left, right), alpha=self.batch)
         numbers = (1.0 / self.batch, motion.momentum, motion.cost, motion.rate)
         narrow_move_weights(
-            self.master.view(-1).numpy(),
-            self.speeds[0].view(-1).numpy(),
-            _bits(self.gradient).reshape(-1),
-            _bits(self.weight).reshape(-1),
+            _by_rows(self.master).view(-1).numpy(),
+            _by_rows(self.speeds[0]).view(-1).numpy(),
+            _bits(_by_rows(self.gradient)).reshape(-1),
+            _bits(_by_rows(self.weight)).reshape(-1),
             *(np.float32(number) for number in numbers),
         )
+
+
+def _by_rows(tensor: Tensor) -> Tensor:
+    """Return a matrix, or its transpose if that is the one that lies row by row in memory."""
+    return tensor if tensor.is_contiguous() else tensor.t()
 
 
 def _bits(tensor: Tensor) -> Any:

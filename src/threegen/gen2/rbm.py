@@ -24,6 +24,7 @@ from threegen.checks import require_choice, require_features, require_number, re
 from threegen.errors import ConfigError
 from threegen.functional.energy import free_energy
 from threegen.functional.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
+from threegen.functional.sparse_matrix import has_wide_vectors, lay_out
 from threegen.functional.units import GaussianUnits, Units, make_units
 from threegen.memory import require_weights
 
@@ -35,7 +36,9 @@ class RBM(nn.Module):
 
     `visible_units` and `hidden_units` are "bernoulli", "gaussian" or "softmax", an object such as
     `SoftmaxUnits(5, groups=20)`, or a list of objects whose units stand side by side. Weights are drawn from N(0,
-    init^2), biases start at 0 (Hinton's guide, section 8); `start_visible_bias(data)` sets the visible ones.
+    init^2), biases start at 0 (Hinton's guide, section 8); `start_visible_bias(data)` sets the visible ones. Weights lie
+    by visible units in memory, so that contrastive divergence may leave out those that are 0 (see
+    `functional/sparse_matrix.py`).
 
     `forward` takes `[B, V]` or images of V pixels and returns the hidden units' means `[B, H]`, probabilities for
     binary units. Raises `ConfigError` for settings that cannot work, `ShapeError` for inputs of another width or type.
@@ -58,7 +61,8 @@ class RBM(nn.Module):
             raise ConfigError("two layers of Gaussian units have no normalised distribution; make one of them binary")
         require_weights("RBM", [(visible, hidden)])
         require_number("init", init, least=0.0)
-        self.weight = nn.Parameter(torch.empty(hidden, visible).normal_(0.0, init, generator=generator))
+        weight = torch.empty(hidden, visible).normal_(0.0, init, generator=generator)
+        self.weight = nn.Parameter(lay_out(weight) if has_wide_vectors() else weight)
         self.visible_bias = nn.Parameter(torch.zeros(visible))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 

@@ -125,6 +125,8 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
             kept = self._speeds.get(name)
             if kept is None or kept.shape != parameter.shape or kept.dtype != parameter.dtype:
                 self._speeds[name] = torch.zeros_like(parameter.detach())
+            elif kept.stride() != parameter.stride():  # they lie in memory as the parameters do
+                self._speeds[name] = torch.empty_like(parameter.detach()).copy_(kept)
         first, second, third = (self._speeds[name] for name in _SPEEDS)
         return first, second, third
 

@@ -265,4 +265,5 @@ class WakeSleep(Rule):
 def _is_simple(parameter: Tensor) -> bool:
     """Whether the fused step can move this parameter."""
     plain = parameter.device.type == "cpu" and parameter.dtype in (torch.float32, torch.float64)
-    return plain and parameter.requires_grad and parameter.is_contiguous()
+    dense = parameter.is_contiguous() or (parameter.dim() == 2 and parameter.t().is_contiguous())
+    return plain and parameter.requires_grad and dense
