@@ -25,6 +25,7 @@ from threegen.errors import ConfigError
 from threegen.functional.energy import free_energy
 from threegen.functional.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
 from threegen.functional.sparse_matrix import has_wide_vectors, lay_out
+from threegen.functional.sparse_states import weigh
 from threegen.functional.units import GaussianUnits, Units, make_units
 from threegen.memory import require_weights
 
@@ -92,7 +93,7 @@ class RBM(nn.Module):
 
     def hidden_input(self, visible: Tensor) -> Tensor:
         """Return the hidden units' total inputs b + W v, `[..., H]`."""
-        return F.linear(visible, self.weight, self.hidden_bias)
+        return weigh(visible, self.weight, self.hidden_bias)
 
     def visible_input(self, hidden: Tensor) -> Tensor:
         """Return the visible units' total inputs a + W^T h, `[..., V]`."""

@@ -35,6 +35,7 @@ from threegen.checks import require_choice, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
 from threegen.functional.draws import draw_bernoulli
+from threegen.functional.sparse_states import ListRooms, sum_of_products
 from threegen.rules.rule import Rule, Step, Update, ascend, require_batch, require_parts
 
 
@@ -122,6 +123,7 @@ class ContrastiveDivergence(Rule):
         self.sparsity = None if sparsity is None else require_number("sparsity", sparsity, above=0.0, below=1.0)
         self.sparsity_cost = require_number("sparsity_cost", sparsity_cost, least=0.0)
         self.sparsity_decay = require_number("sparsity_decay", sparsity_decay, least=0.0, below=1.0)
+        self._rooms = ListRooms()  # where visible states are not 0; of its own it holds nothing from batch to batch
         self._chain: Tensor | None = None  # [N, H]
         # Running means of P(h0|v0) [H]: for the sparsity target, and, with those of v0 [V], for the centres.
         self._running: dict[str, Tensor] = {}
@@ -153,6 +155,7 @@ class ContrastiveDivergence(Rule):
         v0 = rbm.visible_states(batch.inputs, batch.targets)
         if self.draw_data:
             v0 = draw_bernoulli(v0, generator)
+        v0 = self._rooms.listed("data", v0, rbm.weight)
         h0 = rbm.hidden_given_visible(v0)
         figures = {"activity": h0.mean()}
         if self.chains:
@@ -161,10 +164,8 @@ class ContrastiveDivergence(Rule):
             first, vk, hk = self._from_data(rbm, h0, generator)
             figures = {"reconstruction_error": (v0 - first).square_().sum() / len(v0), **figures}
         hidden, visible = h0.mean(0) - hk.mean(0), v0.mean(0) - vk.mean(0)
-        # One product of the data and the chains, one above the other, makes the whole gradient, weight cost included.
-        stacked = torch.cat([h0, hk.mul(-len(v0) / len(vk))])
-        states, share = torch.cat([v0, vk]), 1.0 / len(v0)
-        weight = torch.addmm(rbm.weight.detach(), stacked.T, states, beta=-self.weight_cost, alpha=share)
+        pairs = [(v0, h0 / len(v0)), (vk, hk / -len(vk))]
+        weight = sum_of_products(pairs, rbm.weight, -self.weight_cost)
         if self.centred:
             m, centre = self._centres(v0.mean(0), h0.mean(0))
             weight.addr_(hidden, m, alpha=-1.0).addr_(centre, visible, alpha=-1.0)
@@ -182,7 +183,7 @@ class ContrastiveDivergence(Rule):
         for step in range(self.steps):
             visible = rbm.visible_given_hidden(rbm.draw_hidden(hidden, generator))
             if self.visible == "drawn":
-                visible = rbm.draw_visible(visible, generator)
+                visible = self._rooms.listed("chains", rbm.draw_visible(visible, generator), rbm.weight)
             hidden = rbm.hidden_given_visible(visible)
             first = visible if step == 0 else first
         return first, visible, hidden
@@ -192,6 +193,7 @@ class ContrastiveDivergence(Rule):
         states = self._begun_chain(rbm, generator).to(rbm.weight.device, dtype)
         for _ in range(self.steps):
             visible = rbm.draw_visible(rbm.visible_given_hidden(states), generator)
+            visible = self._rooms.listed("chains", visible, rbm.weight)
             hidden = rbm.hidden_given_visible(visible)
             states = rbm.draw_hidden(hidden, generator)
         self._chain = states

@@ -1,4 +1,4 @@
-"""Adam, AdamW and Adagrad for weights that lie transposed in memory, as those of event-driven layers do.
+"""SGD, Adam, AdamW and Adagrad for weights that lie transposed in memory, as those of event-driven layers do.
 
 torch's fused kernels on the CPU walk over a weight, its gradient and its state as flat memory. Where a matrix lies
 transposed they copy the gradient first, which takes as long as the update itself; where the gradient lies otherwise
@@ -8,10 +8,12 @@ views of those that lie by columns, and copies of gradients that lie otherwise t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.sgd import sgd
 
 
 @torch.no_grad()
@@ -59,3 +61,47 @@ class AdamW(_ByMemory, torch.optim.AdamW):
 
 class Adagrad(_ByMemory, torch.optim.Adagrad):
     """`torch.optim.Adagrad`, its kernels fed by memory order."""
+
+
+class SGD(torch.optim.SGD):
+    """`torch.optim.SGD`, its kernel fed by memory order; it hands its states back by parameter, hence another way."""
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Apply one update."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            for group in self.param_groups:
+                self._move(group)
+        return loss
+
+    def _move(self, group: dict[str, Any]) -> None:
+        parameters: list[Tensor] = []
+        gradients: list[Tensor] = []
+        speeds: list[Tensor | None] = []
+        sparse = self._init_group(group, parameters, gradients, speeds)
+        own = list(parameters)
+        turned = [p.dim() == 2 and not p.is_contiguous() and p.mT.is_contiguous() for p in parameters]
+        for place, turn in enumerate(turned):
+            if gradients[place].layout != torch.strided:
+                continue
+            if not turn:
+                gradients[place] = gradients[place].contiguous() if own[place].is_contiguous() else gradients[place]
+                continue
+            parameters[place], gradients[place] = own[place].mT, gradients[place].mT.contiguous()
+            speed = speeds[place] if speeds else None
+            if speed is not None:
+                speeds[place] = speed.mT
+        names = ("weight_decay", "momentum", "lr", "dampening", "nesterov", "maximize", "foreach", "fused")
+        scaling = {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
+        options = {name: group[name] for name in names}
+        sgd(parameters, gradients, speeds, has_sparse_grad=sparse, **options, **scaling)
+        for parameter, turn, speed in zip(own, turned, speeds, strict=False):
+            self.state[parameter]["momentum_buffer"] = speed.mT if turn and speed is not None else speed
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take a state over, from weights that may have lain otherwise."""
+        super().load_state_dict(state_dict)
+        match_layouts(self)

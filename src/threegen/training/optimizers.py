@@ -18,7 +18,7 @@ from torch import nn
 from threegen.checks import did_you_mean, require_choice, require_number
 from threegen.errors import ConfigError
 from threegen.functional.optimizer_kernels import rmsprop_, shift_average, unshift_average
-from threegen.training.memory_order import Adagrad, Adam, AdamW
+from threegen.training.memory_order import SGD, Adagrad, Adam, AdamW
 from threegen.training.textbook_optimizers import PreviousGradient, TextbookAdam
 
 
@@ -104,9 +104,9 @@ class _Kind:
 
 
 _BUILDERS: dict[str, _Kind] = {
-    "sgd": _Kind(torch.optim.SGD, {"lr": 1e-2}, ("cpu", "cuda")),
-    "momentum": _Kind(torch.optim.SGD, {"lr": 1e-2, "momentum": 0.9}, ("cpu", "cuda")),
-    "nesterov": _Kind(torch.optim.SGD, {"lr": 1e-2, "momentum": 0.9, "nesterov": True}, ("cpu", "cuda")),
+    "sgd": _Kind(SGD, {"lr": 1e-2}, ("cpu", "cuda")),
+    "momentum": _Kind(SGD, {"lr": 1e-2, "momentum": 0.9}, ("cpu", "cuda")),
+    "nesterov": _Kind(SGD, {"lr": 1e-2, "momentum": 0.9, "nesterov": True}, ("cpu", "cuda")),
     "adagrad": _Kind(Adagrad, {}, ("cpu",)),
     "rmsprop": _Kind(torch.optim.RMSprop),
     "keras-rmsprop": _Kind(KerasRMSprop),
