@@ -88,7 +88,7 @@ class Products:
         self.states = torch.empty(chains, hidden, dtype=kind)  # hidden states of the chains
         self.speeds: Speeds = (torch.empty(0), torch.empty(0), torch.empty(0))  # velocities; whoever moves sets them
         self.scale = -batch / chains
-        # The weights lie as `table` [V, H] where they can be summed row by row; lists of v0 and of vk, if they are used.
+        # The weights lie as `table` [V, H] where they can be summed row by row; lists of v0 and vk, where they pay.
         self.table = self.weight.t()
         self.lists = tuple(self._room_for_lists(states) for states in (self.v0, self.vk))
         self.listed = [False, False]
@@ -100,9 +100,10 @@ class Products:
     def _room_for_lists(self, states: Tensor) -> SparseMatrix | None:
         """Return room for the lists of such states, None where products are quicker whatever the states are."""
         useful = self.binary and states.dtype == torch.float32 and lies_by_inputs(self.weight)
-        if not (useful and pays(*states.shape, len(self.weight))):
+        rows, visible = states.shape
+        if not (useful and pays(rows, visible, len(self.weight))):
             return None
-        return SparseMatrix(*states.shape, states.dtype)
+        return SparseMatrix(rows, visible, states.dtype)
 
     def array(self, own: Tensor) -> Any:
         """Return one of these tensors as an array over the same memory; each is made once, for a step asks for many."""

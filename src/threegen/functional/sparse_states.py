@@ -1,8 +1,8 @@
 """States of a layer that know where they are not 0, for products without a graph.
 
-A rule lists the states of a batch once (`ListRooms.listed`); the layer above sums the rows of its weights over the list
-(`weigh`), and the gradient of the weights is made from the same list (`sum_of_products`). Where lists do not pay, or the
-weights do not lie by inputs in memory, all of this is the ordinary products.
+A rule lists the states of a batch once (`ListRooms.listed`); the layer above sums the rows of its weights over the
+list (`weigh`), and the gradient of the weights is made from the same list (`sum_of_products`). Where lists do not pay,
+or the weights do not lie by inputs in memory, all of this is the ordinary products.
 
 Shapes: R rows, N inputs, O outputs.
 """
@@ -35,11 +35,12 @@ class ListRooms:
         fitting = states.dim() == 2 and states.is_cpu and weight.is_cpu and states.dtype == weight.dtype
         if not (fitting and states.dtype in _REAL and states.is_contiguous() and lies_by_inputs(weight)):
             return states
-        if len(states) > MOST_ROWS or not pays(*states.shape, len(weight)):
+        rows, inputs = states.shape
+        if rows > MOST_ROWS or not pays(rows, inputs, len(weight)):
             return states
         room = self._rooms.get(name)
         if room is None or not room.fits(states):
-            room = self._rooms[name] = SparseMatrix(*states.shape, states.dtype)
+            room = self._rooms[name] = SparseMatrix(rows, inputs, states.dtype)
         own = states.detach()  # another tensor of the same memory: nobody else's keeps the lists
         if room.take(own):
             own.lists = room  # type: ignore[attr-defined]
@@ -71,10 +72,11 @@ def sum_of_products(pairs: Sequence[tuple[Tensor, Tensor]], weight: Tensor, keep
         if lies_by_inputs(weight):
             return torch.addmm(kept.t(), states.t(), above, beta=keep).t()
         return torch.addmm(kept, above.t(), states, beta=keep)
-    result = torch.mul(kept.t(), keep)
+    result, begun = torch.empty_like(kept.t()), 0.0
     for own, (states, above) in zip(lists, pairs, strict=True):
         if own is None:
-            result.addmm_(states.t(), above)
+            result.addmm_(states.t(), above, beta=begun)
         else:
-            own.transposed_times(above.contiguous().numpy(), result.numpy(), keep=1.0)
-    return result.t()
+            own.transposed_times(above.contiguous().numpy(), result.numpy(), keep=begun)
+        begun = 1.0
+    return (result.add_(kept.t(), alpha=keep) if keep else result).t()

@@ -37,8 +37,8 @@ class RBM(nn.Module):
 
     `visible_units` and `hidden_units` are "bernoulli", "gaussian" or "softmax", an object such as
     `SoftmaxUnits(5, groups=20)`, or a list of objects whose units stand side by side. Weights are drawn from N(0,
-    init^2), biases start at 0 (Hinton's guide, section 8); `start_visible_bias(data)` sets the visible ones. Weights lie
-    by visible units in memory, so that contrastive divergence may leave out those that are 0 (see
+    init^2), biases start at 0 (Hinton's guide, section 8); `start_visible_bias(data)` sets the visible ones. Weights
+    lie by visible units in memory, so that contrastive divergence may leave out those that are 0 (see
     `functional/sparse_matrix.py`).
 
     `forward` takes `[B, V]` or images of V pixels and returns the hidden units' means `[B, H]`, probabilities for

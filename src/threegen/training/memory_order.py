@@ -81,21 +81,21 @@ class SGD(torch.optim.SGD):
         parameters: list[Tensor] = []
         gradients: list[Tensor] = []
         speeds: list[Tensor | None] = []
-        sparse = self._init_group(group, parameters, gradients, speeds)
+        sparse: bool = self._init_group(group, parameters, gradients, speeds)  # type: ignore[no-untyped-call]
         own = list(parameters)
-        turned = [p.dim() == 2 and not p.is_contiguous() and p.mT.is_contiguous() for p in parameters]
+        by_columns = (p.dim() == 2 and not p.is_contiguous() and p.mT.is_contiguous() for p in parameters)
+        strided = (gradient.layout == torch.strided for gradient in gradients)
+        turned = [turn and dense for turn, dense in zip(by_columns, strided, strict=True)]
         for place, turn in enumerate(turned):
-            if gradients[place].layout != torch.strided:
-                continue
-            if not turn:
-                gradients[place] = gradients[place].contiguous() if own[place].is_contiguous() else gradients[place]
-                continue
-            parameters[place], gradients[place] = own[place].mT, gradients[place].mT.contiguous()
-            speed = speeds[place] if speeds else None
-            if speed is not None:
-                speeds[place] = speed.mT
+            gradient, speed = gradients[place], speeds[place] if speeds else None
+            if turn:
+                parameters[place], gradients[place] = own[place].mT, gradient.mT.contiguous()
+                if speed is not None:
+                    speeds[place] = speed.mT
+            elif own[place].is_contiguous() and gradient.layout == torch.strided:
+                gradients[place] = gradient.contiguous()
         names = ("weight_decay", "momentum", "lr", "dampening", "nesterov", "maximize", "foreach", "fused")
-        scaling = {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
+        scaling: dict[str, Any] = {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
         options = {name: group[name] for name in names}
         sgd(parameters, gradients, speeds, has_sparse_grad=sparse, **options, **scaling)
         for parameter, turn, speed in zip(own, turned, speeds, strict=False):

@@ -1,0 +1,169 @@
+"""Contrastive divergence that leaves out blank visible states, against dense products of the same states.
+
+The dense twin is the plain rule over weights that lie by rows in memory: nothing is listed there, and torch multiplies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import threegen as tg
+from threegen.functional.sparse_matrix import SparseMatrix, pays
+from threegen.functional.sparse_states import ListRooms, sum_of_products, weigh
+from threegen.gen2.rbm import RBM
+from threegen.randomness import make_generator
+from threegen.rules.contrastive_divergence import ContrastiveDivergence
+from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
+
+VISIBLE, HIDDEN = 100, 70
+OPTIONS: dict[str, dict[str, Any]] = {
+    "cd-1": {},
+    "cd-3": {"steps": 3},
+    "probabilities": {"visible": "probabilities"},
+    "persistent": {"steps": 2, "chains": 33},
+    "centred": {"centred": True},
+    "sparsity": {"sparsity": 0.2, "sparsity_cost": 0.1, "draw_data": True},
+}
+KINDS = ("blank", "dense", "both")
+needs_lists = pytest.mark.skipif(not pays(40, VISIBLE, HIDDEN), reason="this processor multiplies quicker")
+
+
+def states(kind: str, seed: str = "states") -> Tensor:
+    """Three batches of 38 and one of 9; a tenth of the units is on, six tenths are, or now this and now that."""
+    chances = torch.full((123, 1), 0.1 if kind == "blank" else 0.6)
+    if kind == "both":
+        chances[:38], chances[76:114] = 0.1, 0.1
+    return (torch.rand(123, VISIBLE, generator=make_generator(seed)) < chances).float()
+
+
+def make(kind: str, dtype: torch.dtype = torch.float32, *, by_rows: bool = False) -> RBM:
+    rbm = RBM(VISIBLE, HIDDEN, init=0.1, generator=make_generator("weights")).to(dtype)
+    rbm.start_visible_bias(states(kind).to(dtype))
+    if by_rows:
+        rbm.weight.data = rbm.weight.data.contiguous()
+    return rbm
+
+
+def train(model: RBM, rule: ContrastiveDivergence, inputs: Tensor, epochs: int = 2, **options: Any) -> None:
+    if not isinstance(rule, FusedContrastiveDivergence):
+        options["optimizer"] = tg.optimizer("momentum", lr=0.1, momentum=0.5)
+    data = tg.Dataset.from_arrays(inputs)
+    data.inputs = inputs
+    tg.fit(model, rule, data, epochs=epochs, batch_size=38, shuffle=False, seed=3, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_same_weights_as_by_dense_products(name: str, kind: str) -> None:
+    dense, plain, fused = make(kind, by_rows=True), make(kind), make(kind)
+    options = {"weight_cost": 0.01, **OPTIONS[name]}
+    train(dense, ContrastiveDivergence(**options), states(kind))
+    train(plain, ContrastiveDivergence(**options), states(kind))
+    train(fused, FusedContrastiveDivergence(rate=0.1, momentum=0.5, **options), states(kind))
+    for own, faster, other in zip(plain.parameters(), fused.parameters(), dense.parameters(), strict=True):
+        torch.testing.assert_close(own, other, atol=2e-6, rtol=0)
+        torch.testing.assert_close(faster, other, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_in_float64(kind: str) -> None:
+    inputs = states(kind).double()
+    dense, plain, fused = (make(kind, torch.float64, by_rows=by_rows) for by_rows in (True, False, False))
+    train(dense, ContrastiveDivergence(), inputs)
+    train(plain, ContrastiveDivergence(), inputs)
+    train(fused, FusedContrastiveDivergence(rate=0.1, momentum=0.5), inputs)
+    for own, faster, other in zip(plain.parameters(), fused.parameters(), dense.parameters(), strict=True):
+        torch.testing.assert_close(own, other, atol=1e-14, rtol=0)
+        torch.testing.assert_close(faster, other, atol=1e-14, rtol=0)
+
+
+@needs_lists
+@pytest.mark.parametrize("rule", [ContrastiveDivergence, FusedContrastiveDivergence])
+def test_only_what_is_mostly_blank_is_listed(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ways up and two parts of the gradient in each of three batches; nine cases are too few, .6 are too many."""
+    calls = {"times": 0, "transposed_times": 0}
+
+    def counted(name: str) -> Any:
+        whole = getattr(SparseMatrix, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            calls[name] += 1
+            return whole(*arguments, **options)
+
+        return call
+
+    for name in calls:
+        monkeypatch.setattr(SparseMatrix, name, counted(name))
+    train(make("dense"), rule(), states("dense"), epochs=1)
+    assert calls == {"times": 0, "transposed_times": 0}
+    train(make("blank"), rule(), states("blank"), epochs=1)
+    assert calls == {"times": 6, "transposed_times": 6}
+    train(make("both", by_rows=True), rule(), states("both"), epochs=1)
+    assert calls == {"times": 6, "transposed_times": 6}
+    train(make("both"), rule(), states("both"), epochs=1)
+    assert calls["times"] >= 8  # the data of two batches at least
+
+
+@pytest.mark.parametrize("options", [{}, {"chains": 33}], ids=str)
+def test_a_stopped_run_resumes_bit_equal(options: dict[str, Any], tmp_path: object) -> None:
+    def run(folder: str, epochs: int, resume: bool = False) -> RBM:
+        model, rule = make("blank"), FusedContrastiveDivergence(momentum=0.9, **options)
+        train(model, rule, states("blank"), epochs, out=f"{tmp_path}/{folder}", resume=resume)
+        return model
+
+    straight = run("straight", 4)
+    run("broken", 2)
+    resumed = run("broken", 4, resume=True)
+    for own, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
+def test_velocities_that_lay_otherwise_are_taken_over() -> None:
+    """Velocities of a run whose weights lay by rows, as those of earlier versions did."""
+    model, rule = make("blank"), FusedContrastiveDivergence(momentum=0.9)
+    train(model, rule, states("blank"), epochs=1)
+    again, other = make("blank"), FusedContrastiveDivergence(momentum=0.9)
+    again.load_state_dict(model.state_dict())
+    other.load_state_dict({name: value.contiguous() for name, value in rule.state_dict().items()})
+    batch = tg.Batch(states("blank", "more")[:40])
+    for one, teacher in ((model, rule), (again, other)):
+        list(teacher(one, batch, make_generator("step")))
+    assert torch.equal(model.weight, again.weight)
+
+
+@needs_lists
+def test_nobody_elses_tensor_keeps_lists() -> None:
+    rooms, weight, given = ListRooms(), make("blank").weight, states("blank")[:40]
+    known = rooms.listed("data", given, weight)
+    assert hasattr(known, "lists")
+    assert not hasattr(given, "lists")
+    given.numpy()[:] = states("blank", "others")[:40].numpy()  # as a loader does that uses its memory again
+    with torch.no_grad():
+        again = weigh(rooms.listed("data", given, weight), weight, torch.zeros(HIDDEN))
+        torch.testing.assert_close(again, given @ weight.t(), atol=1e-5, rtol=0)
+
+
+@needs_lists
+def test_a_graph_is_made_where_one_is_asked_for() -> None:
+    rbm, given = make("blank"), states("blank")[:40]
+    rbm.hidden_input(ListRooms().listed("data", given, rbm.weight)).sum().backward()
+    assert rbm.weight.grad is not None
+    torch.testing.assert_close(rbm.weight.grad, given.sum(0).expand(HIDDEN, VISIBLE))
+
+
+@pytest.mark.parametrize("by_rows", [True, False])
+@pytest.mark.parametrize("keep", [0.0, -0.01])
+def test_sums_of_products(by_rows: bool, keep: float) -> None:
+    weight, rooms = make("both", by_rows=by_rows).weight, ListRooms()
+    tables = [torch.rand(rows, HIDDEN, generator=make_generator("tables")) for rows in (38, 40)]
+    for kinds in (("blank", "blank"), ("blank", "dense"), ("dense", "blank"), ("dense", "dense")):
+        parts = [states(kind)[: len(table)] for kind, table in zip(kinds, tables, strict=True)]
+        pairs = [(rooms.listed(str(n), part, weight), tables[n]) for n, part in enumerate(parts)]
+        found = sum_of_products(pairs, weight, keep)
+        assert found.stride() == weight.stride()
+        wanted = sum(t.double().t() @ x.double() for x, t in zip(parts, tables, strict=True)) + keep * weight.double()
+        torch.testing.assert_close(found.double(), wanted, atol=1e-4, rtol=0)
