@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from threegen.checks import require_choice, require_features, require_number, require_whole
 from threegen.errors import ConfigError
 from threegen.functional.energy import free_energy
+from threegen.functional.layouts import has_wide_vectors, lay_out
 from threegen.functional.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
-from threegen.functional.sparse_matrix import has_wide_vectors, lay_out
 from threegen.functional.sparse_states import weigh
 from threegen.functional.units import GaussianUnits, Units, make_units
 from threegen.memory import require_weights
