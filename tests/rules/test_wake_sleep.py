@@ -119,7 +119,7 @@ def test_labels_pull_by_the_gradient_of_their_chance(dtype: torch.dtype) -> None
     top = AssociativeMemory(5, 1_100, 4, generator)
     with torch.no_grad():
         for parameter in top.parameters():
-            parameter.normal_(0.0, 0.5, generator=generator)
+            parameter.copy_(torch.empty(parameter.shape).normal_(0.0, 0.5, generator=generator))
     states, labels = torch.rand(6, 5, generator=generator).round(), torch.arange(6) % 4
     exact = top.double()
     inputs = top.input_from_below(states.double()).detach().to(dtype)
