@@ -11,7 +11,7 @@ Shapes: B examples, N chains, V visible units, H hidden units.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -32,11 +32,9 @@ from threegen.functional.rbm_kernels import (
     squared_distance,
     take_rows,
 )
+from threegen.functional.sparse_matrix import SparseMatrix
 from threegen.functional.units import BernoulliUnits
 from threegen.randomness import draw_key
-
-if TYPE_CHECKING:
-    from threegen.functional.sparse_matrix import SparseMatrix
 
 Speeds = tuple[Tensor, Tensor, Tensor]
 
@@ -106,8 +104,6 @@ class Products:
         rows, visible = states.shape
         if not (useful and pays(rows, visible, len(self.weight))):
             return None
-        from threegen.functional.sparse_matrix import SparseMatrix  # compiled kernels, for those who need them
-
         return SparseMatrix(rows, visible, states.dtype)
 
     def array(self, own: Tensor) -> Any:

@@ -10,16 +10,13 @@ Shapes: R rows, N inputs, O outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from threegen.functional.layouts import lies_by_inputs, pays
-
-if TYPE_CHECKING:
-    from threegen.functional.sparse_matrix import SparseMatrix
+from threegen.functional.sparse_matrix import SparseMatrix
 
 MOST_ROWS = 1024  # lists of more rows would take more memory than is worth while
 _REAL = (torch.float32, torch.float64)
@@ -42,8 +39,6 @@ class ListRooms:
         rows, inputs = states.shape
         if rows > MOST_ROWS or not pays(rows, inputs, len(weight)):
             return states
-        from threegen.functional.sparse_matrix import SparseMatrix  # compiled kernels, for those who need them
-
         room = self._rooms.get(name)
         if room is None or not room.fits(states):
             room = self._rooms[name] = SparseMatrix(rows, inputs, states.dtype)
