@@ -140,7 +140,7 @@ def reproduce(
     elif record is None:
         print_text(f"kept in {parts / name}; {out / name}.json is written when all seeds are there")
     else:
-        print_table([{k: str(v) for k, v in record.items()}])
+        print_table([{"field": field, "value": str(value)} for field, value in record.items()])
 
 
 @app.command()
