@@ -211,18 +211,28 @@ def _add_rows(
 
 
 @serial
-def _add_group(
-    result: Array, place: int, width: int, numbers: Any, start: Array, packed: Any, lists: Any, begin: int, end: int
+def _add_block(
+    lists: Any, block: int, groups: Any, packed: Array, columns: Any, numbers: Any, start: Array, result: Array
 ) -> None:
-    """Add listed rows to four pieces of `result`; arguments as of `add_four_64`, those that go together in tuples."""
-    (keep, least, begun), (room, first), (places, factors) = numbers, packed, lists
-    outputs = result.shape[1]
-    if width == WIDE:
-        add_four_64(result, place, outputs, WIDE, keep, least, start, begun, room, first, places, factors, begin, end)
-    else:
-        add_four_64_masked(
-            result, place, outputs, width, keep, least, start, begun, room, first, places, factors, begin, end
-        )
+    """Add the listed rows that lie in one block of the table to columns low..high of `result`, group by group."""
+    (at, places, factors), (low, high), (keep, least, offset) = lists, columns, numbers
+    (rows, outputs), room, first, width = result.shape, places.shape[1], block * BLOCK, high - low
+    begun = offset * outputs + low
+    for group in range(*groups):
+        begin, end = at[group, block], at[group, block + 1]
+        if (group + 1) * FOUR > rows:
+            own, new = result[group * FOUR :, low:high], start[offset, low:high]
+            _add_rows(own, keep, least, new, packed, first, places[group], factors[group], begin, end)
+            continue
+        place, begin, end = group * FOUR * outputs + low, group * room + begin, group * room + end
+        if width == WIDE:
+            add_four_64(
+                result, place, outputs, width, keep, least, start, begun, packed, first, places, factors, begin, end
+            )
+        else:
+            add_four_64_masked(
+                result, place, outputs, width, keep, least, start, begun, packed, first, places, factors, begin, end
+            )
 
 
 @parallel
@@ -245,8 +255,7 @@ def _multiply(
     holds zeros below. The table counts as 0 where `gate`, unless empty, is not above 0. Groups are taken in `spans`
     parts. `sums` [2, O], unless empty, gain the sums over the rows of `table` and of their squares.
     """
-    rows, outputs = result.shape
-    (groups, room), last = places.shape, at.shape[1] - 2
+    outputs, groups, last = result.shape[1], len(places), at.shape[1] - 2
     one, lowest = table.dtype.type(1), table.dtype.type(-np.inf)
     span = (groups + spans - 1) // spans
     for job in numba.prange((outputs + WIDE - 1) // WIDE * spans):
@@ -261,17 +270,9 @@ def _multiply(
             if len(sums) and top == 0:
                 _add_sums(packed[:, : high - low], min(BLOCK, len(table) - first), sums[:, low:high])
             share, offset = (keep, 0) if block == 0 else (one, 1)
-            bound = least if block == last else lowest
-            for group in range(top, min(top + span, groups)):
-                begin, end = at[group, block], at[group, block + 1]
-                if (group + 1) * FOUR > rows:
-                    own, new = result[group * FOUR :, low:high], start[offset, low:high]
-                    _add_rows(own, share, bound, new, packed, first, places[group], factors[group], begin, end)
-                else:
-                    place, from_ = group * FOUR * outputs + low, group * room
-                    numbers, lists = (share, bound, offset * outputs + low), (places, factors)
-                    begin, end = from_ + begin, from_ + end
-                    _add_group(result, place, high - low, numbers, start, (packed, first), lists, begin, end)
+            numbers = (share, least if block == last else lowest, offset)
+            own = (top, min(top + span, groups))
+            _add_block((at, places, factors), block, own, packed, (low, high), numbers, start, result)
 
 
 class SparseMatrix:
