@@ -63,6 +63,10 @@ class Adagrad(_ByMemory, torch.optim.Adagrad):
     """`torch.optim.Adagrad`, its kernels fed by memory order."""
 
 
+_OPTIONS = ("weight_decay", "momentum", "lr", "dampening", "nesterov", "maximize")
+_UNSCALED = {"grad_scale": None, "found_inf": None}
+
+
 class SGD(torch.optim.SGD):
     """`torch.optim.SGD`, its kernel fed by memory order; it hands its states back by parameter, hence another way."""
 
@@ -82,26 +86,39 @@ class SGD(torch.optim.SGD):
         gradients: list[Tensor] = []
         speeds: list[Tensor | None] = []
         sparse: bool = self._init_group(group, parameters, gradients, speeds)  # type: ignore[no-untyped-call]
-        own = list(parameters)
-        by_columns = (p.dim() == 2 and not p.is_contiguous() and p.mT.is_contiguous() for p in parameters)
-        strided = (gradient.layout == torch.strided for gradient in gradients)
-        turned = [turn and dense for turn, dense in zip(by_columns, strided, strict=True)]
-        for place, turn in enumerate(turned):
-            gradient, speed = gradients[place], speeds[place] if speeds else None
-            if turn:
-                parameters[place], gradients[place] = own[place].mT, gradient.mT.contiguous()
-                if speed is not None:
-                    speeds[place] = speed.mT
-            elif own[place].is_contiguous() and gradient.layout == torch.strided:
+        own, turned = list(parameters), [False] * len(parameters)
+        for place, (parameter, gradient) in enumerate(zip(own, gradients, strict=True)):
+            if gradient.layout != torch.strided:
+                continue
+            if parameter.is_contiguous():
                 gradients[place] = gradient.contiguous()
-        names = ("weight_decay", "momentum", "lr", "dampening", "nesterov", "maximize", "foreach", "fused")
+            elif parameter.dim() == 2 and parameter.mT.is_contiguous():
+                turned[place] = True
+                parameters[place], gradients[place] = parameter.mT, gradient.mT.contiguous()
+                if speeds and (speed := speeds[place]) is not None:
+                    speeds[place] = speed.mT
+        options = {name: group[name] for name in _OPTIONS}
         scaling: dict[str, Any] = {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
-        options = {name: group[name] for name in names}
-        sgd(parameters, gradients, speeds, has_sparse_grad=sparse, **options, **scaling)
+        moving = [speed for speed in speeds if speed is not None]
+        whole = bool(parameters) and len(moving) == len(parameters) and not sparse and scaling == _UNSCALED
+        if whole and group["fused"] and _is_plain(parameters):
+            # what `sgd` comes to, without its search for devices, types and states, which takes a fifth of a small step
+            torch._fused_sgd_(parameters, gradients, moving, is_first_step=False, **options)
+            return
+        choice: dict[str, Any] = {name: group[name] for name in ("foreach", "fused")}
+        sgd(parameters, gradients, speeds, has_sparse_grad=sparse, **options, **choice, **scaling)
         for parameter, turn, speed in zip(own, turned, speeds, strict=False):
-            self.state[parameter]["momentum_buffer"] = speed.mT if turn and speed is not None else speed
+            kept = self.state[parameter]
+            if kept.get("momentum_buffer") is None:
+                kept["momentum_buffer"] = speed.mT if turn and speed is not None else speed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take a state over, from weights that may have lain otherwise."""
         super().load_state_dict(state_dict)
         match_layouts(self)
+
+
+def _is_plain(parameters: list[Tensor]) -> bool:
+    """Return whether one call of torch's kernel moves all parameters: on the CPU and of one type."""
+    kind = parameters[0].dtype
+    return hasattr(torch, "_fused_sgd_") and all(one.is_cpu and one.dtype == kind for one in parameters)
