@@ -71,6 +71,14 @@ def _features_with_wide_vectors() -> str | None:
     return f"{features.flatten()},-prefer-256-bit" if features.get("avx512bf16") else None
 
 
+@cache
+def has_half_vectors() -> bool:
+    """Return whether the processor adds and multiplies vectors of sixteen-bit numbers, twice as many as of float32."""
+    ready_numba()
+    binding: Any = importlib.import_module("llvmlite.binding")
+    return bool(binding.get_host_cpu_features().get("avx512fp16"))
+
+
 def _cache_folder() -> Path:
     """Return a folder for compiled kernels that can be written, the system's temporary one where no other can."""
     if sys.platform == "win32":

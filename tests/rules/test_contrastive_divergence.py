@@ -10,6 +10,7 @@ import torch
 import threegen as tg
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
+from threegen.functional.energy import squared_error
 from threegen.functional.units import BernoulliUnits, SoftmaxUnits
 from threegen.gen2.rbm import RBM
 from threegen.randomness import make_generator
@@ -175,3 +176,13 @@ def test_what_cannot_work_is_refused() -> None:
         ContrastiveDivergence().check(torch.nn.Linear(2, 2))
     with pytest.raises(CheckpointError, match="velocity"):
         ContrastiveDivergence().load_state_dict({"velocity": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_squared_error_is_that_of_its_definition(dtype: torch.dtype) -> None:
+    """By its definition, in one pass of a kernel (float32) and by torch; states need not lie by rows."""
+    states, others = (torch.rand(7, 23, generator=make_generator(name), dtype=dtype) for name in ("v0", "v1"))
+    wanted = float((states - others).double().square().sum()) / 7
+    assert float(squared_error(states, others)) == pytest.approx(wanted, rel=1e-6)
+    by_columns = states.t().contiguous().t()
+    assert float(squared_error(by_columns, others)) == pytest.approx(wanted, rel=1e-6)

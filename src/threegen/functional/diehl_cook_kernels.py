@@ -47,7 +47,8 @@ from threegen.functional.diehl_cook_constants import (
     ZERO,
 )
 from threegen.functional.diehl_cook_learning import potentiate
-from threegen.functional.vector_kernels import LANES, add_sixteen
+from threegen.functional.vector_kernels import add_sixteen
+from threegen.functional.vector_parts import LANES
 from threegen.threads import serial
 
 Array = np.ndarray[Any, Any]

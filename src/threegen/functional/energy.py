@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threegen.checks import require_labels
+from threegen.functional.rbm_kernels import squared_distance
 from threegen.functional.units import Units
 
 
@@ -51,3 +52,12 @@ def join_labels(inputs: Tensor, labels: Tensor, classes: int) -> Tensor:
         return torch.cat([inputs, labels.to(inputs.dtype)], 1)
     coded = F.one_hot(require_labels(labels, classes), classes).to(inputs.dtype)
     return torch.cat([inputs, coded], 1)
+
+
+def squared_error(states: Tensor, reconstructions: Tensor) -> Tensor:
+    """Return the squared error of reconstructions [B, V], summed over units, mean over cases, 0-d."""
+    arrays = [part.detach() for part in (states, reconstructions)]
+    if all(part.is_cpu and part.dtype == torch.float32 and part.is_contiguous() for part in arrays):
+        total = squared_distance(*(part.numpy() for part in arrays))  # in one pass: half the time of two
+        return torch.scalar_tensor(total / len(states))
+    return F.mse_loss(reconstructions, states, reduction="sum") / len(states)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from threegen.functional.event_lists import Array
-from threegen.functional.vector_kernels import LANES, add_16, add_sixteen, list_sixteens
+from threegen.functional.vector_kernels import add_16, add_sixteen, list_sixteens
+from threegen.functional.vector_parts import LANES
 from threegen.threads import parallel, ready_numba, serial
 
 numba = ready_numba()

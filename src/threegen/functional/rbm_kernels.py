@@ -110,6 +110,14 @@ def take_rows(given: Any, values: Any, total: Any) -> None:
 
 
 @serial
+def sum_rows(values: Any, total: Any) -> None:
+    """Make `total` [N] the sum of the rows of `values` [R, N]."""
+    total[:] = _ZERO
+    for r in range(len(values)):
+        _add(values[r], total)
+
+
+@serial
 def sigmoid_rows(values: Any, bias: Any, scale: Any, total: Any) -> None:
     """Turn `values` [R, N], float32, into scale * sigmoid(values + bias)."""
     total[:] = _ZERO
@@ -216,18 +224,18 @@ def narrow_sigmoid_and_draw(values: Any, bias: Any, states: Any, key: Any, keep:
 
 
 @serial
-def _move(weight: Any, velocity: Any, share: Any, cost: Any, rate: Any) -> None:
+def _move(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
     for i in range(len(weight)):
-        speed = share * velocity[i] - cost * weight[i]
+        speed = velocity[i] - cost * weight[i]
         velocity[i] = speed
         weight[i] += rate * speed
 
 
 @serial
-def move_weights(weight: Any, velocity: Any, share: Any, cost: Any, rate: Any) -> None:
-    """velocity <- share * velocity - cost * weight, weight <- weight + rate * velocity; both [R, N]."""
+def move_weights(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
+    """velocity <- velocity - cost * weight, weight <- weight + rate * velocity; both [R, N]."""
     for r in range(len(weight)):
-        _move(weight[r], velocity[r], share, cost, rate)
+        _move(weight[r], velocity[r], cost, rate)
 
 
 @serial

@@ -1,9 +1,9 @@
 """The memory and the matrix products of one step of contrastive divergence, for a batch of a fixed size.
 
 Visible states of the data and of the chains stand one above the other, as do the hidden means, the chains' with the
-factor -B/N: one product of the two stacks is then the gradient of the weights. Visible states most of which are 0, as
-those of written digits, are listed instead (`functional/sparse_matrix.py`), once for the way up and the gradient, where
-the weights lie by inputs in memory; each of the two stacks is judged for itself, batch by batch.
+factor -B/N: one product of the two stacks is then the gradient of the weights. States most of which are 0, as those of
+written digits, are listed instead (`functional/sparse_matrix.py`), visible ones once for the way up and the gradient,
+where the weights lie by inputs in memory; data, chains and hidden states are judged each for itself, batch by batch.
 
 Shapes: B examples, N chains, V visible units, H hidden units.
 """
@@ -30,11 +30,13 @@ from threegen.functional.rbm_kernels import (
     sigmoid_and_draw,
     sigmoid_rows,
     squared_distance,
+    sum_rows,
     take_rows,
 )
-from threegen.functional.sparse_matrix import SparseMatrix
+from threegen.functional.sparse_matrix import MOST_TURNED, SparseMatrix, Stack
 from threegen.functional.units import BernoulliUnits
 from threegen.randomness import draw_key
+from threegen.threads import has_half_vectors
 
 Speeds = tuple[Tensor, Tensor, Tensor]
 
@@ -70,6 +72,8 @@ class Products:
     """One step's memory in the type of the weights, float32 (compiled passes) or float64 (torch's own)."""
 
     kind = torch.float32
+    half = False  # whether lists are multiplied in half precision
+    most_states = MOST_TURNED  # share of hidden states that are not 0; above, the dense product is as quick
 
     def __init__(self, net: Layers, batch: int, chains: int, *, drawn: bool = True) -> None:
         self.net, self.batch, self.chains, self.drawn = net, batch, chains, drawn
@@ -91,8 +95,11 @@ class Products:
         self.scale = -batch / chains
         # The weights lie as `table` [V, H] where they can be summed row by row; lists of v0 and vk, where they pay.
         self.table = self.weight.t()
-        self.lists = tuple(self._room_for_lists(states) for states in (self.v0, self.vk))
+        self.lists = data, chained = self._room_for_lists(self.v0), self._room_for_lists(self.vk)
+        self.stack = None if data is None or chained is None else Stack(data, chained)
+        self.state_lists = self._room_for_lists(self.states)
         self.listed = [False, False]
+        self.data = self.v0  # where v0 stands: in the caller's own memory, if it is listed
         # Sums over the rows of v0, vk, P(h0|v0) and -B/N P(hk|vk), in the type of the weights; each is made when its
         # rows are, and read by the compiled passes as an array.
         self.v0_sum, self.vk_sum = (torch.zeros(visible, dtype=self.dtype) for _ in range(2))
@@ -101,10 +108,9 @@ class Products:
     def _room_for_lists(self, states: Tensor) -> SparseMatrix | None:
         """Return room for the lists of such states, None where products are quicker whatever the states are."""
         useful = self.binary and states.dtype == torch.float32 and lies_by_inputs(self.weight)
-        rows, visible = states.shape
-        if not (useful and pays(rows, visible, len(self.weight))):
+        if not (useful and pays(len(states), *self.weight.shape)):
             return None
-        return SparseMatrix(rows, visible, states.dtype)
+        return SparseMatrix(states.shape, states.dtype, half=self.half)
 
     def array(self, own: Tensor) -> Any:
         """Return one of these tensors as an array over the same memory; each is made once, for a step asks for many."""
@@ -119,11 +125,18 @@ class Products:
         return same and net.weight.data_ptr() == self.weight.data_ptr() and net.weight.dtype == self.dtype
 
     def take(self, given: Tensor) -> None:
-        """Take the data v0 [B, V]."""
-        if self.compiled and given.dtype == torch.float32 and given.is_contiguous():
+        """Take the data v0 [B, V]; they must not change before the step is over."""
+        usable = given.dtype == self.dtype and given.is_contiguous()
+        self.data = given if usable else self.v0.copy_(given)
+        lists = self.lists[0]
+        self.listed[0] = lists is not None and lists.take(self.data)
+        if self.compiled and usable and not self.listed[0]:
             take_rows(given.numpy(), self.array(self.v0), self.array(self.v0_sum))
+            self.data = self.v0
+        elif self.compiled:
+            sum_rows(self.data.numpy(), self.array(self.v0_sum))
         else:
-            self.v0.copy_(given)
+            self.data = self.v0.copy_(given)
             self._sum(self.v0, self.v0_sum)
 
     def load_chain(self, states: Tensor) -> None:
@@ -140,7 +153,7 @@ class Products:
 
     def h0(self, generator: torch.Generator | None) -> None:
         """Compute P(h0|v0); with a generator, draw the states from which the chains start (N = B)."""
-        self._multiply_up(0, self.v0, self.h0_means)
+        self._multiply_up(0, self.data, self.h0_means)
         if generator is None:
             self._squash(self.h0_means, self.hidden_bias, self.h0_sum)
         else:
@@ -153,7 +166,7 @@ class Products:
             self.vk.copy_(self.net.draw_visible(mean, generator) if self.drawn else mean)
             self._sum(self.vk, self.vk_sum)
             return
-        torch.mm(self.states, self.weight, out=self.vk)
+        self._multiply_down()
         if self.drawn:
             self._draw(self.vk, self.visible_bias, generator, self.vk_sum)
         else:
@@ -161,6 +174,7 @@ class Products:
 
     def up(self, generator: torch.Generator | None, last: bool) -> None:
         """Compute the chains' hidden means; with a generator draw their states; the last time, apply -B/N."""
+        self.listed[1] = (lists := self.lists[1]) is not None and lists.take(self.vk)
         self._multiply_up(1, self.vk, self.hk)
         if generator is None:
             self._squash(self.hk, self.hidden_bias, self.hk_sum, self.scale)
@@ -173,11 +187,18 @@ class Products:
     def _multiply_up(self, part: int, states: Tensor, result: Tensor) -> None:
         """Make `result` the products of the weights with v0 (part 0) or vk (part 1), without the biases."""
         lists = self.lists[part]
-        self.listed[part] = lists is not None and lists.take(states)
         if lists is not None and self.listed[part]:
             lists.times(self.array(self.table), self.array(result))
         else:
             torch.mm(states, self.weight.T, out=result)
+
+    def _multiply_down(self) -> None:
+        """Make vk the products of the weights with the chains' hidden states, without the biases."""
+        lists = self.state_lists
+        if lists is not None and lists.take(self.states, self.most_states):
+            lists.times(self.array(self.table), self.array(self.vk), turned=True)
+        else:
+            torch.mm(self.states, self.weight, out=self.vk)
 
     def _sum(self, rows: Tensor, total: Tensor) -> None:
         """Make `total` [N] the sum of the rows."""
@@ -212,36 +233,38 @@ class Products:
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
         if self.compiled:
-            summed = squared_distance(self.array(self.v0), self.array(self.vk))
+            summed = squared_distance(self.data.numpy(), self.array(self.vk))
             return torch.scalar_tensor(summed / self.batch)
         return (self.v0 - self.vk).square_().sum() / self.batch
 
     def move(self, motion: Motion) -> None:
         """Move the three parameters and their velocities `speeds` by one update."""
-        weight = self.speeds[0]
-        share = self._add_gradient(weight, motion.momentum)
-        for left, right in self._move_biases(motion):
-            weight.addr_(left, right, alpha=1.0 / share)
-        if self.compiled:
-            numbers = (np.float32(one) for one in (share, motion.cost, motion.rate))
-            move_weights(_by_rows(self.weight).numpy(), _by_rows(weight).numpy(), *numbers)
+        speed = self.speeds[0]
+        if any(self.listed):
+            self._add_listed_gradient(speed, motion.momentum)
         else:
-            self.weight.add_(weight.sub_(self.weight, alpha=motion.cost), alpha=motion.rate)
+            speed.addmm_(self.h.T, self.v, beta=motion.momentum, alpha=1.0 / self.batch)
+        for left, right in self._move_biases(motion):
+            speed.addr_(left, right)
+        if self.compiled:
+            numbers = (np.float32(one) for one in (motion.cost, motion.rate))
+            move_weights(_by_rows(self.weight).numpy(), _by_rows(speed).numpy(), *numbers)
+        else:
+            self.weight.add_(speed.sub_(self.weight, alpha=motion.cost), alpha=motion.rate)
 
-    def _add_gradient(self, speed: Tensor, momentum: float) -> float:
-        """Make `speed` [H, V] momentum times itself plus the gradient, both divided by what is returned, 1 or 1/B."""
-        if not any(self.listed):
-            speed.addmm_(self.h.T, self.v, beta=momentum, alpha=1.0 / self.batch)
-            return 1.0
-        keep = momentum * self.batch
-        pairs = ((self.v0, self.h0_means), (self.vk, self.hk))
+    def _add_listed_gradient(self, speed: Tensor, keep: float) -> None:
+        """Make `speed` [H, V] `keep` times itself plus the gradient, where v0 or vk is listed."""
+        share, flat = 1.0 / self.batch, speed.t().numpy()
+        if self.stack is not None and all(self.listed):
+            self.stack.transposed_times(self.array(self.h), flat, scale=share, keep=keep)
+            return
+        pairs = ((self.data, self.h0_means), (self.vk, self.hk))
         for lists, listed, (visible, hidden) in zip(self.lists, self.listed, pairs, strict=True):
             if lists is not None and listed:
-                lists.transposed_times(self.array(hidden), speed.t().numpy(), keep=keep)
+                lists.transposed_times(self.array(hidden), flat, scale=share, keep=keep)
             else:
-                speed.addmm_(hidden.T, visible, beta=keep)
+                speed.addmm_(hidden.T, visible, beta=keep, alpha=share)
             keep = 1.0
-        return 1.0 / self.batch
 
     def _move_biases(self, motion: Motion) -> list[tuple[Tensor, Tensor]]:
         """Move the biases; return pairs whose outer products belong to the weights' direction."""
@@ -266,14 +289,23 @@ class Products:
 
     def _centred(self, visible: Tensor, hidden: Tensor, m: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Return da - dW^T l and db - dW m for the centred dW, from the stacked states alone."""
+        if self.data is not self.v0:
+            self.v0.copy_(self.data)
         v, h = self.v.to(m.dtype), self.h.to(m.dtype)
         down = v.T @ (h @ centre) / self.batch - (hidden @ centre) * m - (centre @ centre) * visible
         up = h.T @ (v @ m) / self.batch - (m @ m) * hidden - (visible @ m) * centre
         return visible - down, hidden - up
 
 
+class ListedHalves(Products):
+    """The same with all states listed and multiplied as bfloat16 numbers in half precision (`line_kernels.py`)."""
+
+    half = True
+    most_states = 1.0
+
+
 class HalfProducts(Products):
-    """The same with all products in bfloat16; weights, biases and velocities stay float32."""
+    """The same with torch's products in bfloat16; weights, biases and velocities stay float32."""
 
     kind = torch.bfloat16
 
@@ -290,7 +322,7 @@ class HalfProducts(Products):
 
     def take(self, given: Tensor) -> None:
         """Take the data v0 [B, V], and the weights in case that someone else has moved them."""
-        self.v0.copy_(given)
+        self.data = self.v0.copy_(given)
         self._sum(self.v0, self.v0_sum)
         self.weight.copy_(self.master)
 
@@ -332,6 +364,13 @@ class HalfProducts(Products):
             _bits(_by_rows(self.weight)).reshape(-1),
             *(np.float32(number) for number in numbers),
         )
+
+
+def half_products(net: Layers, batch: int, chains: int, *, drawn: bool = True) -> Products:
+    """Return products of bfloat16 numbers, in the way that suits the processor."""
+    weight, least = net.weight, min(batch, chains)
+    listed = has_half_vectors() and lies_by_inputs(weight) and pays(least, *weight.shape)
+    return (ListedHalves if listed else HalfProducts)(net, batch, chains, drawn=drawn)
 
 
 def _by_rows(tensor: Tensor) -> Tensor:

@@ -3,10 +3,9 @@
     X T    = sum over the entries of a row of X of    entry * row of T        up: a layer's total inputs
     X^T D  = sum over the entries of a column of X of entry * row of D        the gradient of its weights
 
-Four of five pixels of a written digit are blank, and a dense product spends as much on them as on the others. Here
-four rows (or four columns side by side) of X are taken together: what is not 0 in at least one of them is listed, and
-each row of the table that is read serves all four, whose sums stay in registers. Four examples share two fifths of the
-pixels of MNIST, four neighbouring pixels are lit in three tenths of the examples.
+Four of five pixels of a written digit are blank, and a dense product spends as much on them as on the others. Here the
+entries of X that are not 0 are listed, row by row and column by column. A block of the table's rows, 128 columns wide,
+is copied to where all lines of lists meet it in a cache near by; the sums of a line stay in registers.
 
 Tables and results lie by inputs in memory (`functional/layouts.py`). Every element of a result is summed by
 one thread in one order: the number of threads does not change it.
@@ -16,136 +15,27 @@ Shapes: R rows (examples), N columns (inputs), O outputs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from threegen.functional.vector_kernels import (
-    LANES,
-    add_four_64,
-    add_four_64_masked,
-    fetch,
-    list_fours,
-    which_of_sixteen,
-)
+from threegen.functional.line_kernels import WIDE, add_line, copy_line, copy_turned, fetch
+from threegen.functional.sparse_lists import Lists, list_columns, list_rows
+from threegen.functional.vector_parts import LANES
 from threegen.threads import parallel, ready_numba, serial
 
 numba = ready_numba()
 
 Array = np.ndarray[Any, Any]
 
-MOST = 0.55  # share of the places in the lists of four rows; above, the dense product is as quick
-FOUR = 4
-BLOCK = 128  # rows of a table at a time: 32 KB of float32, for the first-level cache
+MOST = 0.42  # share of entries that are not 0; above, the dense product is as quick
+MOST_TURNED = 0.36  # the same where the table must be transposed
+BLOCK, HALVES = 128, 1024  # rows of a table at a time, as numbers and as halves
 AHEAD = 8  # rows of a table that are fetched before they are needed
-WIDE = 64  # outputs at a time
 LINE = 64  # bytes of a cache line
-
-
-@serial
-def _list_rows(matrix: Array, group: int, at: Array, places: Array, factors: Array) -> int:
-    """List where rows 4 group .. 4 group + 3 are not all 0, and what they are there; return how many places these are.
-
-    `at` [groups, blocks + 1] says where in the list each block of columns begins, `places` is [groups, N + 16],
-    `factors` [groups, N + 16, 4].
-    """
-    rows, columns = matrix.shape
-    first, last = group * FOUR, min((group + 1) * FOUR, rows)
-    many, room = 0, places.shape[1]
-    own, kept = places[group], factors[group]
-    for block in range(at.shape[1] - 1):
-        low, high = block * BLOCK, min((block + 1) * BLOCK, columns)
-        at[group, block] = many
-        if last - first == FOUR:
-            whole = low + (high - low) // LANES * LANES
-            many += list_fours(matrix, first * columns, columns, low, whole, places, group * room + many)
-            low = whole
-        for i in range(low, high):
-            used = False
-            for r in range(first, last):
-                used |= matrix[r, i] != 0
-            own[many] = i
-            many += used
-    at[group, at.shape[1] - 1] = many
-    if last - first == FOUR:
-        a, b, c, d = matrix[first], matrix[first + 1], matrix[first + 2], matrix[first + 3]
-        for p in range(many):
-            i, four = own[p], kept[p]
-            four[0], four[1], four[2], four[3] = a[i], b[i], c[i], d[i]
-    else:
-        for p in range(many):
-            for r in range(last - first):
-                kept[p, r] = matrix[first + r, own[p]]
-    return many
-
-
-@serial
-def _list_columns(matrix: Array, strip: int, at: Array, places: Array, factors: Array) -> None:
-    """List in which rows columns 16 strip .. 16 strip + 15 are not 0, four columns a list.
-
-    `at` [lists, blocks + 1] says where in a list each block of rows begins, `places` is [lists, R + 1], `factors`
-    [lists, R + 1, 4]. Without a branch: a place is overwritten by the next one unless it counts.
-    """
-    rows, columns = matrix.shape
-    first, last, blocks = FOUR * strip, min(FOUR * (strip + 1), len(at)), at.shape[1] - 1
-    if (strip + 1) * LANES <= columns:
-        w, x, y, z = places[first], places[first + 1], places[first + 2], places[first + 3]
-        a, b, c, d = 0, 0, 0, 0
-        for block in range(blocks):
-            begins = at[first:last, block]
-            begins[0], begins[1], begins[2], begins[3] = a, b, c, d
-            for r in range(block * BLOCK, min((block + 1) * BLOCK, rows)):
-                bits = which_of_sixteen(matrix, r * columns + strip * LANES)
-                w[a], x[b], y[c], z[d] = r, r, r, r
-                a += (bits & 0x000F) != 0
-                b += (bits & 0x00F0) != 0
-                c += (bits & 0x0F00) != 0
-                d += (bits & 0xF000) != 0
-        ends = at[first:last, blocks]
-        ends[0], ends[1], ends[2], ends[3] = a, b, c, d
-    else:
-        for group in range(first, last):
-            many = 0
-            for block in range(blocks):
-                at[group, block] = many
-                for r in range(block * BLOCK, min((block + 1) * BLOCK, rows)):
-                    used = False
-                    for i in range(FOUR * group, min(FOUR * (group + 1), columns)):
-                        used |= matrix[r, i] != 0
-                    places[group, many] = r
-                    many += used
-            at[group, blocks] = many
-    for group in range(first, last):
-        own, kept, low = places[group], factors[group], FOUR * group
-        if low + FOUR <= columns:
-            for p in range(at[group, blocks]):
-                row, four = matrix[own[p]], kept[p]
-                four[0], four[1], four[2], four[3] = row[low], row[low + 1], row[low + 2], row[low + 3]
-        else:
-            for p in range(at[group, blocks]):
-                for i in range(FOUR):
-                    kept[p, i] = matrix[own[p], low + i] if low + i < columns else 0
-
-
-@parallel
-def _list_both(
-    matrix: Array,
-    row_at: Array,
-    row_places: Array,
-    row_factors: Array,
-    column_at: Array,
-    column_places: Array,
-    column_factors: Array,
-) -> None:
-    """Fill all lists of a matrix [R, N]."""
-    groups, strips = len(row_at), (matrix.shape[1] + LANES - 1) // LANES
-    for job in numba.prange(groups + strips):
-        if job < groups:
-            _list_rows(matrix, job, row_at, row_places, row_factors)
-        else:
-            _list_columns(matrix, job - groups, column_at, column_places, column_factors)
 
 
 @serial
@@ -156,192 +46,240 @@ def _fetch_row(table: Array, row: int, low: int, high: int) -> None:
 
 
 @serial
-def _pack(table: Array, gate: Array, first: int, last: int, low: int, high: int, room: Array) -> None:
-    """Copy a piece of `table`, 0 where `gate` is not above 0, to `room`, whose rows lie side by side.
+def _pack(tables: Any, gate: Array, first: int, last: int, low: int, high: int, room: Array) -> None:
+    """Copy a piece of a table to `room`, whose rows lie side by side.
 
-    `gate` is as large as `table`, or empty.
+    `tables` are the table and what it is multiplied by, and the same for another one whose rows follow. The first
+    counts as 0 where `gate`, which is as large or empty, is not above 0.
     """
+    table, scale, below, below_scale = tables
+    rows, columns = table.shape
     for i in range(first, last):
+        at, to = i * columns + low, (i - first) * WIDE
+        if i >= rows:
+            copy_line(below, at - table.size, high - low, below_scale, room, to)
+            continue
         _fetch_row(table, i + AHEAD, low, high)
-        row, kept = table[i, low:high], room[i - first]
         if len(gate):
-            open_ = gate[i, low:high]
+            row, kept, open_ = table[i, low:high], room[i - first], gate[i, low:high]
             for j in range(high - low):
-                kept[j] = row[j] if open_[j] > 0 else 0
+                kept[j] = scale * row[j] if open_[j] > 0 else 0
         else:
-            for j in range(high - low):
-                kept[j] = row[j]
+            copy_line(table, at, high - low, scale, room, to)
 
 
 @serial
-def _add_sums(room: Array, rows: int, sums: Array) -> None:
-    """Add the sums over the rows of `room`, and those of their squares, to `sums` [2, O]."""
-    total, squares = sums[0], sums[1]
+def _pack_turned(table: Array, scale: Any, first: int, last: int, low: int, high: int, room: Array) -> None:
+    """As `_pack` with a piece of `table` [O, N] transposed: its columns first .. last are rows of `room`."""
+    stride = table.shape[1]
+    for j in range(low, high, LANES):
+        for i in range(first, last, LANES):
+            rows, columns, to = min(LANES, high - j), min(LANES, last - i), (i - first) * WIDE + j - low
+            copy_turned(table, j * stride + i, stride, rows, columns, scale, room, to)
+
+
+@serial
+def _add_sums(room: Array, rows: int, total: Array) -> None:
+    """Add the sums over the rows of `room` to `total` [O]."""
     for i in range(rows):
         row = room[i]
         for j in range(len(total)):
             total[j] += row[j]
-            squares[j] += row[j] * row[j]
-
-
-@serial
-def _add_rows(
-    result: Array,
-    keep: Any,
-    least: Any,
-    start: Array,
-    room: Array,
-    first: int,
-    places: Array,
-    factors: Array,
-    begin: int,
-    end: int,
-) -> None:
-    """result [r, O] <- keep result + start + the listed rows of `room`, at least `least`, for fewer rows than four."""
-    for r in range(len(result)):
-        total = result[r]
-        for j in range(len(total)):
-            total[j] = start[j] if keep == 0 else keep * total[j] + start[j]
-        for p in range(begin, end):
-            row, factor = room[places[p] - first], factors[p, r]
-            for j in range(len(total)):
-                total[j] += factor * row[j]
-        for j in range(len(total)):
-            total[j] = least if total[j] < least else total[j]
 
 
 @serial
 def _add_block(
-    lists: Any, block: int, groups: Any, packed: Array, columns: Any, numbers: Any, start: Array, result: Array
-) -> None:
-    """Add the listed rows that lie in one block of the table to columns low..high of `result`, group by group."""
-    (at, places, factors), (low, high), (keep, least, offset) = lists, columns, numbers
-    (rows, outputs), room, first, width = result.shape, places.shape[1], block * BLOCK, high - low
-    begun = offset * outputs + low
-    for group in range(*groups):
-        begin, end = at[group, block], at[group, block + 1]
-        if (group + 1) * FOUR > rows:
-            own, new = result[group * FOUR :, low:high], start[offset, low:high]
-            _add_rows(own, keep, least, new, packed, first, places[group], factors[group], begin, end)
-            continue
-        place, begin, end = group * FOUR * outputs + low, group * room + begin, group * room + end
-        if width == WIDE:
-            add_four_64(
-                result, place, outputs, width, keep, least, start, begun, packed, first, places, factors, begin, end
-            )
-        else:
-            add_four_64_masked(
-                result, place, outputs, width, keep, least, start, begun, packed, first, places, factors, begin, end
-            )
+    lists: Any, block: int, lines: Any, room: Array, columns: Any, numbers: Any, old: Array, start: Array, result: Array
+) -> Any:
+    """Add the listed rows that lie in one block of the table to columns low..high of `result`, line by line.
+
+    Returns the sum of the squares of what these columns are then.
+    """
+    (begin, many, places, factors), (low, high), (keep, least) = lists, columns, numbers
+    outputs, squares = result.shape[1], result.dtype.type(0)
+    for line in range(*lines):
+        where = line * outputs + low, outputs, high - low
+        first = begin[block, line]
+        end = first + many[block, line]
+        squares += add_line(result, *where, old, keep, least, start, room, places, factors, first, end)
+    return squares
 
 
 @parallel
 def _multiply(
-    at: Array,
+    deep: int,
+    begin: Array,
+    many: Array,
     places: Array,
     factors: Array,
     table: Array,
+    turned: bool,
+    scale: Any,
+    below: Array,
+    below_scale: Any,
     gate: Array,
+    old: Array,
     keep: Any,
-    least: Any,
     start: Array,
+    least: Any,
     result: Array,
     spans: int,
     sums: Array,
-) -> None:
-    """result <- keep result + start + the listed rows, four a list, times `table`, but at least `least`.
+    kind: Array,
+) -> Any:
+    """result <- keep old + start + scale times the listed rows of `table`, but at least `least`.
 
-    `at` is [groups, blocks + 1], `places` [groups, room], `factors` [groups, room, 4], `result` [R, O]; `start` [2, O]
-    holds zeros below. The table counts as 0 where `gate`, unless empty, is not above 0. Groups are taken in `spans`
-    parts. `sums` [2, O], unless empty, gain the sums over the rows of `table` and of their squares.
+    `result` and `old` are [lines, O], `start` is [O] or empty. `table` is [N, O], or [O, N] if `turned`; it
+    counts as 0 where `gate`, unless empty, is not above 0. The rows of `below`, times `below_scale`, follow those of
+    the table. Lines are taken in `spans` parts. `sums` [O], unless empty, gain the sums over the scaled rows. `kind` is
+    any array of the numbers of a room. Returns the sum of the squares of the result.
     """
-    outputs, groups, last = result.shape[1], len(places), at.shape[1] - 2
+    (lines, outputs), last = result.shape, len(many) - 1
+    inputs = table.shape[1] if turned else len(table) + len(below)
+    squares = 0.0
     one, lowest = table.dtype.type(1), table.dtype.type(-np.inf)
-    span = (groups + spans - 1) // spans
+    span = (lines + spans - 1) // spans
     for job in numba.prange((outputs + WIDE - 1) // WIDE * spans):
         low, top = job // spans * WIDE, job % spans * span
         high = min(low + WIDE, outputs)
-        memory = np.empty(BLOCK * WIDE + LINE, table.dtype)
+        size = (min(deep, inputs) + LANES - 1) // LANES * LANES  # `_pack_turned` fills sixteen rows at a time
+        memory = np.empty(size * WIDE + LINE, kind.dtype)
         shift = (LINE - memory.ctypes.data % LINE) // memory.itemsize
-        packed = memory[shift : shift + BLOCK * WIDE].reshape(BLOCK, WIDE)
+        room = memory[shift : shift + size * WIDE].reshape(size, WIDE)
+        own, begun = (top, min(top + span, lines)), np.zeros(WIDE, table.dtype)
         for block in range(last + 1):
-            first = block * BLOCK
-            _pack(table, gate, first, min(first + BLOCK, len(table)), low, high, packed)
+            first = block * deep
+            end = min(first + deep, inputs)
+            if turned:
+                _pack_turned(table, scale, first, end, low, high, room)
+            else:
+                _pack((table, scale, below, below_scale), gate, first, end, low, high, room)
             if len(sums) and top == 0:
-                _add_sums(packed[:, : high - low], min(BLOCK, len(table) - first), sums[:, low:high])
-            share, offset = (keep, 0) if block == 0 else (one, 1)
-            numbers = (share, least if block == last else lowest, offset)
-            own = (top, min(top + span, groups))
-            _add_block((at, places, factors), block, own, packed, (low, high), numbers, start, result)
+                _add_sums(room[:, : high - low], end - first, sums[low:high])
+            for j in range(high - low):
+                begun[j] = start[low + j] if block == 0 and len(start) else 0
+            numbers, columns = (keep if block == 0 else one, least if block == last else lowest), (low, high)
+            before = old if block == 0 else result
+            added = _add_block(
+                (begin, many, places, factors), block, own, room, columns, numbers, before, begun, result
+            )
+            if block == last:
+                squares += added
+    return squares
+
+
+class Multiplier:
+    """Products with lists; `kind` is an empty array of the numbers of a room."""
+
+    def __init__(self, kind: Array) -> None:
+        self.kind = kind
+
+    def __call__(
+        self,
+        lists: Lists,
+        deep: int,
+        table: Array,
+        result: Array,
+        *,
+        turned: bool = False,
+        scale: float = 1.0,
+        below: tuple[Array, float] | None = None,
+        gate: Array | None = None,
+        old: Array | None = None,
+        keep: float = 0.0,
+        start: Array | None = None,
+        least: float = -np.inf,
+        spans: int = 1,
+        sums: Array | None = None,
+    ) -> float:
+        """Run `_multiply`; what is not given changes nothing, and `old` is the result."""
+        outputs, number = result.shape[1], result.dtype.type
+        nothing = np.zeros((0, outputs), result.dtype)
+        second, second_scale = (nothing, 0.0) if below is None else below
+        tables = (table, turned, number(scale), second, number(second_scale), nothing if gate is None else gate)
+        none = nothing.reshape(-1)
+        before = (result if old is None else old, number(keep), none if start is None else start, number(least))
+        found: float = _multiply(
+            deep, *lists, *tables, *before, result, spans, none if sums is None else sums, self.kind
+        )
+        return found
 
 
 class SparseMatrix:
-    """The lists of one matrix `[rows, columns]` after another, float32 or float64: `take` fills them."""
+    """The lists of one matrix `[rows, columns]` after another, float32 or float64: `take` fills them.
 
-    def __init__(self, rows: int, columns: int, dtype: torch.dtype) -> None:
-        self.shape, self.dtype = (rows, columns), dtype
-        self._by_row = self._room(rows, columns, columns + LANES)
-        self._by_column = self._room(columns, rows, rows + 1)
-        self._starts: dict[int, Array] = {}
+    half: products of a float32 matrix in half precision, as `line_kernels.py` has it: about two thirds of the time on
+        processors that add sixteen-bit numbers (`threads.has_half_vectors`), where no matrix is refused.
+    """
 
-    def _room(self, lines: int, length: int, room: int) -> tuple[Array, Array, Array]:
-        groups, blocks = -(-lines // FOUR), -(-length // BLOCK)
-        number = np.float32 if self.dtype == torch.float32 else np.float64
-        factors = np.empty((groups, room, FOUR), number)
-        return np.zeros((groups, blocks + 1), np.int64), np.empty((groups, room), np.int32), factors
+    def __init__(self, shape: Sequence[int], dtype: torch.dtype, *, half: bool = False) -> None:
+        rows, columns = self.shape = tuple(shape)
+        self.dtype, self.half = dtype, half
+        number: Any = np.float32 if dtype == torch.float32 else np.float64
+        self.deep = HALVES if half else BLOCK
+        self.lists = Lists.room(rows, columns, self.deep, np.uint32 if half else number)
+        self.multiply = Multiplier(np.empty(0, np.uint16 if half else number))
+        self._alone: Stack | None = None
 
     def fits(self, matrix: Tensor) -> bool:
         """Return whether this memory is for matrices such as `matrix`."""
         return matrix.shape == self.shape and matrix.dtype == self.dtype
 
-    def take(self, matrix: Tensor) -> bool:
-        """List the entries of a contiguous matrix on the CPU; return False where too many are not 0."""
-        array, most = matrix.numpy(), MOST * self.shape[1]
-        if _list_rows(array, 0, *self._by_row) > 1.5 * most:  # a look that is cheap
-            return False
-        _list_both(array, *self._by_row, *self._by_column)
-        ends = self._by_row[0][:, -1]
-        return int(ends.sum()) <= most * len(ends)
+    def take(self, matrix: Tensor, most: float | None = None) -> bool:
+        """List the entries of a contiguous matrix on the CPU; return False where more than `most` (a share) are not 0.
 
-    def times(self, table: Array, result: Array, start: Array | None = None, *, rectify: bool = False) -> None:
-        """Fill `result` [R, O] with start + X T, T the `table` [N, O]; with `rectify`, 0 where that is below 0."""
-        nothing = self._nothing(result)
+        `MOST` is the default; with halves nothing is refused.
+        """
+        most = (1.0 if self.half else MOST) if most is None else most
+        return bool(list_rows(matrix.numpy(), most, self.deep, *self.lists) <= most * matrix.numel())
+
+    def times(
+        self, table: Array, result: Array, start: Array | None = None, *, rectify: bool = False, turned: bool = False
+    ) -> None:
+        """Fill `result` [R, O] with start + X T, T the `table` [N, O]; with `rectify`, 0 where that is below 0.
+
+        With `turned` the table is given as [O, N].
+        """
         least = 0.0 if rectify else -np.inf
-        self._multiply(self._by_row, table, nothing, result, start, (0.0, least), 1, nothing)
+        self.multiply(self.lists, self.deep, table, result, turned=turned, start=start, least=least)
+
+    def transposed_times(self, table: Array, result: Array, **options: Any) -> tuple[Array, float]:
+        """Fill `result` [N, O] with X^T D, D the `table` [R, O], as `Stack` does."""
+        if self._alone is None:
+            self._alone = Stack(self)
+        return self._alone.transposed_times(table, result, **options)
+
+
+class Stack:
+    """One or two matrices X of as many columns, one above the other, whose rows are listed."""
+
+    def __init__(self, upper: SparseMatrix, lower: SparseMatrix | None = None) -> None:
+        columns, kind = upper.shape[1], upper.lists.factors.dtype
+        below = Lists.room(0, columns, upper.deep, kind) if lower is None else lower.lists
+        self._parts = (*upper.lists, *below)
+        rows = upper.shape[0] + (0 if lower is None else lower.shape[0])
+        self._deep = upper.deep
+        self._lists, self._multiply = Lists.room(columns, rows, self._deep, kind), Multiplier(upper.multiply.kind)
 
     def transposed_times(
-        self, table: Array, result: Array, *, keep: float = 0.0, gate: Array | None = None, sums: bool = False
-    ) -> Array:
-        """Fill `result` [N, O] with keep result + X^T D, D the `table` [R, O].
-
-        D counts as 0 where `gate` [R, O] is not above 0. With `sums`, returns the sums over the rows of D, and those of
-        their squares, [2, O]; they cost next to nothing here.
-        """
-        nothing = self._nothing(result)
-        found = np.zeros((2, result.shape[1]), result.dtype) if sums else nothing
-        open_ = nothing if gate is None else gate
-        self._multiply(self._by_column, table, open_, result, None, (keep, -np.inf), 2, found)
-        return found
-
-    @staticmethod
-    def _nothing(result: Array) -> Array:
-        return np.zeros((0, result.shape[1]), result.dtype)
-
-    def _multiply(
         self,
-        lists: tuple[Array, Array, Array],
         table: Array,
-        gate: Array,
         result: Array,
-        start: Array | None,
-        numbers: tuple[float, float],
-        spans: int,
-        sums: Array,
-    ) -> None:
-        outputs = result.shape[1]
-        starts = self._starts.get(outputs)
-        if starts is None:
-            starts = self._starts[outputs] = np.zeros((2, outputs), result.dtype)
-        starts[0] = 0 if start is None else start
-        keep, least = map(result.dtype.type, numbers)
-        _multiply(*lists, table, gate, keep, least, starts, result, spans, sums)
+        *,
+        scale: float = 1.0,
+        below: tuple[Array, float] | None = None,
+        keep: float = 0.0,
+        old: Array | None = None,
+        gate: Array | None = None,
+        sums: bool = False,
+    ) -> tuple[Array, float]:
+        """Fill `result` [N, O] with keep old + X^T D; `old` is the result unless given.
+
+        D [R, O] is the `table` times `scale`; its last rows may stand in another array, `below`, with a scale of their
+        own. It counts as 0 where `gate` [R, O] is not above 0. Returns the sums over the rows of D [O], with `sums`,
+        and the sum of the squares of the result: they cost next to nothing here.
+        """
+        list_columns(*self._parts, *self._lists, self._deep)
+        found = np.zeros(result.shape[1] if sums else 0, result.dtype)
+        options: dict[str, Any] = {"scale": scale, "below": below, "keep": keep, "old": old, "gate": gate}
+        return found, self._multiply(self._lists, self._deep, table, result, spans=2, sums=found, **options)

@@ -18,14 +18,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from threegen.checks import require_choice, require_features, require_number, require_whole
 from threegen.errors import ConfigError
 from threegen.functional.energy import free_energy
 from threegen.functional.layouts import has_wide_vectors, lay_out
 from threegen.functional.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
-from threegen.functional.sparse_states import weigh
+from threegen.functional.sparse_states import weigh, weigh_down
 from threegen.functional.units import GaussianUnits, Units, make_units
 from threegen.memory import require_weights
 
@@ -97,7 +96,7 @@ class RBM(nn.Module):
 
     def visible_input(self, hidden: Tensor) -> Tensor:
         """Return the visible units' total inputs a + W^T h, `[..., V]`."""
-        return F.linear(hidden, self.weight.T, self.visible_bias)
+        return weigh_down(hidden, self.weight, self.visible_bias)
 
     def hidden_given_visible(self, visible: Tensor) -> Tensor:
         """Return the hidden units' means `[..., H]` given visible states; probabilities for binary units."""

@@ -25,8 +25,9 @@ Shapes: B examples, V visible units, H hidden units, N chains.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +36,9 @@ from threegen.checks import require_choice, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
 from threegen.functional.draws import draw_bernoulli
-from threegen.functional.sparse_states import ListRooms, sum_of_products
-from threegen.rules.rule import Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.functional.energy import squared_error
+from threegen.functional.sparse_states import ListRooms
+from threegen.rules.rule import Rule, Step, Update, descend, require_batch, require_parts
 
 
 class TwoLayers(Protocol):
@@ -67,7 +69,19 @@ class TwoLayers(Protocol):
         ...
 
 
+# Sums of hundreds of thousands of squares in float32 may come out too small, but by much less than this.
+_SLACK = 2.0
 PARTS = ("weight", "visible_bias", "hidden_bias", "hidden_given_visible()", "visible_given_hidden()")
+
+
+class Gradients(NamedTuple):
+    """What one batch asks for: gradients of W [H, V], a [V] and b [H], and what it shows."""
+
+    weight: Tensor
+    visible: Tensor
+    hidden: Tensor
+    squares: float  # the sum of squares of the first, infinite where it is not known
+    figures: dict[str, Tensor]
 
 
 class ContrastiveDivergence(Rule):
@@ -138,50 +152,55 @@ class ContrastiveDivergence(Rule):
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Fill `.grad` with minus the mean of the directions above and yield once."""
+        """Fill `.grad` with minus the mean of the directions above, which are gradients, and yield once."""
         self.check(model)
         rbm = cast(TwoLayers, model)
         require_batch("ContrastiveDivergence", batch, labels=False)
-        weight, visible, hidden, figures = self.directions(rbm, batch, generator)
-        ascend(rbm.weight, weight, own=True)
-        ascend(rbm.visible_bias, visible, own=True)
-        ascend(rbm.hidden_bias, hidden, own=True)
-        yield Update(**figures)
+        found = self.gradients(rbm, batch, generator)
+        bound = math.inf
+        fresh = all(one.grad is None for one in (rbm.weight, rbm.visible_bias, rbm.hidden_bias))
+        if fresh and math.isfinite(found.squares):
+            bound = _SLACK * (found.squares + sum(float(one.dot(one)) for one in (found.visible, found.hidden)))
+        descend(rbm.weight, found.weight, own=True)
+        descend(rbm.visible_bias, found.visible, own=True)
+        descend(rbm.hidden_bias, found.hidden, own=True)
+        yield Update(bound, **found.figures)
 
-    def directions(
-        self, rbm: TwoLayers, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        """Return the ascent directions of W [H, V], a [V] and b [H], and the figures."""
+    def gradients(self, rbm: TwoLayers, batch: Batch, generator: torch.Generator) -> Gradients:
+        """Return the gradients of F(v0) - F(vk) and of the costs, and the figures."""
         v0 = rbm.visible_states(batch.inputs, batch.targets)
         if self.draw_data:
             v0 = draw_bernoulli(v0, generator)
         v0 = self._rooms.listed("data", v0, rbm.weight)
+        seen = v0.mean(0)  # as long as they are in a cache near by
         h0 = rbm.hidden_given_visible(v0)
         figures = {"activity": h0.mean()}
         if self.chains:
             vk, hk = self._persistent(rbm, v0.dtype, generator)
         else:
             first, vk, hk = self._from_data(rbm, h0, generator)
-            figures = {"reconstruction_error": (v0 - first).square_().sum() / len(v0), **figures}
-        hidden, visible = h0.mean(0) - hk.mean(0), v0.mean(0) - vk.mean(0)
-        pairs = [(v0, h0 / len(v0)), (vk, hk / -len(vk))]
-        weight = sum_of_products(pairs, rbm.weight, -self.weight_cost)
+            figures = {"reconstruction_error": squared_error(v0, first), **figures}
+        weight, hidden, squares = self._rooms.differences((vk, hk), (v0, h0), rbm.weight, self.weight_cost)
+        visible = vk.mean(0).sub_(seen)
         if self.centred:
-            m, centre = self._centres(v0.mean(0), h0.mean(0))
+            m, centre = self._centres(seen, h0.mean(0))
             weight.addr_(hidden, m, alpha=-1.0).addr_(centre, visible, alpha=-1.0)
-            uncosted = torch.add(weight, rbm.weight, alpha=self.weight_cost)
+            uncosted = torch.sub(weight, rbm.weight, alpha=self.weight_cost)
             hidden, visible = hidden - uncosted @ m, visible - uncosted.T @ centre
         if self.sparsity is not None:
             pull = self._sparsity_pull(h0.mean(0))
-            hidden += pull
-            weight.addr_(pull, v0.mean(0))
-        return weight, visible, hidden, figures
+            hidden -= pull
+            weight.addr_(pull, seen, alpha=-1.0)
+        if self.centred or self.sparsity is not None:
+            squares = math.inf
+        return Gradients(weight, visible, hidden, squares, figures)
 
     def _from_data(self, rbm: TwoLayers, h0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return the first reconstruction, vk [B, V] and P(hk|vk) [B, H] of chains that start at h0."""
         first, visible, hidden = h0, h0, h0
         for step in range(self.steps):
-            visible = rbm.visible_given_hidden(rbm.draw_hidden(hidden, generator))
+            states = self._rooms.listed("states", rbm.draw_hidden(hidden, generator), rbm.weight, above=True)
+            visible = rbm.visible_given_hidden(states)
             if self.visible == "drawn":
                 visible = self._rooms.listed("chains", rbm.draw_visible(visible, generator), rbm.weight)
             hidden = rbm.hidden_given_visible(visible)

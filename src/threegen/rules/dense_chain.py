@@ -70,7 +70,7 @@ class DenseChain:
         if lists is None or not lists.fits(inputs):
             if len(self._lists) == _MOST_LISTS:
                 self._lists.clear()
-            lists = self._lists[rows] = SparseMatrix(rows, weight.shape[1], inputs.dtype)
+            lists = self._lists[rows] = SparseMatrix((rows, weight.shape[1]), inputs.dtype)
         return lists if lists.take(inputs) else None
 
     def forward(self, inputs: Tensor, *, by_class: bool = False) -> list[Tensor]:
@@ -105,16 +105,11 @@ class DenseChain:
         for place in range(len(self.weights) - 1, -1, -1):
             weight, below = self.weights[place], layers[place]
             if place == 0 and self._listed is not None:
-                gradient = below.new_empty(below.shape[1], error.shape[1])
-                gate = layers[1].numpy() if self._rectified else None
-                sums = self._listed.transposed_times(error.numpy(), gradient.numpy(), gate=gate, sums=True)
-                weight.grad, self.biases[place].grad = gradient.t(), torch.from_numpy(sums[0])
-                squares = float(sums[1].sum())
-            else:
-                # laid out in memory as the weight is, which fused optimisers rely on
-                gradient = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
-                weight.grad, self.biases[place].grad = gradient, error.t().mv(every)  # quicker than a sum over rows
-                squares = _square_sum(error)
+                return _SLACK * (bound + self._learn_listed(self._listed, layers, error))
+            # laid out in memory as the weight is, which fused optimisers rely on
+            gradient = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
+            weight.grad, self.biases[place].grad = gradient, error.t().mv(every)  # quicker than a sum over rows
+            squares = _square_sum(error)
             if place == 0 and largest is not None:
                 bound += squares * (below.numel() * largest**2 + len(below))  # the latter for the biases
             elif gradient.numel() < below.numel():
@@ -128,6 +123,14 @@ class DenseChain:
                 activation = self.activations[place - 1]
                 error = error if activation is None else activation[1](error, below)
         return _SLACK * bound
+
+    def _learn_listed(self, lists: SparseMatrix, layers: list[Tensor], error: Tensor) -> float:
+        """Fill `.grad` of the first weights and biases from the inputs' lists; return the sum of their squares."""
+        gradient = error.new_empty(layers[0].shape[1], error.shape[1])
+        gate = layers[1].numpy() if self._rectified else None
+        sums, squares = lists.transposed_times(error.numpy(), gradient.numpy(), gate=gate, sums=True)
+        self.weights[0].grad, self.biases[0].grad = gradient.t(), (by_bias := torch.from_numpy(sums))
+        return squares + by_bias.dot(by_bias).item()
 
 
 # Sums of millions of squares in float32 may come out too small, but by much less than this.

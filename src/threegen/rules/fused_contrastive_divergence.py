@@ -21,7 +21,7 @@ from threegen.checks import require_choice, require_number
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
 from threegen.functional.draws import draw_bernoulli
-from threegen.functional.rbm_products import HalfProducts, Motion, Products
+from threegen.functional.rbm_products import Motion, Products, half_products
 from threegen.functional.units import BernoulliUnits
 from threegen.rules.contrastive_divergence import ContrastiveDivergence, TwoLayers
 from threegen.rules.rule import Applied, Step, require_batch, require_parts
@@ -34,8 +34,10 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
 
     steps, chains, options: as for `ContrastiveDivergence`.
     rate, momentum: the optimiser's part; schedules may set both (`EpochSteps("momentum", {0: .5, 5: .9})`).
-    products: "float32", or "bfloat16" for the matrix products alone: weights, biases and velocities stay float32, and
-        all units must be binary. It pays on CPUs that multiply bfloat16 quicker.
+    products: "float32", or "bfloat16" for the matrix products alone: what is multiplied is rounded to it; weights,
+        biases and velocities stay float32, and all units must be binary. Where the CPU adds sixteen-bit numbers
+        (AVX512-FP16), states are listed and 32 products at a time summed in half precision (`line_kernels.py`); small
+        batches and other CPUs take torch's bfloat16 products, which pay on CPUs that multiply them quicker.
 
     The velocities are part of `state_dict()`. Figure: `reconstruction_error`, as of the plain rule; none with chains.
     Raises `ConfigError` for models with other hidden units, on other devices or of other types.
@@ -114,7 +116,7 @@ class FusedContrastiveDivergence(ContrastiveDivergence):
         room = self._room
         if room is None or not room.fits(rbm, len(given), chains):
             self.check(cast(nn.Module, rbm))
-            kind = HalfProducts if self.products == "bfloat16" else Products
+            kind = half_products if self.products == "bfloat16" else Products
             room = self._room = kind(rbm, len(given), chains, drawn=self.visible == "drawn")
             room.speeds = self._speeds_of(rbm)
         return room

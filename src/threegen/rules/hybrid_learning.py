@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from threegen.checks import require_labels, require_number
 from threegen.datasets.batches import Batch
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
-from threegen.rules.rule import Step, Update, ascend, require_batch, require_parts
+from threegen.rules.rule import Step, Update, ascend, descend, require_batch, require_parts
 
 PARTS = ("input_weight", "label_weight", "label_bias")
 
@@ -66,10 +66,11 @@ class HybridLearning(ContrastiveDivergence):
         require_labels(labels, states.shape[1] - net.input_weight.shape[1])
         figures: dict[str, Tensor] = {}
         if self.generative:
-            weight, visible, hidden, figures = self.directions(net, batch, generator)
-            ascend(net.weight, self.generative * weight)
-            ascend(net.visible_bias, self.generative * visible)
-            ascend(net.hidden_bias, self.generative * hidden)
+            found = self.gradients(net, batch, generator)
+            figures = found.figures
+            descend(net.weight, self.generative * found.weight)
+            descend(net.visible_bias, self.generative * found.visible)
+            descend(net.hidden_bias, self.generative * found.hidden)
         loss = self._discriminate(net, states[:, : net.input_weight.shape[1]], labels)
         yield Update(loss=loss, **figures)
 
