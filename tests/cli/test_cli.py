@@ -104,6 +104,22 @@ def test_train_evaluate_predict_report(
     assert printed([*train, "--overwrite"], capsys)[0] == 0
 
 
+def test_a_net_that_learns_in_stages_shows_the_figures_of_each(
+    little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --json, as people call it: stages have figures of their own, and others have none there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = printed(
+        ["train", "rbm-softmax", "--data", "little.csv", "--plan", "quick", "--out", "run", "--quiet"], capsys
+    )
+    assert (code, err) == (0, "")
+    head, *rows = [line for line in out.splitlines() if "stage" in line or line.startswith("│")]
+    assert all(name in head for name in ("stage", "epoch", "reconstruction_error", "loss"))
+    assert {row.split("│")[1].strip() for row in rows} == {"0", "1"}
+    assert "run: run  (threegen evaluate run)" in out
+
+
 def test_a_resumed_run_needs_no_second_word(
     little: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,13 +45,14 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
-    """Print rows of plain values as a table; the columns are those of the first row."""
+    """Print rows of plain values as a table; a column for every name, empty where a row (of another stage) has none."""
     table = Table(title=title or None, title_justify="left")
-    for name in rows[0] if rows else []:
-        numeric = all(isinstance(row[name], int | float) for row in rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        numeric = all(isinstance(row[name], int | float) for row in rows if name in row)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(_cell(row[name]) if name in row else "" for name in names))
     Console().print(table)
 
 
