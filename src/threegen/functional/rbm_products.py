@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.functional.draws import compare_hashed
+from threegen.functional.energy import squared_error
 from threegen.functional.layouts import lies_by_inputs, pays
 from threegen.functional.rbm_kernels import (
     add_columns,
@@ -29,7 +30,6 @@ from threegen.functional.rbm_kernels import (
     narrow_sigmoid_rows,
     sigmoid_and_draw,
     sigmoid_rows,
-    squared_distance,
     sum_rows,
     take_rows,
 )
@@ -232,10 +232,7 @@ class Products:
 
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
-        if self.compiled:
-            summed = squared_distance(self.data.numpy(), self.array(self.vk))
-            return torch.scalar_tensor(summed / self.batch)
-        return (self.v0 - self.vk).square_().sum() / self.batch
+        return squared_error(self.data, self.vk)
 
     def move(self, motion: Motion) -> None:
         """Move the three parameters and their velocities `speeds` by one update."""
@@ -349,7 +346,7 @@ class HalfProducts(Products):
 
     def error(self) -> Tensor:
         """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
-        return (self.v0 - self.vk).float().square_().sum() / self.batch
+        return squared_error(self.v0.float(), self.vk.float())
 
     def move(self, motion: Motion) -> None:
         """Move the three parameters and their velocities `speeds` by one update."""

@@ -168,57 +168,48 @@ def _multiply(
     return squares
 
 
-class Multiplier:
-    """Products with lists; `kind` is an empty array of the numbers of a room."""
-
-    def __init__(self, kind: Array) -> None:
-        self.kind = kind
-
-    def __call__(
-        self,
-        lists: Lists,
-        deep: int,
-        table: Array,
-        result: Array,
-        *,
-        turned: bool = False,
-        scale: float = 1.0,
-        below: tuple[Array, float] | None = None,
-        gate: Array | None = None,
-        old: Array | None = None,
-        keep: float = 0.0,
-        start: Array | None = None,
-        least: float = -np.inf,
-        spans: int = 1,
-        sums: Array | None = None,
-    ) -> float:
-        """Run `_multiply`; what is not given changes nothing, and `old` is the result."""
-        outputs, number = result.shape[1], result.dtype.type
-        nothing = np.zeros((0, outputs), result.dtype)
-        second, second_scale = (nothing, 0.0) if below is None else below
-        tables = (table, turned, number(scale), second, number(second_scale), nothing if gate is None else gate)
-        none = nothing.reshape(-1)
-        before = (result if old is None else old, number(keep), none if start is None else start, number(least))
-        found: float = _multiply(
-            deep, *lists, *tables, *before, result, spans, none if sums is None else sums, self.kind
-        )
-        return found
+def _weigh(
+    layout: tuple[int, Array],
+    lists: Lists,
+    table: Array,
+    result: Array,
+    *,
+    turned: bool = False,
+    scale: float = 1.0,
+    below: tuple[Array, float] | None = None,
+    gate: Array | None = None,
+    old: Array | None = None,
+    keep: float = 0.0,
+    start: Array | None = None,
+    least: float = -np.inf,
+    spans: int = 1,
+    sums: Array | None = None,
+) -> float:
+    """Run `_multiply` for a `layout`, its `deep` and `kind`; what is not given changes nothing, `old` is the result."""
+    number, (deep, kind) = result.dtype.type, layout
+    nothing = np.zeros((0, result.shape[1]), result.dtype)
+    second, second_scale = (nothing, 0.0) if below is None else below
+    tables = (table, turned, number(scale), second, number(second_scale), nothing if gate is None else gate)
+    none = nothing.reshape(-1)
+    before = (result if old is None else old, number(keep), none if start is None else start, number(least))
+    found: float = _multiply(deep, *lists, *tables, *before, result, spans, none if sums is None else sums, kind)
+    return found
 
 
 class SparseMatrix:
     """The lists of one matrix `[rows, columns]` after another, float32 or float64: `take` fills them.
 
-    half: products of a float32 matrix in half precision, as `line_kernels.py` has it: about two thirds of the time on
-        processors that add sixteen-bit numbers (`threads.has_half_vectors`), where no matrix is refused.
+    half: products of a float32 matrix in half precision, as `line_kernels.py` has it: about three quarters of the time
+        on processors that add sixteen-bit numbers (`threads.has_half_vectors`), where no matrix is refused.
     """
 
     def __init__(self, shape: Sequence[int], dtype: torch.dtype, *, half: bool = False) -> None:
         rows, columns = self.shape = tuple(shape)
         self.dtype, self.half = dtype, half
         number: Any = np.float32 if dtype == torch.float32 else np.float64
-        self.deep = HALVES if half else BLOCK
-        self.lists = Lists.room(rows, columns, self.deep, np.uint32 if half else number)
-        self.multiply = Multiplier(np.empty(0, np.uint16 if half else number))
+        # how many rows of a table are taken at a time, and as what numbers
+        self.layout = (HALVES, np.empty(0, np.uint16)) if half else (BLOCK, np.empty(0, number))
+        self.lists = Lists.room(rows, columns, self.layout[0], np.uint32 if half else number)
         self._alone: Stack | None = None
 
     def fits(self, matrix: Tensor) -> bool:
@@ -231,7 +222,7 @@ class SparseMatrix:
         `MOST` is the default; with halves nothing is refused.
         """
         most = (1.0 if self.half else MOST) if most is None else most
-        return bool(list_rows(matrix.numpy(), most, self.deep, *self.lists) <= most * matrix.numel())
+        return bool(list_rows(matrix.numpy(), most, self.layout[0], *self.lists) <= most * matrix.numel())
 
     def times(
         self, table: Array, result: Array, start: Array | None = None, *, rectify: bool = False, turned: bool = False
@@ -241,7 +232,7 @@ class SparseMatrix:
         With `turned` the table is given as [O, N].
         """
         least = 0.0 if rectify else -np.inf
-        self.multiply(self.lists, self.deep, table, result, turned=turned, start=start, least=least)
+        _weigh(self.layout, self.lists, table, result, turned=turned, start=start, least=least)
 
     def transposed_times(self, table: Array, result: Array, **options: Any) -> tuple[Array, float]:
         """Fill `result` [N, O] with X^T D, D the `table` [R, O], as `Stack` does."""
@@ -254,12 +245,12 @@ class Stack:
     """One or two matrices X of as many columns, one above the other, whose rows are listed."""
 
     def __init__(self, upper: SparseMatrix, lower: SparseMatrix | None = None) -> None:
-        columns, kind = upper.shape[1], upper.lists.factors.dtype
-        below = Lists.room(0, columns, upper.deep, kind) if lower is None else lower.lists
+        columns, number = upper.shape[1], upper.lists.factors.dtype
+        self._layout = deep, _ = upper.layout
+        below = Lists.room(0, columns, deep, number) if lower is None else lower.lists
         self._parts = (*upper.lists, *below)
         rows = upper.shape[0] + (0 if lower is None else lower.shape[0])
-        self._deep = upper.deep
-        self._lists, self._multiply = Lists.room(columns, rows, self._deep, kind), Multiplier(upper.multiply.kind)
+        self._lists = Lists.room(columns, rows, deep, number)
 
     def transposed_times(
         self,
@@ -279,7 +270,7 @@ class Stack:
         own. It counts as 0 where `gate` [R, O] is not above 0. Returns the sums over the rows of D [O], with `sums`,
         and the sum of the squares of the result: they cost next to nothing here.
         """
-        list_columns(*self._parts, *self._lists, self._deep)
+        list_columns(*self._parts, *self._lists, self._layout[0])
         found = np.zeros(result.shape[1] if sums else 0, result.dtype)
         options: dict[str, Any] = {"scale": scale, "below": below, "keep": keep, "old": old, "gate": gate}
-        return found, self._multiply(self._lists, self._deep, table, result, spans=2, sums=found, **options)
+        return found, _weigh(self._layout, self._lists, table, result, spans=2, sums=found, **options)

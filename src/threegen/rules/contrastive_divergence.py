@@ -38,7 +38,7 @@ from threegen.errors import CheckpointError, ConfigError
 from threegen.functional.draws import draw_bernoulli
 from threegen.functional.energy import squared_error
 from threegen.functional.sparse_states import ListRooms
-from threegen.rules.rule import Rule, Step, Update, descend, require_batch, require_parts
+from threegen.rules.rule import SLACK, Rule, Step, Update, descend, require_batch, require_parts
 
 
 class TwoLayers(Protocol):
@@ -69,8 +69,6 @@ class TwoLayers(Protocol):
         ...
 
 
-# Sums of hundreds of thousands of squares in float32 may come out too small, but by much less than this.
-_SLACK = 2.0
 PARTS = ("weight", "visible_bias", "hidden_bias", "hidden_given_visible()", "visible_given_hidden()")
 
 
@@ -160,7 +158,7 @@ class ContrastiveDivergence(Rule):
         bound = math.inf
         fresh = all(one.grad is None for one in (rbm.weight, rbm.visible_bias, rbm.hidden_bias))
         if fresh and math.isfinite(found.squares):
-            bound = _SLACK * (found.squares + sum(float(one.dot(one)) for one in (found.visible, found.hidden)))
+            bound = SLACK * (found.squares + sum(float(one.dot(one)) for one in (found.visible, found.hidden)))
         descend(rbm.weight, found.weight, own=True)
         descend(rbm.visible_bias, found.visible, own=True)
         descend(rbm.hidden_bias, found.hidden, own=True)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from threegen.functional.layouts import lies_by_inputs, pays
 from threegen.functional.sparse_matrix import SparseMatrix
+from threegen.rules.rule import SLACK
 from threegen.tracing.hooks import has_hooks, have_all_hooks, hooks_among
 
 _aten = torch.ops.aten
@@ -105,7 +106,7 @@ class DenseChain:
         for place in range(len(self.weights) - 1, -1, -1):
             weight, below = self.weights[place], layers[place]
             if place == 0 and self._listed is not None:
-                return _SLACK * (bound + self._learn_listed(self._listed, layers, error))
+                return SLACK * (bound + self._learn_listed(self._listed, layers, error))
             # laid out in memory as the weight is, which fused optimisers rely on
             gradient = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
             weight.grad, self.biases[place].grad = gradient, error.t().mv(every)  # quicker than a sum over rows
@@ -122,7 +123,7 @@ class DenseChain:
                     continue  # what passes through relu is seen to with the sums
                 activation = self.activations[place - 1]
                 error = error if activation is None else activation[1](error, below)
-        return _SLACK * bound
+        return SLACK * bound
 
     def _learn_listed(self, lists: SparseMatrix, layers: list[Tensor], error: Tensor) -> float:
         """Fill `.grad` of the first weights and biases from the inputs' lists; return the sum of their squares."""
@@ -133,8 +134,6 @@ class DenseChain:
         return squares + by_bias.dot(by_bias).item()
 
 
-# Sums of millions of squares in float32 may come out too small, but by much less than this.
-_SLACK = 2.0
 _MOST_LISTS = 4  # batches have one size, but for the last one of an epoch
 
 

@@ -34,6 +34,10 @@ class Step:
         self.figures = figures
 
 
+# What a bound of squares summed in float32 is multiplied by: sums of millions may come out too small, but by much less.
+SLACK = 2.0
+
+
 class Update(Step):
     """`.grad` is ready: the loop checks it, steps the optimiser, clears it and projects the model.
 

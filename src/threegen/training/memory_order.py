@@ -102,7 +102,7 @@ class SGD(torch.optim.SGD):
         moving = [speed for speed in speeds if speed is not None]
         whole = bool(parameters) and len(moving) == len(parameters) and not sparse and scaling == _UNSCALED
         if whole and group["fused"] and _is_plain(parameters):
-            # what `sgd` comes to, without its search for devices, types and states, which takes a fifth of a small step
+            # what `sgd` comes to, without its search for devices, types and states: a quarter of a small step
             torch._fused_sgd_(parameters, gradients, moving, is_first_step=False, **options)
             return
         choice: dict[str, Any] = {name: group[name] for name in ("foreach", "fused")}
