@@ -12,8 +12,8 @@ import json
 
 import torch
 
-from threegen.functional.event_driven import crossover, find_crossover, time_both
-from threegen.threads import use_threads
+from threegen.functional.spiking.event_driven import crossover, find_crossover, time_both
+from threegen.machine.threads import use_threads
 
 STEPS, ROWS, INPUTS, OUTPUTS = 10, 1280, 784, 800
 

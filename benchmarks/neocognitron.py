@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from worker import serve
 
-from threegen.functional.cells import padded
+from threegen.functional.convolutional.cells import padded
 from threegen.gen1.neocognitron_cells import CCells, SCells
-from threegen.threads import use_threads
+from threegen.machine.threads import use_threads
 
 PLANES, SIDE = 4, 16
 

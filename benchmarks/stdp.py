@@ -30,12 +30,12 @@ from harness import HERE, Contestant, Job, complain, main
 
 import threegen as tg
 from threegen.datasets.batches import Batch
-from threegen.functional.diehl_cook_plain import input_spikes, presentation_key
+from threegen.figures.diehl_cook import stdp_stages
+from threegen.functional.diehl_cook.network import input_spikes, presentation_key
 from threegen.gen3.diehl_cook import DiehlCook
+from threegen.machine.threads import serial
 from threegen.randomness import make_generator
-from threegen.recipes.diehl_cook import stdp_stages
 from threegen.rules.diehl_cook import DiehlCookSTDP
-from threegen.threads import serial
 
 IMAGES = {True: 100, False: 500}  # by whether the run is quick
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from threegen.recipes.reproduce import figures_markdown
-from threegen.training.files import write_whole
+from threegen.figures.reproduce import figures_markdown
+from threegen.training.persistence.files import write_whole
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- figures: written by scripts/readme_figures.py -->\n", "<!-- end of figures -->\n"

@@ -11,7 +11,7 @@ import torch
 from typer.main import get_command
 
 from threegen.cli import app
-from threegen.recipes.reproduce import figures_markdown
+from threegen.figures.reproduce import figures_markdown
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

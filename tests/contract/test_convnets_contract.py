@@ -15,7 +15,7 @@ from threegen.gen2.lenet_1989 import LeNet1989
 from threegen.gen2.mlp import MLP
 from threegen.rules.levenberg_marquardt import LevenbergMarquardt
 from threegen.rules.online_backprop import OnlineBackprop
-from threegen.training.contract import check_model, check_rule
+from threegen.testing import check_model, check_rule
 
 IMAGES = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 

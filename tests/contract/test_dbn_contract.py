@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from threegen.datasets.batches import Batch
 from threegen.gen2.dbn import DBN
 from threegen.rules.wake_sleep import WakeSleep, draw_states
-from threegen.training.contract import ContractViolation, check_model, check_rule
+from threegen.testing import ContractViolation, check_model, check_rule
 
 
 def belief_net(generator: torch.Generator) -> DBN:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from threegen.datasets.batches import Batch
-from threegen.functional.diehl_cook_constants import VARIANTS
+from threegen.functional.diehl_cook.constants import VARIANTS
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.rules.diehl_cook import AssignLabels, DiehlCookSTDP
-from threegen.training.contract import ContractViolation, check_model, check_rule
+from threegen.testing import ContractViolation, check_model, check_rule
 
 IMAGES = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 # Two patterns of 12 pixels: the first six or the last six are lit.

@@ -17,7 +17,7 @@ from threegen.rules.boltzmann_learning import BoltzmannLearning
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
 from threegen.rules.hybrid_learning import HybridLearning
-from threegen.training.contract import check_model, check_rule
+from threegen.testing import check_model, check_rule
 
 BARS = Batch(torch.tensor([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]], dtype=torch.float32).repeat(12, 1))
 ALL = torch.tensor(list(itertools.product((0.0, 1.0), repeat=6)))

@@ -16,7 +16,7 @@ from threegen.gen2.recurrent import RecurrentNet
 from threegen.gen2.two_layer import TwoLayerNet
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.networks import SpikingMLP
-from threegen.training.contract import ContractViolation, check_model
+from threegen.testing import ContractViolation, check_model
 
 IMAGES = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 POINTS = torch.rand(5, 6, generator=torch.Generator().manual_seed(0))

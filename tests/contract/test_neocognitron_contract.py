@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.datasets.batches import Batch
-from threegen.functional.cells import seed_cells
+from threegen.functional.convolutional.cells import seed_cells
 from threegen.gen1.neocognitron_1980 import Neocognitron1980
 from threegen.gen1.neocognitron_1988 import Neocognitron1988
 from threegen.gen1.neocognitron_2003 import Neocognitron2003
@@ -17,7 +17,7 @@ from threegen.gen1.neocognitron_cells import GrowingSCells, SCells
 from threegen.rules.growing_seeds import GrowingSeeds, LabelledSeeds
 from threegen.rules.label_planes import LabelPlanes
 from threegen.rules.seed_cells import CompetitiveSeeds, TaughtSeeds
-from threegen.training.contract import check_model, check_rule
+from threegen.testing import check_model, check_rule
 
 IMAGES = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 

@@ -21,7 +21,7 @@ from threegen.rules.perceptron import PerceptronRule
 from threegen.rules.policy_gradient import PolicyGradient
 from threegen.rules.rule import Applied, Rule, Update, descend, require_batch, require_parts
 from threegen.rules.truncated_bptt import TruncatedBPTT
-from threegen.training.contract import ContractViolation, check_rule
+from threegen.testing import ContractViolation, check_rule
 
 
 def blobs(classes: int = 3, features: int = 6, examples: int = 24) -> Batch:

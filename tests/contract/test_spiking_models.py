@@ -9,7 +9,7 @@ import torch
 
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.networks import SpikingMLP
-from threegen.training.contract import check_model
+from threegen.testing import check_model
 
 IMAGES = torch.rand(4, 1, 10, 10, generator=torch.Generator().manual_seed(0))
 

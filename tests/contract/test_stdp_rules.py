@@ -28,7 +28,7 @@ from threegen.rules.reward_stdp import RewardSTDP
 from threegen.rules.rule import Rule
 from threegen.rules.symmetric_stdp import SymmetricSTDP
 from threegen.rules.triplet_stdp import TripletSTDP
-from threegen.training.contract import check_rule
+from threegen.testing import check_rule
 
 STEPS = 12
 

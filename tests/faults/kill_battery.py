@@ -30,10 +30,10 @@ from threegen.datasets.dataset import Dataset
 from threegen.gen2.mlp import MLP
 from threegen.gen3.encoders import Bernoulli
 from threegen.rules.backprop import Backprop
-from threegen.training.checkpoint import list_checkpoints, load_checkpoint
 from threegen.training.fit import fit
 from threegen.training.log import TrainingLog, read_lines
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
+from threegen.training.persistence.checkpoint import list_checkpoints, load_checkpoint
 from threegen.training.stages import Stage
 from threegen.training.stopping import EarlyStopping
 

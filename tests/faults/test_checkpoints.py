@@ -19,7 +19,9 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import CheckpointError
 from threegen.gen2.mlp import MLP
 from threegen.rules.backprop import Backprop
-from threegen.training.checkpoint import (
+from threegen.training.fit import fit
+from threegen.training.log import TrainingLog
+from threegen.training.persistence.checkpoint import (
     FORMAT,
     Checkpoint,
     list_checkpoints,
@@ -30,8 +32,6 @@ from threegen.training.checkpoint import (
     tensor_hashes,
     write_tensors,
 )
-from threegen.training.fit import fit
-from threegen.training.log import TrainingLog
 
 
 def train(out: Path, **settings: Any) -> TrainingLog:

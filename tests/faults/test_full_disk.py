@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from threegen.training.checkpoint import list_checkpoints, load_checkpoint
-from threegen.training.files import PARTIAL
+from threegen.training.persistence.checkpoint import list_checkpoints, load_checkpoint
+from threegen.training.persistence.files import PARTIAL
 
 PROGRAM = """
 import json, os, resource, sys
@@ -117,7 +117,7 @@ def test_a_full_disk(small_disk: Path) -> None:
 )
 def test_the_former_content_stays(number: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from threegen.errors import CheckpointError
-    from threegen.training.files import write_whole
+    from threegen.training.persistence.files import write_whole
 
     path = tmp_path / "file"
     write_whole(path, "old")

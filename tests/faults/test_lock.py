@@ -20,13 +20,13 @@ from threegen.errors import CheckpointError, ConfigError
 from threegen.gen2.mlp import MLP
 from threegen.rules.backprop import Backprop
 from threegen.training.fit import fit
-from threegen.training.lock import LOCK, locked, process_start
 from threegen.training.log import TrainingLog
+from threegen.training.persistence.lock import LOCK, locked, process_start
 
 HOLDER = """
 import sys
 from pathlib import Path
-from threegen.training.lock import locked
+from threegen.training.persistence.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

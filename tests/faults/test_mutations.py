@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 
 from threegen.datasets.idx import read_idx, write_idx
 from threegen.errors import CheckpointError, DataError
-from threegen.training.checkpoint import Checkpoint, pack_checkpoint, tensor_hashes, unpack_facts, unpack_tensors
+from threegen.training.persistence.checkpoint import (
+    Checkpoint,
+    pack_checkpoint,
+    tensor_hashes,
+    unpack_facts,
+    unpack_tensors,
+)
 
 TENSORS = {
     "layer.weight": torch.arange(6.0).view(2, 3),

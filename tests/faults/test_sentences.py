@@ -28,7 +28,7 @@ from threegen.rules.delta import DeltaRule
 from threegen.rules.perceptron import PerceptronRule
 from threegen.training.evaluate import evaluate
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 from threegen.training.schedules import EpochSteps, RateSchedule
 from threegen.training.stages import Stage
 from threegen.training.stopping import EarlyStopping

@@ -7,7 +7,7 @@ import torch
 
 from threegen.errors import ConfigError, NumericError, ShapeError
 from threegen.functional.encoding import bernoulli_spikes, draw_spikes, latency_spikes, poisson_spikes
-from threegen.threads import use_threads
+from threegen.machine.threads import use_threads
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -13,7 +13,7 @@ from threegen.errors import ConfigError
 from threegen.gen2.alexnet import AlexNet
 from threegen.rules.backprop import Backprop
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -9,7 +9,7 @@ import torch
 
 import threegen as tg
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.partition import all_states
+from threegen.functional.energy.partition import all_states
 from threegen.gen2.boltzmann import BoltzmannMachine
 from threegen.randomness import make_generator
 from threegen.rules.boltzmann_learning import BoltzmannLearning

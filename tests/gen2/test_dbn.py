@@ -12,9 +12,9 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError, ShapeError
 from threegen.gen2.dbn import DBN
 from threegen.randomness import make_generator
+from threegen.registry.pretraining import pretraining
 from threegen.rules.backprop import Backprop
 from threegen.training.fit import fit
-from threegen.training.pretraining import pretraining
 
 
 def spread(dbn: DBN, scale: float = 1.0) -> DBN:

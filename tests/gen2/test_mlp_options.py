@@ -12,7 +12,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.gen2.mlp import MLP
 from threegen.rules.backprop import Backprop
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 
 DATA = Dataset(
     torch.rand(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3, ("a", "b", "c"), "little"

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from threegen.errors import ConfigError, DataError, ShapeError
-from threegen.functional.draws import draw_bernoulli
-from threegen.functional.energy import class_free_energies, join_labels
-from threegen.functional.units import BernoulliUnits, GaussianUnits, JoinedUnits, SoftmaxUnits
+from threegen.functional.energy.free_energy import class_free_energies, join_labels
+from threegen.functional.energy.units import BernoulliUnits, GaussianUnits, JoinedUnits, SoftmaxUnits
 from threegen.gen2.rbm import RBM
+from threegen.machine.draws import draw_bernoulli
 from threegen.randomness import make_generator
 
 

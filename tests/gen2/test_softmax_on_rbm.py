@@ -8,10 +8,10 @@ import torch
 import threegen as tg
 from threegen.gen2.softmax_on_rbm import SoftmaxOnRBM
 from threegen.randomness import make_generator
-from threegen.recipes.insides import first_weights
-from threegen.recipes.registry import find_entry
-from threegen.recipes.run import build_model
-from threegen.training.contract import ContractViolation, check_model
+from threegen.registry.entry import find_entry
+from threegen.report.insides import first_weights
+from threegen.runs.run import build_model
+from threegen.testing import ContractViolation, check_model
 
 
 def small(generator: torch.Generator) -> SoftmaxOnRBM:

@@ -13,7 +13,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.gen2.two_layer import TwoLayerNet
 from threegen.rules.backprop import Backprop
 from threegen.training.fit import fit
-from threegen.training.textbook_optimizers import PreviousGradient
+from threegen.training.optimizers.textbook import PreviousGradient
 
 TABLE = Dataset(
     torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]]), torch.tensor([[0.0], [1], [1], [0]]), name="table"

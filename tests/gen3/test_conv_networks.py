@@ -8,18 +8,18 @@ from torch.nn import functional as F
 
 from threegen.cost.count import count
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional import conv_blocks, time_blocks
-from threegen.functional.event_convolution import (
+from threegen.functional.spiking import conv_blocks, time_blocks
+from threegen.functional.spiking.event_convolution import (
     event_convolution,
     event_convolution_gradient,
     pool_counts,
     window_numbers,
 )
-from threegen.functional.fused_neurons import KINDS, backward_loop, constants_of, pooled_backward_loop, rows
-from threegen.functional.neurons import LIFParameters, lif_loop
+from threegen.functional.spiking.neurons import LIFParameters, lif_loop
+from threegen.functional.spiking.neurons_fused import KINDS, backward_loop, constants_of, pooled_backward_loop, rows
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.layer_strings import LayerPlan, parse_layers
-from threegen.threads import use_threads
+from threegen.machine.threads import use_threads
 
 
 def generator(seed: int = 0) -> torch.Generator:

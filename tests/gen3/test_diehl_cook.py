@@ -10,14 +10,14 @@ import torch
 
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, NumericError, ShapeError
-from threegen.functional import diehl_cook_constants as c
-from threegen.functional.diehl_cook_constants import VARIANTS, Plasticity
-from threegen.functional.diehl_cook_kernels import FIRED, LAST_POST, LAST_PRE, LIT
-from threegen.functional.diehl_cook_learning import depress, normalise, potentiate
-from threegen.functional.diehl_cook_runs import make_cell
+from threegen.figures.diehl_cook import stdp_stages
+from threegen.functional.diehl_cook import constants as c
+from threegen.functional.diehl_cook.constants import VARIANTS, Plasticity
+from threegen.functional.diehl_cook.learning import depress, normalise, potentiate
+from threegen.functional.diehl_cook.network_fused import FIRED, LAST_POST, LAST_PRE, LIT
+from threegen.functional.diehl_cook.runs import make_cell
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
-from threegen.recipes.diehl_cook import stdp_stages
 from threegen.rules.diehl_cook import DiehlCookSTDP
 from threegen.training.evaluate import evaluate
 from threegen.training.fit import fit

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from threegen.errors import ConfigError, NumericError, ShapeError
-from threegen.functional.neurons import LIFParameters, lif_loop
+from threegen.functional.spiking.neurons import LIFParameters, lif_loop
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson
 from threegen.gen3.initial_values import spiking_linear
 from threegen.gen3.networks import SpikingMLP

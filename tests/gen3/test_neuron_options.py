@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.neurons import SURROGATES, LIFParameters, lif_loop, lif_step
+from threegen.functional.spiking.neurons import SURROGATES, LIFParameters, lif_loop, lif_step
 from threegen.gen3.neurons import IF, LIF, LeakyIntegrator, make_neurons
 
 

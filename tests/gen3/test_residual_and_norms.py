@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.neurons import LIFParameters, lif_loop
+from threegen.functional.spiking.neurons import LIFParameters, lif_loop
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.layer_strings import LayerPlan, parse_layers
 from threegen.gen3.normalisation import NeuNorm, ThresholdBatchNorm

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 import threegen as tg
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.neurons import LIFParameters, lif_loop
+from threegen.functional.spiking.neurons import LIFParameters, lif_loop
 from threegen.gen3.networks import SpikingMLP
 from threegen.gen3.neurons import IF, LIF
 from threegen.gen3.sequential import SpikingSequential
-from threegen.recipes.spike_health import SpikeHealth
-from threegen.training.contract import check_model
+from threegen.runs.spike_health import SpikeHealth
+from threegen.testing import check_model
 
 IMAGES = torch.rand(4, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from threegen.functional.neurons import SURROGATES
+from threegen.functional.spiking.neurons import SURROGATES
 from threegen.gen3.encoders import ENCODERS
 from threegen.gen3.neurons import NeuronOptions
 from threegen.gen3.readouts import READOUTS

@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from threegen.errors import ConfigError
-from threegen.functional import event_driven, time_blocks
-from threegen.functional.neurons import SURROGATES
+from threegen.functional.spiking import event_driven, time_blocks
+from threegen.functional.spiking.neurons import SURROGATES
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson
 from threegen.gen3.networks import SpikingMLP
-from threegen.threads import use_threads
+from threegen.machine.threads import use_threads
 
 
 def generator(seed: int = 0) -> torch.Generator:

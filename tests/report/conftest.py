@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from threegen.recipes.results import (
+from threegen.report.results import (
     Filters,
     HistoryResult,
     Insides,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from threegen.errors import DataError
-from threegen.recipes.results import HistoryResult, Insides, ModelResult, results_json
 from threegen.report.page import MOST_BYTES, render_report, write_report
+from threegen.report.results import HistoryResult, Insides, ModelResult, results_json
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "source", "wbr"}  # HTML elements that have no end tag
 MakeModel = Callable[..., ModelResult]

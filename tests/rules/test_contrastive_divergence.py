@@ -11,8 +11,8 @@ import torch
 import threegen as tg
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
-from threegen.functional.energy import squared_error
-from threegen.functional.units import BernoulliUnits, SoftmaxUnits
+from threegen.functional.energy.free_energy import squared_error
+from threegen.functional.energy.units import BernoulliUnits, SoftmaxUnits
 from threegen.gen2.rbm import RBM
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence

@@ -10,7 +10,7 @@ from threegen.errors import ConfigError, DataError
 from threegen.gen1.perceptron import Perceptron
 from threegen.gen2.mlp import MLP
 from threegen.rules.delta import DeltaRule
-from threegen.training.contract import run_rule
+from threegen.testing import run_rule
 
 
 def test_one_update_by_hand() -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import threegen as tg
 from threegen.datasets.batches import Batch
 from threegen.errors import DataError
-from threegen.functional import layouts
+from threegen.machine.sparse import layouts
 from threegen.rules.dense_chain import dense_chain
 
 

@@ -10,13 +10,14 @@ import torch
 
 import threegen as tg
 from threegen.errors import ConfigError
-from threegen.functional import layouts, rbm_products
-from threegen.functional.units import BernoulliUnits, SoftmaxUnits
+from threegen.functional.energy import rbm_products
+from threegen.functional.energy.units import BernoulliUnits, SoftmaxUnits
 from threegen.gen2.rbm import RBM
+from threegen.machine.sparse import layouts
+from threegen.machine.threads import has_half_vectors
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
-from threegen.threads import has_half_vectors
 from threegen.training.energy_monitors import pseudo_likelihood
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from threegen.gen2.mlp import MLP
 from threegen.rules.backprop import Backprop
 from threegen.rules.online_backprop import OnlineBackprop
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 from threegen.training.schedules import EpochSteps
 
 

@@ -11,7 +11,7 @@ from threegen.errors import ConfigError, DataError, NumericError, ShapeError
 from threegen.gen1.perceptron import Perceptron
 from threegen.gen2.mlp import MLP
 from threegen.rules.perceptron import PerceptronRule
-from threegen.training.contract import run_rule
+from threegen.testing import run_rule
 
 CORNERS = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
 GATES = {"and": [1, 0, 0, 0], "or": [1, 1, 1, 0], "nand": [0, 1, 1, 1], "xor": [0, 1, 1, 0]}

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, DataError, ShapeError
-from threegen.functional.cells import seed_cells
+from threegen.functional.convolutional.cells import seed_cells
 from threegen.gen1.neocognitron_cells import GrowingSCells, SCells
 from threegen.rules.growing_seeds import GrowingSeeds, LabelledSeeds
 from threegen.rules.rule import Rule
 from threegen.rules.seed_cells import CompetitiveSeeds, TaughtSeeds
-from threegen.training.contract import run_rule
+from threegen.testing import run_rule
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

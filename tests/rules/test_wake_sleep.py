@@ -13,15 +13,15 @@ from torch.nn import functional as F
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError
-from threegen.functional.label_pulls import label_pulls
+from threegen.functional.energy.label_pulls import label_pulls
 from threegen.gen2.dbn import DBN, AssociativeMemory
 from threegen.gen2.mlp import MLP
 from threegen.randomness import make_generator
+from threegen.registry.pretraining import UpDownSchedule, pretraining, up_down
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.wake_sleep import UpDownStates, WakeSleep, draw_states
-from threegen.training.contract import run_rule
+from threegen.testing import run_rule
 from threegen.training.fit import fit
-from threegen.training.pretraining import UpDownSchedule, pretraining, up_down
 
 
 def small(classes: int | None = 3, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> DBN:

@@ -16,9 +16,9 @@ from threegen.errors import NumericError
 from threegen.gen2.mlp import MLP
 from threegen.rules.backprop import Backprop
 from threegen.rules.rule import Rule, Step, Update
-from threegen.training.checkpoint import list_checkpoints, load_checkpoint
 from threegen.training.fit import fit
 from threegen.training.guards import Guard, PlainStep, _square_sum
+from threegen.training.persistence.checkpoint import list_checkpoints, load_checkpoint
 
 ADVICE = "lower the rate or clip the gradients (clip_norm=)"
 

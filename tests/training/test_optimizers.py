@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from threegen.errors import ConfigError
-from threegen.training.optimizers import KerasRMSprop, OptimizerRecipe, optimizer, optimizer_names, resolve_optimizer
+from threegen.training.optimizers.build import (
+    KerasRMSprop,
+    OptimizerRecipe,
+    optimizer,
+    optimizer_names,
+    resolve_optimizer,
+)
 
 Formula = Callable[[Tensor, Tensor, dict[str, Any], int], Tensor]
 

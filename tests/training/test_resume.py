@@ -26,10 +26,10 @@ from threegen.gen3.networks import SpikingMLP
 from threegen.rules.backprop import Backprop
 from threegen.rules.perceptron import PerceptronRule
 from threegen.rules.rule import Rule, Step
-from threegen.training.checkpoint import list_checkpoints, load_facts
 from threegen.training.fit import Callback, Training, fit
 from threegen.training.log import TrainingLog, read_lines
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
+from threegen.training.persistence.checkpoint import list_checkpoints, load_facts
 from threegen.training.schedules import EpochSteps, RateSchedule
 from threegen.training.stages import Stage
 from threegen.training.stopping import EarlyStopping

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from threegen.errors import ConfigError
-from threegen.training.optimizers import optimizer, optimizer_names
-from threegen.training.textbook_optimizers import PreviousGradient, TextbookAdam
+from threegen.training.optimizers.build import optimizer, optimizer_names
+from threegen.training.optimizers.textbook import PreviousGradient, TextbookAdam
 
 GRADIENTS = [0.3, -0.2, 1e-7, 4.0, 0.0, -0.6]
 

@@ -20,7 +20,7 @@ from threegen.cli.printing import (
 @app.command()
 def models(as_json: Json = False) -> None:
     """List the models that there are."""
-    from threegen.recipes.registry import all_entries
+    from threegen.registry.entry import all_entries
 
     rows = [
         {"name": e.name, "generation": e.generation, "year": e.year, "rule": e.rule_name, "title": e.title}
@@ -35,7 +35,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one model: paper, equations, layers with shapes and parameters, plans."""
-    from threegen.recipes.show import describe_model
+    from threegen.runs.show import describe_model
 
     facts = describe_model(model)
     if as_json:
@@ -55,7 +55,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run on the test split: accuracy with its interval, top-k, confusion matrix, the bill."""
-    from threegen.recipes.answer import evaluate_run
+    from threegen.runs.answer import evaluate_run
 
     found = evaluate_run(run, data=data, seed=seed)
     if as_json:
@@ -77,7 +77,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Say what a run sees in one picture."""
-    from threegen.recipes.answer import predict_run
+    from threegen.runs.answer import predict_run
 
     answer = predict_run(run, image, seed=seed)
     if as_json:
@@ -105,7 +105,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Look inside a run: heat maps, what a class wants to see, layers and their cost, a drawing of the net."""
-    from threegen.recipes.look import explain_run
+    from threegen.runs.look import explain_run
 
     found = explain_run(run, image, method, target=target, layer=layer, modifier=modifier, out=out, seed=seed)
     if as_json:
@@ -127,7 +127,7 @@ def spikes(
     as_json: Json = False,
 ) -> None:
     """Draw what a spiking run does with one picture: raster, membrane potentials and the rate of each layer."""
-    from threegen.recipes.spikes import spikes_run
+    from threegen.runs.spikes import spikes_run
 
     found = spikes_run(run, image, out or run / "spikes.html", seed=seed)
     if as_json:
@@ -156,7 +156,7 @@ def report(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has and whether threegen can work well on it."""
-    from threegen.recipes.doctor import examine
+    from threegen.runs.doctor import examine
 
     findings = examine()
     if as_json:

@@ -79,7 +79,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model of the registry and leave a run: a folder with its weights, log and checkpoints."""
-    from threegen.recipes.train import TrainRequest, train_from_request
+    from threegen.runs.train import TrainRequest, train_from_request
 
     request = TrainRequest(
         model=model,
@@ -123,7 +123,7 @@ def reproduce(
 
     Seeds may be made by processes side by side: each with --seed, all with the same --parts.
     """
-    from threegen.recipes.reproduce import figure_table, reproduce_figure
+    from threegen.figures.reproduce import figure_table, reproduce_figure
 
     if name is None:
         rows = figure_table(out)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from threegen.checks import require_whole
 from threegen.errors import ConfigError
-from threegen.functional.neurons import check_currents
+from threegen.functional.spiking.neurons import check_currents
 
 
 def binary_image(spikes: Tensor, *, start: int = 0, window: int | None = None, least: int = 1) -> Tensor:

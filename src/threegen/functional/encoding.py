@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from threegen.checks import require_float, require_number, require_unit_range, require_whole
-from threegen.functional.draws import GOLDEN, hashed
+from threegen.machine.draws import GOLDEN, hashed
+from threegen.machine.threads import parallel, ready_numba
 from threegen.randomness import draw_key
-from threegen.threads import parallel, ready_numba
 
 numba = ready_numba()
 

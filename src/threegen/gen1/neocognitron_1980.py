@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from threegen.checks import require_whole
-from threegen.functional.cells import distances, lateral
+from threegen.functional.convolutional.cells import distances, lateral
 from threegen.gen1.neocognitron import Neocognitron, best_of_class, resizing
 from threegen.gen1.neocognitron_cells import CCells, SCells
 

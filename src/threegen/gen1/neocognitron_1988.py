@@ -12,7 +12,7 @@ become one class.
 K. Fukushima, "Neocognitron: a hierarchical neural network capable of visual pattern recognition", Neural Networks 1
 (1988) 119-130. The sizes above are the paper's as others report them, the paper's hand-drawn training patterns are not
 public as data: the first layer is taught twelve bits of lines drawn here, the others windows of typical training
-digits that a teacher picks (`training/self_organisation.py`). Joints of the middle layers are left out.
+digits that a teacher picks (`registry/self_organisation.py`). Joints of the middle layers are left out.
 """
 
 from __future__ import annotations

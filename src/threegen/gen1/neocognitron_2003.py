@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from threegen.checks import require_sizes, require_whole
 from threegen.errors import ConfigError
-from threegen.functional.cells import distances, padded
+from threegen.functional.convolutional.cells import distances, padded
 from threegen.gen1.neocognitron import Neocognitron, best_of_class
 from threegen.gen1.neocognitron_cells import CCells, GrowingSCells, SCells
 

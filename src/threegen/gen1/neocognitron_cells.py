@@ -24,8 +24,17 @@ from torch.nn import functional as F
 
 from threegen.checks import require_number, require_whole
 from threegen.errors import ConfigError
-from threegen.functional.cells import Padding, distances, falling, padded, s_cells, saturated, spread, v_cells
-from threegen.memory import require_weights
+from threegen.functional.convolutional.cells import (
+    Padding,
+    distances,
+    falling,
+    padded,
+    s_cells,
+    saturated,
+    spread,
+    v_cells,
+)
+from threegen.machine.memory import require_weights
 
 
 class SCells(nn.Module):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from threegen.checks import require_features, require_whole
-from threegen.memory import require_weights
+from threegen.machine.memory import require_weights
 
 
 class Perceptron(nn.Linear):

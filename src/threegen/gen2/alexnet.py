@@ -36,7 +36,7 @@ from torch.nn.utils import skip_init
 
 from threegen.checks import require_choice, require_images, require_number, require_whole
 from threegen.errors import ConfigError
-from threegen.memory import require_weights
+from threegen.machine.memory import require_weights
 
 VARIANTS = ("2012", "one-weird-trick")
 # planes, kernel, stride, padding, groups, initial bias, normalised, pooled

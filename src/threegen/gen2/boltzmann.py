@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from threegen.checks import require_features, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.partition import MOST_ENUMERATED, all_states
-from threegen.memory import require_weights
+from threegen.functional.energy.partition import MOST_ENUMERATED, all_states
+from threegen.machine.memory import require_weights
 
 
 class BoltzmannMachine(nn.Module):

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from threegen.checks import require_features, require_labels, require_whole
 from threegen.errors import DataError
-from threegen.functional.energy import class_free_energies, join_labels
-from threegen.functional.units import SoftmaxUnits, make_units
+from threegen.functional.energy.free_energy import class_free_energies, join_labels
+from threegen.functional.energy.units import SoftmaxUnits, make_units
 from threegen.gen2.rbm import RBM, UnitChoice
 
 

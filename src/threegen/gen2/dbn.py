@@ -26,11 +26,11 @@ from torch.nn import functional as F
 
 from threegen.checks import require_features, require_number, require_sizes, require_whole
 from threegen.errors import ConfigError
-from threegen.functional.draws import draw_one_of
-from threegen.functional.energy import class_free_energies, join_labels
-from threegen.functional.units import BernoulliUnits, SoftmaxUnits, Units
+from threegen.functional.energy.free_energy import class_free_energies, join_labels
+from threegen.functional.energy.units import BernoulliUnits, SoftmaxUnits, Units
 from threegen.gen2.initial_values import linear
 from threegen.gen2.rbm import RBM
+from threegen.machine.draws import draw_one_of
 
 
 class AssociativeMemory(RBM):

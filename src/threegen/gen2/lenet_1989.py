@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from threegen.checks import require_images, require_labels, require_number, require_whole
 from threegen.errors import ShapeError
-from threegen.functional.lenet_1989 import learn_one_by_one
+from threegen.functional.convolutional.lenet_1989_fused import learn_one_by_one
 from threegen.gen2.lenet_units import ScaledTanh, UnitBias, fill_by_fan_in
 
 SIDE = 16
@@ -128,7 +128,7 @@ class LeNet1989(nn.Module):
         """Learn from each image by itself: forward, backward, update; return the mean loss before the steps, 0-d.
 
         Labels `[B]` become 1 and -1; floating targets `[B, classes]` are taken as they are. The loss is the mean
-        square over the outputs. Float32 on the CPU goes through the compiled kernel (`functional/lenet_1989.py`),
+        square over the outputs. Float32 on the CPU goes through the compiled kernel (`convolutional.lenet_1989_fused`),
         which updates the weights in place; other types and devices, and nets with frozen parameters, go step by step
         through autograd.
         Raises `DataError` for wrong labels, `ShapeError` for other inputs or targets.

@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from threegen.checks import require_images, require_whole
 from threegen.errors import ConfigError
-from threegen.functional.lenet_5 import planes_of_lenet_5
+from threegen.functional.convolutional.lenet_5_fused import planes_of_lenet_5
 from threegen.gen2.digit_codes import digit_codes
 from threegen.gen2.lenet_units import ScaledTanh, fill_by_fan_in
 

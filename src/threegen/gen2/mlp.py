@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_number, require_sizes
-from threegen.functional.layouts import has_wide_vectors, lay_out
 from threegen.gen2.initial_values import linear, require_init
-from threegen.memory import require_weights
+from threegen.machine.memory import require_weights
+from threegen.machine.sparse.layouts import has_wide_vectors, lay_out
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -31,7 +31,7 @@ class MLP(nn.Module):
     The sub-modules stand in `layers` under the names `linear1`, `norm1`, `activation1`, `dropout1`, `linear2`, ...
     Initial weights come from `generator` alone, by `init` (see `gen2/initial_values.py`); biases start at zero.
     The weights of `linear1` lie by inputs in memory, so that back-propagation may leave out the blank parts of images
-    (see `functional/sparse_matrix.py`).
+    (see `machine/sparse/sparse_matrix.py`).
     Raises `ConfigError` for sizes, names or numbers that cannot work, `ResourceError` for weights that do not fit into
     memory, `ShapeError` for inputs of another width.
     """

@@ -1,6 +1,6 @@
 """The restricted Boltzmann machine: visible and hidden units, connected between the layers only.
 
-    E(v, h)    = -a . v - b . h - h . W v          binary units; E0 of other kinds is added (`functional/units.py`)
+    E(v, h)    = -a . v - b . h - h . W v          binary units; E0 of other kinds is added (`energy.units`)
     p(v, h)    = exp(-E(v, h)) / Z                 p(v) = exp(-F(v)) / Z
     P(h = 1|v) = sigmoid(b + W v)                  P(v = 1|h) = sigmoid(a + W^T h)
     F(v)       = -a . v - sum_j softplus(b_j + (W v)_j)
@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_number, require_whole
 from threegen.errors import ConfigError
-from threegen.functional.energy import free_energy
-from threegen.functional.layouts import has_wide_vectors, lay_out
-from threegen.functional.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
-from threegen.functional.sparse_states import weigh, weigh_down
-from threegen.functional.units import GaussianUnits, Units, make_units
-from threegen.memory import require_weights
+from threegen.functional.energy.free_energy import free_energy
+from threegen.functional.energy.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
+from threegen.functional.energy.units import GaussianUnits, Units, make_units
+from threegen.machine.memory import require_weights
+from threegen.machine.sparse.layouts import has_wide_vectors, lay_out
+from threegen.machine.sparse.sparse_states import weigh, weigh_down
 
 UnitChoice = str | Units | Sequence[Units]
 
@@ -38,7 +38,7 @@ class RBM(nn.Module):
     `SoftmaxUnits(5, groups=20)`, or a list of objects whose units stand side by side. Weights are drawn from N(0,
     init^2), biases start at 0 (Hinton's guide, section 8); `start_visible_bias(data)` sets the visible ones. Weights
     lie by visible units in memory, so that contrastive divergence may leave out those that are 0 (see
-    `functional/sparse_matrix.py`).
+    `machine/sparse/sparse_matrix.py`).
 
     `forward` takes `[B, V]` or images of V pixels and returns the hidden units' means `[B, H]`, probabilities for
     binary units. Raises `ConfigError` for settings that cannot work, `ShapeError` for inputs of another width or type.

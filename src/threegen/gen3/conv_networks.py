@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from threegen.checks import require_choice, require_images, require_sizes
 from threegen.errors import ConfigError
-from threegen.functional.conv_blocks import ConvLayer
-from threegen.functional.event_driven import to_event_layout
-from threegen.functional.time_blocks import Layer, LinearLayer, Neurons, Source
+from threegen.functional.spiking.conv_blocks import ConvLayer
+from threegen.functional.spiking.event_driven import to_event_layout
+from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source
 from threegen.gen3.encoders import Encoder
 from threegen.gen3.initial_values import EXPECTED_RATE, fill_spiking, input_gain, spiking_linear
 from threegen.gen3.layer_strings import LayerPlan, parse_layers

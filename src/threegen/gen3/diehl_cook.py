@@ -9,7 +9,7 @@ all excitatory neurons; each of these excites one inhibitory neuron, which inhib
 for 350 ms and 150 ms of rest follow; where the neurons fired fewer than 5 times it is shown again with more input.
 After learning, each neuron takes the class for which it fired most (labels of training data alone).
 
-`Variant` in `functional/diehl_cook_constants.py` names the ways to simulate it; all constants are there too. Training
+`Variant` in `functional/diehl_cook/constants.py` names the ways to simulate it; all constants are there too. Training
 is `DiehlCookSTDP` and then `AssignLabels` (rules/diehl_cook.py).
 
 Shapes: B examples, F frames, D inputs, N neurons, K classes, T steps of a presentation.
@@ -26,14 +26,14 @@ from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_finite, require_float, require_whole
 from threegen.errors import ConfigError, DataError, ShapeError
-from threegen.functional.diehl_cook_constants import VARIANTS, Plasticity, Variant, numbers_of, tables_of, wholes_of
-from threegen.functional.diehl_cook_kernels import Net
-from threegen.functional.diehl_cook_plain import Trace, input_spikes, presentation_key, simulate
-from threegen.functional.diehl_cook_runs import OUTCOME, count_spikes
-from threegen.functional.event_driven import to_event_layout
+from threegen.functional.diehl_cook.constants import VARIANTS, Plasticity, Variant, numbers_of, tables_of, wholes_of
+from threegen.functional.diehl_cook.network import Trace, input_spikes, presentation_key, simulate
+from threegen.functional.diehl_cook.network_fused import Net
+from threegen.functional.diehl_cook.runs import OUTCOME, count_spikes
+from threegen.functional.spiking.event_driven import to_event_layout
 from threegen.gen3.diehl_cook_health import Diagnosis, diagnose_counts
 from threegen.gen3.networks import Record
-from threegen.memory import require_weights
+from threegen.machine.memory import require_weights
 from threegen.randomness import draw_key
 
 READOUTS = ("vote", "proportion", "likelihood")

@@ -23,16 +23,16 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_features, require_sizes, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.encoding import draw_spikes
-from threegen.functional.event_driven import to_event_layout
-from threegen.functional.neurons import NeuronState
-from threegen.functional.space_only import aggregated
-from threegen.functional.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
+from threegen.functional.spiking.event_driven import to_event_layout
+from threegen.functional.spiking.neurons import NeuronState
+from threegen.functional.spiking.space_only import aggregated
+from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson, make_encoder
 from threegen.gen3.initial_values import input_gain, spiking_linear
 from threegen.gen3.neurons import IF, LIF, NeuronOptions, make_neurons
 from threegen.gen3.normalisation import NeuNorm
 from threegen.gen3.readouts import READOUTS, LeakyReadout, PotentialReadout, RateReadout
-from threegen.memory import require_weights
+from threegen.machine.memory import require_weights
 from threegen.randomness import draw_key
 
 BACKENDS = ("auto", "fused", "plain")

@@ -20,11 +20,11 @@ from torch.nn import functional as F
 
 from threegen.checks import require_choice, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.fused_decay import fused_decay_lif
-from threegen.functional.fused_general import fused_general
-from threegen.functional.fused_neurons import can_fuse, fused_lif
-from threegen.functional.general_neurons import GeneralOptions, general_loop
-from threegen.functional.neurons import LIFParameters, NeuronState, check_currents, lif
+from threegen.functional.spiking.general_neurons import GeneralOptions, general_loop
+from threegen.functional.spiking.general_neurons_fused import fused_general
+from threegen.functional.spiking.learned_decay_fused import fused_decay_lif
+from threegen.functional.spiking.neurons import LIFParameters, NeuronState, check_currents, lif
+from threegen.functional.spiking.neurons_fused import can_fuse, fused_lif
 
 DECAY = 0.5
 # Recurrent weights start so small that a layer firing at 15 % adds this many thresholds of noise to its own input.

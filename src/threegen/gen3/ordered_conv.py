@@ -23,8 +23,14 @@ from torch.nn import functional as F
 
 from threegen.checks import require_float, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.competition import Winner, inhibit_across_maps, pick_winners
-from threegen.functional.rank_order import contrast_filters, contrasts, first_spikes, normalise_locally, rank_latencies
+from threegen.functional.plasticity.competition import Winner, inhibit_across_maps, pick_winners
+from threegen.functional.plasticity.rank_order import (
+    contrast_filters,
+    contrasts,
+    first_spikes,
+    normalise_locally,
+    rank_latencies,
+)
 
 
 class RankLatency(nn.Module):

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from threegen.checks import require_float, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.competition import normalise_rows
-from threegen.functional.plastic_neurons import LayerConstants, LayerState, adapted, at_rest, layer_step
+from threegen.functional.plasticity.competition import normalise_rows
+from threegen.functional.plasticity.plastic_neurons import LayerConstants, LayerState, adapted, at_rest, layer_step
 from threegen.gen3.encoders import Encoder
 
 

@@ -20,10 +20,10 @@ from threegen.plots import (
     shown_rows,
     weight_picture,
 )
-from threegen.recipes.results import Filters, HistoryResult, Insides, Mistake, ModelResult, Raster
 from threegen.report import words
 from threegen.report.figures import marker
 from threegen.report.looks import looks_view
+from threegen.report.results import Filters, HistoryResult, Insides, Mistake, ModelResult, Raster
 
 SHEET_ABOVE = 16
 MOST_FRAMES = 10

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from threegen.datasets.load import data_source, load_data
 from threegen.errors import CheckpointError
-from threegen.recipes.lineage import gather, measure_run, train_lineage
-from threegen.recipes.results import HistoryResult, ModelResult, results_json
-from threegen.recipes.run import open_run
+from threegen.report.lineage import gather, measure_run, train_lineage
 from threegen.report.page import write_report
-from threegen.training.files import write_whole
+from threegen.report.results import HistoryResult, ModelResult, results_json
+from threegen.runs.run import open_run
+from threegen.training.persistence.files import write_whole
 
 
 def make_history(

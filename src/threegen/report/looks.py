@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from threegen.plots import data_uri, ink_picture, weight_picture
-from threegen.recipes.results import HeatMap, Insides, Looks
+from threegen.report.results import HeatMap, Insides, Looks
 
 
 def looks_view(title: str, inside: Insides, names: tuple[str, ...]) -> dict[str, Any] | None:

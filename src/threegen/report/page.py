@@ -11,11 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from threegen.errors import DataError
-from threegen.recipes.results import HistoryResult, ModelResult
 from threegen.report import words
 from threegen.report.cards import model_view
 from threegen.report.figures import Point, cost_scatter, interval_strip, marker
-from threegen.training.files import write_whole
+from threegen.report.results import HistoryResult, ModelResult
+from threegen.training.persistence.files import write_whole
 
 MOST_BYTES = 5_000_000
 ROOM = Path(__file__).parent

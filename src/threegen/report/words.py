@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from threegen.cost.bill import NEURON_UPDATES
-from threegen.recipes.results import HistoryResult, ModelResult
+from threegen.report.results import HistoryResult, ModelResult
 
 GENERATIONS = {
     1: "units that fire or stay silent",

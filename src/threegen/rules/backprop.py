@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from threegen.checks import require_choice, require_labels
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
-from threegen.functional.cross_entropy import softmax_errors
+from threegen.functional.optimization.cross_entropy_fused import softmax_errors
 from threegen.rules.dense_chain import DenseChain, dense_chain
 from threegen.rules.rule import Rule, Step, Update, answer, require_batch
 from threegen.rules.targets import one_hot_targets, require_like, require_scores

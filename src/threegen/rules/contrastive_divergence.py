@@ -35,9 +35,9 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
-from threegen.functional.draws import draw_bernoulli
-from threegen.functional.energy import squared_error
-from threegen.functional.sparse_states import ListRooms
+from threegen.functional.energy.free_energy import squared_error
+from threegen.machine.draws import draw_bernoulli
+from threegen.machine.sparse.sparse_states import ListRooms
 from threegen.rules.rule import SLACK, Rule, Step, Update, descend, require_batch, require_parts
 
 

@@ -7,7 +7,7 @@
 
 On a small net the graph, the engine that walks it and the wrappers of modules take as long as a matrix product. Where
 most of the inputs are 0, as the pixels of digits, the two products with them leave that out
-(`functional/sparse_matrix.py`). The gradients are autograd's but for rounding: sums run in another order here and
+(`machine/sparse/sparse_matrix.py`). The gradients are autograd's but for rounding: sums run in another order here and
 there.
 
 Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", Nature 323 (1986), eq. 3-6.
@@ -24,8 +24,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from threegen.functional.layouts import lies_by_inputs, pays
-from threegen.functional.sparse_matrix import SparseMatrix
+from threegen.machine.sparse.layouts import lies_by_inputs, pays
+from threegen.machine.sparse.sparse_matrix import SparseMatrix
 from threegen.rules.rule import SLACK
 from threegen.tracing.hooks import has_hooks, have_all_hooks, hooks_among
 

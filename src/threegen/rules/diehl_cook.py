@@ -4,7 +4,7 @@
 
 Traces are set to 1 by a spike and decay (x_pre and x_post1 in 20 ms, x_post2 in 40 ms); before each presentation a
 neuron's weights are scaled to a fixed sum. Diehl and Cook (2015), in the form of the script that they published; the
-rule's other forms are in `functional/diehl_cook_constants.py` (`Plasticity`). No label is used until `AssignLabels`.
+rule's other forms are in `functional/diehl_cook/constants.py` (`Plasticity`). No label is used until `AssignLabels`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from threegen.checks import require_labels, require_number
 from threegen.datasets.batches import Batch
-from threegen.functional.diehl_cook_constants import LEAST, MOST, THETA_KEEP, Plasticity
-from threegen.functional.diehl_cook_kernels import Net
-from threegen.functional.diehl_cook_plain import Trace, input_spikes, normalisation, presentation_key, simulate
-from threegen.functional.diehl_cook_runs import OUTCOME, train_images
+from threegen.functional.diehl_cook.constants import LEAST, MOST, THETA_KEEP, Plasticity
+from threegen.functional.diehl_cook.network import Trace, input_spikes, normalisation, presentation_key, simulate
+from threegen.functional.diehl_cook.network_fused import Net
+from threegen.functional.diehl_cook.runs import OUTCOME, train_images
 from threegen.randomness import draw_key
 from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
 

@@ -4,7 +4,7 @@
 
 The same sums as `ContrastiveDivergence` with SGD and momentum, which is its oracle: for the same generator both draw
 the same states. What cannot be left out are five matrix products a step of CD-1 (up, down, up, and a gradient of
-the size of two); everything else is done in one pass over memory between them (`functional/rbm_kernels.py`).
+the size of two); everything else is done in one pass over memory between them (`functional/energy/rbm_kernels.py`).
 
 Shapes: B examples, N chains (N = B without persistent ones), V visible units, H hidden units.
 """
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_number
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
-from threegen.functional.draws import draw_bernoulli
-from threegen.functional.rbm_products import Motion, Products, half_products
-from threegen.functional.units import BernoulliUnits
+from threegen.functional.energy.rbm_products import Motion, Products, half_products
+from threegen.functional.energy.units import BernoulliUnits
+from threegen.machine.draws import draw_bernoulli
 from threegen.rules.contrastive_divergence import ContrastiveDivergence, TwoLayers
 from threegen.rules.rule import Applied, Step, require_batch, require_parts
 

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from threegen.checks import require_labels, require_number
 from threegen.datasets.batches import Batch
-from threegen.functional.cells import seed_cells
+from threegen.functional.convolutional.cells import seed_cells
 from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
 from threegen.rules.seed_windows import PARTS, GrowingPlanes, Lesson, Seen, SeenByLayer, SeenInWork, Work
 

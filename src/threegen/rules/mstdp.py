@@ -18,7 +18,7 @@ from torch import Tensor
 
 from threegen.checks import require_number
 from threegen.errors import ConfigError, DataError
-from threegen.functional.plasticity import eligibility
+from threegen.functional.plasticity.plasticity import eligibility
 from threegen.rules.reward import Critic
 from threegen.rules.spike_timing import SpikeTimingRule, SpikingLayer, Trace
 

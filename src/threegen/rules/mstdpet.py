@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from threegen.checks import require_number
-from threegen.functional.plasticity import trace_decay, update_eligibility
+from threegen.functional.plasticity.plasticity import trace_decay, update_eligibility
 from threegen.rules.mstdp import MSTDP, RewardedMemory
 from threegen.rules.reward import Critic
 from threegen.rules.spike_timing import SpikingLayer

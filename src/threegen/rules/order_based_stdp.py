@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from threegen.checks import require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
-from threegen.functional.competition import Winner
-from threegen.functional.plasticity import order_change
+from threegen.functional.plasticity.competition import Winner
+from threegen.functional.plasticity.plasticity import order_change
 from threegen.rules.rule import Rule, Step, Update, ascend, require_batch, require_parts
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from threegen.checks import require_number
-from threegen.functional.plasticity import pair_change
+from threegen.functional.plasticity.plasticity import pair_change
 from threegen.rules.spike_timing import PairwiseRule, SpikingLayer, Trace
 
 

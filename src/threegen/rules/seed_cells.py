@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from threegen.checks import require_labels, require_number
 from threegen.datasets.batches import Batch
 from threegen.errors import DataError, ShapeError
-from threegen.functional.cells import Padding, padded, seed_cells, window_at
+from threegen.functional.convolutional.cells import Padding, padded, seed_cells, window_at
 from threegen.rules.rule import Rule, Step, Update, ascend, require_batch, require_parts
 
 

@@ -13,7 +13,7 @@ from typing import Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from threegen.functional.cells import Padding, padded, s_cells, window_at
+from threegen.functional.convolutional.cells import Padding, padded, s_cells, window_at
 
 Lesson = tuple[int, int]  # the plane that learns, and the place (row * width + column) of its seed cell
 

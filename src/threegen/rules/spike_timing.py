@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_number
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
-from threegen.functional.plastic_neurons import LayerConstants
-from threegen.functional.plasticity import mark_spikes, trace_decay
-from threegen.functional.plasticity_kernels import learn_triplets
+from threegen.functional.plasticity.plastic_neurons import LayerConstants
+from threegen.functional.plasticity.plasticity import mark_spikes, trace_decay
+from threegen.functional.plasticity.plasticity_fused import learn_triplets
 from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
 
 

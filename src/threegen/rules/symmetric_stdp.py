@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from threegen.checks import require_number
-from threegen.functional.plasticity import symmetric_change
+from threegen.functional.plasticity.plasticity import symmetric_change
 from threegen.rules.spike_timing import NeuronTimedRule, SpikingLayer, Trace
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from threegen.checks import require_number
-from threegen.functional.plasticity import triplet_change
+from threegen.functional.plasticity.plasticity import triplet_change
 from threegen.rules.spike_timing import PairwiseRule, SpikingLayer, Trace
 
 Traces = tuple[Trace, Trace, Trace, Trace]

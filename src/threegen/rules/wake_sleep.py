@@ -29,8 +29,8 @@ from torch.nn import functional as F
 from threegen.checks import require_labels, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError
-from threegen.functional.label_pulls import LabelPulls, plain_label_pulls
-from threegen.functional.up_down import Centres, Directed, Memory, UpDownStep, learn_errors
+from threegen.functional.energy.label_pulls import LabelPulls, plain_label_pulls
+from threegen.functional.energy.up_down import Centres, Directed, Memory, UpDownStep, learn_errors
 from threegen.rules.contrastive_divergence import TwoLayers
 from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
 
@@ -96,7 +96,7 @@ class WakeSleep(Rule):
     steps: k of the memory's contrastive divergence; the paper takes 3, then 6, then 10 (a schedule may set it).
     weight_cost: its share of each weight is taken off the ascent direction; biases are left alone.
     discriminative: w, how much more the label counts than as one unit among the others; 0 is the paper's form.
-    centred: count all states from their running means in the wake phase (`functional/up_down.py`), which allows several
+    centred: count all states from their running means in the wake phase (`energy.up_down`), which allows several
         times the rate; `centring_decay` is how slowly the means move. The paper's form is without.
     fused: True moves the weights itself, by `rate`, in preallocated memory, and yields `Applied` once a batch. False
         yields three times, one `Update` for each phase, so that any optimiser may be used; with plain SGD at

@@ -16,7 +16,7 @@ from threegen.errors import ConfigError
 from threegen.randomness import forked_randomness
 from threegen.studies import entries as _entries
 from threegen.studies.study import Settings, Study
-from threegen.training.files import write_whole
+from threegen.training.persistence.files import write_whole
 
 
 @cache

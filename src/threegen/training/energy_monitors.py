@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from threegen.checks import require_choice, require_number, require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError
-from threegen.functional.units import BernoulliUnits
+from threegen.functional.energy.units import BernoulliUnits
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import TwoLayers
 from threegen.training.loop import Callback, Training

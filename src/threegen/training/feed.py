@@ -16,7 +16,7 @@ from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError
 from threegen.randomness import make_generator
-from threegen.training.state import own_generators
+from threegen.training.persistence.state import own_generators
 
 
 class MemoryFeed:

@@ -15,14 +15,14 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import CheckpointError, ConfigError
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Rule
-from threegen.training.distributed import join_workers
 from threegen.training.evaluate import require_labelled
 from threegen.training.feed import require_data
-from threegen.training.files import make_folder
-from threegen.training.lock import locked
 from threegen.training.log import TrainingLog
 from threegen.training.loop import Callback, Options, Training, as_callbacks
-from threegen.training.optimizers import OptimizerChoice, resolve_optimizer
+from threegen.training.optimizers.build import OptimizerChoice, resolve_optimizer
+from threegen.training.persistence.files import make_folder
+from threegen.training.persistence.lock import locked
+from threegen.training.processes.workers import join_workers
 from threegen.training.progress import Interrupts, ProgressBar
 from threegen.training.schedules import Schedule
 from threegen.training.session import Session

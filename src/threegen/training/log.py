@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from threegen.errors import ConfigError
-from threegen.training.files import make_folder, out_of_space, write_whole
+from threegen.training.persistence.files import make_folder, out_of_space, write_whole
 
 _STEPS, _EPOCHS, _TABLE, _EVENTS = "steps.jsonl", "epochs.jsonl", "epochs.csv", "tensorboard"
 Place = tuple[int, int, int, int]  # stage, epoch, batch, update

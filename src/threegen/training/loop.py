@@ -24,12 +24,12 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, Interrupted
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Step
-from threegen.training.distributed import Workers
 from threegen.training.evaluate import evaluate
 from threegen.training.feed import Feed, make_feed
 from threegen.training.guards import Guard
-from threegen.training.memory import require_training_memory
-from threegen.training.optimizers import OptimizerRecipe, resolve_optimizer
+from threegen.training.optimizers.build import OptimizerRecipe, resolve_optimizer
+from threegen.training.parameter_memory import require_training_memory
+from threegen.training.processes.workers import Workers
 from threegen.training.progress import Interrupts, ProgressBar
 from threegen.training.schedules import Progress, resolve_schedule
 from threegen.training.session import Session

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from threegen.checks import require_whole
 from threegen.errors import CheckpointError, ConfigError
 from threegen.randomness import make_generator
-from threegen.training.checkpoint import (
+from threegen.training.log import TrainingLog
+from threegen.training.persistence.checkpoint import (
     Checkpoint,
     clean_checkpoints,
     list_checkpoints,
@@ -23,11 +24,8 @@ from threegen.training.checkpoint import (
     save_checkpoint,
     versions,
 )
-from threegen.training.files import remove_folder
-from threegen.training.log import TrainingLog
-from threegen.training.schedules import Progress
-from threegen.training.stages import Stage
-from threegen.training.state import (
+from threegen.training.persistence.files import remove_folder
+from threegen.training.persistence.state import (
     pack_optimizer,
     prefixed,
     set_torch_generators,
@@ -35,6 +33,8 @@ from threegen.training.state import (
     unpack_optimizer,
     with_prefix,
 )
+from threegen.training.schedules import Progress
+from threegen.training.stages import Stage
 from threegen.training.stopping import EarlyStopping
 
 

@@ -11,7 +11,7 @@ from threegen.checks import require_number, require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError
 from threegen.rules.rule import Rule
-from threegen.training.optimizers import OptimizerChoice
+from threegen.training.optimizers.build import OptimizerChoice
 from threegen.training.schedules import Schedule, resolve_schedule
 
 

@@ -21,7 +21,7 @@ from threegen.studies.study import Settings, Study
 from threegen.studies.tools import short
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.fit import Callback, Training, fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 
 PICTURES, ENOUGH = 64, 0.01
 

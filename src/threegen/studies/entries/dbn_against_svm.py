@@ -13,13 +13,13 @@ from threegen.errors import ConfigError, DataError
 from threegen.gen2.dbn import DBN
 from threegen.gen2.mlp import MLP
 from threegen.randomness import make_generator
+from threegen.registry.pretraining import pretraining
 from threegen.rules.backprop import Backprop
 from threegen.studies.drawing import lines, panels, save
 from threegen.studies.study import Settings, Study
 from threegen.studies.tools import accuracy, balanced
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
-from threegen.training.pretraining import pretraining
+from threegen.training.optimizers.build import optimizer
 
 SVM, RANDOM, BELIEF = "support-vector machine", "random start", "deep belief net"
 WAYS = (SVM, RANDOM, BELIEF)

@@ -19,7 +19,7 @@ from threegen.studies.drawing import lines, panels, save
 from threegen.studies.study import Settings, Study
 from threegen.studies.tools import accuracy, balanced
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 
 LABELS = (100, 1000, None)  # None: all there are
 WAYS = ("from scratch", "tuned", "last layer only")

@@ -16,7 +16,7 @@ from threegen.studies.drawing import lines, panels, save
 from threegen.studies.study import Settings, Study
 from threegen.studies.tools import short, smooth
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 
 TABLE = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
 PATTERNS = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])

@@ -11,7 +11,7 @@ from torch import nn
 
 from threegen.studies.drawing import COLOURS, dress, panels, save
 from threegen.studies.study import Settings, Study
-from threegen.training.optimizers import OptimizerRecipe, optimizer
+from threegen.training.optimizers.build import OptimizerRecipe, optimizer
 
 START, STEPS = (-7.0, 2.0), 30
 RECIPES: dict[str, OptimizerRecipe] = {

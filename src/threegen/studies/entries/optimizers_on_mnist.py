@@ -13,7 +13,7 @@ from threegen.studies.drawing import lines, panels, save
 from threegen.studies.study import Settings, Study
 from threegen.studies.tools import short, smooth
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 
 SIZES = [784, 100, 100, 100, 100, 10]
 RECIPES = {

@@ -18,7 +18,7 @@ from threegen.studies.quantised import in_int8, rounded_to, weight_bytes
 from threegen.studies.study import Settings, Study
 from threegen.studies.tools import accuracy
 from threegen.training.fit import fit
-from threegen.training.optimizers import optimizer
+from threegen.training.optimizers.build import optimizer
 
 SIZES = [784, 200, 100, 10]
 BITS = (8, 4, 3, 2)

@@ -17,13 +17,13 @@ from threegen.gen1.neocognitron_2003 import Neocognitron2003
 from threegen.gen2.lenet import LeNet5Modern
 from threegen.gen2.mlp import MLP
 from threegen.randomness import make_generator
+from threegen.registry.self_organisation import self_organisation
 from threegen.rules.backprop import Backprop
 from threegen.studies.drawing import dress, lines, panels, save
 from threegen.studies.study import Settings, Study
 from threegen.studies.tools import accuracy, balanced
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.fit import fit
-from threegen.training.self_organisation import self_organisation
 
 SHIFTS = (0, 1, 2, 3, 4, 5, 6)
 SCALES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)

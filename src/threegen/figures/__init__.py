@@ -1,0 +1,1 @@
+"""The published figures, one file each, and how they are reproduced."""

@@ -1,0 +1,22 @@
+"""Diehl and Cook's network with 400 neurons: the network as published, its deviations named."""
+
+from __future__ import annotations
+
+from threegen.figures.diehl_cook import Recipe
+
+RECIPE = Recipe(
+    neurons=400,
+    variant="grouped",
+    readout="vote",
+    kind="triplet",
+    epochs=1,
+    last_rate=1.0,
+    labelled=10_000,
+    images=20_000,
+)
+
+FIGURE = RECIPE.figure(
+    "diehl-cook-paper-400",
+    87.0,
+    chosen="The length was chosen on 10,000 training images held out; the paper takes more passes",
+)

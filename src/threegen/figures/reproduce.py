@@ -1,0 +1,219 @@
+"""Published figures, made anew: `threegen reproduce NAME` writes `reproduction/NAME.json`.
+
+One figure a file in `recipes/figures`. A record holds `name, paper, published, unit, better, ours` (one value a
+seed), `seeds, minutes, command, date, note`; unreached figures stand there like the others.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import json
+import pkgutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from threegen.checks import did_you_mean, require_choice
+from threegen.datasets.load import load_data
+from threegen.errors import ConfigError, DataError
+from threegen.figures import entries as _figures
+from threegen.runs.run import train_run
+from threegen.training.evaluate import evaluate
+from threegen.training.persistence.checkpoint import versions
+from threegen.training.persistence.files import make_folder, write_whole
+
+FIELDS = ("name", "paper", "published", "unit", "better", "ours", "seeds", "minutes", "command", "date", "note")
+
+
+@dataclass(frozen=True)
+class Made:
+    """The value of a figure for one seed and its `seconds` of training, those of parts that were kept included."""
+
+    value: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One published figure and how to make it: `make(seed, progress)` trains and returns the value for one seed.
+
+    Where a run may take parts from an earlier one, it returns `Made`, so that their time is counted too.
+    """
+
+    name: str
+    paper: str
+    published: float
+    unit: str
+    better: str
+    make: Callable[[int, bool], float | Made]
+    seeds: Sequence[int] = (0, 1, 2)
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        require_choice("better", self.better, ("higher", "lower"))
+
+
+def full_plan_accuracy(entry: str, seed: int, progress: bool, *, steps: int | None = None) -> float:
+    """Train an entry of the registry by its full plan on all training images; return its test accuracy in per cent.
+
+    `steps` is T of a spiking net while it is tested, where that is not what it was trained with.
+    """
+    data = load_data("mnist")
+    run = train_run(entry, data, mode="full", seed=seed, progress=progress)
+    if steps is not None:
+        run.model.steps = steps  # type: ignore[assignment]
+    return 100 * evaluate(run.model, data.test, seed=seed).accuracy
+
+
+@cache
+def all_figures() -> dict[str, Figure]:
+    """Return every figure by name."""
+    found: dict[str, Figure] = {}
+    for module in pkgutil.iter_modules(_figures.__path__):
+        figure: Figure = importlib.import_module(f"{_figures.__name__}.{module.name}").FIGURE
+        found[figure.name] = figure
+    return found
+
+
+def reproduce_figure(
+    name: str,
+    folder: str | Path = "reproduction",
+    *,
+    seeds: Sequence[int] | None = None,
+    parts: str | Path | None = None,
+    progress: bool = False,
+) -> dict[str, Any] | None:
+    """Make the figure called `name` for each of its seeds, write `folder/NAME.json` and return the record.
+
+    With `seeds` only those are made; several processes may each make some. A seed's value waits in
+    `parts/NAME/seed-S.json` (`parts` is `runs/reproduce` by default) until the last one is there: that process gathers
+    them, writes the record and removes the parts; the others return None. Without `seeds` all are made anew.
+
+    Raises `ConfigError` for an unknown name or seed, `DataError` for parts made with another note or other software.
+    """
+    known = all_figures()
+    if name not in known:
+        raise ConfigError(f"no figure is called {name!r}; choose {', '.join(known)}{did_you_mean(name, known)}")
+    figure = known[name]
+    if seeds is not None and (not seeds or not set(seeds) <= set(figure.seeds)):
+        raise ConfigError(f"{name} is made for the seeds {list(figure.seeds)}, got {list(seeds)}")
+    kept = Path("runs/reproduce" if parts is None else parts) / name
+    make_folder(kept)
+    for seed in figure.seeds if seeds is None else seeds:
+        made = _timed(figure, seed, progress)
+        part = {
+            **_same_for_all(figure),
+            "seed": seed,
+            "value": round(made.value, 4),
+            "date": datetime.date.today().isoformat(),
+        }
+        part["minutes"] = made.seconds / 60
+        write_whole(kept / f"seed-{seed}.json", json.dumps(part, indent=2, ensure_ascii=False) + "\n")
+    found = _gather_parts(kept, figure)
+    if len(found) < len(figure.seeds):
+        return None
+    record = {
+        "name": figure.name,
+        "paper": figure.paper,
+        "published": figure.published,
+        "unit": figure.unit,
+        "better": figure.better,
+        "ours": [part["value"] for part in found.values()],
+        "seeds": list(figure.seeds),
+        "minutes": round(sum(part["minutes"] for part in found.values()), 1),
+        "command": f"threegen reproduce {figure.name}",
+        "date": max(part["date"] for part in found.values()),
+        "note": figure.note,
+    }
+    target = Path(folder)
+    make_folder(target)
+    write_whole(target / f"{figure.name}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    for path in kept.glob("seed-*.json"):  # a later figure must not be gathered from these
+        path.unlink(missing_ok=True)
+    return record
+
+
+def _timed(figure: Figure, seed: int, progress: bool) -> Made:
+    begun = time.perf_counter()
+    made = figure.make(seed, progress)
+    return made if isinstance(made, Made) else Made(made, time.perf_counter() - begun)
+
+
+def _same_for_all(figure: Figure) -> dict[str, Any]:
+    """Return what the parts of one record must have in common."""
+    return {"name": figure.name, "note": figure.note, "versions": versions()}
+
+
+def _gather_parts(kept: Path, figure: Figure) -> dict[int, dict[str, Any]]:
+    """Return the parts that are there, by seed; raises `DataError` where one does not belong to the others."""
+    found = {}
+    for seed in figure.seeds:
+        path = kept / f"seed-{seed}.json"
+        try:
+            part = dict(json.loads(path.read_bytes()))
+        except FileNotFoundError:  # not made yet, or another process has gathered them all
+            continue
+        except ValueError as problem:
+            raise DataError(f"{path} is not JSON: {problem}; remove it and make that seed again") from problem
+        for field, value in _same_for_all(figure).items():
+            if part.get(field) != value:
+                raise DataError(
+                    f"{path}: its {field} is {part.get(field)!r}, the figure's is {value!r}; make that seed again"
+                )
+        found[seed] = part
+    return found
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record in a file of `reproduction/`; raises `DataError` where a field is missing or unknown."""
+    try:
+        record = json.loads(path.read_bytes())
+    except ValueError as problem:
+        raise DataError(f"{path} is not JSON: {problem}") from problem
+    wrong = set(record) ^ set(FIELDS)
+    if wrong:
+        raise DataError(f"{path}: the fields must be {', '.join(FIELDS)}; look at {', '.join(sorted(wrong))}")
+    return dict(record)
+
+
+def figure_table(folder: str | Path = "reproduction") -> list[dict[str, Any]]:
+    """Return one row a figure: what was published, what we reached (mean over seeds), and by which command."""
+    rows = []
+    for figure in all_figures().values():
+        path = Path(folder) / f"{figure.name}.json"
+        row: dict[str, Any] = {
+            "figure": figure.name,
+            "published": figure.published,
+            "unit": figure.unit,
+            "ours": "not made yet",
+            "spread": "",
+            "minutes": "",
+            "command": f"threegen reproduce {figure.name}",
+        }
+        if path.is_file():
+            record = read_record(path)
+            values = record["ours"]
+            row["ours"] = round(sum(values) / len(values), 3)
+            row["spread"] = f"{min(values):g} to {max(values):g} ({len(values)} seeds)"
+            row["minutes"] = record["minutes"]
+        rows.append(row)
+    return rows
+
+
+def figures_markdown(folder: str | Path = "reproduction") -> str:
+    """Return the records of `folder` as a Markdown table: what was published, what we reached, what it took."""
+    lines = ["| figure | paper | published | ours | minutes |", "|---|---|---|---|---|"]
+    for path in sorted(Path(folder).glob("*.json")):
+        record = read_record(path)
+        ours = record["ours"]
+        seeds = f"{len(ours)} seeds, {min(ours):g} to {max(ours):g}" if len(ours) > 1 else f"seed {record['seeds'][0]}"
+        published = "none" if record["published"] is None else f"{record['published']:g}"
+        lines.append(
+            f"| `{record['name']}`, {record['unit']} | {record['paper']} | {published} "
+            f"| {sum(ours) / len(ours):.2f} ({seeds}) | {record['minutes']:g} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Cells of the neocognitron and the compiled planes of the LeNets."""

@@ -1,0 +1,1 @@
+"""The network of Diehl and Cook: constants, plain presentation and kernels."""

@@ -1,0 +1,1 @@
+"""Energies, units, partition functions and kernels of energy-based nets."""

@@ -1,0 +1,1 @@
+"""Losses and optimizer steps in one pass over memory."""

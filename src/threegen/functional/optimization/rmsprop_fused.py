@@ -1,0 +1,30 @@
+"""A step of RMSprop, epsilon inside of the root, in one pass over memory; its door is `optimizer_kernels.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from threegen.machine.threads import parallel
+
+numba: Any = None  # the module, once a kernel is compiled: optimisers are imported by everybody
+
+BLOCK = 16_384  # weights at a time, for one thread
+
+
+def move_weights(weight: Any, *rest: Any) -> None:
+    """Move flat weights; arguments as of the kernel below. Few are moved by one thread."""
+    kernel = _move if weight.size > BLOCK else _move.serial
+    kernel(weight, *rest)
+
+
+@parallel
+def _move(weight: Any, gradient: Any, shifted: Any, rho: Any, eps: Any, rate: Any, decay: Any) -> None:
+    for block in numba.prange((len(weight) + BLOCK - 1) // BLOCK):
+        low, high = block * BLOCK, min((block + 1) * BLOCK, len(weight))
+        w, g, s = weight[low:high], gradient[low:high], shifted[low:high]
+        for i in range(len(w)):
+            slope = g[i] + decay * w[i]
+            s[i] = rho * s[i] + eps + slope * slope
+            w[i] -= rate * slope / np.sqrt(s[i])

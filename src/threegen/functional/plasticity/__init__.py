@@ -1,0 +1,1 @@
+"""Learning by spike timing and by rank order, and how neurons compete."""

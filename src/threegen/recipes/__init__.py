@@ -1,1 +1,0 @@
-"""Recipes: the registry of models, runs, the lineage, published figures made anew."""

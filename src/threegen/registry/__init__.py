@@ -1,0 +1,1 @@
+"""One entry per model, its training plans, and the stages of its paper."""

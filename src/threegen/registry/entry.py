@@ -1,0 +1,133 @@
+"""The registry of models: one entry a file in `recipes/entries`; adding a model is adding a file.
+
+An entry says who the model is (name, generation, year, paper), how it is built for data of a given shape, by which
+rule it learns, and with which settings ("plans"). The lineage of `threegen history`, the command line and
+`Classifier` all read the same entries.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from threegen.checks import did_you_mean, require_choice
+from threegen.datasets.dataset import Dataset
+from threegen.errors import ConfigError
+from threegen.registry import entries as _entries
+from threegen.rules.rule import Rule
+from threegen.training.optimizers.build import OptimizerRecipe
+from threegen.training.schedules import Schedule
+from threegen.training.stages import Stage
+
+MODES = ("quick", "full")
+
+
+class Builder(Protocol):
+    """Builds a model for examples of `shape` in `classes` classes; the weights come from `generator` alone."""
+
+    def __call__(self, shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
+        """Return the built network."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train an entry: everything that `fit` needs beside the model, the rule and the data.
+
+    `seconds` is the budget on two cores that the entry declares; `options` go to the builder; `transform` makes the
+    training data that are shown from those that are given (more of them, say).
+    """
+
+    epochs: int
+    seconds: float
+    batch_size: int = 128
+    optimizer: OptimizerRecipe | None = None
+    schedule: str | Schedule | None = None
+    shuffle: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    transform: Callable[[Dataset], Dataset] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings as plain values, for run.json and results.json."""
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "optimizer": self.optimizer.describe() if self.optimizer else "the rule's own",
+            "schedule": "constant" if self.schedule is None else str(self.schedule),
+            **({"options": dict(self.options)} if self.options else {}),
+            **({"transform": self.transform.__name__} if self.transform else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the registry.
+
+    `about` is one plain sentence; `equations` what `threegen show` prints; `rule` builds the learning rule and
+    `rule_name` says it in words; `plans` holds a `Plan` for "quick" and one for "full". `stages`, where given,
+    replaces the rule by stages made for the built model and a plan. `lineage` says whether `threegen history`
+    trains it.
+    """
+
+    name: str
+    title: str
+    generation: int
+    year: int
+    paper: str
+    about: str
+    equations: str
+    rule_name: str
+    build: Builder
+    rule: Callable[[], Rule]
+    plans: Mapping[str, Plan]
+    stages: Callable[[nn.Module, Plan], list[Stage]] | None = None
+    lineage: bool = True
+
+    def plan(self, mode: str) -> Plan:
+        """Return the plan for "quick" or "full"; raises `ConfigError` for another mode."""
+        return self.plans[require_choice("mode", mode, self.plans)]
+
+    def teaching(self, model: nn.Module, plan: Plan) -> tuple[Rule | list[Stage], dict[str, Any]]:
+        """Return what `fit` takes for a built model: the rule and its settings, or the stages, which carry theirs."""
+        if self.stages is not None:
+            return self.stages(model, plan), {}
+        settings: dict[str, Any] = {
+            "optimizer": plan.optimizer,
+            "epochs": plan.epochs,
+            "batch_size": plan.batch_size,
+            "schedule": plan.schedule,
+            "shuffle": plan.shuffle,
+        }
+        if plan.transform is not None:
+            return [Stage(self.name, self.rule(), transform=plan.transform, **settings)], {}
+        return self.rule(), settings
+
+
+@cache
+def all_entries() -> dict[str, Entry]:
+    """Return every entry by name, in the order of generations and years."""
+    found: list[Entry] = []
+    for module in pkgutil.iter_modules(_entries.__path__):
+        found.append(importlib.import_module(f"{_entries.__name__}.{module.name}").ENTRY)
+    found.sort(key=lambda entry: (entry.generation, entry.year, entry.name))
+    return {entry.name: entry for entry in found}
+
+
+def find_entry(name: str) -> Entry:
+    """Return the entry called `name`; raises `ConfigError` with the nearest spelling."""
+    known = all_entries()
+    if name in known:
+        return known[name]
+    raise ConfigError(f"no model is called {name!r}; choose {', '.join(known)}{did_you_mean(name, known)}")
+
+
+def lineage_entries() -> list[Entry]:
+    """Return the entries that `threegen history` trains, oldest generation first."""
+    return [entry for entry in all_entries().values() if entry.lineage]

@@ -1,0 +1,97 @@
+"""What a run answers: on a whole test split, or on one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from threegen.datasets.load import load_data
+from threegen.datasets.pictures import read_picture
+from threegen.errors import ConfigError
+from threegen.randomness import forked_randomness
+from threegen.runs.run import Run, open_run
+from threegen.training.evaluate import Evaluation, evaluate, evaluation_mode
+
+
+@dataclass(frozen=True)
+class RunEvaluation:
+    """How a run does on a test split; `confusion` as plain lists, rows are the truth."""
+
+    name: str
+    data: str
+    classes: tuple[str, ...]
+    found: Evaluation
+
+    @property
+    def confusion(self) -> list[list[int]]:
+        """Counts by truth (rows) and answer (columns)."""
+        return [[int(cell) for cell in row] for row in self.found.confusion.tolist()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures as plain data for JSON."""
+        return {
+            "name": self.name,
+            "data": self.data,
+            "accuracy": self.found.accuracy,
+            "interval": list(self.found.interval),
+            "correct": self.found.correct,
+            "count": self.found.count,
+            "top_k": {str(k): share for k, share in self.found.top_k.items()},
+            "classes": list(self.classes),
+            "confusion": self.confusion,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.name} on the test split of {self.data}: {self.found}"
+
+
+def evaluate_run(path: str | Path, *, data: str | None = None, seed: int = 0) -> RunEvaluation:
+    """Evaluate a run's folder on the test split of its own data, or of `data`."""
+    run = open_run(path)
+    loaded = run.load_data() if data is None else load_data(data)
+    _require_same_shape(run, loaded.shape)
+    return RunEvaluation(run.entry.name, loaded.name, loaded.classes, evaluate(run.model, loaded.test, seed=seed))
+
+
+def predict_run(path: str | Path, image: str, *, seed: int = 0) -> dict[str, Any]:
+    """Return a run's answer to one picture: a file, or the number of an image of its data's test split.
+
+    Returns `answer`, `truth` (None for a file) and `scores`, one row a class, best first. Raises `ConfigError` for a
+    number out of range, `DataError` for a file that is no picture.
+    """
+    run = open_run(path)
+    picture, truth = picture_of(run, image)
+    names = list(run.facts["classes"])
+    with evaluation_mode(run.model), forked_randomness(seed, "predict"):
+        scores = run.model(picture[None])[0]
+    shares = scores.softmax(0)
+    order = scores.argsort(descending=True).tolist()
+    return {
+        "name": run.entry.name,
+        "answer": names[order[0]],
+        "truth": truth,
+        "scores": [{"class": names[k], "score": float(scores[k]), "softmax": float(shares[k])} for k in order],
+    }
+
+
+def picture_of(run: Run, image: str) -> tuple[Tensor, str | None]:
+    """Return a picture for a run and its label: a file (no label), or the number of an image of the test split."""
+    shape = tuple(run.facts["shape"])
+    if not image.isdigit():
+        return read_picture(image, shape, invert=None), None
+    test = run.load_data().test
+    number = int(image)
+    if number >= len(test):
+        raise ConfigError(f"image {number} is outside 0..{len(test) - 1} of the test split")
+    label = None if test.targets is None else test.classes[int(test.targets[number])]
+    return torch.as_tensor(test.inputs[number]), label
+
+
+def _require_same_shape(run: Run, shape: tuple[int, ...]) -> None:
+    expected = tuple(run.facts["shape"])
+    if tuple(shape) != expected:
+        raise ConfigError(f"{run.entry.name} was trained on examples of {list(expected)}, these are {list(shape)}")

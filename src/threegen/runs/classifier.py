@@ -1,0 +1,303 @@
+"""Any model of the registry as a scikit-learn classifier, trained by the same `fit` as everything else.
+
+clf = Classifier("mlp", epochs=5).fit(X, y)
+clf.predict(X);  clf.score(X, y)
+GridSearchCV(Classifier("mlp"), {"lr": [1e-3, 3e-3]}).fit(X, y)
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import require_whole
+from threegen.datasets.dataset import Dataset
+from threegen.errors import ConfigError, DataError, NumericError, ShapeError
+from threegen.randomness import derive_seed, forked_randomness
+from threegen.registry.entry import Entry, Plan, find_entry
+from threegen.runs.run import build_model
+from threegen.rules.backprop import Backprop
+from threegen.rules.rule import Rule
+from threegen.training.evaluate import evaluation_mode
+from threegen.training.fit import fit
+from threegen.training.log import TrainingLog
+from threegen.training.optimizers.build import OptimizerRecipe, resolve_optimizer
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.metaestimators import available_if
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+except ImportError as problem:
+    raise ConfigError('Classifier needs scikit-learn; pip install "threegen[sklearn]"') from problem
+
+# A plan's epochs are meant for tens of thousands of examples; a small data set is walked through more often.
+_FEWEST_UPDATES = 500
+_ANSWERED_AT_ONCE = 1000
+
+
+def _is_log_likelihood(classifier: Classifier) -> bool:
+    """Return whether the softmax of the scores is a probability: for nets trained on the log-likelihood."""
+    rule = find_entry(classifier.model).rule()
+    return isinstance(rule, Backprop) and rule.loss == "cross_entropy"
+
+
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A model of the registry under scikit-learn's contract: rows of numbers `[N, features]` in, labels out.
+
+    Values are taken as they are; scaling is a step of your pipeline (spiking models need 0..1). Weights learn in
+    float32 and answer in float64, so that an answer does not depend on which rows are asked with it.
+
+    Args:
+        model: a name from `threegen models`.
+        mode: which plan of the model gives what is None below, "quick" or "full".
+        options: options of the model's builder, such as `{"hidden": [100]}`; they add to those of the plan.
+        epochs: passes over the data; None is the plan's number, or more: at least 500 updates where data are few.
+        batch_size: None is the plan's number, and at most all rows.
+        optimizer: a name, `optimizer(...)`, or None: the plan's.
+        lr: the rate; None is the optimiser's own.
+        image: `(channels, height, width)` of each row, for models that need pictures. Without it rows are flat;
+            for a model that refuses those, rows of a square number of values are taken as square grey pictures.
+        device: None leaves everything on the CPU; "auto" takes a GPU where there is one.
+        random_state: a whole number, None (different each time) or a numpy `RandomState`.
+        progress: show a progress bar.
+
+    After `fit`: `classes_`, `n_features_in_`, `model_` (the trained `nn.Module`), `log_` (its `TrainingLog`).
+    `predict_proba` and `predict_log_proba` are there where the scores are log-likelihoods (not for `perceptron`).
+
+    Raises `ConfigError` for settings that cannot work and `DataError` for labels that cannot be learnt; what
+    scikit-learn itself checks (shapes, missing values) raises its usual `ValueError`.
+    """
+
+    classes_: np.ndarray
+    model_: nn.Module
+    log_: TrainingLog
+    _shape: tuple[int, ...]  # in which the model gets each row
+    _seed: int
+    _rule: Rule | None  # these three: what partial_fit goes on with
+    _optimizer: torch.optim.Optimizer | None
+    _calls: int
+
+    def __init__(
+        self,
+        model: str = "mlp",
+        *,
+        mode: str = "quick",
+        options: Mapping[str, Any] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        optimizer: str | OptimizerRecipe | None = None,
+        lr: float | None = None,
+        image: tuple[int, int, int] | None = None,
+        device: str | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        progress: bool = False,
+    ) -> None:
+        self.model = model
+        self.mode = mode
+        self.options = options
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.lr = lr
+        self.image = image
+        self.device = device
+        self.random_state = random_state
+        self.progress = progress
+
+    # -- learning -------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train a new model on rows `X [N, features]` and labels `y [N]` of any kind."""
+        rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        self._begin(rows, _as_labels(labels), None)
+        data = self._dataset(rows, labels)
+        entry, plan = find_entry(self.model), self._plan(len(rows))
+        learner, settings = entry.teaching(self.model_, plan)
+        self.log_ = fit(
+            self.model_,
+            learner,
+            data,
+            seed=self._seed,
+            device=self.device,
+            progress=self.progress,
+            title=entry.name,
+            **settings,
+        )
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """Go once through some rows at the plan's first rate; `classes` names all classes at the first call.
+
+        The optimiser and the rule keep what they remember between calls. Raises `ConfigError` for models that
+        learn in stages.
+        """
+        entry = find_entry(self.model)
+        if entry.stages is not None:
+            raise ConfigError(f"{entry.name} learns in stages and cannot learn a little at a time; use fit")
+        first = not hasattr(self, "classes_")
+        rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=first)
+        if first and classes is None:
+            raise ConfigError("classes must be given at the first call of partial_fit, else None is no set of labels")
+        if first:
+            self._begin(rows, _as_labels(labels), classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ConfigError(f"classes {np.unique(classes)!r} are not those of the first call, {self.classes_!r}")
+        data = self._dataset(rows, labels)
+        plan = self._plan(len(rows))
+        if self._rule is None:
+            self._rule = entry.rule()
+        self.log_ = fit(
+            self.model_,
+            self._rule,
+            data,
+            optimizer=self._kept_optimizer(plan, self._rule),
+            epochs=1,
+            batch_size=plan.batch_size,
+            shuffle=plan.shuffle,
+            seed=derive_seed(self._seed, "partial", self._calls),
+            device=self.device,
+        )
+        self._calls += 1
+        return self
+
+    def _begin(self, rows: np.ndarray, labels: np.ndarray, classes: Any) -> None:
+        """Name the classes, draw the seed and build a model with fresh weights."""
+        self.classes_ = np.unique(labels if classes is None else classes)
+        if len(self.classes_) < 2:
+            raise DataError(f"a classifier needs at least 2 classes, y has 1 class: {self.classes_.tolist()}")
+        self._seed = _draw_seed(self.random_state)
+        self._rule = None
+        self._optimizer = None
+        self._calls = 0
+        self.model_, self._shape = self._build(find_entry(self.model), rows.shape[1])
+
+    def _build(self, entry: Entry, features: int) -> tuple[nn.Module, tuple[int, ...]]:
+        """Return the model and the shape that it gets each row in."""
+        options = {**entry.plan(self.mode).options, **(self.options or {})}
+        classes = len(self.classes_)
+        if self.image is not None:
+            shape = tuple(self.image)
+            if math.prod(shape) != features:
+                raise ShapeError(f"image {list(shape)} has {math.prod(shape)} values, the rows have {features}")
+            return build_model(entry, shape, classes, self._seed, options), shape
+        try:
+            return build_model(entry, (features,), classes, self._seed, options), (features,)
+        except ConfigError as problem:
+            side = math.isqrt(features)
+            advice = f"{problem}; where rows of {features} values are pictures, give image=(channels, height, width)"
+            if side * side != features:
+                raise ConfigError(advice) from problem
+            try:
+                return build_model(entry, (1, side, side), classes, self._seed, options), (1, side, side)
+            except ConfigError as same:
+                raise ConfigError(advice if str(same) != str(problem) else str(problem)) from problem
+
+    def _dataset(self, rows: np.ndarray, labels: Any) -> Dataset:
+        places = np.searchsorted(self.classes_, given := _as_labels(labels))
+        unknown = self.classes_[np.minimum(places, len(self.classes_) - 1)] != given
+        if unknown.any():
+            raise DataError(
+                f"label {given[unknown].tolist()[0]!r} is not one of the classes {self.classes_.tolist()!r}"
+            )
+        names = [str(name) for name in self.classes_]
+        inputs = torch.from_numpy(rows.astype(np.float32, copy=True)).reshape(-1, *self._shape)
+        return Dataset(inputs, torch.from_numpy(places.astype(np.int64)), names, "rows")
+
+    def _plan(self, examples: int) -> Plan:
+        """Return the plan with what this classifier sets itself."""
+        entry = find_entry(self.model)
+        plan = entry.plan(self.mode)
+        batch_size = plan.batch_size if self.batch_size is None else require_whole("batch_size", self.batch_size)
+        batch_size = min(batch_size, examples)
+        epochs = self.epochs
+        if epochs is None:
+            # A rule that moves at each mistake has as many occasions in a pass as there are examples.
+            occasions = examples if entry.rule().updates_per_batch is None else math.ceil(examples / batch_size)
+            epochs = max(plan.epochs, math.ceil(_FEWEST_UPDATES / occasions))
+        options = {**plan.options, **(self.options or {})}
+        return replace(
+            plan, epochs=epochs, batch_size=batch_size, optimizer=self._recipe(plan.optimizer), options=options
+        )
+
+    def _recipe(self, planned: OptimizerRecipe | None) -> OptimizerRecipe | None:
+        chosen = planned if self.optimizer is None else self.optimizer
+        if self.lr is None and (chosen is None or isinstance(chosen, OptimizerRecipe)):
+            return chosen
+        if isinstance(chosen, OptimizerRecipe) and self.optimizer is None:
+            return replace(chosen, options={**chosen.options, "lr": self.lr})
+        rule = find_entry(self.model).rule()
+        built = resolve_optimizer(chosen, self.lr, rule.default_optimizer, rule.default_rate)
+        if not isinstance(built, OptimizerRecipe):
+            raise ConfigError(f"optimizer must be a name or optimizer(...), got {self.optimizer!r}")
+        return built
+
+    def _kept_optimizer(self, plan: Plan, rule: Rule) -> Any:
+        """Return what makes `fit` go on with the optimiser of the last call."""
+
+        def build(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+            if self._optimizer is None:
+                recipe = resolve_optimizer(plan.optimizer, None, rule.default_optimizer, rule.default_rate)
+                self._optimizer = (
+                    recipe.build(parameters) if isinstance(recipe, OptimizerRecipe) else recipe(parameters)
+                )
+            return self._optimizer
+
+        return build
+
+    # -- answering ------------------------------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the label of the highest score for each row `[N]`; the first of equal ones wins."""
+        best = self._scores(X).argmax(1)
+        return self.classes_[best]  # type: ignore[no-any-return]
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the scores `[N, classes]`; for two classes how far the second is ahead `[N]`."""
+        scores = self._scores(X)
+        return scores if len(self.classes_) > 2 else scores[:, 1] - scores[:, 0]
+
+    @available_if(_is_log_likelihood)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the softmax of the scores `[N, classes]`."""
+        return np.exp(self.predict_log_proba(X))  # type: ignore[no-any-return]
+
+    @available_if(_is_log_likelihood)  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithm of the softmax of the scores `[N, classes]`."""
+        return torch.from_numpy(self._scores(X)).log_softmax(1).numpy()
+
+    def _scores(self, X: Any) -> np.ndarray:
+        """Return the scores `[N, classes]` in float64."""
+        check_is_fitted(self, "model_")
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        double = copy.deepcopy(self.model_).double()
+        device = next((p.device for p in double.parameters()), torch.device("cpu"))
+        parts: list[Tensor] = []
+        with evaluation_mode(double), forked_randomness(self._seed, "predict"):
+            for first in range(0, len(rows), _ANSWERED_AT_ONCE):
+                part = torch.from_numpy(np.array(rows[first : first + _ANSWERED_AT_ONCE], dtype=np.float64))
+                parts.append(double(part.reshape(-1, *self._shape).to(device)).cpu())
+        scores: np.ndarray = torch.cat(parts).numpy()
+        if np.isnan(scores).any():
+            raise NumericError(f"{self.model} answers NaN; it has diverged; lower lr, scale the data, or clip")
+        return scores
+
+
+def _as_labels(labels: Any) -> np.ndarray:
+    check_classification_targets(labels)
+    return np.asarray(column_or_1d(labels, warn=True))
+
+
+def _draw_seed(random_state: int | np.random.RandomState | Sequence[int] | None) -> int:
+    if isinstance(random_state, int | np.integer):
+        return require_whole("random_state", int(random_state), least=0)
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,0 +1,122 @@
+"""`threegen explain RUN IMAGE --method M`: look inside a run, write the picture, say what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from threegen.checks import did_you_mean, require_choice
+from threegen.errors import ConfigError
+from threegen.explanations.explain import METHODS, Look, explain
+from threegen.explanations.maps import Maps, Picture
+from threegen.runs.answer import picture_of
+from threegen.runs.run import open_run
+
+_WITH_MODIFIER = ("saliency", "gradient-x-input", "smooth-grad", "grad-cam", "grad-cam-plus-plus")
+_WITH_LAYER = ("grad-cam", "grad-cam-plus-plus", "guided-grad-cam", "feature-maps", "filters", "spike-activation-maps")
+_OF_THE_NET = ("summary", "diagram", "neurons", "filters", "maximise")
+EXPLANATIONS = (
+    *(name.replace("_", "-") for name in METHODS),
+    "grad-cam-plus-plus",
+    "feature-maps",
+    "activation-histograms",
+    "spike-activation-maps",
+    *_OF_THE_NET,
+    "check",
+)
+
+
+def explain_run(
+    path: str | Path,
+    image: str | None = None,
+    method: str = "saliency",
+    *,
+    target: str | None = None,
+    layer: str | None = None,
+    modifier: str | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Look inside the run in the folder `path` by `method` (one of `EXPLANATIONS`), at one picture where it needs one.
+
+    `image` is a picture's file or the number of an image of its data's test split. `target` is a class by name (the
+    answer by default); `layer`, `modifier` and `options` go to the method. `out` names the `.svg` or `.png` file, by
+    default RUN/METHOD.svg. Returns `name`, `method`, `file` and, by method, `answer`, `truth`, `target`, `scores`,
+    `layer`, `table`. Raises `ConfigError` for unknown names and what cannot be done, `DataError` for no picture.
+    """
+    require_choice("method", method, EXPLANATIONS)
+    run = open_run(path)
+    look = explain(run.model, example=torch.full((1, *run.facts["shape"]), 0.5), seed=seed)
+    classes = [str(name) for name in run.facts["classes"]]
+    found: dict[str, Any] = {"name": run.entry.name, "method": method}
+    x: Tensor | None = None
+    if method not in _OF_THE_NET:
+        if image is None:
+            raise ConfigError(f"{method} looks at a picture; give a file or the number of a test image")
+        picture, truth = picture_of(run, image)
+        x = picture[None]
+        scores = look.subject.scores(x)[0]
+        found |= {
+            "answer": classes[int(scores.argmax())],
+            "truth": truth,
+            "scores": dict(zip(classes, scores.tolist(), strict=True)),
+        }
+    index = None if target is None else _class_index(target, classes)
+    arguments = _arguments(method, layer, modifier, options)
+    result = _call(look, method, x, index, arguments)
+    if isinstance(result, Maps) and "targets" in result.facts:
+        found["target"] = classes[int(result.targets[0])]
+        result.labels = (found["target"],)
+    if isinstance(result, Maps) and "layer" in result.facts:
+        found["layer"] = result.layer
+    if hasattr(result, "as_dict"):
+        found["table"] = result.as_dict()
+        found["text"] = str(result)
+    file = Path(out) if out is not None else (run.folder or Path()) / f"{method}.svg"
+    found["file"] = str(result.save(file))
+    return found
+
+
+def _class_index(target: str, classes: list[str]) -> int:
+    if target not in classes:
+        raise ConfigError(f"target {target!r} is no class; choose {', '.join(classes)}{did_you_mean(target, classes)}")
+    return classes.index(target)
+
+
+def _arguments(
+    method: str, layer: str | None, modifier: str | None, options: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the method's own options; one that it does not have is refused, never dropped."""
+    found = dict(options or {})
+    for name, value, known in (("layer", layer, _WITH_LAYER), ("modifier", modifier, _WITH_MODIFIER)):
+        if value is not None:
+            if method not in known:
+                raise ConfigError(f"{method} has no {name}; these have: {', '.join(known)}")
+            found[name] = value
+    return found
+
+
+def _call(look: Look, method: str, x: Tensor | None, target: int | None, options: dict[str, Any]) -> Picture:
+    name = method.replace("-", "_")
+    if target is not None and method in ("summary", "diagram", "neurons", "filters", "feature-maps"):
+        raise ConfigError(f"{method} is the same for all classes; leave out the target")
+    try:
+        if method == "maximise":
+            picture: Picture = look.maximise(unit=target, **options)
+        elif x is None:
+            picture = getattr(look, name)(**options)
+        elif method == "feature-maps":
+            layers = [node.label for node in look.subject.trace(x).nodes]
+            picture = look.feature_maps(options.pop("layer", layers[0]), x, **options)
+        elif method in ("activation-histograms", "spike-activation-maps"):
+            picture = getattr(look, name)(x, **options)
+        else:
+            picture = getattr(look, name)(x, target=target, **options)
+    except TypeError as problem:
+        raise ConfigError(f"{method}: {str(problem).partition('() ')[2] or problem}") from problem
+    return picture

@@ -1,0 +1,1 @@
+"""Several processes: gradients and buffers averaged over workers."""

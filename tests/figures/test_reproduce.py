@@ -1,0 +1,87 @@
+"""Published figures: every record in `reproduction/` is whole, and the table shows what was reached."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from threegen.errors import ConfigError, DataError
+from threegen.figures import reproduce
+from threegen.figures.reproduce import FIELDS, Figure, Made, all_figures, figure_table, read_record, reproduce_figure
+
+RECORDS = sorted((Path(__file__).parents[2] / "reproduction").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_committed_records_are_whole(path: Path) -> None:
+    record = read_record(path)
+    figure = all_figures()[path.stem]
+    assert record["name"] == path.stem
+    assert record["command"] == f"threegen reproduce {path.stem}"
+    assert record["better"] == figure.better
+    assert record["published"] == figure.published
+    assert len(record["ours"]) == len(record["seeds"]) == len(figure.seeds)
+
+
+def test_a_figure_is_made_for_each_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = Figure("toy", "nobody (2000)", 90.0, "per cent", "higher", lambda seed, progress: 91.0 + seed, (0, 1))
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
+    record = reproduce_figure("toy", tmp_path, parts=tmp_path / "parts")
+    assert record is not None
+    assert record["ours"] == [91.0, 92.0]
+    assert tuple(record) == FIELDS
+    assert json.loads((tmp_path / "toy.json").read_text()) == record
+    assert figure_table(tmp_path)[0]["ours"] == 91.5
+    with pytest.raises(ConfigError, match=r"no figure is called 'toi'.*did you mean 'toy'"):
+        reproduce_figure("toi", tmp_path, parts=tmp_path / "parts")
+
+
+def test_seeds_made_apart_are_gathered_by_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def make(seed: int, progress: bool) -> float:
+        made.append(seed)
+        return 91.0 + seed
+
+    figure = Figure("toy", "nobody (2000)", 90.0, "per cent", "higher", make, (0, 1, 2), note="plain")
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
+    parts = tmp_path / "parts"
+    assert reproduce_figure("toy", tmp_path, seeds=[2], parts=parts) is None
+    assert reproduce_figure("toy", tmp_path, seeds=[0], parts=parts) is None
+    assert not (tmp_path / "toy.json").exists()
+    with pytest.raises(ConfigError, match=r"for the seeds \[0, 1, 2\], got \[7\]"):
+        reproduce_figure("toy", tmp_path, seeds=[7], parts=parts)
+    changed = dataclasses.replace(figure, note="other settings")
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": changed})
+    with pytest.raises(DataError, match=r"seed-0\.json: its note is 'plain', the figure's is 'other settings'"):
+        reproduce_figure("toy", tmp_path, seeds=[1], parts=parts)
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
+    record = reproduce_figure("toy", tmp_path, seeds=[1], parts=parts)
+    assert made == [2, 0, 1, 1]
+    assert record == read_record(tmp_path / "toy.json")
+    assert (record["ours"], record["seeds"]) == ([91.0, 92.0, 93.0], [0, 1, 2])
+    assert reproduce_figure("toy", tmp_path, seeds=[0], parts=parts) is None  # the parts of the last record are gone
+    (parts / "toy" / "seed-1.json").write_text("{")
+    with pytest.raises(DataError, match=r"seed-1\.json is not JSON"):
+        reproduce_figure("toy", tmp_path, seeds=[2], parts=parts)
+
+
+def test_the_time_of_parts_taken_over_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure that goes on with an earlier run says itself how long it all took: 90 and 150 seconds are 4 minutes."""
+    figure = Figure(
+        "toy", "nobody (2000)", 2.0, "per cent", "lower", lambda seed, progress: Made(1.5, 90.0 + 60 * seed), (0, 1)
+    )
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
+    record = reproduce_figure("toy", tmp_path, parts=tmp_path / "parts")
+    assert record is not None
+    assert (record["ours"], record["minutes"]) == ([1.5, 1.5], 4.0)
+
+
+def test_a_record_with_a_missing_field_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "toy.json"
+    path.write_text('{"name": "toy"}')
+    with pytest.raises(DataError, match="the fields must be name, paper"):
+        read_record(path)

@@ -1,0 +1,207 @@
+"""`Classifier` under scikit-learn's own checks, in its tools, and against what `fit` gives without it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Perceptron as TheirPerceptron
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from threegen.datasets.dataset import Dataset
+from threegen.errors import ConfigError, DataError, ShapeError
+from threegen.registry.entry import all_entries, find_entry
+from threegen.rules.backprop import Backprop
+from threegen.runs.classifier import Classifier
+from threegen.runs.run import build_model
+from threegen.training.fit import fit
+from threegen.training.optimizers.build import optimizer
+
+# Checks that cannot apply, by model, with the reason. There are none: keep it so.
+EXPECTED_FAILURES: dict[str, dict[str, str]] = {"mlp": {}, "perceptron": {}}
+
+
+def expected(estimator: Classifier) -> dict[str, str]:
+    return EXPECTED_FAILURES[estimator.model]
+
+
+# The 64 hidden units only save time: 512, the plan's number, pass as well.
+@parametrize_with_checks(
+    [Classifier(options={"hidden": [64]}), Classifier("perceptron")], expected_failed_checks=expected
+)
+def test_scikit_learns_checks(estimator: Classifier, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """600 digits of 8 x 8 pixels by all writers, values 0..1, labels as words."""
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    x, y = x[order], y[order]
+    names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+    return x[:600] / 16.0, names[y[:600]]
+
+
+def test_it_learns_what_fit_learns(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """The same weights, bit for bit, as the loop gives without scikit-learn around it."""
+    x, y = digits
+    ours = Classifier("mlp", options={"hidden": [16]}, epochs=2, batch_size=50, optimizer="sgd", lr=0.1).fit(x, y)
+    model = build_model(find_entry("mlp"), (64,), 10, 0, {"hidden": [16]})
+    data = Dataset.from_arrays(x.astype("float32"), np.unique(y, return_inverse=True)[1])
+    plan = find_entry("mlp").plan("quick")
+    fit(model, Backprop(), data, optimizer="sgd", lr=0.1, epochs=2, batch_size=50, schedule=plan.schedule, seed=0)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, ours.model_.state_dict()[name]), name
+    with torch.no_grad():
+        scores = model(torch.from_numpy(x).float())
+    assert (ours.classes_[scores.argmax(1).numpy()] == ours.predict(x)).mean() > 0.99
+
+
+def test_pipeline_and_grid_search(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = digits
+    small = Classifier("mlp", options={"hidden": [32]}, lr=1e-2)
+    pipe = make_pipeline(StandardScaler(), small)
+    assert pipe.fit(x[:400], y[:400]).score(x[400:], y[400:]) > 0.85
+    grid = GridSearchCV(
+        make_pipeline(MinMaxScaler(), small), {"classifier__lr": [1e-6, 1e-2], "classifier__epochs": [5]}, cv=2
+    )
+    grid.fit(x[:300], y[:300])
+    assert grid.best_params_["classifier__lr"] == 1e-2  # a millionth learns nothing in five epochs
+    assert grid.best_score_ > grid.cv_results_["mean_test_score"].min() + 0.3
+
+
+def test_the_perceptron_is_as_good_as_scikit_learns(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = digits
+    ours = cross_val_score(Classifier("perceptron", epochs=10), x, y, cv=3).mean()
+    theirs = cross_val_score(TheirPerceptron(random_state=0), x, y, cv=3).mean()
+    assert ours > theirs - 0.02
+
+
+@pytest.mark.parametrize("name", sorted(all_entries()))
+def test_every_model_of_the_registry(name: str) -> None:
+    """Two classes of 28 x 28 pictures, bright above or bright below, learnt by name."""
+    entry = find_entry(name)
+    if entry.stages is not None:
+        pytest.skip("learns in stages; its own test trains it")
+    generator = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    pictures = 0.1 * generator.random((40, 28, 28))
+    pictures[y == 0, :14] += 0.8
+    pictures[y == 1, 14:] += 0.8
+    rows = pictures.reshape(40, 784)
+    clf = Classifier(name, epochs=6, batch_size=10).fit(rows, np.where(y, "below", "above"))
+    assert set(clf.predict(rows)) <= {"above", "below"}
+    assert clf.decision_function(rows).shape == (40,)
+    assert clf.score(rows, np.where(y, "below", "above")) >= 0.9
+
+
+def test_pictures() -> None:
+    """LeNet takes square rows or `image=`; rows that are no pictures are refused with the way out."""
+    rows = np.random.default_rng(0).random((12, 784))
+    y = np.arange(12) % 3
+    square = Classifier("lenet-5-modern", epochs=1).fit(rows, y)
+    given = Classifier("lenet-5-modern", epochs=1, image=(1, 28, 28)).fit(rows, y)
+    np.testing.assert_array_equal(square.decision_function(rows), given.decision_function(rows))
+    with pytest.raises(ConfigError, match=r"grey images of 28 x 28.*give image=\(channels, height, width\)"):
+        Classifier("lenet-5-modern", epochs=1).fit(rows[:, :783], y)
+    with pytest.raises(ShapeError, match=r"image \[1, 28, 28\] has 784 values, the rows have 783"):
+        Classifier("lenet-5-modern", epochs=1, image=(1, 28, 28)).fit(rows[:, :783], y)
+
+
+def test_partial_fit_goes_on(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """The optimiser goes on between calls, as one more epoch of one fit would, in orders of their own."""
+    x, y = digits
+    clf = Classifier("mlp", options={"hidden": [32]}, lr=1e-2, random_state=3)
+    scores = []
+    for _ in range(12):
+        clf.partial_fit(x[:400], y[:400], classes=np.unique(y))
+        scores.append(clf.score(x[400:], y[400:]))
+    assert scores[-1] > 0.8
+    assert scores[-1] > scores[0] + 0.1
+    moments = clf._optimizer.state[next(clf.model_.parameters())]
+    assert int(moments["step"]) == 12 * 4  # 400 rows are 4 batches of 128
+    with pytest.raises(DataError, match="label 'ten' is not one of the classes"):
+        clf.partial_fit(x[:2], ["ten", "one"])
+    with pytest.raises(ConfigError, match="are not those of the first call"):
+        clf.partial_fit(x[:2], y[:2], classes=["a", "b"])
+    with pytest.raises(ConfigError, match="classes must be given at the first call"):
+        Classifier().partial_fit(x[:2], y[:2])
+
+
+def test_probabilities_only_where_they_are(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = digits
+    clf = Classifier("mlp", options={"hidden": [16]}, epochs=2).fit(x, y)
+    np.testing.assert_allclose(clf.predict_proba(x).sum(1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(np.log(clf.predict_proba(x)), clf.predict_log_proba(x), rtol=1e-9, atol=1e-12)
+    assert not hasattr(Classifier("perceptron"), "predict_proba")
+    assert not hasattr(Classifier("spiking-mlp"), "predict_proba")  # learns rates by their squared error
+
+
+def test_copies_and_pickles_answer_the_same(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = digits
+    clf = Classifier("perceptron", epochs=1).fit(x, y)
+    for other in (copy.deepcopy(clf), pickle.loads(pickle.dumps(clf))):  # noqa: S301  # our own bytes
+        np.testing.assert_array_equal(other.decision_function(x), clf.decision_function(x))
+    with pytest.raises(NotFittedError):
+        clone(clf).predict(x)
+
+
+def test_random_states(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = digits[0][:50], digits[1][:50]
+    small = Classifier("mlp", options={"hidden": [4]}, epochs=1)
+
+    def scores(random_state: Any) -> np.ndarray:
+        return clone(small).set_params(random_state=random_state).fit(x, y).decision_function(x)
+
+    np.testing.assert_array_equal(scores(5), scores(5))
+    np.testing.assert_array_equal(scores(np.random.RandomState(5)), scores(np.random.RandomState(5)))
+    assert not np.array_equal(scores(5), scores(6))
+    assert not np.array_equal(scores(None), scores(None))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"model": "mpl"}, r"no model is called 'mpl'.*did you mean 'mlp'"),
+        ({"mode": "slow"}, "mode is 'slow'; choose quick, full"),
+        ({"optimizer": "adma"}, r"optimizer is 'adma'.*did you mean 'adam'"),
+        ({"optimizer": optimizer("sgd", lr=0.1), "lr": 0.2}, "lr is given twice"),
+        ({"lr": -1.0}, "lr"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"random_state": -1}, "random_state must be a whole number of at least 0, got -1"),
+    ],
+)
+def test_settings_that_cannot_work(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        Classifier(**settings).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(DataError, match="needs at least 2 classes"):
+        Classifier().fit(np.eye(4), [7, 7, 7, 7])
+
+
+def test_without_scikit_learn() -> None:
+    """The package works without it, and the module says what to install."""
+    program = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "import threegen, threegen.errors\n"
+        "try:\n    import threegen.runs.classifier\n"
+        "except threegen.errors.ConfigError as problem:\n    print(problem)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == 'Classifier needs scikit-learn; pip install "threegen[sklearn]"\n'
