@@ -73,11 +73,11 @@ def test_compiled_kernels_go_to_the_users_cache_folder(tmp_path: Path) -> None:
 
 def test_a_change_in_any_kernel_has_a_cache_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """numba looks at the file of the kernel that is called, not at those that it calls from other files."""
-    folder = tmp_path / "functional"
-    folder.mkdir()
+    folder = tmp_path / "functional" / "spiking"  # folders in folders count too
+    folder.mkdir(parents=True)
     (folder / "outer.py").write_text("call inner")
     (folder / "inner.py").write_text("x + 1")
-    monkeypatch.setattr(threads_room, "__file__", str(tmp_path / "threads.py"))
+    monkeypatch.setattr(threads_room, "__file__", str(tmp_path / "machine" / "threads.py"))
     before = threads_room._kernel_sources()
     assert threads_room._kernel_sources() == before
     (folder / "inner.py").write_text("x + 2")
