@@ -11,9 +11,13 @@ freeze() { # environment, first line, file
 }
 
 "$python" -m venv "$work/runtime"
-"$work/runtime/bin/python" -m pip install --quiet "$torch" .
+"$work/runtime/bin/python" -m pip install --quiet "$torch" ".[web]"
 freeze "$work/runtime" "# Exact versions of everything that threegen runs on; made by \`make lock\`." requirements.lock
 
 "$python" -m venv "$work/dev"
 "$work/dev/bin/python" -m pip install --quiet --requirement requirements.lock ".[dev]"
 freeze "$work/dev" "# requirements.lock and the tools of development; made by \`make lock\`." requirements-dev.lock
+
+"$python" -m venv "$work/docs"
+"$work/docs/bin/python" -m pip install --quiet --requirement requirements.lock ".[docs]"
+freeze "$work/docs" "# requirements.lock and what builds the documentation; made by \`make lock\`." requirements-docs.lock
