@@ -15,6 +15,7 @@ ROOMS = (
     "checks",
     "randomness",
     "plots",
+    "tables",
     "machine",
     "functional",
     "datasets",

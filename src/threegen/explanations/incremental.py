@@ -82,7 +82,7 @@ def make_plan(trace: Trace, x: Tensor) -> Plan | None:
         return None
     stages: list[tuple[Node, Stage]] = []
     for node in chain:
-        if node.name in ("softmax", "log_softmax") and node is trace.final_softmax():
+        if node.name in ("softmax", "log_softmax") and node is trace.final():
             break  # scores are taken before it; only moves and a logarithm can follow
         stage = _stage(node)
         if stage is None:

@@ -200,7 +200,7 @@ class Subject:
     def _ends_in_softmax(self, trace: Trace) -> bool:
         key = ("softmax", id(trace))
         if key not in self.kept:
-            self.kept[key] = trace.final_softmax() is not None
+            self.kept[key] = trace.final() is not None
         return bool(self.kept[key])
 
     def quiet(self) -> AbstractContextManager[None]:
