@@ -204,4 +204,4 @@ def test_without_scikit_learn() -> None:
         "except threegen.errors.ConfigError as problem:\n    print(problem)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == 'Classifier needs scikit-learn; pip install "threegen[sklearn]"\n'
+    assert done.stdout == 'Classifier needs scikit-learn, which is not installed; pip install "threegen[sklearn]"\n'

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from threegen.checks import require_whole
 from threegen.datasets.dataset import Dataset
-from threegen.errors import ConfigError, DataError, NumericError, ShapeError
+from threegen.errors import ConfigError, DataError, MissingExtraError, NumericError, ShapeError
 from threegen.randomness import derive_seed, forked_randomness
 from threegen.registry.entry import Entry, Plan, find_entry
 from threegen.runs.run import build_model
@@ -37,7 +37,7 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError as problem:
-    raise ConfigError('Classifier needs scikit-learn; pip install "threegen[sklearn]"') from problem
+    raise MissingExtraError.of("Classifier", "scikit-learn", "sklearn") from problem
 
 # A plan's epochs are meant for tens of thousands of examples; a small data set is walked through more often.
 _FEWEST_UPDATES = 500
