@@ -55,6 +55,7 @@ from threegen.rules.rule import Update as Update
 from threegen.rules.wake_sleep import WakeSleep as WakeSleep
 from threegen.runs.classifier import Classifier as Classifier
 from threegen.runs.run import load_run as load_run
+from threegen.runs.run import save_run as save_run
 from threegen.training.evaluate import Evaluation as Evaluation
 from threegen.training.evaluate import evaluate as evaluate
 from threegen.training.fit import fit as fit
@@ -122,6 +123,7 @@ __all__ = [
     "pretraining",
     "registry",
     "rules",
+    "save_run",
     "studies",
     "testing",
     "training",

@@ -116,7 +116,8 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.registry.pretraining": ("pretraining", "up_down"),
         "threegen.registry.self_organisation": ("self_organisation",),
         "threegen.runs.classifier": ("Classifier",),
-        "threegen.runs.run": ("Run", "load_run", "open_run", "train_run"),
+        "threegen.runs.run": ("Run", "load_run", "open_run", "save_run"),
+        "threegen.runs.train": ("train_run",),
         "threegen.runs.spike_health": ("SpikeHealth",),
     },
     "testing": {
@@ -192,6 +193,7 @@ FLAT: tuple[str, ...] = (
     "evaluate",
     "fit",
     "load_run",
+    "save_run",
     "optimizer",
     "pretraining",
     # looking and counting

@@ -9,8 +9,9 @@ from threegen.runs.classifier import Classifier as Classifier
 from threegen.runs.run import Run as Run
 from threegen.runs.run import load_run as load_run
 from threegen.runs.run import open_run as open_run
-from threegen.runs.run import train_run as train_run
+from threegen.runs.run import save_run as save_run
 from threegen.runs.spike_health import SpikeHealth as SpikeHealth
+from threegen.runs.train import train_run as train_run
 
 __all__ = [
     "Classifier",
@@ -21,6 +22,7 @@ __all__ = [
     "load_run",
     "open_run",
     "pretraining",
+    "save_run",
     "self_organisation",
     "stdp_stages",
     "train_run",
