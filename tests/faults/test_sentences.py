@@ -274,7 +274,7 @@ TRAINING: list[Row] = [
     ("validation without labels", lambda: train(validation=Dataset(X, name="held")), DataError,
      "held has no labels; evaluate needs them; use Dataset.from_arrays(x, y)"),
     ("a callback that is none", lambda: train(callbacks=[7]), ConfigError,
-     "callbacks must have on_step or on_epoch, got 7; see threegen.Callback"),
+     "callbacks must have on_step or on_epoch, got 7; see tg.training.Callback"),
     ("data by name", lambda: train(data="mnist"), DataError,
      "data must be a Dataset, a DataLoader or an iterable of batches, got str"),
     ("data as a tensor", lambda: train(data=X), DataError,

@@ -11,7 +11,7 @@ from threegen.datasets.dataset import Data
 from threegen.datasets.load import load_data
 from threegen.errors import ConfigError, ThreegenError
 from threegen.runs.look import EXPLANATIONS, explain_run
-from threegen.runs.run import train_run
+from threegen.runs.train import train_run
 
 
 @pytest.fixture(scope="module")

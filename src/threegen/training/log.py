@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, MissingExtraError
 from threegen.training.persistence.files import make_folder, out_of_space, write_whole
 
 _STEPS, _EPOCHS, _TABLE, _EVENTS = "steps.jsonl", "epochs.jsonl", "epochs.csv", "tensorboard"
@@ -231,5 +231,5 @@ def _tensorboard() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as problem:
-        raise ConfigError('TensorBoard is not installed; pip install "threegen[tensorboard]"') from problem
+        raise MissingExtraError.of("tensorboard=True", "TensorBoard", "tensorboard") from problem
     return SummaryWriter

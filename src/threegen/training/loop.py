@@ -321,5 +321,5 @@ def as_callbacks(callbacks: Sequence[Callback] | Callback) -> tuple[Callback, ..
     listed = tuple(callbacks) if isinstance(callbacks, Sequence) else (callbacks,)
     for callback in listed:
         if not any(callable(getattr(callback, method, None)) for method in ("on_step", "on_epoch")):
-            raise ConfigError(f"callbacks must have on_step or on_epoch, got {callback!r}; see threegen.Callback")
+            raise ConfigError(f"callbacks must have on_step or on_epoch, got {callback!r}; see tg.training.Callback")
     return listed
