@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NOT_FOR_LENET = {
-    "class-activation-map": "grad_cam works",
+    "class-activation-map": "grad_cam, saliency and occlusion work",
     "spike-activation-maps": "no spiking neurons",
     "neurons": "diagram",
 }
