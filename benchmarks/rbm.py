@@ -62,7 +62,7 @@ class Kernel:
         if not len(self.rows):
             self.rows = load_rows()
         model = tg.RBM(VISIBLE, HIDDEN, generator=make_generator("bench"))
-        rule = tg.FusedContrastiveDivergence(rate=0.05, momentum=0.5, weight_cost=2e-4, products=self.products)
+        rule = tg.rules.FusedContrastiveDivergence(rate=0.05, momentum=0.5, weight_cost=2e-4, products=self.products)
         generator, count = make_generator("draws"), batches(self.size, quick)
         parts = [tg.Batch(part, finite=True) for part in self.rows.split(self.size)[:count]]
         next(rule(model, parts[0], generator))
@@ -86,7 +86,7 @@ class Fit:
         count = batches(self.size, quick)
         data = tg.Dataset(self.rows[: count * self.size], name="mnist-rows")
         model, rule = tg.RBM(VISIBLE, HIDDEN, generator=make_generator("bench")), self.make()
-        fused = isinstance(rule, tg.FusedContrastiveDivergence)
+        fused = isinstance(rule, tg.rules.FusedContrastiveDivergence)
         recipe = None if fused else tg.optimizer("sgd", lr=0.05, momentum=0.5)
         start = time.perf_counter()
         tg.fit(model, rule, data, optimizer=recipe, epochs=1, batch_size=self.size)
@@ -122,7 +122,7 @@ def plain() -> Rule:
 
 def fused() -> Rule:
     """Return the kernel."""
-    return tg.FusedContrastiveDivergence(rate=0.05, momentum=0.5, weight_cost=2e-4)
+    return tg.rules.FusedContrastiveDivergence(rate=0.05, momentum=0.5, weight_cost=2e-4)
 
 
 def peers(size: int) -> list[Contestant]:

@@ -13,6 +13,18 @@ class ConfigError(ThreegenError, ValueError):
     """A setting, a name or a combination of them cannot work."""
 
 
+class MissingExtraError(ConfigError):
+    """An optional package is not installed; the message names the extra of threegen that brings it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+
+    @classmethod
+    def of(cls, what: str, package: str, extra: str) -> "MissingExtraError":
+        """Return the error for `what`, which needs `package`, which `pip install threegen[extra]` brings."""
+        return cls(f'{what} needs {package}, which is not installed; pip install "threegen[{extra}]"')
+
+
 class DataError(ThreegenError, ValueError):
     """A file or an array is damaged, is not what it says it is, or holds values out of range."""
 

@@ -37,7 +37,7 @@ def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
     ("arguments", "sentence"),
     [
         (["show", "mpl"], "ConfigError: no model is called 'mpl'; choose perceptron, neocognitron, mlp"),
-        (["train", "--resume"], "ConfigError: --resume needs --out, the folder of the run to go on with"),
+        (["train", "--resume"], "ConfigError: --resume needs --out, the folder of the run to continue"),
         (["train"], "ConfigError: no model is named; `threegen models` lists them"),
         (["train", "mlp", "--plan", "quik"], "ConfigError: mode is 'quik'; choose quick, full (did you mean 'quick'?)"),
         (["evaluate", "nowhere"], "CheckpointError: nowhere is not a run: it has no run.json"),
@@ -100,7 +100,7 @@ def test_train_evaluate_predict_report(
 
     code, _, err = printed(train, capsys)
     assert code == 2
-    assert "runs/mlp already holds a run; go on with --resume, give it up with --overwrite" in err
+    assert "runs/mlp already holds a run; continue it with --resume, discard it with --overwrite" in err
     assert printed([*train, "--overwrite"], capsys)[0] == 0
 
 

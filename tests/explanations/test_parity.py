@@ -8,7 +8,7 @@ from explained_nets import STYLES, classic, fixtures
 from torch import Tensor
 from torch.nn import functional as F
 
-import threegen.explanations.explain as room
+from threegen.explanations.explain import explain
 from threegen.explanations.saliency import saliency
 
 
@@ -22,7 +22,7 @@ def near(values: Tensor, name: str) -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_gradients_and_modifiers_for_every_way_of_writing_relu(style: str) -> None:
     """The peers give the plain gradient for functional relu and wrong Grad-CAM maps for relu in place."""
-    look, x, target = room.explain(classic(style)), fixtures()["x"], fixtures()["target"]
+    look, x, target = explain(classic(style)), fixtures()["x"], fixtures()["target"]
     near(look.saliency(x, target), "saliency_signed")
     near(look.saliency(x, target, absolute=True), "saliency_abs")
     near(look.saliency(x, target, modifier="guided"), "guided_backprop")
@@ -37,7 +37,7 @@ def test_gradients_and_modifiers_for_every_way_of_writing_relu(style: str) -> No
 
 @pytest.mark.parametrize("style", ["module", "functional in place"])
 def test_the_other_fixtures(style: str) -> None:
-    look, x, target = room.explain(classic(style)), fixtures()["x"], fixtures()["target"]
+    look, x, target = explain(classic(style)), fixtures()["x"], fixtures()["target"]
     near(look.subject.scores(x), "logits")
     near(look.integrated_gradients(x, target, steps=50), "integrated_gradients_50")
     near(look.guided_grad_cam(x, target, interpolation="nearest"), "guided_gradcam")
@@ -47,7 +47,7 @@ def test_the_other_fixtures(style: str) -> None:
 
 @pytest.mark.parametrize("incremental", [True, False])
 def test_occlusion_both_settings_and_raw_drops(incremental: bool) -> None:
-    look, x, target = room.explain(classic("functional")), fixtures()["x"][:2], fixtures()["target"][:2]
+    look, x, target = explain(classic("functional")), fixtures()["x"][:2], fixtures()["target"][:2]
     if not incremental:  # a quarter of the positions is enough for the plain path: one row band each
         half = look.occlusion(x, target, window=4, stride=2, fill=0.5, incremental=False)
         return near(half, "occlusion_4x4_s2_half")
@@ -62,7 +62,7 @@ def test_occlusion_both_settings_and_raw_drops(incremental: bool) -> None:
 def test_grad_cam_before_a_relu_in_place_is_that_of_the_layer_itself() -> None:
     """pytorch-grad-cam reads the activation after relu has overwritten it; the definition is taken here by hand."""
     net, x, target = classic("module in place", training=False), fixtures()["x"], fixtures()["target"]
-    found = room.explain(net).grad_cam(x, target, layer="conv2", resize=False)
+    found = explain(net).grad_cam(x, target, layer="conv2", resize=False)
     with torch.no_grad():
         start = net.conv2(F.relu(net.conv1(x)))
     planes = start.clone().requires_grad_()
@@ -75,12 +75,12 @@ def test_grad_cam_before_a_relu_in_place_is_that_of_the_layer_itself() -> None:
 
 
 def test_the_modifier_changes_grad_cam_too() -> None:
-    look, x = room.explain(classic("torch")), fixtures()["x"]
+    look, x = explain(classic("torch")), fixtures()["x"]
     plain, guided = look.grad_cam(x, layer="conv1"), look.grad_cam(x, layer="conv1", modifier="guided")
     assert float((plain - guided).abs().max()) > 1e-3
 
 
 def test_train_mode_makes_no_difference() -> None:
     x = fixtures()["x"]
-    both = [saliency(room.explain(classic(training=mode)).subject, x) for mode in (True, False)]
+    both = [saliency(explain(classic(training=mode)).subject, x) for mode in (True, False)]
     assert torch.equal(*both)

@@ -8,9 +8,8 @@ import torch
 import threegen as tg
 from threegen.gen2.softmax_on_rbm import SoftmaxOnRBM
 from threegen.randomness import make_generator
-from threegen.registry.entry import find_entry
+from threegen.registry.entry import build_model, find_entry
 from threegen.report.insides import first_weights
-from threegen.runs.run import build_model
 from threegen.testing import ContractViolation, check_model
 
 

@@ -9,8 +9,9 @@ import torch
 
 from threegen.datasets.dataset import Data, Dataset
 from threegen.errors import CheckpointError, ConfigError
-from threegen.registry.entry import MODES, all_entries, lineage_entries
-from threegen.runs.run import build_model, load_run, open_run, train_run
+from threegen.registry.entry import MODES, all_entries, build_model, lineage_entries
+from threegen.runs.run import load_run, open_run
+from threegen.runs.train import train_run
 from threegen.training.evaluate import evaluate
 
 NAMES = sorted(all_entries())

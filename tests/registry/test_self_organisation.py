@@ -46,7 +46,7 @@ def test_2003_learns_its_training_digits_and_counts_its_planes(grown: Neocognitr
 
 
 def test_two_runs_are_the_same_and_a_resumed_one_too(grown: Neocognitron2003, digits: Dataset, tmp_path: Path) -> None:
-    class Stop(tg.Callback):
+    class Stop(tg.training.Callback):
         def on_epoch(self, run: object, record: dict[str, object]) -> None:
             raise KeyboardInterrupt
 
@@ -70,20 +70,24 @@ def test_a_layer_sees_the_cached_cells_below(grown: Neocognitron2003, digits: Da
 @pytest.mark.parametrize(("form", "least"), [("1980", 0.2), ("1988", 0.3)])
 def test_the_older_forms_learn(form: str, least: float, digits: Dataset) -> None:
     """Better than chance, 10 %, on what they learnt from: the papers give no figure on digits of this kind."""
-    model: tg.Neocognitron1980 | tg.Neocognitron1988
-    model = tg.Neocognitron1980(generator=torch.Generator().manual_seed(0)) if form == "1980" else tg.Neocognitron1988()
+    model: tg.models.Neocognitron1980 | tg.models.Neocognitron1988
+    model = (
+        tg.models.Neocognitron1980(generator=torch.Generator().manual_seed(0))
+        if form == "1980"
+        else tg.models.Neocognitron1988()
+    )
     before = {name: layer.a.detach().clone() for name, layer in model.layers.items() if hasattr(layer, "a")}
     fit(model, self_organisation(model, batch_size=20), digits)
     for name, old in before.items():
         assert not torch.equal(old, model.s_cells(name).a), name
     assert evaluate(model, digits).accuracy > least
-    if isinstance(model, tg.Neocognitron1980):
+    if isinstance(model, tg.models.Neocognitron1980):
         assert model.examples.sum().item() == len(digits)
         assert bool((model.labels >= 0).any())
 
 
 def test_the_teacher_of_1988_gives_every_plane_a_lesson(digits: Dataset) -> None:
-    model = tg.Neocognitron1988()
+    model = tg.models.Neocognitron1988()
     fit(model, self_organisation(model, batch_size=20)[:1], digits)
     for name, planes in (("S1", 12), ("S2", 38), ("S3", 35), ("S4", 20)):
         given = lessons(model, name)(digits)

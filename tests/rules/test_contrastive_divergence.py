@@ -148,7 +148,7 @@ def test_training_raises_the_exact_likelihood() -> None:
             return float((-model.free_energy(bars) - log_z).mean())
 
     assert nats() == pytest.approx(6 * -0.693, abs=0.02)  # six fair coins
-    schedule = tg.EpochSteps("momentum", {0: 0.5, 5: 0.9})
+    schedule = tg.training.EpochSteps("momentum", {0: 0.5, 5: 0.9})
     recipe = tg.optimizer("momentum", lr=0.1)
     tg.fit(model, ContrastiveDivergence(), data, optimizer=recipe, schedule=schedule, epochs=100, batch_size=16)
     assert nats() > -1.0  # the best is log 1/2 = -.69

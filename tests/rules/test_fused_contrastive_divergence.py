@@ -45,7 +45,7 @@ def test_same_weights_as_the_plain_rule(name: str, dtype: torch.dtype) -> None:
     data = tg.Dataset.from_arrays(pixels if "draw_data" in OPTIONS[name] else pixels.round())
     data.inputs = data.inputs.to(dtype)
     plain, fused = make(dtype=dtype), make(dtype=dtype)
-    schedule = tg.EpochSteps("momentum", {0: 0.5, 2: 0.9})
+    schedule = tg.training.EpochSteps("momentum", {0: 0.5, 2: 0.9})
     common: dict[str, Any] = {"epochs": 3, "batch_size": 9, "schedule": schedule, "seed": 3}
     tg.fit(plain, ContrastiveDivergence(**OPTIONS[name]), data, optimizer=tg.optimizer("momentum", lr=0.1), **common)
     log = tg.fit(fused, FusedContrastiveDivergence(rate=0.1, **OPTIONS[name]), data, **common)

@@ -22,10 +22,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError, ShapeError
-from threegen.registry.entry import all_entries, find_entry
+from threegen.registry.entry import all_entries, build_model, find_entry
 from threegen.rules.backprop import Backprop
 from threegen.runs.classifier import Classifier
-from threegen.runs.run import build_model
 from threegen.training.fit import fit
 from threegen.training.optimizers.build import optimizer
 
@@ -204,4 +203,4 @@ def test_without_scikit_learn() -> None:
         "except threegen.errors.ConfigError as problem:\n    print(problem)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == 'Classifier needs scikit-learn; pip install "threegen[sklearn]"\n'
+    assert done.stdout == 'Classifier needs scikit-learn, which is not installed; pip install "threegen[sklearn]"\n'

@@ -11,7 +11,7 @@ from threegen.datasets.dataset import Data
 from threegen.datasets.load import load_data
 from threegen.errors import ConfigError, ThreegenError
 from threegen.runs.look import EXPLANATIONS, explain_run
-from threegen.runs.run import train_run
+from threegen.runs.train import train_run
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NOT_FOR_LENET = {
-    "class-activation-map": "grad_cam works",
+    "class-activation-map": "grad_cam, saliency and occlusion work",
     "spike-activation-maps": "no spiking neurons",
     "neurons": "diagram",
 }

@@ -72,7 +72,7 @@ def test_every_way_of_writing_relu_is_the_same_chain(style: str) -> None:
     spatial = trace.last_spatial()
     assert spatial is not None
     assert spatial.name == "dropout"
-    assert trace.final_softmax() is None
+    assert trace.final() is None
     assert trace.calls.get("act", 0) == (3 if style.startswith("module") else 0)
 
 
@@ -122,11 +122,11 @@ def test_branches_guards_and_dead_ends() -> None:
     ],
 )
 def test_a_final_softmax_is_found(end: nn.Module) -> None:
-    found = trace_model(nn.Sequential(nn.Linear(4, 3), end), torch.rand(1, 4)).final_softmax()
+    found = trace_model(nn.Sequential(nn.Linear(4, 3), end), torch.rand(1, 4)).final()
     assert found is not None
     assert "softmax" in found.name
     inner = trace_model(nn.Sequential(nn.Softmax(1), nn.Linear(4, 3)), torch.rand(1, 4))
-    assert inner.final_softmax() is None
+    assert inner.final() is None
 
 
 def test_time_steps_of_spiking_nets() -> None:

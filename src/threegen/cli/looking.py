@@ -9,6 +9,7 @@ import typer
 
 from threegen.cli.printing import (
     Json,
+    Module,
     Seed,
     app,
     print_json,
@@ -52,12 +53,13 @@ def evaluate(
     run: Path,
     data: Annotated[str | None, typer.Option("--data", help="Other data than the run was trained on.")] = None,
     seed: Seed = 0,
+    module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a run on the test split: accuracy with its interval, top-k, confusion matrix, the bill."""
+    """Evaluate a run on the test split: accuracy with its interval, top-k and confusion matrix."""
     from threegen.runs.answer import evaluate_run
 
-    found = evaluate_run(run, data=data, seed=seed)
+    found = evaluate_run(run, data=data, seed=seed, module=module)
     if as_json:
         print_json(found.as_dict())
         return
@@ -74,12 +76,13 @@ def predict(
     run: Path,
     image: Annotated[str, typer.Argument(help="A picture file, or a number: that image of the test split.")],
     seed: Seed = 0,
+    module: Module = None,
     as_json: Json = False,
 ) -> None:
     """Say what a run sees in one picture."""
     from threegen.runs.answer import predict_run
 
-    answer = predict_run(run, image, seed=seed)
+    answer = predict_run(run, image, seed=seed, module=module)
     if as_json:
         print_json(answer)
         return
@@ -102,12 +105,15 @@ def explain(
     modifier: Annotated[str | None, typer.Option(help="guided or deconv, for saliency and grad-cam.")] = None,
     out: Annotated[Path | None, typer.Option(help="The .svg or .png file; METHOD.svg in the run by default.")] = None,
     seed: Seed = 0,
+    module: Module = None,
     as_json: Json = False,
 ) -> None:
     """Look inside a run: heat maps, what a class wants to see, layers and their cost, a drawing of the net."""
     from threegen.runs.look import explain_run
 
-    found = explain_run(run, image, method, target=target, layer=layer, modifier=modifier, out=out, seed=seed)
+    found = explain_run(
+        run, image, method, target=target, layer=layer, modifier=modifier, out=out, seed=seed, module=module
+    )
     if as_json:
         print_json(found)
         return
@@ -144,12 +150,13 @@ def spikes(
 def report(
     run: Path,
     out: Annotated[Path | None, typer.Option(help="The HTML file; report.html in the run's folder by default.")] = None,
+    module: Module = None,
     as_json: Json = False,
 ) -> None:
     """Write the HTML report of one run, or of a folder of runs."""
     from threegen.report.history import report_runs
 
-    page = report_runs(run, out, command=f"threegen report {run}")
+    page = report_runs(run, out, command=f"threegen report {run}", module=module)
     print_json({"report": str(page)}) if as_json else print_text(f"report: {page}")
 
 

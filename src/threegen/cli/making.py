@@ -13,6 +13,7 @@ from threegen.cli.printing import (
     Quiet,
     Seed,
     app,
+    parse_settings,
     print_json,
     print_table,
     print_text,
@@ -65,37 +66,56 @@ def _summary(model: dict[str, Any]) -> dict[str, Any]:
 @app.command()
 def train(
     model: Annotated[str | None, typer.Argument(help="A name from `threegen models`.")] = None,
-    data: DataName = "mnist",
+    data: Annotated[
+        str | None, typer.Option("--data", help="A known name (threegen data list), a table or a folder; mnist.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Replaces the plan's number of epochs.")] = None,
-    plan: Annotated[str, typer.Option(help="quick or full: which settings of the model to take.")] = "full",
+    lr: Annotated[float | None, typer.Option(help="Replaces the plan's learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Replaces the plan's number of examples per update.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, adam, ...; replaces the plan's.")] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An option of the model, such as hidden=[300,100] or dropout=.2; repeatable."),
+    ] = None,
+    plan: Annotated[str | None, typer.Option(help="quick or full (the default): which settings are taken.")] = None,
     seed: Annotated[int | None, typer.Option(help="Drives weights, order and every random draw; 0.")] = None,
+    size: Annotated[int | None, typer.Option(help="Pictures of your own: their side in pixels.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Pictures of your own: 1 (grey) or 3 (colour).")] = None,
+    scale: Annotated[float | None, typer.Option(help="Tables: what the values are divided by.")] = None,
+    label: Annotated[str | None, typer.Option(help="Tables: the label's column, by name or position.")] = None,
+    test_share: Annotated[float | None, typer.Option(help="The share put aside where there is no test part.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/MODEL by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Give up the run that --out holds.")] = False,
-    holdout: Annotated[int, typer.Option(help="Keep this many training images for validation.")] = 0,
-    checkpoint_every: Annotated[int | None, typer.Option(help="Save every so many batches too.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
+    holdout: Annotated[int | None, typer.Option(help="Keep this many training examples for validation.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Also save after every so many batches.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train a model of the registry and leave a run: a folder with its weights, log and checkpoints."""
-    from threegen.runs.train import TrainRequest, train_from_request
+    from threegen.runs.train import train_run
 
-    request = TrainRequest(
-        model=model,
-        data=data,
-        epochs=epochs,
+    of_data = {"size": size, "channels": channels, "scale": scale, "label": label, "test_share": test_share}
+    done = train_run(
+        model,
+        data,
         mode=plan,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        options=parse_settings(options),
         seed=seed,
-        out=out,
+        holdout=holdout,
+        data_options={name: value for name, value in of_data.items() if value is not None} or None,
+        out=out or (None if resume or model is None else Path("runs") / model),
         resume=resume,
         overwrite=overwrite,
-        holdout=holdout,
-        checkpoint_every=checkpoint_every,
         device=device,
         progress=not quiet,
+        checkpoint_every=checkpoint_every,
     )
-    done = train_from_request(request)
     if as_json:
         print_json({"folder": str(done.folder), **done.facts})
         return

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from threegen.errors import ConfigError
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -25,8 +27,40 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Seed = Annotated[int, typer.Option(help="Drives weights, order of the data and every random draw.")]
 DataName = Annotated[str, typer.Option("--data", help="A known name (threegen data list), a CSV file or a folder.")]
+Module = Annotated[
+    str | None,
+    typer.Option(help="package.module:Class, for a run of your own module; it is imported then, and only then."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Root = Annotated[Path | None, typer.Option(help="The folder of the data sets; THREEGEN_DATA sets it too.")]
+
+
+def parse_settings(given: Sequence[str] | None) -> dict[str, Any] | None:
+    """Return `option=value` texts as values by name: JSON where it is JSON, a list where there are commas, else text.
+
+    Raises `ConfigError` where there is no `=` or an option is set twice.
+    """
+    if not given:
+        return None
+    found: dict[str, Any] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not sign or not name:
+            raise ConfigError(f"--set takes option=value, such as hidden=[300,100], got {text!r}")
+        if name in found:
+            raise ConfigError(f"--set gives {name} twice; once is enough")
+        found[name] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    for spelling in (text, f"[{text}]" if "," in text else text, f"0{text}" if text.startswith(".") else text):
+        try:
+            return json.loads(spelling)
+        except ValueError:
+            continue
+    return {"True": True, "False": False, "None": None}.get(text, text)
 
 
 def complain(sentence: str) -> None:

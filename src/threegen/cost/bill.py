@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from threegen.tables import html_table, text_table
+
 # Every kind of operation that a row may hold, per sample and over all time steps.
 OPERATIONS = {
     "mac": "multiply-accumulates of layers fed by values or event counts, zeros included",
@@ -26,21 +28,26 @@ NEURON_UPDATES = ("leak", "integrate", "threshold", "reset")
 MEMORY = ("weights", "activations", "potentials", "spikes")
 
 RULE = (
-    "One answer for one sample, over all its time steps; the mean over the samples. "
-    "Layers fed by spikes are billed one addition for each spike and each connection that it really reaches; layers "
-    "fed by values or by event counts (summed or averaged spikes) are billed multiply-accumulates at every step, "
-    "zeros and zero padding included. Which of the two a layer is follows from the model, never from the data. "
-    "A multiply-accumulate is one multiplication and one addition. Biases are one addition an output and step. "
-    "Batch normalisation right behind a linear or convolutional layer is folded into its weights and costs at most a "
-    "bias. Averaging spikes is billed one addition a spike and window, its scale is folded into the next weights. "
-    "Neuron updates (leak, integration, threshold, reset) and the encoder are listed apart. "
-    "Recurrent weights are billed one addition a spike and neuron, a window of several steps one multiply-accumulate "
-    "a neuron, step and earlier step; an adaptive threshold is a second potential. The shortcut of a residual block "
-    "costs one addition a spike where it carries spikes, else one a value; the sum of two spikes is a count. "
-    "Reading out by rate costs one addition a spike of the last layer, and one a class and step to break ties. "
-    "Memory: weights and biases at their type; activations, the outputs of all linear, convolutional and pooling "
-    "layers (activation functions work in place); in a spiking net one potential a neuron and one bit for each spike "
-    "of the busiest time step, the encoder's spikes included, while a layer's summed input is part of the potential."
+    "One answer for one sample, over all its time steps; the mean over the samples. Layers fed by spikes are billed "
+    "one addition for each spike and each connection that it really reaches; layers fed by values or by event counts "
+    "(summed or averaged spikes) are billed multiply-accumulates at every step, zeros and zero padding included; "
+    "behind the direct encoder, whose values are the same at every step, the first layer is computed once and billed "
+    "once. Which of the two a layer is follows from the model, never from the data. A multiply-accumulate is one "
+    "multiplication and one addition. Biases are one addition an output and step. Batch normalisation right behind a "
+    "linear or convolutional layer is folded into its weights and costs at most a bias; without running statistics it "
+    "is billed as layer, group and instance normalisation are: mean, variance and scaling of the data itself. A "
+    "transposed convolution is billed every product of its inputs, those that fall off the border included. Attention "
+    "is billed every pair of positions, masked ones included. A recurrent layer is billed every weight once a step "
+    "that the sample has. An embedding is a look-up and costs nothing. Averaging spikes is billed one addition a "
+    "spike and window, its scale is folded into the next weights. Neuron updates (leak, integration, threshold, "
+    "reset) and the encoder are listed apart. Recurrent weights are billed one addition a spike and neuron, a window "
+    "of several steps one multiply-accumulate a neuron, step and earlier step; an adaptive threshold is a second "
+    "potential. The shortcut of a residual block costs one addition a spike where it carries spikes, else one a "
+    "value; the sum of two spikes is a count. Reading out by rate costs one addition a spike of the last layer, and "
+    "one a class and step to break ties. Memory: weights and biases at their type; activations, the outputs of all "
+    "linear, convolutional and pooling layers, embeddings and attention (activation functions work in place); in a "
+    "spiking net one potential a neuron and one bit for each spike of the busiest time step, the encoder's spikes "
+    "included, while a layer's summed input is part of the potential."
 )
 
 
@@ -49,7 +56,8 @@ class Row:
     """One layer. `operations` are per sample over all steps; `memory` is in bytes; `spikes` is the mean a sample.
 
     `fed_by` says what arrives: "values", "spikes" or "counts" (pooled or summed spikes). `output` is the shape for
-    one sample and one step.
+    one sample and one step. `parameters` are those that no earlier row works with, the `frozen` ones among them too;
+    `path` is the module at work.
     """
 
     name: str
@@ -60,6 +68,8 @@ class Row:
     operations: dict[str, float]
     memory: dict[str, int]
     spikes: float | None = None
+    frozen: int = 0
+    path: str = ""
 
     @property
     def multiplications(self) -> float:
@@ -85,7 +95,7 @@ class Row:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bill:
     """What one answer costs. `rows` are the layers in the order of their first use.
 
@@ -103,8 +113,13 @@ class Bill:
     rule: str = field(default=RULE, repr=False)
 
     @property
+    def complete(self) -> bool:
+        """Whether everything that was seen has been counted; if not, each total is "at least"."""
+        return not self.uncounted
+
+    @property
     def parameters(self) -> int:
-        """The number of trained values in the layers that were used."""
+        """The number of parameters that the answer works with; shared and parametrised ones are counted once."""
         return sum(row.parameters for row in self.rows)
 
     @property
@@ -150,6 +165,42 @@ class Bill:
             "functions": sum(row.operations.get("function", 0) for row in layers),
         }
 
+    def table(self) -> list[tuple[str, ...]]:
+        """Return the rows as text: a head, one line a layer, the total ("at least" where something is not counted)."""
+        lines: list[tuple[str, ...]] = [
+            ("layer", "kind", "fed by", "output", "parameters", "operations", "memory, bytes")
+        ]
+        for row in self.rows:
+            work = ", ".join(f"{kind} {amount:,.10g}" for kind, amount in row.operations.items())
+            held = ", ".join(f"{kind} {amount:,}" for kind, amount in row.memory.items())
+            shape = " x ".join(map(str, row.output))
+            lines.append(
+                (row.name, row.kind, row.fed_by, shape, f"{row.parameters:,}" * bool(row.parameters), work, held)
+            )
+        own, least = self.compute, "" if self.complete else "at least "
+        total = f"{least}{own['multiplications']:,.10g} multiplications, {own['additions']:,.10g} additions"
+        lines.append(("total", "", "", "", f"{self.parameters:,}", total, f"{least}{self.memory['total']:,}"))
+        return lines
+
+    def __str__(self) -> str:
+        note = f"\nnot counted: {', '.join(self.uncounted)}" if self.uncounted else ""
+        return f"{self._caption()}\n{text_table(self.table(), right=(4,))}{note}"
+
+    def _caption(self) -> str:
+        steps = f", {self.steps} time steps" if self.steps > 1 else ""
+        return f"one answer, the mean of {self.samples:,} sample{'s' * (self.samples != 1)}{steps}"
+
+    def __repr__(self) -> str:
+        own, least = self.compute, "" if self.complete else "at least "
+        return (
+            f"Bill({len(self.rows)} rows, {self.samples:,} samples, {self.steps} steps: {least}"
+            f"{own['total']:,.10g} operations, {self.parameters:,} parameters, {self.memory['total']:,} bytes)"
+        )
+
+    def _repr_html_(self) -> str:
+        note = f"not counted: {', '.join(self.uncounted)}" if self.uncounted else ""
+        return html_table(self.table(), right=(4,), caption=self._caption(), note=note)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the bill as plain data for `results.json`: `memory` by kind in bytes, `operations` per sample."""
         return {
@@ -161,6 +212,7 @@ class Bill:
             "operations": self.operations,
             "compute": self.compute,
             "layers": [row.as_dict() for row in self.rows],
+            "complete": self.complete,
             "uncounted": list(self.uncounted),
             "rule": self.rule,
         }

@@ -11,6 +11,7 @@ and the hooks are put back, after an exception too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from threegen.checks import require_float, require_whole
+from threegen.checks import require_whole
 from threegen.cost.bill import OPERATIONS, Bill, Row
-from threegen.cost.operations import FREE, MOVES, PRICES, Call, Work, nonzero
+from threegen.cost.operations import Call, Work, nonzero
+from threegen.cost.prices import FREE, MOVES, PRICES
 from threegen.cost.spiking import competition_price, encoder_price, joint_price, neuron_price, norm_price, readout_price
-from threegen.errors import DataError
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.encoders import Bernoulli, Direct, Encoder, Latency, Poisson
 from threegen.gen3.neurons import LIF
@@ -32,30 +33,51 @@ from threegen.gen3.normalisation import NeuNorm
 from threegen.gen3.readouts import RateReadout, Readout
 from threegen.gen3.shortcuts import Join
 from threegen.randomness import make_generator
-from threegen.tracing.untouched import answer, untouched
+from threegen.tracing.batch_axis import find_axes
+from threegen.tracing.inputs import (
+    Inputs,
+    answered,
+    on_device_of,
+    parts_of,
+    require_inputs,
+    samples_in,
+    tensors_of,
+)
+from threegen.tracing.untouched import untouched
 from threegen.tracing.walk import Visit, Walker, tensors_in
 
 # Billed as a whole, not by the functions inside.
 _OPAQUE = (LIF, Bernoulli, Poisson, Latency, Readout, NeuNorm, Join, DiehlCook)
 
 
-def count(model: nn.Module, x: Tensor, *, generator: torch.Generator | None = None, batch_size: int = 250) -> Bill:
+def count(
+    model: nn.Module,
+    x: Inputs,
+    *,
+    generator: torch.Generator | None = None,
+    batch_size: int = 250,
+    time: int | None = None,
+) -> Bill:
     """Return the `Bill` of one answer of `model`, the mean over the samples `x` [N, ...].
 
-    The model runs in eval mode on batches of `batch_size`. `generator` draws the spikes of encoders; None takes one of
-    a fixed seed, so that the same model and data give the same bill. Raises `DataError` for no samples, `ShapeError`,
-    and what the model raises.
+    `x` is a tensor, a tuple of tensors for a model of several inputs, or a dictionary of them; whole numbers are taken
+    too (the indices of an embedding). The model runs in eval mode on batches of `batch_size`. A model on the device
+    "meta" is counted by shapes alone. `generator` draws the spikes of encoders; None takes one of a fixed seed, so that
+    the same model and data give the same bill. `time` is the axis of time of [T, B, ...] or [B, T, ...]; None finds it
+    out where the model has layers that know. Raises `DataError` for no samples, `ShapeError` for what the model cannot
+    take, `ConfigError` for another number of inputs or an axis of time that cannot be known, and what the model raises.
     """
-    if len(require_float("count", x)) == 0:
-        raise DataError("count needs at least one sample, got none")
+    require_inputs("count", model, x)
     require_whole("batch_size", batch_size)
+    x = on_device_of(model, x)
+    samples_in("count", x)
+    axis = find_axes(model, x, time).batch
     chosen = make_generator("count") if generator is None else generator
-    ledger = Ledger(model)
+    ledger = Ledger(model, axis)
     with untouched(model), torch.no_grad(), ledger.watching():
-        for start in range(0, len(x), batch_size):
-            batch = x[start : start + batch_size]
+        for batch in parts_of(x, batch_size, axis):
             ledger.begin(batch)
-            answer(model, batch, chosen)
+            answered("count", model, batch, chosen)
     return ledger.bill()
 
 
@@ -66,7 +88,8 @@ class _Entry:
     name: str
     kind: str
     fed_by: str
-    parameters: int = 0
+    path: str = ""
+    weights: list[str] = field(default_factory=list)  # the parameters that no earlier row works with
     output: tuple[int, ...] = ()
     element: int = 4
     operations: dict[str, int] = field(default_factory=dict)
@@ -85,8 +108,11 @@ class _Entry:
 class Ledger(Walker):
     """Walks the model and keeps the rows."""
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model, _OPAQUE)
+    def __init__(self, model: nn.Module, axis: int = 0) -> None:
+        super().__init__(model, lambda module: isinstance(module, _OPAQUE))
+        self.axis = axis  # of the samples
+        self.parameters = dict(model.named_parameters())
+        self.listed: set[str] = set()  # parameters and buffers that a row works with
         self.entries: dict[tuple[str, int], _Entry] = {}
         self.signals: Any = WeakIdKeyDictionary()  # of every tensor that depends on the input
         self.makers: Any = WeakIdKeyDictionary()  # tensor -> the entry whose output it is
@@ -103,12 +129,17 @@ class Ledger(Walker):
             yield
         self._close_batch()
 
-    def begin(self, batch: Tensor) -> None:
-        """Start a batch [B, ...]."""
+    def begin(self, batch: Inputs) -> None:
+        """Start a batch [B, ...] (or [T, B, ...])."""
         self._close_batch()
-        self.batch = len(batch)
-        self.samples += len(batch)
-        self.signals[batch] = "values"
+        self.batch = samples_in("count", batch, self.axis)
+        self.samples += self.batch
+        for one in tensors_of(batch):
+            self.signals[one] = "values"
+
+    def depends(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is known to depend on the model's input."""
+        return tensor in self.signals
 
     def _close_batch(self) -> None:
         trains = [torch.cat(entry.per_step) for entry in self.entries.values() if entry.per_step]
@@ -134,7 +165,13 @@ class Ledger(Walker):
             hidden = [one for one in tensors_in(output) if one.is_floating_point() and one not in self.signals]
             for one in hidden:  # made outside torch: its cost is not known
                 self.signals[one] = "values"
-                self.uncounted[type(visit.module).__name__] = None
+                self._not_counted(type(visit.module).__name__, one, self.weights_within(visit.module))
+
+    def _not_counted(self, name: str, out: Tensor, weights: Sequence[str]) -> None:
+        """Take note of something whose cost is not known, and of the weights that it works with."""
+        self.uncounted[name] = None
+        entry = self._entry("not counted", "values", weights)
+        entry.output, entry.element = self._sample_shape(out, "values"), out.element_size()
 
     def _whole(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """Bill a layer of neurons, an encoder, a read-out, a normalisation or the end of a shortcut."""
@@ -173,7 +210,7 @@ class Ledger(Walker):
             elif kind == "neurons":
                 entry.per_step.append(torch.cat([outcome[None, :, 2], torch.zeros(steps - 1, len(outcome))]))
                 entry.emitted = (entry.emitted or 0) + int(outcome[:, 4].sum())
-                entry.neuron, entry.states, entry.parameters = True, 3, model.weight.numel()
+                entry.neuron, entry.states = True, 3
         self.signals[votes] = "values"
 
     def _joint(self, main: Tensor, shortcut: Tensor, output: Tensor) -> None:
@@ -218,22 +255,25 @@ class Ledger(Walker):
         results = tensors_in(out)
         kinds = {self.signals[tensor] for tensor in data}
         signal = self.signals[data[0]]  # before the results are marked: they may be the same tensor
-        price = PRICES.get(name)
+        weights = self.weights_of(tensors_in(args, kwargs))
         for result in results:
             self.signals[result] = kinds.copy().pop() if name in MOVES and len(kinds) == 1 else "values"
             maker = self.makers.pop(data[0], None) if result is data[0] else self.makers.get(data[0])
             if maker is not None and name in MOVES and name not in ("cat", "stack", "pad"):
                 self.makers[result] = maker
         if name in MOVES or name == "setitem" or not results:
+            if any(one not in self.listed for one in weights) and results:  # a class token, put before the others
+                self._entry("moved", signal, weights).output = self._sample_shape(results[0], signal)
             return
-        if price is None:
-            self.uncounted[name] = None
-            return
-        if not (results[0].is_floating_point() or data[0].is_floating_point()):
+        if not any(one.is_floating_point() for one in (results[0], *data)):
             return  # arithmetic on indices
+        price = PRICES.get(name)
+        if price is None:
+            self._not_counted(name, results[0], weights)
+            return
         table = getattr(self.visits[-1].module, "connection_table", None)
         call = Call(name, args, kwargs, results[0], data[0], signal, table if name.startswith("conv") else None)
-        self._record(call, self._folded(call) or price(call))
+        self._record(call, self._folded(call) or price(call), weights)
 
     def _folded(self, call: Call) -> Work | None:
         """Return the price of a batch normalisation that goes into the weights of the layer before it, else None."""
@@ -244,9 +284,9 @@ class Ledger(Walker):
             return None
         return Work("batch normalisation (folded)", {} if maker.bias else {"add": call.out.numel()})
 
-    def _record(self, call: Call, work: Work) -> None:
+    def _record(self, call: Call, work: Work, weights: Sequence[str]) -> None:
         known = len(self.entries)
-        entry = self._entry(work.kind, call.signal)
+        entry = self._entry(work.kind, call.signal, weights)
         entry.add(work.operations)
         entry.output, entry.element = self._sample_shape(call.out, call.signal), call.out.element_size()
         if len(self.entries) > known:
@@ -268,8 +308,11 @@ class Ledger(Walker):
         if not maker.bias:
             self.folded -= call.get(1, "running_mean").numel() * entry.element
 
-    def _entry(self, kind: str, fed_by: str) -> _Entry:
-        """Return the row of this call: the same module, and the same place in its forward pass."""
+    def _entry(self, kind: str, fed_by: str, weights: Sequence[str] | None = None) -> _Entry:
+        """Return the row of this call: the same module, and the same place in its forward pass.
+
+        The row takes the `weights` (those of the whole module at work, where None) that no earlier one has listed.
+        """
         path, module, calls = self.visits[-1].path, self.visits[-1].module, self.visits[-1].calls
         number = sum(calls.values())
         calls[kind] = calls.get(kind, 0) + 1
@@ -279,14 +322,18 @@ class Ledger(Walker):
             name = path if leaf and number == 0 else ".".join(part for part in (path, kind.replace(" ", "-")) if part)
             if not (leaf and number == 0) and calls[kind] > 1:
                 name += f"-{calls[kind]}"
-            own = sum(one.numel() for one in module.parameters(recurse=False)) if number == 0 else 0
-            self.entries[key] = _Entry(name, kind, fed_by, own)
+            self.entries[key] = _Entry(name, kind, fed_by, path)
+        used = self.weights_within(module) if weights is None else weights
+        self.entries[key].weights += [one for one in used if one not in self.listed]
+        self.listed.update(used)
         return self.entries[key]
 
     def _sample_shape(self, out: Tensor, signal: str) -> tuple[int, ...]:
         """Return the shape for one sample and one step; in a spiking net time comes first."""
         if signal != "values" and out.dim() > 1 and tuple(out.shape[:2]) == (self.time, self.batch):
             return tuple(out.shape[2:])
+        if self.axis and out.dim() > 2 and out.shape[1] == self.batch:
+            return (out.shape[0], *out.shape[2:])
         return tuple(out.shape[1:])
 
     def bill(self) -> Bill:
@@ -304,26 +351,18 @@ class Ledger(Walker):
         )
 
     def _row(self, entry: _Entry) -> Row:
-        size = entry.element
-        for one in entry.output:
-            size *= one
+        size = math.prod(entry.output) * entry.element
+        own = [self.parameters[name] for name in entry.weights if name in self.parameters]
+        memory = {"potentials": size * entry.states} if entry.neuron else {"activations": size} if entry.stored else {}
         return Row(
             name=entry.name,
             kind=entry.kind,
             fed_by=entry.fed_by,
             output=entry.output,
-            parameters=entry.parameters,
+            parameters=sum(one.numel() for one in own),
             operations={k: entry.operations[k] / self.samples for k in OPERATIONS if k in entry.operations},
-            memory={"potentials": size * entry.states}
-            if entry.neuron
-            else {"activations": size}
-            if entry.stored
-            else {},
+            memory=memory,
             spikes=None if entry.emitted is None else entry.emitted / self.samples,
+            frozen=sum(one.numel() for one in own if not one.requires_grad),
+            path=entry.path,
         )
-
-
-def _memory(entry: _Entry, size: int) -> dict[str, int]:
-    if entry.neuron:
-        return {"potentials": size * entry.states}
-    return {"activations": size} if entry.stored else {}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from threegen.checks import require_whole
-from threegen.errors import ConfigError, DataError
+from threegen.errors import ConfigError, DataError, MissingExtraError
 
 MAX_PIXELS = 4_000_000
 
@@ -69,7 +69,7 @@ def _pillow() -> tuple[Any, Any]:
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
-        raise ConfigError('pictures need Pillow, which is not installed; use pip install "threegen[images]"') from error
+        raise MissingExtraError.of("a picture file", "Pillow", "images") from error
     return Image, ImageOps
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import webbrowser
 from collections.abc import Sequence
@@ -67,6 +68,7 @@ class Maps(Tensor, Picture):
     labels: Sequence[str]
     signed: bool
     facts: dict[str, Any]
+    samples_at: int  # the axis of the samples
     # Ours never runs: a result of arithmetic is a plain tensor, not a map.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -79,15 +81,34 @@ class Maps(Tensor, Picture):
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"{self.title}: maps {list(self.shape)}"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Maps:
+        copied = self.detach().as_subclass(Tensor).clone().as_subclass(Maps)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _rebuilt, (self.detach().as_subclass(Tensor), dict(self.__dict__))
+
+    def with_samples_at(self, axis: int) -> Maps:
+        """Return the maps with their samples along another axis, as a model that takes time first gets its input."""
+        moved = self.detach().as_subclass(Tensor).movedim(0, axis).as_subclass(Maps)
+        images = None if self.images is None else self.images.movedim(0, axis)
+        moved.__dict__.update(self.__dict__ | {"images": images, "samples_at": axis})
+        return moved
+
     def scaled(self) -> Tensor:
         """Return the maps stretched to 0..1, each sample by its own smallest and largest value."""
-        flat = self.detach().as_subclass(Tensor).flatten(1)
+        first = self.detach().as_subclass(Tensor).movedim(self.samples_at, 0)
+        flat = first.flatten(1)
         low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
-        return ((flat - low) / (high - low).clamp_min(1e-12)).reshape(self.shape)
+        return ((flat - low) / (high - low).clamp_min(1e-12)).reshape(first.shape).movedim(0, self.samples_at)
 
     def _columns(self) -> list[list[npt.NDArray[np.uint8]]]:
         """Return the tiles `[H, W, 3]` of each sample: its image where there is one, then its maps."""
-        values = self.detach().as_subclass(Tensor).float().cpu()
+        values = self.detach().as_subclass(Tensor).float().cpu().movedim(self.samples_at, 0)
+        if self.samples_at and values.dim() == 3:  # [B, T, F]: a picture of steps down and features across
+            values = values.unsqueeze(1)
         if values.dim() < 3:
             values = values.reshape(len(values), 1, 1, -1)
         elif values.dim() == 3:
@@ -158,7 +179,14 @@ def make_maps(
     """Return `values` [B, ...] as `Maps`."""
     maps = values.detach().as_subclass(Maps)
     shown = None if images is None else images.detach()
-    maps.__dict__.update(images=shown, title=title, labels=tuple(labels), signed=signed, facts=facts)  # setattr is slow
+    # setattr is slow
+    maps.__dict__.update(images=shown, title=title, labels=tuple(labels), signed=signed, facts=facts, samples_at=0)
+    return maps
+
+
+def _rebuilt(values: Tensor, attributes: dict[str, Any]) -> Maps:
+    maps = values.as_subclass(Maps)
+    maps.__dict__.update(attributes)
     return maps
 
 

@@ -2,6 +2,9 @@
 
     x* = argmax_x  a(x) - l2 mean(x^2) - tv mean(|difference of neighbours|)         low <= x <= high
 
+For a class, a(x) is the logarithm of its probability (log-softmax of the scores), so that a picture is that of its
+class and of no other; what is reported as the activation stays the score itself.
+
 Erhan et al. 2009; Simonyan et al. 2014, section 2; jitter and total variation after Mordvintsev et al. 2015 and
 Mahendran and Vedaldi 2015. By gradient (Adam), or without one (evolution strategies, Salimans et al. 2017: mirrored
 smooth noise, ranks), which needs no surrogate and so fits spiking neurons.
@@ -44,7 +47,8 @@ def maximise(
     """Return one input a unit, [units, ...] shaped like a sample of `example`; `activations` holds what it reaches.
 
     `layer` None means the scores: `unit` is a class, a list of classes, or None for all of them, a sheet. In a layer
-    with planes a unit is a plane, its mean counts; over time steps the mean counts. `method` is "gradient" or
+    with planes a unit is a plane, its mean counts; over time steps the mean counts. Class pictures also have `answers`,
+    the class that the model gives each. `method` is "gradient" or
     "evolution" (`population` trials a step). Values stay in `low`..`high`; `jitter` moves the picture by so many pixels
     at random each step. The seed is that of `explain`. Raises `ConfigError`.
     """
@@ -65,7 +69,10 @@ def maximise(
     x = start.to(example).repeat(len(units), *[1] * (example.dim() - 1)).clamp(low, high)
 
     def objective(values: Tensor, chosen: Tensor) -> Tensor:
-        reached = activate(values).gather(1, chosen[:, None])[:, 0]
+        reached = activate(values)
+        if spot is None:
+            reached = subject.as_scores.normalised(reached)
+        reached = reached.gather(1, chosen[:, None])[:, 0]
         if values.requires_grad and torch.is_grad_enabled() and not reached.requires_grad:
             raise ConfigError("this unit has no gradient by the input; use method='evolution'")
         return reached - _penalty(values, l2, tv)
@@ -76,7 +83,9 @@ def maximise(
         else:
             x = _evolve(objective, x, units, steps, rate * (high - low), population, (low, high), generator)
         with torch.no_grad():
-            reached = activate(x).gather(1, units[:, None])[:, 0]
+            everything = activate(x)
+    reached = everything.gather(1, units[:, None])[:, 0]
+    facts = {"answers": everything.argmax(1)} if spot is None else {}
     place = "the scores" if spot is None else spot.label
     return make_maps(
         x,
@@ -85,6 +94,7 @@ def maximise(
         signed=low < 0,
         activations=reached,
         units=units,
+        **facts,
     )
 
 

@@ -21,7 +21,7 @@ from threegen.checks import did_you_mean, require_choice
 from threegen.datasets.load import load_data
 from threegen.errors import ConfigError, DataError
 from threegen.figures import entries as _figures
-from threegen.runs.run import train_run
+from threegen.runs.train import train_run
 from threegen.training.evaluate import evaluate
 from threegen.training.persistence.checkpoint import versions
 from threegen.training.persistence.files import make_folder, write_whole

@@ -1,4 +1,4 @@
-"""The registry of models: one entry a file in `recipes/entries`; adding a model is adding a file.
+"""The registry of models: one entry a file in `registry/entries`; adding a model is adding a file.
 
 An entry says who the model is (name, generation, year, paper), how it is built for data of a given shape, by which
 rule it learns, and with which settings ("plans"). The lineage of `threegen history`, the command line and
@@ -8,21 +8,24 @@ rule it learns, and with which settings ("plans"). The lineage of `threegen hist
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from threegen.checks import did_you_mean, require_choice
+from threegen.checks import did_you_mean, require_choice, require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError
+from threegen.randomness import make_generator
 from threegen.registry import entries as _entries
 from threegen.rules.rule import Rule
-from threegen.training.optimizers.build import OptimizerRecipe
+from threegen.training.optimizers.build import OptimizerRecipe, resolve_optimizer
+from threegen.training.optimizers.build import optimizer as build_recipe
 from threegen.training.schedules import Schedule
 from threegen.training.stages import Stage
 
@@ -94,6 +97,43 @@ class Entry:
         """Return the plan for "quick" or "full"; raises `ConfigError` for another mode."""
         return self.plans[require_choice("mode", mode, self.plans)]
 
+    def settled_plan(
+        self,
+        mode: str,
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        optimizer: str | OptimizerRecipe | None = None,
+        lr: float | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """Return the plan for `mode` with what the user sets; None leaves the plan's value.
+
+        Raises `ConfigError` for values that cannot work, and for an optimiser or a rate where the model learns in
+        stages, which carry their own.
+        """
+        plan = self.plan(mode)
+        if epochs is not None:
+            plan = replace(plan, epochs=require_whole("epochs", epochs))
+        if batch_size is not None:
+            plan = replace(plan, batch_size=require_whole("batch_size", batch_size))
+        if optimizer is not None or lr is not None:
+            if self.stages is not None:
+                raise ConfigError(f"{self.name} learns in stages, which carry their own optimisers and rates")
+            plan = replace(plan, optimizer=self._recipe(plan.optimizer, optimizer, lr))
+        return replace(plan, options={**plan.options, **(options or {})})
+
+    def _recipe(
+        self, planned: OptimizerRecipe | None, chosen: str | OptimizerRecipe | None, lr: float | None
+    ) -> OptimizerRecipe:
+        if chosen is None and planned is not None:
+            return build_recipe(planned.name, **{**planned.options, "lr": lr})
+        rule = self.rule()
+        recipe = resolve_optimizer(chosen, lr, rule.default_optimizer, rule.default_rate)
+        if not isinstance(recipe, OptimizerRecipe):
+            raise ConfigError(f"optimizer must be a name or optimizer(...), got {chosen!r}")
+        return recipe
+
     def teaching(self, model: nn.Module, plan: Plan) -> tuple[Rule | list[Stage], dict[str, Any]]:
         """Return what `fit` takes for a built model: the rule and its settings, or the stages, which carry theirs."""
         if self.stages is not None:
@@ -108,6 +148,29 @@ class Entry:
         if plan.transform is not None:
             return [Stage(self.name, self.rule(), transform=plan.transform, **settings)], {}
         return self.rule(), settings
+
+
+def build_model(entry: Entry, shape: Sequence[int], classes: int, seed: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build an entry's network; its weights depend on (seed, name) alone.
+
+    Raises `ConfigError` for an option that the model does not have and for values that it cannot be built with.
+    """
+    generator = make_generator(seed, "weights", entry.name)
+    try:
+        return entry.build(tuple(shape), classes, generator, **options)
+    except TypeError as problem:
+        raise ConfigError(_misbuilt(entry, shape, classes, options, problem)) from problem
+
+
+def _misbuilt(entry: Entry, shape: Sequence[int], classes: int, options: Mapping[str, Any], problem: TypeError) -> str:
+    """Return what is wrong with the options of a model that could not be built."""
+    plain = entry.build(tuple(shape), classes, make_generator(0, "weights"))
+    known = [name for name in inspect.signature(type(plain).__init__).parameters if name not in ("self", "generator")]
+    known = sorted({*known, *(name for plan in entry.plans.values() for name in plan.options), "hidden"} - {"sizes"})
+    for name in options:
+        if name not in known and f"{name!r}" in str(problem):
+            return f"{entry.name} has no option {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
+    return f"{entry.name} cannot be built with {dict(options)}: {problem}"
 
 
 @cache

@@ -47,7 +47,9 @@ def make_history(
     return result, _write(result, folder / "report.html", folder / "results.json")
 
 
-def report_runs(path: str | Path, out: str | Path | None = None, *, command: str = "threegen report") -> Path:
+def report_runs(
+    path: str | Path, out: str | Path | None = None, *, command: str = "threegen report", module: str | None = None
+) -> Path:
     """Write the report of one run's folder, or of a folder that holds several; return the page's path."""
     folder = Path(path)
     folders = [folder] if (folder / "run.json").is_file() else sorted(p.parent for p in folder.glob("*/run.json"))
@@ -56,7 +58,7 @@ def report_runs(path: str | Path, out: str | Path | None = None, *, command: str
             f"{folder} holds no run; `threegen train MODEL --out RUN` or `threegen history` makes one"
         )
     begun = time.perf_counter()
-    runs = [open_run(part) for part in folders]
+    runs = [open_run(part, model=module) for part in folders]
     others = {str(run.facts["data"]) for run in runs} - {str(runs[0].facts["data"])}
     if others:
         raise CheckpointError(

@@ -19,7 +19,8 @@ from threegen.registry.entry import Entry, find_entry, lineage_entries
 from threegen.report.insides import collect_insides, collect_looks
 from threegen.report.results import HistoryResult, Insides, ModelResult
 from threegen.rules.perceptron import PerceptronRule
-from threegen.runs.run import Run, train_run
+from threegen.runs.run import Run
+from threegen.runs.train import train_run
 from threegen.training.evaluate import Evaluation, evaluate
 
 # How many test images the bill is averaged over: spikes differ from image to image, everything else does not.
@@ -131,8 +132,6 @@ def gather(
 
 def _result(run: Run, found: Evaluation, bill: Bill, insides: Insides) -> ModelResult:
     entry, facts = run.entry, run.facts
-    mode, seed = facts["mode"], facts["seed"]
-    command = f"threegen train {entry.name} --data {facts['data']} --plan {mode} --seed {seed} --out runs/{entry.name}"
     return ModelResult(
         name=entry.name,
         title=entry.title,
@@ -150,8 +149,8 @@ def _result(run: Run, found: Evaluation, bill: Bill, insides: Insides) -> ModelR
         compute=bill.compute,
         seconds=run.log.seconds,
         epochs=len(run.log.epochs),
-        seed=seed,
-        command=command,
+        seed=facts["seed"],
+        command=run.command,
         settings=run.plan,
         about=entry.about,
         insides=insides,

@@ -1,1 +1,5 @@
 """The learning rules, one file each; `rule.py` says what a rule is."""
+
+from threegen.names import open_namespace
+
+__all__ = open_namespace(__name__)

@@ -49,21 +49,23 @@ class RunEvaluation:
         return f"{self.name} on the test split of {self.data}: {self.found}"
 
 
-def evaluate_run(path: str | Path, *, data: str | None = None, seed: int = 0) -> RunEvaluation:
-    """Evaluate a run's folder on the test split of its own data, or of `data`."""
-    run = open_run(path)
+def evaluate_run(
+    path: str | Path, *, data: str | None = None, seed: int = 0, module: str | None = None
+) -> RunEvaluation:
+    """Evaluate a run's folder on the test split of its own data, or of `data`; `module` as for `open_run`."""
+    run = open_run(path, model=module)
     loaded = run.load_data() if data is None else load_data(data)
     _require_same_shape(run, loaded.shape)
     return RunEvaluation(run.entry.name, loaded.name, loaded.classes, evaluate(run.model, loaded.test, seed=seed))
 
 
-def predict_run(path: str | Path, image: str, *, seed: int = 0) -> dict[str, Any]:
+def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | None = None) -> dict[str, Any]:
     """Return a run's answer to one picture: a file, or the number of an image of its data's test split.
 
     Returns `answer`, `truth` (None for a file) and `scores`, one row a class, best first. Raises `ConfigError` for a
     number out of range, `DataError` for a file that is no picture.
     """
-    run = open_run(path)
+    run = open_run(path, model=module)
     picture, truth = picture_of(run, image)
     names = list(run.facts["classes"])
     with evaluation_mode(run.model), forked_randomness(seed, "predict"):

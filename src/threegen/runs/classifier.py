@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from threegen.checks import require_whole
 from threegen.datasets.dataset import Dataset
-from threegen.errors import ConfigError, DataError, NumericError, ShapeError
+from threegen.errors import ConfigError, DataError, MissingExtraError, NumericError, ShapeError
 from threegen.randomness import derive_seed, forked_randomness
-from threegen.registry.entry import Entry, Plan, find_entry
-from threegen.runs.run import build_model
+from threegen.registry.entry import Entry, Plan, build_model, find_entry
 from threegen.rules.backprop import Backprop
 from threegen.rules.rule import Rule
 from threegen.training.evaluate import evaluation_mode
@@ -37,7 +36,7 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError as problem:
-    raise ConfigError('Classifier needs scikit-learn; pip install "threegen[sklearn]"') from problem
+    raise MissingExtraError.of("Classifier", "scikit-learn", "sklearn") from problem
 
 # A plan's epochs are meant for tens of thousands of examples; a small data set is walked through more often.
 _FEWEST_UPDATES = 500
@@ -215,30 +214,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _plan(self, examples: int) -> Plan:
         """Return the plan with what this classifier sets itself."""
         entry = find_entry(self.model)
-        plan = entry.plan(self.mode)
-        batch_size = plan.batch_size if self.batch_size is None else require_whole("batch_size", self.batch_size)
-        batch_size = min(batch_size, examples)
+        plan = entry.settled_plan(
+            self.mode, batch_size=self.batch_size, optimizer=self.optimizer, lr=self.lr, options=self.options
+        )
+        batch_size = min(plan.batch_size, examples)
         epochs = self.epochs
         if epochs is None:
             # A rule that moves at each mistake has as many occasions in a pass as there are examples.
             occasions = examples if entry.rule().updates_per_batch is None else math.ceil(examples / batch_size)
             epochs = max(plan.epochs, math.ceil(_FEWEST_UPDATES / occasions))
-        options = {**plan.options, **(self.options or {})}
-        return replace(
-            plan, epochs=epochs, batch_size=batch_size, optimizer=self._recipe(plan.optimizer), options=options
-        )
-
-    def _recipe(self, planned: OptimizerRecipe | None) -> OptimizerRecipe | None:
-        chosen = planned if self.optimizer is None else self.optimizer
-        if self.lr is None and (chosen is None or isinstance(chosen, OptimizerRecipe)):
-            return chosen
-        if isinstance(chosen, OptimizerRecipe) and self.optimizer is None:
-            return replace(chosen, options={**chosen.options, "lr": self.lr})
-        rule = find_entry(self.model).rule()
-        built = resolve_optimizer(chosen, self.lr, rule.default_optimizer, rule.default_rate)
-        if not isinstance(built, OptimizerRecipe):
-            raise ConfigError(f"optimizer must be a name or optimizer(...), got {self.optimizer!r}")
-        return built
+        return replace(plan, epochs=require_whole("epochs", epochs), batch_size=batch_size)
 
     def _kept_optimizer(self, plan: Plan, rule: Rule) -> Any:
         """Return what makes `fit` go on with the optimiser of the last call."""

@@ -41,6 +41,7 @@ def explain_run(
     out: str | Path | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
+    module: str | None = None,
 ) -> dict[str, Any]:
     """Look inside the run in the folder `path` by `method` (one of `EXPLANATIONS`), at one picture where it needs one.
 
@@ -50,7 +51,7 @@ def explain_run(
     `layer`, `table`. Raises `ConfigError` for unknown names and what cannot be done, `DataError` for no picture.
     """
     require_choice("method", method, EXPLANATIONS)
-    run = open_run(path)
+    run = open_run(path, model=module)
     look = explain(run.model, example=torch.full((1, *run.facts["shape"]), 0.5), seed=seed)
     classes = [str(name) for name in run.facts["classes"]]
     found: dict[str, Any] = {"name": run.entry.name, "method": method}

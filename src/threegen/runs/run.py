@@ -1,45 +1,46 @@
 """A run: a folder that is a trained model.
 
 runs/mlp/
-  run.json               name, options, data, plan, seed, versions, figures
-  weights.safetensors    the trained weights (a SHA-256 for each stands in run.json)
+  run.json               name, settings, data, plan, seed, versions, figures (`record.py`)
+  weights.safetensors    the trained weights (run.json holds a SHA-256 for each)
   steps.jsonl epochs.jsonl epochs.csv      the log
-  checkpoints/           what `--resume` goes on from
+  checkpoints/           from which `--resume` continues
+
+`train_run` (`train.py`) makes one of a model of the registry, `save_run` one of a module of the user's own.
 """
 
 from __future__ import annotations
 
+import datetime
+import importlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from threegen.checks import require_whole
-from threegen.datasets.dataset import Data, Dataset
-from threegen.datasets.load import load_data
+from threegen.datasets.dataset import Data
+from threegen.datasets.load import data_source, load_data
 from threegen.errors import CheckpointError, ConfigError, DataError
-from threegen.randomness import make_generator
-from threegen.registry.entry import Entry, Plan, find_entry
-from threegen.runs.spike_health import SpikeHealth
-from threegen.training.persistence.checkpoint import load_weights, read_tensors, tensor_hashes, versions, write_tensors
-from threegen.training.processes.workers import process_rank
-from threegen.training.persistence.files import make_folder, write_whole
-from threegen.training.fit import Callback, fit
-from threegen.training.persistence.lock import locked
+from threegen.gen3.networks import SpikingNet
+from threegen.registry.entry import Entry, Plan, build_model, find_entry
+from threegen.rules.backprop import Backprop
+from threegen.runs.record import FORMAT, Facts, read_record, require_free, write_record
 from threegen.training.log import TrainingLog, read_lines
+from threegen.training.persistence.checkpoint import load_weights, read_tensors, tensor_hashes, versions, write_tensors
+from threegen.training.persistence.files import make_folder, write_whole
+from threegen.training.persistence.lock import locked
 
-FORMAT = 1
-_FACTS = "run.json"
-_WEIGHTS = "weights.safetensors"
+WEIGHTS = "weights.safetensors"
+OwnModel = nn.Module | Callable[..., nn.Module] | str
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model of the registry: its folder, entry, network, training log and the facts of `run.json`."""
+    """A trained model: its folder, entry of the registry, network, training log and the facts of `run.json`."""
 
     folder: Path | None
     entry: Entry
@@ -52,182 +53,204 @@ class Run:
         """The settings that the run was trained with."""
         return dict(self.facts["plan"])
 
+    @property
+    def command(self) -> str:
+        """The command that makes this run again, in full."""
+        return train_command(self.facts, self.folder)
+
     def load_data(self) -> Data:
-        """Load the data that the run was trained on."""
-        return load_data(str(self.facts["data"]))
+        """Load the data that the run was trained on; raises `DataError` if their test part is another by now."""
+        source = str(self.facts["data"])
+        if not source:
+            raise DataError(f"{self.folder} does not say where its data are; name them: --data NAME")
+        data = load_data(source, **self.facts["data_options"])
+        if data.test.fingerprint() != self.facts["data_sha256"].get("test"):
+            raise DataError(
+                f"the test part of {source} has changed since {self.entry.name} was trained: it has {len(data.test):,} "
+                "examples now, and their fingerprint differs; to evaluate on them all the same: --data "
+                f"{shlex.quote(source)}"
+            )
+        return data
 
 
-def build_model(entry: Entry, shape: Sequence[int], classes: int, seed: int, options: Mapping[str, Any]) -> nn.Module:
-    """Build an entry's network; its weights depend on (seed, name) alone."""
-    return entry.build(tuple(shape), classes, make_generator(seed, "weights", entry.name), **options)
+def open_run(path: str | Path, *, model: OwnModel | None = None) -> Run:
+    """Open a run's folder.
 
-
-def train_run(
-    entry: Entry | str,
-    data: Data,
-    *,
-    mode: str = "full",
-    epochs: int | None = None,
-    seed: int = 0,
-    out: str | Path | None = None,
-    source: str = "",
-    train: Dataset | None = None,
-    validation: Dataset | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    device: str | None = None,
-    progress: bool = False,
-    callbacks: Sequence[Callback] = (),
-    checkpoint_every: int | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> Run:
-    """Train a model of the registry by its plan and return the run; with `out` it is written there too.
-
-    `mode` is "quick" or "full"; `epochs` replaces the plan's number; `options` add to those of the plan (sizes,
-    steps, dropout). `source` is what `load_data` finds the data by again, its name by default. `train` replaces
-    `data.train` (the training part of a holdout, say). A resumed run takes from its folder what is not given again.
-    Raises what `fit` raises.
+    `model` is for runs of a user's own module: the module to load the weights into, a class or function that builds
+    it from the options that were saved, or its import path as text, `"package.module:Class"`, which is imported then.
+    Raises `CheckpointError` if it is no run, is damaged or has not been finished, `ConfigError` if the module is
+    missing.
     """
-    entry = find_entry(entry) if isinstance(entry, str) else entry
-    if resume and out is not None:
-        saved = read_facts(Path(out))  # what the user does not say again is as it was
-        mode = saved["mode"]
-        epochs = saved["plan"]["epochs"] if epochs is None else epochs
-        options = {**saved["plan"].get("options", {}), **(options or {})}
-    plan = _plan_for(entry, mode, epochs, options)
-    part = data.train if train is None else train
-    if not data.classes:
-        raise DataError(f"{data.name} has no labels; {entry.name} needs them")
-    model = build_model(entry, part.shape, len(data.classes), seed, plan.options)
-    held_out = 0 if validation is None else len(validation)
-    facts = {
-        **_facts(entry, plan, data, mode, seed),
-        "data": source or data.name,
-        "examples": len(part),
-        "held_out": held_out,
-    }
-    folder = None if out is None else Path(out)
-    writes = folder is not None and process_rank() == 0  # of several processes the first one alone
-    learner, settings = entry.teaching(model, plan)
-    with _held(folder if writes else None):
-        if folder is not None and writes:
-            _open_folder(folder, facts, resume, overwrite)
-        log = fit(
-            model,
-            learner,
-            part,
-            seed=seed,
-            validation=validation,
-            out=folder,
-            resume=resume,
-            overwrite=overwrite,
-            device=device,
-            progress=progress,
-            title=entry.name,
-            callbacks=[*callbacks, SpikeHealth(part.inputs)],
-            checkpoint_every=checkpoint_every,
-            **settings,
-        )
-        model.cpu()
-        facts = {**facts, "seconds": log.seconds, "finished": True, "figures": log.final}
-        if folder is not None and writes:
-            write_tensors(folder / _WEIGHTS, model.state_dict())
-            facts["sha256"] = tensor_hashes(model.state_dict())
-            _write_facts(folder, facts)
-    return Run(folder, entry, model, log, facts)
-
-
-def open_run(path: str | Path) -> Run:
-    """Open a run's folder; raises `CheckpointError` where it is no run, is damaged or has not been finished."""
     folder = Path(path)
-    facts = read_facts(folder)
-    if not facts.get("finished"):
-        raise CheckpointError(
-            f"{folder} has not been finished; go on with: threegen train {facts['name']} --out {folder} --resume"
-        )
-    entry = find_entry(facts["name"])
-    model = build_model(entry, facts["shape"], len(facts["classes"]), facts["seed"], facts["plan"].get("options", {}))
-    load_weights(model, read_tensors(folder / _WEIGHTS, facts["sha256"]), str(folder / _WEIGHTS))
-    model.eval()
+    facts = read_record(folder)
+    if not facts["finished"]:
+        raise CheckpointError(f"{folder} has not been finished; continue with: {resume_command(folder)}")
+    options = facts["plan"].get("options", {})
+    if facts["module"]:
+        entry = _own_entry(facts["name"], facts["module"], facts["settings"])
+        network = _own_model(folder, facts["module"], model, options)
+    elif model is not None:
+        raise ConfigError(f"{folder} holds {facts['name']}, a model of the registry; leave model out")
+    else:
+        entry = find_entry(facts["name"])
+        network = build_model(entry, facts["shape"], len(facts["classes"]), facts["seed"], options)
+    if "sha256" not in facts:
+        raise CheckpointError(f"{folder}/run.json lacks 'sha256'; the file is damaged; train the model again")
+    load_weights(network, read_tensors(folder / WEIGHTS, facts["sha256"]), str(folder / WEIGHTS))
+    network.eval()
     log = TrainingLog()
     log.epochs = read_lines(folder / "epochs.jsonl")
-    log.seconds = float(facts["seconds"])
-    return Run(folder, entry, model, log, facts)
+    log.seconds = float(facts.get("seconds", 0.0))
+    return Run(folder, entry, network, log, facts)
 
 
-def load_run(path: str | Path) -> nn.Module:
-    """Return the trained network of a run's folder, in eval mode; raises what `open_run` raises."""
-    return open_run(path).model
+def load_run(path: str | Path, *, model: OwnModel | None = None) -> nn.Module:
+    """Return the trained network of a run's folder, in eval mode; arguments and errors are those of `open_run`."""
+    return open_run(path, model=model).model
 
 
-@contextmanager
-def _held(folder: Path | None) -> Iterator[None]:
-    """Hold the run's folder from before run.json is written until the weights are."""
-    if folder is None:
-        yield
-        return
-    make_folder(folder)
-    with locked(folder):
-        yield
+def save_run(
+    path: str | Path,
+    model: nn.Module,
+    *,
+    data: Data | str | Path,
+    name: str = "",
+    options: Mapping[str, Any] | None = None,
+    log: TrainingLog | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Run:
+    """Save a trained module of your own as a run, so that `evaluate`, `report`, `explain` and `predict` work for it.
 
+    Args:
+        path: the run's folder.
+        model: the trained module; its class must be one that can be imported again.
+        data: what it was trained on: a `Data`, or a name or path for `load_data`. With a `Data` of your own making
+            the commands need `--data`.
+        name: how reports call it; the class's name by default.
+        options: plain values with which the class builds the module again, for the command line.
+        log: what `fit` returned.
+        seed: what it was trained with.
+        overwrite: discard a run that the folder holds.
 
-def _plan_for(entry: Entry, mode: str, epochs: int | None, options: Mapping[str, Any] | None) -> Plan:
-    plan = entry.plan(mode)
-    if epochs is not None:
-        plan = replace(plan, epochs=require_whole("epochs", epochs))
-    return replace(plan, options={**plan.options, **(options or {})})
+    The class is named in `run.json` by its import path. It is never imported without your word: pass `model=` to
+    `load_run`, or `--module package.module:Class` on the command line.
 
-
-def _facts(entry: Entry, plan: Plan, data: Data, mode: str, seed: int) -> dict[str, Any]:
-    return {
+    Raises `ConfigError` if the folder holds a run already or the options are not plain values.
+    """
+    loaded = data if isinstance(data, Data) else load_data(data)
+    kind = type(model)
+    folder = Path(path)
+    facts: Facts = {
         "format": FORMAT,
-        "name": entry.name,
-        "mode": mode,
-        "plan": plan.describe(),
-        "data": data.name,
-        "shape": list(data.shape),
-        "classes": list(data.classes),
+        "name": name or kind.__name__,
+        "settings": {"generation": 3 if isinstance(model, SpikingNet) else 2, "year": datetime.date.today().year},
+        "mode": "own",
+        "plan": {"epochs": 0 if log is None else len(log.epochs), "options": _plain(options or {})},
+        "data": "" if isinstance(data, Data) else data_source(data),
+        "data_options": {},
+        "data_sha256": {"train": loaded.train.fingerprint(), "test": loaded.test.fingerprint()},
+        "shape": list(loaded.shape),
+        "classes": list(loaded.classes),
         "seed": seed,
         "versions": versions(),
-        "finished": False,
+        "module": f"{kind.__module__}:{kind.__qualname__}",
+        "examples": len(loaded.train),
+        "held_out": 0,
+        "finished": True,
+        "seconds": 0.0 if log is None else log.seconds,
+        "figures": {} if log is None else log.final,
+        "sha256": tensor_hashes(model.state_dict()),
     }
+    make_folder(folder)
+    with locked(folder):
+        require_free(folder, overwrite)
+        write_tensors(folder / WEIGHTS, model.state_dict())
+        lines = [] if log is None else log.epochs
+        write_whole(folder / "epochs.jsonl", "".join(json.dumps(record) + "\n" for record in lines))
+        write_record(folder, facts)
+    entry = _own_entry(facts["name"], facts["module"], facts["settings"])
+    return Run(folder, entry, model, log or TrainingLog(), facts)
 
 
-def _open_folder(folder: Path, facts: Mapping[str, Any], resume: bool, overwrite: bool) -> None:
-    """Write run.json before training starts; a resumed run must be the one that the folder holds."""
-    if resume:
-        saved = read_facts(folder)
-        for name in ("name", "data", "seed"):
-            if saved[name] != facts[name]:
-                raise ConfigError(
-                    f"{folder} holds a run with {name} {saved[name]!r}, not {facts[name]!r}; choose another --out"
-                )
-        _write_facts(folder, {**saved, "finished": False})
-        return
-    if (folder / _FACTS).exists() and not overwrite:
-        raise ConfigError(
-            f"{folder} already holds a run; go on with --resume, give it up with --overwrite, or choose another --out"
-        )
-    _write_facts(folder, facts)
+def resume_command(folder: Path) -> str:
+    """Return the command that continues the run in `folder`."""
+    return f"threegen train --resume --out {shlex.quote(str(folder))}"
 
 
-def _write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    write_whole(folder / _FACTS, json.dumps(facts, indent=1) + "\n")
+def train_command(facts: Mapping[str, Any], folder: Path | None) -> str:
+    """Return the command line that makes a run of the registry again, with everything that was asked for."""
+    settings = facts["settings"]
+    words = ["threegen", "train", str(facts["name"]), "--data", str(facts["data"]), "--plan", str(facts["mode"])]
+    words += ["--seed", str(facts["seed"])]
+    for name in ("epochs", "batch_size", "lr", "optimizer", "holdout"):
+        if settings.get(name):
+            words += [f"--{name.replace('_', '-')}", str(settings[name])]
+    for name, value in (settings.get("options") or {}).items():
+        words += ["--set", f"{name}={json.dumps(value)}"]
+    for name, value in facts["data_options"].items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--out", str(folder or f"runs/{facts['name']}")]
+    return shlex.join(words)
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """Return what `run.json` in `folder` says; raises `CheckpointError` where it is missing or damaged."""
-    path = folder / _FACTS
-    if not path.is_file():
-        raise CheckpointError(f"{folder} is not a run: it has no {_FACTS}; `threegen train MODEL --out RUN` makes one")
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_bytes())
-        required = ("format", "name", "plan", "data", "shape", "classes", "seed")
-        missing = [name for name in required if name not in facts]
-    except (ValueError, TypeError) as problem:
-        raise CheckpointError(f"{path} is damaged; train the model again") from problem
-    if missing:
-        raise CheckpointError(f"{path} lacks {missing[0]!r}; the file is damaged; train the model again")
-    if facts["format"] > FORMAT:
-        raise CheckpointError(f"{path} was written in format {facts['format']}, this is {FORMAT}; upgrade threegen")
-    return dict(facts)
+        return dict(json.loads(json.dumps(dict(options))))
+    except (TypeError, ValueError) as problem:
+        raise ConfigError(f"options must be plain values (numbers, texts, lists), got {options!r}") from problem
+
+
+def _own_entry(name: str, module: str, settings: Mapping[str, Any]) -> Entry:
+    """Return what stands for an entry of the registry where the model is the user's own."""
+
+    def refuse(*_: object, **__: object) -> nn.Module:
+        raise ConfigError(f"{module} is your own module; threegen cannot build it")
+
+    return Entry(
+        name=name,
+        title=name,
+        generation=int(settings.get("generation", 2)),
+        year=int(settings.get("year", 2000)),
+        paper=f"your own module, {module}",
+        about=f"Your own module, {module}.",
+        equations="",
+        rule_name="your own training",
+        build=refuse,
+        rule=Backprop,
+        plans={"own": Plan(epochs=0, seconds=0.0)},
+        lineage=False,
+    )
+
+
+def _own_model(folder: Path, module: str, model: OwnModel | None, options: Mapping[str, Any]) -> nn.Module:
+    if model is None:
+        raise ConfigError(
+            f"{folder} holds the weights of {module}, which threegen does not import by itself; "
+            f"pass --module {module} (in Python: load_run(folder, model=...))"
+        )
+    if isinstance(model, nn.Module):
+        return model
+    builder = _import(model) if isinstance(model, str) else model
+    if not callable(builder):
+        raise ConfigError(f"model must be a module, a class or a function that builds one, got {builder!r}")
+    try:
+        built = builder(**options)
+    except TypeError as problem:
+        raise ConfigError(f"{module} cannot be built with the saved options {dict(options)}: {problem}") from problem
+    if not isinstance(built, nn.Module):
+        raise ConfigError(f"{model} must build an nn.Module, got {type(built).__name__}")
+    return built
+
+
+def _import(path: str) -> Any:
+    name, _, inner = path.partition(":")
+    if not name or not inner:
+        raise ConfigError(f"a module's class is named as package.module:Class, got {path!r}")
+    try:
+        found: Any = importlib.import_module(name)
+        for part in inner.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise ConfigError(f"{path} cannot be imported: {problem}; is its folder on PYTHONPATH?") from problem
+    return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from threegen.registry.entry import find_entry
-from threegen.runs.run import build_model
+from threegen.registry.entry import build_model, find_entry
 
 
 def describe_model(name: str, shape: tuple[int, ...] = (1, 28, 28), classes: int = 10) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from threegen.checks import require_whole
 from threegen.datasets.dataset import Dataset
-from threegen.errors import ConfigError
+from threegen.errors import MissingExtraError
 from threegen.randomness import make_generator
 
 SPREAD = 0.05  # each of the four numbers starts within -.05 .. .05
@@ -28,9 +28,7 @@ def require_gymnasium() -> Any:
     try:
         import gymnasium
     except ImportError as problem:
-        raise ConfigError(
-            'pole balancing needs the package gymnasium, which is not installed; pip install "threegen[control]"'
-        ) from problem
+        raise MissingExtraError.of("pole balancing", "gymnasium", "control") from problem
     return gymnasium
 
 

@@ -11,7 +11,7 @@ or does not lead to the output is left out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from threegen.checks import require_float
-from threegen.errors import DataError
-from threegen.gen3.encoders import Encoder
-from threegen.gen3.neurons import LIF
 from threegen.randomness import make_generator
-from threegen.tracing.untouched import answer, untouched
+from threegen.tracing.batch_axis import Axes
+from threegen.tracing.inputs import Inputs, answered, each, on_device_of, require_inputs, samples_in, tensors_of
+from threegen.tracing.parts import is_whole
+from threegen.tracing.untouched import untouched
 from threegen.tracing.walk import Visit, Walker, tensors_in
 
 INPUT = -1
@@ -47,7 +46,7 @@ class Node:
     `inputs` are the numbers of the nodes whose results it takes, `INPUT` the model's own input. `output` is the shape
     of the first tensor it makes, for the traced batch; `shape` that of one sample and one time step; `steps` the time
     steps which it handles at once; `label` names the node: "conv1", "relu", "relu:2". `whole` says that
-    the node is a module seen as a whole.
+    the node is a module seen as a whole; `weights` are the parameters and buffers, by name, that it works with.
     """
 
     number: int
@@ -65,6 +64,7 @@ class Node:
     slot: int | None = None  # which positional argument is the data, where there is exactly one such tensor
     steps: int = 1
     shape: tuple[int, ...] = ()
+    weights: tuple[str, ...] = ()
     nth: int = 0  # how many calls of the same function came before, anywhere in the model
     label: str = ""
 
@@ -78,8 +78,9 @@ class Node:
 class Trace:
     """The graph: its nodes in the order of the calls, the number of the node that is the output, time steps.
 
-    `input` is the shape of one sample; `calls` counts the calls of every module by path; `steps` is T of a spiking net,
-    or 1; `unseen` names the modules that left torch.
+    `input` is the shape of one sample (of the first input); `calls` counts the calls of every module by path; `steps`
+    is T of a spiking net, or 1; `unseen` names the modules that left torch, `foreign` the tensors that the model holds
+    outside of its parameters and buffers; `outputs` are the shapes of everything that the model returned.
     """
 
     nodes: list[Node]
@@ -88,6 +89,8 @@ class Trace:
     input: tuple[int, ...]
     calls: dict[str, int]
     unseen: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    outputs: tuple[tuple[int, ...], ...] = ()
 
     @property
     def chain(self) -> list[Node] | None:
@@ -99,12 +102,12 @@ class Trace:
             before = node.number
         return self.nodes if self.nodes and self.output == before else None
 
-    def final_softmax(self) -> Node | None:
-        """Return the softmax that ends the model (moves and a logarithm behind it allowed), or None."""
+    def final(self, names: frozenset[str] = SOFTMAX) -> Node | None:
+        """Return the softmax (or another of `names`) that ends the model, moves and a logarithm behind it allowed."""
         number = self.output
         while number != INPUT:
             node = self._by_number(number)
-            if node.name in SOFTMAX:
+            if node.name in names:
                 return node
             if node.name not in MOVES | {"log"} or len(node.inputs) != 1:
                 return None
@@ -126,42 +129,61 @@ class Trace:
         return next(node for node in self.nodes if node.number == number)
 
 
-def trace_model(model: nn.Module, x: Tensor, *, seed: int = 0) -> Trace:
+def trace_model(
+    model: nn.Module,
+    x: Inputs,
+    *,
+    seed: int = 0,
+    axes: Axes | None = None,
+    pick: Callable[[Any], Any] | None = None,
+) -> Trace:
     """Return the `Trace` of `model` for samples like those of `x` [N, ...]; its first sample is run, in eval mode.
 
-    The model's modes, hooks, `.grad` and torch's generators are as before, after an exception too.
-    Raises `DataError` for no sample, `ShapeError`, and what the model raises.
+    `x` is a tensor, a tuple of tensors or a dictionary of them, of any type. `axes` says where the samples are, if not
+    along the first axis. `pick` chooses among what the model returns: the trace ends there. The model's modes, hooks,
+    `.grad` and torch's generators are as before, after an exception too.
+    Raises `DataError` for no sample, `ShapeError`, `ConfigError` for another number of inputs than the model takes,
+    and what the model raises.
     """
-    if len(require_float("trace_model", x)) == 0:
-        raise DataError("trace_model needs at least one sample, got none")
-    batch = x[:1].detach().repeat(BATCH, *[1] * (x.dim() - 1))
-    tracer = Tracer(model, batch)
+    require_inputs("trace_model", model, x)
+    axis = 0 if axes is None else axes.batch
+    samples_in("trace_model", x, axis)
+    batch = each(on_device_of(model, x), lambda one: torch.cat([one.detach().narrow(axis, 0, 1)] * BATCH, axis))
+    tracer = Tracer(model, batch, axis)
     with untouched(model, seed), torch.no_grad(), tracer.watching():
-        result = answer(model, batch, make_generator(seed, "trace"))
-    return tracer.finish(result)
+        result = answered("trace_model", model, batch, make_generator(seed, "trace"))
+    return tracer.finish(result, pick)
 
 
 class Tracer(Walker):
     """Takes the notes of a trace."""
 
-    def __init__(self, model: nn.Module, batch: Tensor) -> None:
-        super().__init__(model, opaque=(LIF, Encoder))
+    def __init__(self, model: nn.Module, batch: Inputs, axis: int = 0) -> None:
+        super().__init__(model, opaque=is_whole)
         self.nodes: list[Node] = []
         self.makers: Any = WeakIdKeyDictionary()  # tensor -> the number of the node that made it
         self.kept: list[Any] = [batch]  # results stay alive until the end: an address is never used twice
-        self.makers[batch] = INPUT
+        for one in tensors_of(batch):
+            self.makers[one] = INPUT
         self.steps = 1
-        self.batch = batch
+        self.batch, self.axis = tensors_of(batch)[0], axis
         self.unseen: dict[str, None] = {}
 
+    def depends(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is known to depend on the model's input."""
+        return tensor in self.makers
+
     def called(self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
-        """Make a node of a call that takes and makes floating-point tensors."""
+        """Make a node of a call that takes tensors which depend on the input and makes others."""
         known = [one for one in tensors_in(args, kwargs) if one in self.makers]
-        made = [args[0]] if name == "setitem" else [one for one in tensors_in(out) if one.is_floating_point()]
+        made = [args[0]] if name == "setitem" else tensors_in(out)
         if not known or not made or name in ("aminmax", "zeros_like", "ones_like", "empty_like", "new_zeros"):
             return
         positions = [place for place, one in enumerate(args) if isinstance(one, Tensor) and one in self.makers]
         node = self._node(name, known, made)
+        given = tensors_in(args, kwargs)
+        node.weights = self.weights_of(given)
+        self.note_foreign(name, given)
         node.nth = self.functions[name] - 1
         node.func, node.args, node.kwargs = func, args, kwargs
         node.in_place = any(one is args[0] for one in made) if args else False
@@ -170,17 +192,17 @@ class Tracer(Walker):
 
     def left(self, visit: Visit, inputs: Sequence[Any], output: Any) -> None:
         """Make a node of a whole module: an opaque one, or one whose result no visible call has made."""
-        made = [one for one in tensors_in(output) if one.is_floating_point()]
+        made = tensors_in(output)
         unknown = [one for one in made if one not in self.makers]
         known = [one for one in tensors_in(inputs) if one in self.makers]
-        opaque = isinstance(visit.module, self.opaque)
         if not known or not unknown:
             return
-        if opaque:
-            self.steps = max(self.steps, len(unknown[0]))
-        else:
+        if not self.opaque(visit.module):
             self.unseen[type(visit.module).__name__] = None
-        self._node(type(visit.module).__name__, known, unknown).whole = True
+        elif unknown[0].dim() > 1:
+            self.steps = max(self.steps, len(unknown[0]))
+        node = self._node(type(visit.module).__name__, known, unknown)
+        node.whole, node.weights = True, self.weights_within(visit.module)
 
     def _node(self, name: str, known: list[Tensor], made: list[Tensor]) -> Node:
         visit = self.visits[-1]
@@ -192,11 +214,15 @@ class Tracer(Walker):
             self.makers[one] = node.number
         return node
 
-    def finish(self, result: Any) -> Trace:
-        """Return the trace: only what leads to the output, with shapes of one sample and step."""
-        ends = [one for one in tensors_in(result) if one in self.makers]
+    def finish(self, result: Any, pick: Callable[[Any], Any] | None = None) -> Trace:
+        """Return the trace: only what leads to the output, with shapes of one sample and step.
+
+        Where nothing is picked, what leads to any of several outputs belongs to it, and the first is the output.
+        """
+        returned = tensors_in(result)
+        ends = [one for one in tensors_in(result if pick is None else pick(result)) if one in self.makers]
         output = self.makers[ends[0]] if ends else INPUT
-        wanted = {output}
+        wanted = {self.makers[one] for one in ends}
         for node in reversed(self.nodes):
             if node.number in wanted:
                 wanted.update(node.inputs)
@@ -204,18 +230,31 @@ class Tracer(Walker):
         for node in nodes:
             node.steps, node.shape = self._sample(node.output)
         _name(nodes)
-        return Trace(nodes, output, self.steps, tuple(self.batch.shape[1:]), dict(self.seen), tuple(self.unseen))
+        return Trace(
+            nodes,
+            output,
+            self.steps,
+            self._without(tuple(self.batch.shape), self.axis),
+            dict(self.seen),
+            tuple(self.unseen),
+            tuple(self.foreign),
+            tuple(tuple(one.shape) for one in returned),
+        )
 
     def _sample(self, output: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         """Return how many time steps a result holds, and its shape for one sample and one of them."""
-        batch = len(self.batch)
+        batch = BATCH
         if self.steps > 1 and output[:2] == (self.steps, batch):
             return self.steps, output[2:]
         if self.steps > 1 and output[:2] == (batch, self.steps):
             return self.steps, output[2:]
         if self.steps > 1 and output[:1] == (self.steps * batch,):
             return self.steps, output[1:]
-        return 1, output[1:]
+        return 1, self._without(output, 1 if self.axis and len(output) > 2 and output[1] == batch else 0)
+
+    @staticmethod
+    def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+        return shape[:axis] + shape[axis + 1 :]
 
 
 def _name(nodes: list[Node]) -> None:

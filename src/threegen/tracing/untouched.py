@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from threegen.checks import require_whole
 from threegen.randomness import derive_seed, forked_randomness
@@ -84,8 +83,3 @@ def _has_gpu() -> bool:
 def takes_generator(model: nn.Module) -> bool:
     """Return whether the model's `forward` takes a `generator`, as stochastic models of this package do."""
     return "generator" in inspect.signature(model.forward).parameters
-
-
-def answer(model: nn.Module, x: Tensor, generator: torch.Generator | None = None) -> Any:
-    """Return `model(x)`, with `generator` handed over where the model's `forward` takes one."""
-    return model(x, generator=generator) if takes_generator(model) else model(x)

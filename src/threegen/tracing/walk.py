@@ -2,20 +2,23 @@
 
 `torch.overrides.TorchFunctionMode` shows each call once, at the outermost function: `nn.ReLU`, `F.relu`, `torch.relu`,
 `Tensor.relu` and `relu_` all arrive here under the plain name "relu". Hooks say which module is at work; they are
-taken away at the end, after an exception too. What leaves torch
-(numpy, say) is not seen.
+taken away at the end, after an exception too. What leaves torch (numpy, say) is not seen.
+
+The walker also knows which parameters and buffers a call works with: those among its arguments, and those that were
+made ready first (a parametrised, pruned, sliced or transposed weight is followed back to what the optimiser moves).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakIdKeyDictionary
 
 
 @dataclass(slots=True)
@@ -31,10 +34,10 @@ class Visit:
 class Walker(TorchFunctionMode):
     """Walk a model: `with walker.watching(): model(x)`; override `entered`, `called` and `left` to take notes.
 
-    Inside modules of the `opaque` types nothing is reported: they are seen as a whole, by `left`.
+    Inside modules that are `opaque` nothing is reported: they are seen as a whole, by `left`.
     """
 
-    def __init__(self, model: nn.Module, opaque: tuple[type[nn.Module], ...] = ()) -> None:
+    def __init__(self, model: nn.Module, opaque: Callable[[nn.Module], bool] = lambda module: False) -> None:
         super().__init__()
         self.model = model
         self.opaque = opaque
@@ -42,6 +45,11 @@ class Walker(TorchFunctionMode):
         self.seen: Counter[str] = Counter()  # calls of each module so far
         self.silent = 0  # opaque modules under way
         self.functions: Counter[str] = Counter()  # calls of each function so far, those inside opaque modules too
+        self.origins: Any = WeakIdKeyDictionary()  # tensor -> names of the parameters and buffers that it comes from
+        self.foreign: dict[str, None] = {}  # calls with a tensor that the model holds, but neither of the two
+        for name, weight in (*model.named_parameters(), *model.named_buffers()):
+            if weight is not None:
+                self.origins[weight] = (name,)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -60,16 +68,17 @@ class Walker(TorchFunctionMode):
             visit = Visit(path, module, self.seen[path])
             self.seen[path] += 1
             self.visits.append(visit)
-            self.silent += isinstance(module, self.opaque)
+            self.silent += self.opaque(module)
             self.entered(visit)
 
         return hook
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         # While `left` looks at a whole module it is still silent: what it computes is not the model's.
-        if self.silent <= isinstance(module, self.opaque):
+        opaque = self.opaque(module)
+        if self.silent <= opaque:
             self.left(self.visits[-1], (*args, *kwargs.values()), output)
-        self.silent -= isinstance(module, self.opaque)
+        self.silent -= opaque
         self.visits.pop()
 
     def __torch_function__(
@@ -80,11 +89,43 @@ class Walker(TorchFunctionMode):
         name = plain_name(func)
         self.functions[name] += 1
         out = func(*args, **given)
-        if not self.silent and self.visits:
-            self.called(name, func, args, given, out)
+        if not self.silent:
+            self._follow(name, args, given, out)
+            if self.visits:
+                self.called(name, func, args, given, out)
         return out
 
+    def _follow(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+        """Hand the names of parameters on to what is made of them without the input."""
+        given = tensors_in(args, kwargs)
+        if any(self.depends(one) for one in given):
+            return
+        names = self.weights_of(given)
+        for result in tensors_in(out):
+            if result not in self.origins:
+                self.origins[result] = names
+
+    def weights_of(self, tensors: Iterable[Tensor]) -> tuple[str, ...]:
+        """Return the names of the parameters and buffers that `tensors` come from, not by way of the input."""
+        known = (one for one in tensors if one in self.origins and not self.depends(one))
+        return tuple(dict.fromkeys(name for one in known for name in self.origins[one]))
+
+    def weights_within(self, module: nn.Module) -> tuple[str, ...]:
+        """Return the names of all parameters and buffers of a module and of the modules inside it."""
+        return self.weights_of((*module.parameters(), *module.buffers()))
+
+    def note_foreign(self, name: str, tensors: Iterable[Tensor]) -> None:
+        """Take note of floating tensors that no parameter, buffer, input or visible call has made."""
+        for one in tensors:
+            if one.is_floating_point() and one.numel() > 1 and one not in self.origins and not self.depends(one):
+                path = self.visits[-1].path
+                self.foreign[f"a tensor {list(one.shape)} in {name}" + (f" of {path}" if path else "")] = None
+
     # -- to be overridden ----------------------------------------------------------------------------------------------
+    def depends(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is known to depend on the model's input."""
+        return False
+
     def entered(self, visit: Visit) -> None:
         """Take note that a module starts."""
 
@@ -101,7 +142,7 @@ def plain_name(func: Any) -> str:
 
 
 def tensors_in(*values: Any) -> list[Tensor]:
-    """Return the tensors among `values`; lists, tuples and dictionaries are opened, one inside another too."""
+    """Return the tensors among `values`; lists, tuples, dictionaries and dataclasses are opened."""
     found: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):
@@ -110,4 +151,6 @@ def tensors_in(*values: Any) -> list[Tensor]:
             found.extend(tensors_in(*value))
         elif isinstance(value, Mapping):
             found.extend(tensors_in(*value.values()))
+        elif is_dataclass(value) and not isinstance(value, type):
+            found.extend(tensors_in(*(getattr(value, one.name) for one in fields(value))))
     return found

@@ -8,7 +8,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.datasets.load import load_data
 from threegen.figures.reproduce import Figure
 from threegen.randomness import make_generator
-from threegen.runs.run import train_run
+from threegen.runs.train import train_run
 from threegen.training.evaluate import evaluate
 
 TRAINING, TEST = 7_291, 2_007

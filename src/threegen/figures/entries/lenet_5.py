@@ -5,7 +5,7 @@ from __future__ import annotations
 from threegen.datasets.distortions import Distortions
 from threegen.datasets.load import load_data
 from threegen.figures.reproduce import Figure
-from threegen.runs.run import train_run
+from threegen.runs.train import train_run
 from threegen.training.evaluate import evaluate
 
 PAPER = "LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86 (1998)"

@@ -9,7 +9,7 @@ from torch import nn
 
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.load import load_data
-from threegen.errors import ConfigError, DataError
+from threegen.errors import DataError, MissingExtraError
 from threegen.gen2.dbn import DBN
 from threegen.gen2.mlp import MLP
 from threegen.randomness import make_generator
@@ -31,9 +31,7 @@ def support_vectors(few: Dataset, test: Dataset) -> float:
     try:
         from sklearn.svm import SVC
     except ImportError as problem:
-        raise ConfigError(
-            'the support-vector machine needs scikit-learn, which is not installed; pip install "threegen[sklearn]"'
-        ) from problem
+        raise MissingExtraError.of("the support-vector machine", "scikit-learn", "sklearn") from problem
     if few.targets is None or test.targets is None:
         raise DataError("the study needs labels")
     machine = SVC(C=PENALTY, kernel="rbf", gamma="scale")

@@ -1,0 +1,4 @@
+# Written by scripts/public_names.py from the table in names.py; do not edit.
+
+__all__ = [
+]

@@ -1,0 +1,14 @@
+# Written by scripts/public_names.py from the table in names.py; do not edit.
+from threegen.explanations.competition import receptive_fields as receptive_fields
+from threegen.explanations.competition import theta_histogram as theta_histogram
+from threegen.explanations.explain import Look as Look
+from threegen.explanations.explain import explain as explain
+from threegen.tracing.trace import trace_model as trace_model
+
+__all__ = [
+    "Look",
+    "explain",
+    "receptive_fields",
+    "theta_histogram",
+    "trace_model",
+]

@@ -1,0 +1,272 @@
+"""The one table of public names, and how they are loaded.
+
+A new name is one line in `NAMESPACES`: under its namespace, beside the module that holds it. It is then `tg.rules.NAME`
+and is loaded on its first use, so that `import threegen` takes no time and needs no optional package. A name that
+README and docs write as `tg.NAME` is in `FLAT` too. `python scripts/public_names.py` afterwards writes the stubs
+(`*.pyi`), by which type checkers and editors see the same names, and the snapshot of the tests.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from threegen.errors import MissingExtraError
+
+# namespace -> module -> its public names
+NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "models": {
+        "threegen.gen1.neocognitron_1980": ("Neocognitron1980",),
+        "threegen.gen1.neocognitron_1988": ("Neocognitron1988",),
+        "threegen.gen1.neocognitron_2003": ("Neocognitron2003",),
+        "threegen.gen1.perceptron": ("Perceptron", "SigmoidNeuron"),
+        "threegen.gen2.alexnet": ("AlexNet",),
+        "threegen.gen2.boltzmann": ("BoltzmannMachine",),
+        "threegen.gen2.classification_rbm": ("ClassificationRBM",),
+        "threegen.gen2.dbn": ("DBN",),
+        "threegen.gen2.lenet": ("LeNet5Modern",),
+        "threegen.gen2.lenet_1989": ("LeNet1989",),
+        "threegen.gen2.lenet_5": ("LeNet5",),
+        "threegen.gen2.mlp": ("MLP",),
+        "threegen.gen2.rbm": ("RBM",),
+        "threegen.gen2.recurrent": ("RecurrentNet",),
+        "threegen.gen2.softmax_on_rbm": ("SoftmaxOnRBM",),
+        "threegen.gen2.two_layer": ("TwoLayerNet",),
+        "threegen.gen3.conv_networks": ("SpikingConvNet",),
+        "threegen.gen3.diehl_cook": ("DiehlCook",),
+        "threegen.gen3.health": ("unhealthy_layers",),
+        "threegen.gen3.networks": ("Record", "SpikingMLP"),
+        "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
+        "threegen.gen3.plastic_layer": ("PlasticLayer",),
+        "threegen.gen3.sequential": ("SpikingSequential",),
+    },
+    "neurons": {
+        "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),
+        "threegen.gen3.neurons": ("IF", "LIF", "LeakyIntegrator"),
+        "threegen.gen3.normalisation": ("NeuNorm", "ThresholdBatchNorm"),
+    },
+    "encoders": {
+        "threegen.functional.decoding": ("binary_image", "intensity_image"),
+        "threegen.gen3.encoders": ("Bernoulli", "Direct", "Latency", "Poisson"),
+        "threegen.gen3.ordered_conv": ("RankLatency",),
+    },
+    "rules": {
+        "threegen.rules.backprop": ("Backprop",),
+        "threegen.rules.boltzmann_learning": ("BoltzmannLearning",),
+        "threegen.rules.contrastive_divergence": ("ContrastiveDivergence",),
+        "threegen.rules.delta": ("DeltaRule",),
+        "threegen.rules.diehl_cook": ("AssignLabels", "DiehlCookSTDP"),
+        "threegen.rules.exponential_stdp": ("ExponentialSTDP",),
+        "threegen.rules.fused_contrastive_divergence": ("FusedContrastiveDivergence",),
+        "threegen.rules.growing_seeds": ("GrowingSeeds", "LabelledSeeds"),
+        "threegen.rules.hybrid_learning": ("HybridLearning",),
+        "threegen.rules.label_planes": ("LabelPlanes",),
+        "threegen.rules.levenberg_marquardt": ("LevenbergMarquardt",),
+        "threegen.rules.mstdp": ("MSTDP",),
+        "threegen.rules.mstdpet": ("MSTDPET",),
+        "threegen.rules.online_backprop": ("OnlineBackprop",),
+        "threegen.rules.order_based_stdp": ("OrderBasedSTDP",),
+        "threegen.rules.pair_stdp": ("PairSTDP",),
+        "threegen.rules.perceptron": ("PerceptronRule",),
+        "threegen.rules.policy_gradient": ("PolicyGradient",),
+        "threegen.rules.post_pre": ("PostPre",),
+        "threegen.rules.power_law_stdp": ("PowerLawSTDP",),
+        "threegen.rules.reward": ("AnswerCritic", "SpikeCritic"),
+        "threegen.rules.reward_stdp": ("RewardSTDP",),
+        "threegen.rules.rule": ("Applied", "Rule", "Update", "ascend", "descend"),
+        "threegen.rules.seed_cells": ("CompetitiveSeeds", "TaughtSeeds"),
+        "threegen.rules.symmetric_stdp": ("SymmetricSTDP",),
+        "threegen.rules.triplet_stdp": ("TripletSTDP",),
+        "threegen.rules.truncated_bptt": ("TruncatedBPTT",),
+        "threegen.rules.wake_sleep": ("WakeSleep",),
+    },
+    "datasets": {
+        "threegen.datasets.batches": ("Batch",),
+        "threegen.datasets.dataset": ("Data", "Dataset", "Split"),
+        "threegen.datasets.distortions": ("Distortions",),
+        "threegen.datasets.load": ("load_data",),
+        "threegen.datasets.text": ("read_text",),
+    },
+    "training": {
+        "threegen.training.energy_monitors": ("EnergyMonitor", "StopAtDivergence"),
+        "threegen.training.evaluate": ("Evaluation", "evaluate"),
+        "threegen.training.fit": ("Callback", "fit"),
+        "threegen.training.log": ("TrainingLog",),
+        "threegen.training.optimizers.build": ("optimizer",),
+        "threegen.training.schedules": ("EpochSteps", "Progress", "RateSchedule", "RuleValue"),
+        "threegen.training.stages": ("Stage",),
+        "threegen.training.stopping": ("EarlyStopping",),
+    },
+    "explanations": {
+        "threegen.explanations.competition": ("receptive_fields", "theta_histogram"),
+        "threegen.explanations.explain": ("Look", "explain"),
+        "threegen.tracing.trace": ("trace_model",),
+    },
+    "cost": {
+        "threegen.cost.bill": ("Bill",),
+        "threegen.cost.count": ("count",),
+    },
+    "conversion": {},
+    "registry": {
+        "threegen.registry.diehl_cook": ("stdp_stages",),
+        "threegen.registry.entry": ("Entry", "Plan"),
+        "threegen.registry.pretraining": ("pretraining", "up_down"),
+        "threegen.registry.self_organisation": ("self_organisation",),
+        "threegen.runs.classifier": ("Classifier",),
+        "threegen.runs.run": ("Run", "load_run", "open_run", "save_run"),
+        "threegen.runs.train": ("train_run",),
+        "threegen.runs.spike_health": ("SpikeHealth",),
+    },
+    "testing": {
+        "threegen.testing.models": ("check_model",),
+        "threegen.testing.rules": ("check_rule",),
+        "threegen.testing.tools": ("ContractViolation", "run_rule"),
+    },
+    "studies": {
+        "threegen.report.history": ("make_history",),
+        "threegen.studies.registry": ("run_study", "study_names"),
+    },
+    "errors": {
+        "threegen.errors": (
+            "CheckpointError",
+            "ConfigError",
+            "DataError",
+            "Interrupted",
+            "MissingExtraError",
+            "NumericError",
+            "ResourceError",
+            "ShapeError",
+            "ThreegenError",
+            "WorkerError",
+        ),
+    },
+}
+
+# What is `tg.NAME` besides: what README, docs and the first pages of a user's own code write.
+FLAT: tuple[str, ...] = (
+    # data
+    "Batch",
+    "Data",
+    "Dataset",
+    "load_data",
+    # models
+    "AlexNet",
+    "DBN",
+    "DiehlCook",
+    "LeNet1989",
+    "LeNet5",
+    "LeNet5Modern",
+    "MLP",
+    "Neocognitron2003",
+    "Perceptron",
+    "RBM",
+    "RecurrentNet",
+    "SpikingConvNet",
+    "SpikingMLP",
+    "SpikingSequential",
+    "IF",
+    "LIF",
+    "Bernoulli",
+    "Direct",
+    "Latency",
+    "Poisson",
+    # rules
+    "Applied",
+    "Backprop",
+    "ContrastiveDivergence",
+    "DiehlCookSTDP",
+    "PairSTDP",
+    "PerceptronRule",
+    "RewardSTDP",
+    "Rule",
+    "Update",
+    "WakeSleep",
+    # training
+    "Classifier",
+    "EarlyStopping",
+    "Evaluation",
+    "Stage",
+    "TrainingLog",
+    "evaluate",
+    "fit",
+    "load_run",
+    "save_run",
+    "optimizer",
+    "pretraining",
+    # looking and counting
+    "count",
+    "explain",
+    "ThreegenError",
+)
+
+
+def homes_of(namespace: str) -> dict[str, str]:
+    """Return the module of each public name of a namespace."""
+    return {name: module for module, names in NAMESPACES[namespace].items() for name in names}
+
+
+def flat_homes() -> dict[str, str]:
+    """Return the module of each name that is `tg.NAME`."""
+    everywhere = {name: home for namespace in NAMESPACES for name, home in homes_of(namespace).items()}
+    return {name: everywhere[name] for name in FLAT}
+
+
+def load_name(home: str, name: str) -> Any:
+    """Return the object called `name` in the module `home`; where an extra is missing, one that says so when used."""
+    try:
+        return getattr(importlib.import_module(home), name)
+    except MissingExtraError as problem:
+        return _stand_in(name, str(problem))
+
+
+def open_namespace(module: str) -> list[str]:
+    """Make a module answer for the public names of its namespace, each loaded on first use; return the names.
+
+    A name wins over a sub-module that is called the same: `tg.training.fit` is the function, however
+    `threegen.training.fit` was imported before.
+    """
+    namespace = sys.modules[module]
+    namespace.__class__ = _Namespace
+    homes = homes_of(module.removeprefix("threegen."))
+    namespace.__dict__["_homes"] = homes
+    return sorted(homes)
+
+
+class _Namespace(ModuleType):
+    """A module whose public names are loaded when they are first asked for."""
+
+    _homes: Mapping[str, str]
+
+    def __getattr__(self, name: str) -> Any:
+        home = self._homes.get(name)
+        if home is None:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        value = load_name(home, name)
+        self.__dict__[name] = value
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and name in self._homes:  # Python binds a sub-module that it has imported
+            return
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self.__dict__, *self._homes})
+
+
+def _stand_in(name: str, sentence: str) -> type:
+    """Return a class that stands for an object whose optional package is missing: to use it raises the sentence."""
+
+    class Missing:
+        def __new__(cls, *_: object, **__: object) -> Any:
+            raise MissingExtraError(sentence)
+
+        def __init_subclass__(cls) -> None:
+            raise MissingExtraError(sentence)
+
+    Missing.__name__ = Missing.__qualname__ = name
+    Missing.__doc__ = f"Not usable here: {sentence}."
+    return Missing

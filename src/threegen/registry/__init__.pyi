@@ -1,0 +1,30 @@
+# Written by scripts/public_names.py from the table in names.py; do not edit.
+from threegen.registry.diehl_cook import stdp_stages as stdp_stages
+from threegen.registry.entry import Entry as Entry
+from threegen.registry.entry import Plan as Plan
+from threegen.registry.pretraining import pretraining as pretraining
+from threegen.registry.pretraining import up_down as up_down
+from threegen.registry.self_organisation import self_organisation as self_organisation
+from threegen.runs.classifier import Classifier as Classifier
+from threegen.runs.run import Run as Run
+from threegen.runs.run import load_run as load_run
+from threegen.runs.run import open_run as open_run
+from threegen.runs.run import save_run as save_run
+from threegen.runs.spike_health import SpikeHealth as SpikeHealth
+from threegen.runs.train import train_run as train_run
+
+__all__ = [
+    "Classifier",
+    "Entry",
+    "Plan",
+    "Run",
+    "SpikeHealth",
+    "load_run",
+    "open_run",
+    "pretraining",
+    "save_run",
+    "self_organisation",
+    "stdp_stages",
+    "train_run",
+    "up_down",
+]

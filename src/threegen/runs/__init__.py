@@ -1,0 +1,1 @@
+"""A folder that is a trained model: train, load, evaluate, look inside."""

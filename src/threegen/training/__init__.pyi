@@ -1,0 +1,32 @@
+# Written by scripts/public_names.py from the table in names.py; do not edit.
+from threegen.training.energy_monitors import EnergyMonitor as EnergyMonitor
+from threegen.training.energy_monitors import StopAtDivergence as StopAtDivergence
+from threegen.training.evaluate import Evaluation as Evaluation
+from threegen.training.evaluate import evaluate as evaluate
+from threegen.training.fit import Callback as Callback
+from threegen.training.fit import fit as fit
+from threegen.training.log import TrainingLog as TrainingLog
+from threegen.training.optimizers.build import optimizer as optimizer
+from threegen.training.schedules import EpochSteps as EpochSteps
+from threegen.training.schedules import Progress as Progress
+from threegen.training.schedules import RateSchedule as RateSchedule
+from threegen.training.schedules import RuleValue as RuleValue
+from threegen.training.stages import Stage as Stage
+from threegen.training.stopping import EarlyStopping as EarlyStopping
+
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "EnergyMonitor",
+    "EpochSteps",
+    "Evaluation",
+    "Progress",
+    "RateSchedule",
+    "RuleValue",
+    "Stage",
+    "StopAtDivergence",
+    "TrainingLog",
+    "evaluate",
+    "fit",
+    "optimizer",
+]
