@@ -11,8 +11,8 @@ x = torch.tensor([[1.0, -2.0, 3.0], [-4.0, 5.0, -6.0]])
 print(torch.relu(x))
 
 # %% [markdown]
-# **Broadcasting.** Shapes are compared from the last axis on; an axis of length 1, or a missing one, is repeated. So one
-# bias vector is added to every row of a batch, without a loop and without a copy.
+# **Broadcasting.** Shapes are compared from the last axis on; an axis of length 1, or a missing one, is repeated. So
+# one bias vector is added to every row of a batch, without a loop and without a copy.
 
 # %%
 bias = torch.tensor([10.0, 20.0, 30.0])
@@ -20,8 +20,8 @@ print(x + bias)
 assert torch.equal(x + bias, torch.stack([row + bias for row in x]))
 
 # %% [markdown]
-# **Product.** The dot product of two vectors is the sum of the products of their entries. A matrix product holds the dot
-# product of every row of the first matrix with every column of the second: `[2, 3] @ [3, 4]` is `[2, 4]`.
+# **Product.** The dot product of two vectors is the sum of the products of their entries. A matrix product holds the
+# dot product of every row of the first matrix with every column of the second: `[2, 3] @ [3, 4]` is `[2, 4]`.
 
 # %%
 w = torch.arange(12.0).reshape(3, 4)

@@ -19,8 +19,8 @@ print("by hand:", gate.predict(inputs).tolist())
 assert gate.predict(inputs).tolist() == [0, 0, 0, 1]
 
 # %% [markdown]
-# The perceptron rule finds such weights by itself: only after a mistake, each weight moves by rate x (target - output) x
-# input. For functions that one line can separate it ends after finitely many mistakes (the convergence theorem).
+# The perceptron rule finds such weights by itself: only after a mistake, each weight moves by rate x (target - output)
+# x input. For functions that one line can separate it ends after finitely many mistakes (the convergence theorem).
 
 # %%
 for name, targets in {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "NAND": [1, 1, 1, 0]}.items():

@@ -43,7 +43,7 @@ assert out.tolist() == targets.tolist()
 net = tg.models.TwoLayerNet(2, 5, generator=torch.Generator().manual_seed(0))
 patterns = tg.Dataset(inputs.repeat(100, 1), targets[:, None].float().repeat(100, 1))
 tg.fit(net, tg.Backprop("sse"), patterns, optimizer="momentum", lr=0.5, epochs=25, batch_size=4, shuffle=False, seed=0)
-learnt = net(inputs)[:, 0]
+learnt = net(inputs)[:, 0].detach()
 print("learnt:", [round(float(x), 2) for x in learnt])
 assert ((learnt > 0.5).long() == targets).all()
 

@@ -40,7 +40,12 @@ targets = torch.tensor([[0.0], [0], [1], [1]])
 neuron = tg.models.SigmoidNeuron(3, generator=torch.Generator().manual_seed(1))
 rows = tg.Dataset(table, targets)
 log = tg.fit(neuron, tg.Backprop("sse"), rows, optimizer="sgd", lr=4.0, epochs=1500, batch_size=4, shuffle=False)
-print("answers", [round(float(value), 3) for value in neuron(table)[:, 0]], "  weights", neuron.weight[0].tolist())
+print(
+    "answers",
+    [round(float(value), 3) for value in neuron(table)[:, 0].tolist()],
+    "  weights",
+    neuron.weight[0].tolist(),
+)
 assert ((neuron(table) > 0.5).float() == targets).all()
 
 # %% [markdown]

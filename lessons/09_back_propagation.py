@@ -44,20 +44,20 @@ for (name, parameter), gradient in zip(net.named_parameters(), by_hand, strict=T
 # %%
 wide = net.double()
 weight = wide.get_parameter(next(name for name, _ in wide.named_parameters()))
-entry = int(weight.grad.abs().argmax())
+entry = divmod(int(weight.grad.abs().argmax()), weight.shape[1])  # row and column of the largest gradient
 
 
 def loss_with(change):
     with torch.no_grad():
-        weight.view(-1)[entry] += change
+        weight[entry] += change
         loss = torch.nn.functional.cross_entropy(wide(x.double()), labels).item()
-        weight.view(-1)[entry] -= change
+        weight[entry] -= change
     return loss
 
 
 numerical = (loss_with(1e-4) - loss_with(-1e-4)) / 2e-4
-print("numerical", numerical, "  autograd", weight.grad.view(-1)[entry].item())
-assert abs(numerical - weight.grad.view(-1)[entry].item()) < 1e-5
+print("numerical", numerical, "  autograd", weight.grad[entry].item())
+assert abs(numerical - weight.grad[entry].item()) < 1e-5
 
 # %% [markdown]
 # ## Exercises

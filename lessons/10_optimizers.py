@@ -6,6 +6,8 @@
 # Momentum adds up past steps, AdaGrad and RMSprop divide by the size of past gradients, Adam does both.
 
 # %%
+import itertools
+
 import torch
 
 import threegen as tg
@@ -26,7 +28,7 @@ for name, build in steppers.items():
         (place[0] ** 2 / 20 + place[1] ** 2).backward()
         optimizer.step()
         sides.append(place[1].item() > 0)
-    crossings[name] = sum(a != b for a, b in zip(sides, sides[1:], strict=False))
+    crossings[name] = sum(a != b for a, b in itertools.pairwise(sides))
     print(f"{name:14} ends at ({place[0]:+.2f}, {place[1]:+.2f}), crossed the floor {crossings[name]} times")
 assert crossings["plain descent"] == max(crossings.values())
 
@@ -40,11 +42,11 @@ for name, rate in {"sgd": 0.01, "momentum": 0.01, "adagrad": 0.01, "rmsprop": 0.
     net = tg.MLP([784, 100, 10], generator=torch.Generator().manual_seed(0))
     log = tg.fit(net, tg.Backprop(), data, optimizer=tg.optimizer(name, lr=rate), epochs=3, batch_size=100, seed=0)
     losses, running = [step["loss"] for step in log.steps], None
-    for at, loss in enumerate(losses):
+    for count, loss in enumerate(losses, 1):  # noqa: B007
         running = loss if running is None else 0.9 * running + 0.1 * loss
         if running < 0.5:
             break
-    needed[name] = at + 1
+    needed[name] = count
     print(f"{name:10} {needed[name]:4} updates")
 assert needed["sgd"] == max(needed.values())
 

@@ -24,8 +24,8 @@ assert torch.allclose(h, last[0], atol=1e-6)
 print("state after seven steps:", [round(value, 2) for value in h[0].tolist()])
 
 # %% [markdown]
-# **Back-propagation through time** unrolls the steps. A gradient that passes many steps is multiplied by U at each, so it
-# vanishes or explodes. The LSTM's cell state is only scaled by a gate between 0 and 1, which can stay open.
+# **Back-propagation through time** unrolls the steps. A gradient that passes many steps is multiplied by U at each, so
+# it vanishes or explodes. The LSTM's cell state is only scaled by a gate between 0 and 1, which can stay open.
 
 # %%
 for scale in (0.5, 1.0, 1.5):

@@ -40,7 +40,8 @@ assert torch.allclose((edge.flatten() @ windows[0]).reshape(26, 26), library, at
 
 # %% [markdown]
 # **Pooling** takes the largest (or mean) value of each 2 x 2 block: the position matters less, and the map is smaller.
-# **Padding** adds a border of zeros, **stride** is the step of the window: output = (size + 2 padding - window) / stride + 1.
+# **Padding** adds a border of zeros, **stride** is the step of the window: the output has
+# (size + 2 padding - window) / stride + 1 rows, rounded down.
 
 # %%
 pooled = F.max_pool2d(library[None, None], 2)

@@ -39,7 +39,7 @@ assert (scores <= 0).all()
 # %%
 data = tg.load_data("mnist")
 modern = tg.LeNet5Modern(generator=torch.Generator().manual_seed(0))
-tg.fit(modern, tg.Backprop(), data.train.take(6_000), optimizer="adam", epochs=2, batch_size=100, seed=0)
+tg.fit(modern, tg.Backprop(), data.train.take(6_000), optimizer="adam", lr=0.003, epochs=2, batch_size=100, seed=0)
 accuracy = tg.evaluate(modern, data.test.take(2_000)).accuracy
 print(f"modern form, two epochs of 6,000 images: {accuracy:.1%}")
 assert accuracy > 0.9

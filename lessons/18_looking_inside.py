@@ -10,7 +10,7 @@ import threegen as tg
 
 data = tg.load_data("mnist")
 net = tg.LeNet5Modern(generator=torch.Generator().manual_seed(0))
-tg.fit(net, tg.Backprop(), data.train.take(6_000), optimizer="adam", epochs=2, batch_size=100, seed=0)
+tg.fit(net, tg.Backprop(), data.train.take(6_000), optimizer="adam", lr=0.003, epochs=2, batch_size=100, seed=0)
 look, x = tg.explain(net), data.test.inputs[:1]
 
 
@@ -24,28 +24,28 @@ def draw(map_):
 
 # %%
 saliency = look.saliency(x)
-draw(saliency.values[0].abs())
+draw(saliency[0].abs())
 by_hand = x.clone().requires_grad_()
 scores = net.eval()(by_hand)
 (gradient,) = torch.autograd.grad(scores[0, scores.argmax()], by_hand)
-assert torch.allclose(saliency.values.abs().reshape(28, 28), gradient.abs().reshape(28, 28), atol=1e-5)
+assert torch.allclose(saliency.abs().reshape(28, 28), gradient.abs().reshape(28, 28), atol=1e-5)
 
 # %% [markdown]
 # **Occlusion** needs no gradient: cover a window, see how much the score falls.
 
 # %%
 occlusion = look.occlusion(x)
-draw(occlusion.values[0].clamp(min=0))
+draw(occlusion[0].clamp(min=0))
 
 # %% [markdown]
 # **Grad-CAM**: the maps of a convolutional layer, weighted by how much the class needs each.
 
 # %%
 cam = look.grad_cam(x)
-draw(cam.values[0])
+draw(cam[0])
 
 # %% [markdown]
-# A map that looks right may still be wrong. `check` draws the weights at random, layer by layer: a true map must change.
+# A map that looks right may still be wrong. `check` draws the weights at random, layer by layer: a true map changes.
 
 # %%
 print(look.check(x))

@@ -31,7 +31,7 @@ for steps in (1, 4, 16, 64, 256):
 
 # %%
 early = latency_spikes(image, 10)
-print(f"latency coding: {int(early.sum())} spikes; at step 0: {int(early[0].sum())}, at the last step: {int(early[-1].sum())}")
+print(f"latency coding: {int(early.sum())} spikes, {int(early[0].sum())} of them at step 0")
 assert early.sum() == (image > 0).sum()
 
 # %% [markdown]

@@ -3,8 +3,8 @@
 # **Question.** How can a net learn whose units have no slope? **Time:** 1 minute.
 # **Source:** Y. Wu et al. (2018), equations 23 to 26.
 #
-# A spike is a step: its derivative is 0 nearly everywhere. In the backward pass it is replaced by a narrow box of area 1
-# around the threshold, 1/a where |u - threshold| < a/2. Some texts write the surrogate with sign(); the box is meant.
+# A spike is a step: its derivative is 0 nearly everywhere. In the backward pass it is replaced by a narrow box of area
+# 1 around the threshold, 1/a where |u - threshold| < a/2. Some texts write the surrogate with sign(); the box is meant.
 
 # %%
 import torch

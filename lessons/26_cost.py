@@ -18,7 +18,7 @@ bill = tg.count(ann, x)
 macs = 784 * 200 + 200 * 10
 print(bill)
 print("multiply-accumulates by hand:", macs)
-assert bill.multiplications == macs
+assert bill.operations["mac"] == macs
 
 # %% [markdown]
 # The spiking net of the same structure. We count by hand how many spikes of the encoder arrive: each adds 200 weights.
@@ -30,7 +30,7 @@ spikes = tg.count(snn, x, generator=torch.Generator().manual_seed(0))
 print(spikes)
 per_image = x.sum().item() / 100 * steps  # the expected number: the intensity is the chance of a spike
 print(f"expected spikes of the encoder {per_image:.0f}, so about {200 * per_image:,.0f} additions in the first layer")
-print(f"additions: ANN {bill.additions:,.0f}, SNN {spikes.additions:,.0f}")
+print(f"additions: ANN {bill.compute['additions']:,.0f}, SNN {spikes.compute['additions']:,.0f}")
 
 # %% [markdown]
 # Memory counts too: weights, activations (ANN), one potential per neuron and one bit per spike (SNN). Some papers name
@@ -38,7 +38,7 @@ print(f"additions: ANN {bill.additions:,.0f}, SNN {spikes.additions:,.0f}")
 
 # %%
 for name, card in (("ANN", bill), ("SNN", spikes)):
-    print(name, {kind: int(sum(row.memory.get(kind, 0) for row in card.rows)) for kind in tg.cost.MEMORY})
+    print(name, card.memory)
 
 # %% [markdown]
 # ## Exercises
@@ -52,7 +52,7 @@ answer = None  # write your number here
 
 
 def right(answer):
-    return answer == tg.count(torch.nn.Conv2d(1, 8, 3, bias=False), x).multiplications
+    return answer == tg.count(torch.nn.Conv2d(1, 8, 3, bias=False), x).operations["mac"]
 
 
 print("not answered yet" if answer is None else "right" if right(answer) else "look again")
