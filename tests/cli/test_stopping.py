@@ -21,7 +21,7 @@ from threegen.runs.run import load_run
 
 def started(out: Path, *words: str) -> subprocess.Popen[str]:
     """A training of many epochs, once its first checkpoint is there."""
-    code = [sys.executable, "-m", "threegen", "train", "mlp", "--epochs", "600", "--set", "hidden=[16]", "--quiet"]
+    code = [sys.executable, "-m", "threegen", "train", "mlp", "--epochs", "80", "--set", "hidden=[16]", "--quiet"]
     process = subprocess.Popen(
         [*code, "--holdout", "59500", "--checkpoint-every", "3", "--out", str(out), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
