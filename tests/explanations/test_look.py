@@ -313,7 +313,7 @@ def test_maps_are_tensors_that_can_be_saved_and_shown(tmp_path: Path, monkeypatc
     monkeypatch.setattr("webbrowser.open", opened.append)
     assert maps.show().exists()
     assert opened[0].startswith("file:")
-    with pytest.raises(ConfigError, match=r"\.png or \.svg"):
+    with pytest.raises(ConfigError, match=r"\.png, \.svg or \.pdf"):
         maps.save(tmp_path / "map.jpg")
     with pytest.raises(ConfigError, match=r"\.svg"):
         explain(Pooled()).diagram().save(tmp_path / "net.png")
@@ -329,7 +329,7 @@ def test_sheets_are_wrapped_and_colours_are_colours(tmp_path: Path) -> None:
     assert len(list(root.iter("{http://www.w3.org/2000/svg}image"))) == 2
     found = explain(colour).filters()
     (sheet,), most, width = found._blocks()
-    scale = 84 // 4
+    scale = 336 // 4
     assert (most, width) == (2, 4 * scale + 4)
     low, high = torch.aminmax(colour.weight[0])
     wanted = ((colour.weight[0] - low) / (high - low) * 255).round().permute(1, 2, 0).detach()

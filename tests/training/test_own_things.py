@@ -135,12 +135,12 @@ def test_an_object_over_a_part_of_the_parameters_is_refused(data: Dataset) -> No
     model = net()
     part = torch.optim.SGD(list(model.parameters())[:1], lr=0.1)
     with pytest.raises(ConfigError, match="exactly the 4 parameters that are trained: 3 of them are missing"):
-        fit(model, Backprop(), data, optimizer=part)
+        fit(model, Backprop(), data, batch_size=50, optimizer=part)
     for parameter in list(model.parameters())[1:]:
         parameter.requires_grad_(False)
-    fit(model, Backprop(), data, optimizer=part, batch_size=50)  # what is frozen is not trained
+    fit(model, Backprop(), data, batch_size=50, optimizer=part)  # what is frozen is not trained
     with pytest.raises(ConfigError, match="lr works with"):
-        fit(model, Backprop(), data, optimizer=part, lr=0.1)
+        fit(model, Backprop(), data, batch_size=50, optimizer=part, lr=0.1)
 
 
 # -- gradients of several batches ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ In a net that runs over time steps each step has its own A and its own gradient;
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ def grad_cam(
     values = resized(values, space, x, subject) if resize else values.reshape(*values.shape[:2], *space)
     title = ("Grad-CAM++" if plus_plus else "Grad-CAM") + f" at {spot.label}" + (f", {kind}" if kind else "")
     values = values.unsqueeze(2) if per_step else values
-    return make_maps(values, title, images=x, signed=not relu, targets=targets, layer=spot.label)
+    return make_maps(values, title, images=x, signed=not relu, targets=targets, layer=spot.label, **_as_volume(space))
 
 
 _Sums = tuple[Tensor, tuple[int, ...], Tensor]  # weighted sums of the planes [B, T, P], how the places lie, targets [B]
@@ -180,7 +181,12 @@ def class_activation_map(subject: Subject, x: Tensor, target: Target = None, *, 
     planes, space = planes_of(done.kept, len(x), spot, subject, x)
     values = torch.einsum("bk,bkp->bp", weight.detach()[targets], planes.sum(1)).unsqueeze(1)
     values = resized(values, space, x, subject) if resize else values.reshape(*values.shape[:2], *space)
-    return make_maps(values, f"Class activation map at {spot.label}", images=x, targets=targets, layer=spot.label)
+    title = f"Class activation map at {spot.label}"
+    return make_maps(values, title, images=x, targets=targets, layer=spot.label, **_as_volume(space))
+
+
+def _as_volume(space: tuple[int, ...]) -> dict[str, Any]:
+    return {"volume": True} if len(space) == 3 else {}
 
 
 def _plus_plus(planes: Tensor, gradient: Tensor) -> Tensor:
@@ -208,6 +214,11 @@ def _cam_head(trace: Trace) -> tuple[Node | None, Node | None]:
     if pool is None or pool.name not in pools or len(pool.inputs) != 1:
         return None, None
     source = by_number.get(pool.inputs[0])
+    while source is not None and source.name in ("flatten", "view", "reshape") and len(source.inputs) == 1:
+        before = by_number.get(source.inputs[0])  # a mean over places that were put in one line
+        if before is None or before.shape[:1] != source.shape[:1] or not is_planes(before):
+            break
+        source = before
     one_place = math.prod(pool.shape[1:]) == 1
     if source is None or not is_planes(source) or not one_place or pool.shape[0] != source.shape[0]:
         return None, None

@@ -96,7 +96,7 @@ def fit(
         CheckpointError: a checkpoint is damaged, does not fit, or cannot be written.
         WorkerError: another process of a `torchrun` has died.
         ResourceError: gradients, optimiser state and copies will not fit into memory.
-        Interrupted: Ctrl-C; the batch was finished and saved.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; the batch was finished and saved.
     """
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model must be an nn.Module, got {type(model).__name__}")

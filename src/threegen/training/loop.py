@@ -243,7 +243,7 @@ class Training:
         if not self.session.resuming:
             self._tick()
             self.session.save()
-        raise Interrupted("" if self.log.folder is None else str(self.log.folder))
+        raise Interrupted("" if self.log.folder is None else str(self.log.folder), self.interrupts.signal)
 
     def _tick(self) -> None:
         now = time.perf_counter()
