@@ -17,10 +17,10 @@ from threegen.explanations.places import last_planes
 from threegen.explanations.probe import Probe
 from threegen.explanations.scores import Choice, Scores
 from threegen.explanations.straight import Step, straight_steps
+from threegen.gen3.parts import is_encoder
 from threegen.randomness import make_generator
 from threegen.tracing.batch_axis import Axes, find_axes
 from threegen.tracing.inputs import Inputs, require_inputs
-from threegen.tracing.parts import is_encoder
 from threegen.tracing.trace import Node, Trace, trace_model
 from threegen.tracing.untouched import takes_generator, untouched
 

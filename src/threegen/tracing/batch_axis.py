@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from threegen.errors import ConfigError, ShapeError, ThreegenError
+from threegen.gen3.parts import is_neuron
 from threegen.randomness import make_generator
 from threegen.tracing.inputs import Inputs, answer, each, tensors_of
-from threegen.tracing.parts import is_neuron
 from threegen.tracing.untouched import untouched
 
 MOST = 8  # samples, or steps, of the trial
