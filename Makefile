@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: history test lint format lock bench-peers clean help
+.PHONY: history test lint format lock bench-peers docs wheel clean help
 
 help:
 	@echo "make history   train the lineage on the bundled MNIST and write runs/history/report.html (ARGS=--full)"
@@ -14,6 +14,8 @@ help:
 	@echo "make lint      ruff, the type checker and the formatter's check"
 	@echo "make format    let ruff rewrite the files"
 	@echo "make bench-peers   build the peers' environments for benchmarks/ (Keras, scikit-learn)"
+	@echo "make docs      build the documentation in docs/_build/html (warnings are errors)"
+	@echo "make wheel     build and check the wheel and the source archive in dist/"
 	@echo "make lock      resolve the lock files anew"
 
 history: $(VENV)/.runtime
@@ -48,6 +50,21 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 
 bench-peers: $(VENV)/.runtime
 	sh benchmarks/build_peers.sh $(PYTHON)
+
+docs: .venv-docs/.docs
+	OMP_NUM_THREADS=2 MPLBACKEND=Agg .venv-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+.venv-docs/.docs: requirements-docs.lock pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --requirement requirements-docs.lock
+	.venv-docs/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+wheel: $(VENV)/.dev
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
 
 lock:
 	sh scripts/lock.sh $(PYTHON)

@@ -50,8 +50,12 @@ class WorkerError(ThreegenError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C reached a training run: the current batch was finished and, where there is a folder, saved."""
+    """Ctrl-C, SIGTERM or SIGHUP reached a training run: the batch was finished and, with a folder, saved.
 
-    def __init__(self, folder: str = "") -> None:
+    `folder` is where, or an empty text; `signal` is the number of the signal.
+    """
+
+    def __init__(self, folder: str = "", signal: int = 2) -> None:
         super().__init__("training was interrupted" + (f"; everything is saved in {folder}" if folder else ""))
         self.folder = folder
+        self.signal = signal

@@ -12,8 +12,9 @@ import itertools
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,21 @@ ACCENT = "var(--accent,#1f5fa8)"
 def escape(text: object) -> str:
     """Return `text` safe inside HTML and SVG, attributes too."""
     return html.escape(str(text), quote=True)
+
+
+def html_table(rows: Sequence[Mapping[Any, object]], title: str = "", *, most: int = 100) -> str:
+    """Return rows of plain values as an HTML table for notebooks; of more than `most` rows the last ones."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(_shown(row.get(name, str())))}</td>' for name in names)}</tr>"
+        for row in rows[-most:]
+    )
+    return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _shown(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from threegen.checks import require_whole
@@ -35,11 +37,22 @@ def make_generator(*parts: int | str) -> torch.Generator:
 
 @contextmanager
 def forked_randomness(seed: int, *parts: int | str) -> Iterator[None]:
-    """Seed torch's own generators inside the block and put them back afterwards, also after an exception."""
+    """Seed the process's own generators inside the block and put them back afterwards, also after an exception.
+
+    They are torch's, and numpy's and Python's, from which the user's data and layers may draw.
+    """
     require_whole("seed", seed, least=0)
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(seed, *parts))
-        yield
+    number = derive_seed(seed, *parts)
+    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(number)
+            np.random.seed(number % 2**32)  # noqa: NPY002
+            random.seed(number)
+            yield
+    finally:
+        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(pythons)
 
 
 def draw_key(generator: torch.Generator | None) -> int:

@@ -71,7 +71,7 @@ def test_diagram_is_valid_svg_with_branches() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.head((x + self.conv(x)).flatten(1))
 
-    text = str(explain(Residual()).diagram(images()))
+    text = str(explain(Residual()).diagram(images(), reshapes=True))
     root = ElementTree.fromstring(text)
     labels = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"input", "conv", "add", "head"} <= set(labels)
@@ -213,12 +213,14 @@ def refused(call: Callable[[], object], kind: type[ThreegenError], text: str) ->
 def test_errors_name_what_works() -> None:
     mlp, x = explain(MLP([784, 20, 10])), images()
     refused(lambda: mlp.grad_cam(x), ConfigError, "saliency and occlusion work")
-    refused(lambda: mlp.class_activation_map(x), ConfigError, "grad_cam works")
+    refused(lambda: mlp.class_activation_map(x), ConfigError, "saliency and occlusion work")
+    net = explain(LeNet5Modern())
+    refused(lambda: net.class_activation_map(x), ConfigError, "grad_cam, saliency and occlusion work")
     refused(lambda: explain(MLP([784, 10])).saliency(x, modifier="guided"), ConfigError, "calls no relu")
     spiking = explain(SpikingMLP([784, 9, 10], steps=2))
     refused(lambda: spiking.saliency(x, modifier="guided"), ConfigError, "calls no relu")
     tanh = explain(MLP([784, 9, 10], activation="tanh"))
-    refused(lambda: tanh.saliency(x, modifier="deconv"), ConfigError, "modifier=None")
+    refused(lambda: tanh.saliency(x, modifier="deconv"), ConfigError, "saliency and occlusion work")
     look = explain(LeNet5Modern())
     refused(lambda: look.saliency(x, modifier="guidde"), ConfigError, "did you mean 'guided'")
     refused(lambda: look.saliency(x, 10), ConfigError, r"0\.\.9")
@@ -229,7 +231,7 @@ def test_errors_name_what_works() -> None:
     refused(lambda: look.saliency(x * torch.nan), NumericError, "non-finite")
     refused(lambda: look.grad_cam(x, layer="layers.conv3"), ConfigError, "did you mean 'layers.conv")
     refused(lambda: look.grad_cam(x, layer="layers.linear1"), ConfigError, "layers with planes")
-    refused(lambda: explain(nn.Conv2d(1, 2, 3)).saliency(x), ShapeError, "wrap it")
+    refused(lambda: explain(nn.Conv2d(1, 2, 3)).saliency(x), ShapeError, r"scores=\.\.\.")
     refused(lambda: explain(nn.Sequential(nn.Flatten(), nn.Linear(9, 2))).saliency(x), ShapeError, "cannot take")
     refused(lambda: explain(3), ConfigError, "torch.nn.Module")  # type: ignore[arg-type]
 
@@ -311,7 +313,7 @@ def test_maps_are_tensors_that_can_be_saved_and_shown(tmp_path: Path, monkeypatc
     monkeypatch.setattr("webbrowser.open", opened.append)
     assert maps.show().exists()
     assert opened[0].startswith("file:")
-    with pytest.raises(ConfigError, match=r"\.png or \.svg"):
+    with pytest.raises(ConfigError, match=r"\.png, \.svg or \.pdf"):
         maps.save(tmp_path / "map.jpg")
     with pytest.raises(ConfigError, match=r"\.svg"):
         explain(Pooled()).diagram().save(tmp_path / "net.png")
@@ -327,7 +329,7 @@ def test_sheets_are_wrapped_and_colours_are_colours(tmp_path: Path) -> None:
     assert len(list(root.iter("{http://www.w3.org/2000/svg}image"))) == 2
     found = explain(colour).filters()
     (sheet,), most, width = found._blocks()
-    scale = 84 // 4
+    scale = 336 // 4
     assert (most, width) == (2, 4 * scale + 4)
     low, high = torch.aminmax(colour.weight[0])
     wanted = ((colour.weight[0] - low) / (high - low) * 255).round().permute(1, 2, 0).detach()

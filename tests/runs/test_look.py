@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NOT_FOR_LENET = {
-    "class-activation-map": "grad_cam works",
+    "class-activation-map": "grad_cam, saliency and occlusion work",
     "spike-activation-maps": "no spiking neurons",
     "neurons": "diagram",
 }
@@ -61,7 +61,7 @@ def test_settings_reach_the_method_and_the_picture_stands_in_the_run(run: Path) 
         ({"image": "0", "method": "saliency", "layer": "conv1"}, "has no layer"),
         ({"image": "0", "method": "saliency", "target": "ten"}, "is no class"),
         ({"image": "0", "method": "occlusion", "options": {"windows": 3}}, "windows"),
-        ({"image": "0", "method": "saliency", "out": "map.gif"}, "png or .svg"),
+        ({"image": "0", "method": "saliency", "out": "map.gif"}, "png, .svg or .pdf"),
     ],
 )
 def test_what_cannot_be_done_is_said(run: Path, arguments: dict[str, object], text: str) -> None:

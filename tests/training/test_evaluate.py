@@ -98,7 +98,7 @@ def test_its_sentence() -> None:
          "data has no labels; evaluate needs them; use Dataset.from_arrays(x, y)"),
         (Dataset(torch.rand(0, 3), torch.zeros(0, dtype=torch.int64)), DataError,
          "the data set 'data' is empty; there is nothing to evaluate on"),
-        (torch.rand(4, 3), DataError, "data must be a Dataset, got Tensor; use Dataset.from_arrays(x, y)"),
+        (torch.rand(4, 3), DataError, "data has no labels; evaluate needs them; use Dataset.from_arrays(x, y)"),
         (Dataset(torch.rand(4, 3), torch.tensor([0, 1, 2, 3])), DataError, "label 3 at index 3 is outside 0..2"),
         (Dataset(torch.rand(4, 3), torch.tensor([0, -100, 2, 1])), DataError, "label -100 at index 1 is outside 0..2"),
         (Dataset(torch.rand(4, 1), torch.tensor([0, 1, 0, 1])), ShapeError,

@@ -152,8 +152,14 @@ def test_descriptions_are_the_same_for_the_same_recipe() -> None:
         (lambda: optimizer("adam").build([]), "adam has nothing to move: no parameter of the module needs a gradient"),
         (lambda: KerasRMSprop([nn.Parameter(torch.ones(1))], rho=1.0), "rho must be a finite number at least 0.0 and"),
         (lambda: resolve_optimizer(optimizer("sgd"), 0.1, "sgd", None), "lr is given twice: in the optimizer recipe"),
-        (lambda: resolve_optimizer(torch.optim.SGD, 0.1, "sgd", None), "lr works with an optimizer's name only"),
-        (lambda: resolve_optimizer(7, None, "sgd", None), "optimizer must be a name, optimizer(...) or a function"),
+        (
+            lambda: resolve_optimizer(lambda p: torch.optim.SGD(p), 0.1, "sgd", None),
+            "lr works with an optimizer's name",
+        ),
+        (
+            lambda: resolve_optimizer(7, None, "sgd", None),
+            "optimizer must be a name, optimizer(...), a class or object",
+        ),
     ],
 )
 def test_sentences(call: Callable[[], object], sentence: str) -> None:

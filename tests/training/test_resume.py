@@ -284,7 +284,7 @@ def simple(data: Dataset, out: Path, **settings: Any) -> TrainingLog:
         ({"schedule": RateSchedule(warmup=0.1)}, "schedule None, this run has \"RateSchedule(kind='cosine', w"),
         ({"shuffle": False}, "was started with shuffle True, this run has False"),
         ({"clip_norm": 1.0}, "was started with clip_norm None, this run has 1.0"),
-        ({"model": nn.Linear(12, 4)}, "was written with model 'MLP', this run has 'Linear'"),
+        ({"model": nn.Linear(12, 4)}, "was written with class 'MLP', this run has 'Linear'"),
         ({"model": MLP([12, 5, 4])}, "layers.linear1.weight is [4, 12], the model has [5, 12]; build the model with"),
         ({"model": MLP([12, 4]).double()}, "layers.linear1.weight is torch.float32, the model has torch.float64"),
         ({"model": MLP([12, 4, 4])}, "has no layers.linear2.weight, which the model has; it was saved from another"),
@@ -305,7 +305,7 @@ def test_other_settings_are_refused_by_name(
 
 def test_other_data_are_refused(data: Dataset, tmp_path: Path) -> None:
     crashed(data, tmp_path / "run")
-    with pytest.raises(CheckpointError, match=r"was written with data \{'name': 'toy', 'examples': 100, 'sha256'"):
+    with pytest.raises(CheckpointError, match=r"was written with data\.examples 100, this run has 99"):
         simple(data.take(99), tmp_path / "run", resume=True)
 
 

@@ -6,13 +6,14 @@ Exit code 0: done; 2: something that the user can mend (one sentence says what);
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from threegen.cli import data, looking, making
-from threegen.cli.printing import app, complain
+from threegen.cli.printing import StoppedError, app, complain
 from threegen.errors import Interrupted, ThreegenError, WorkerError
 
 __all__ = ["app", "data", "looking", "main", "making", "run"]
@@ -28,18 +29,25 @@ def run(arguments: list[str]) -> int:
     if _is_helper():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # of several processes the first one alone speaks
     try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except OSError as problem:
+        if problem.filename is not None:
+            complain(f"{problem.filename}: {problem.strerror}; choose another place for what is written")
+            return 2
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # what waits in the old one is lost anyway
+        complain(f"cannot write to standard output: {problem.strerror}")
+        return 2
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    try:
         app(arguments, standalone_mode=True)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
-    except Interrupted as stop:
-        where = f"go on with: threegen train --resume --out {stop.folder}" if stop.folder else "nothing was saved"
-        if not _is_helper():
-            complain(f"interrupted; the last batch was finished; {where}")
-        _wait_for_the_first()
-        return 130
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return 130
+    except StoppedError as stopped:
+        return _interrupted(stopped.stop)
     except ThreegenError as problem:
         if not _is_helper() or isinstance(problem, WorkerError):  # where the first has died, another must say so
             complain(f"{type(problem).__name__}: {problem}")
@@ -47,6 +55,22 @@ def run(arguments: list[str]) -> int:
             _wait_for_the_first()
         return 2
     return 0
+
+
+def _interrupted(stop: KeyboardInterrupt) -> int:
+    """Say what was saved and how to continue; return the exit code that a shell expects of a signal."""
+    if not isinstance(stop, Interrupted):
+        complain("interrupted")
+        return 130
+    saved = "nothing was saved"
+    if stop.folder:
+        known = (Path(stop.folder) / "run.json").is_file()
+        command = f"threegen train --resume --out {shlex.quote(stop.folder)}"
+        saved = f"continue with: {command}" if known else f"everything is saved in {stop.folder}; run it again"
+    if not _is_helper():
+        complain(f"interrupted; the last batch was finished; {saved}")
+    _wait_for_the_first()
+    return 128 + stop.signal
 
 
 def _wait_for_the_first() -> None:

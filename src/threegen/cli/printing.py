@@ -11,16 +11,57 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
 
+from threegen import __version__
 from threegen.errors import ConfigError
 
+
+class StoppedError(Exception):
+    """Stands for Ctrl-C on its way through typer, which would make an exit of its own of it."""
+
+    def __init__(self, stop: KeyboardInterrupt) -> None:
+        super().__init__(str(stop))
+        self.stop = stop
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C inside one reaches the caller."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise StoppedError(stop) from stop
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Three generations of neural networks: train each by the rule of its paper, see what each answer costs.",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print_text(f"threegen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Hold what the command line takes before a command is named."""
+
+
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: what there is, fetch, import, check, preview.")
 app.add_typer(data_app, name="data")
 
@@ -80,13 +121,13 @@ def print_json(value: Any) -> None:
 
 def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
     """Print rows of plain values as a table; a column for every name, empty where a row (of another stage) has none."""
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=Text(title) if title else None, title_justify="left")
     names = list(dict.fromkeys(name for row in rows for name in row))
     for name in names:
         numeric = all(isinstance(row[name], int | float) for row in rows if name in row)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(str(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row[name]) if name in row else "" for name in names))
+        table.add_row(*(Text(_cell(row[name])) if name in row else "" for name in names))
     Console().print(table)
 
 

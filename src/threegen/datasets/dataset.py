@@ -14,6 +14,7 @@ from threegen.checks import require_whole
 from threegen.datasets.arrays import ImageShape, to_inputs, to_targets
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, DataError, ShapeError
+from threegen.plots import html_table
 from threegen.randomness import make_generator
 
 
@@ -80,6 +81,13 @@ class Dataset:
     def __repr__(self) -> str:
         kinds = f"{len(self.classes)} classes" if self.targets is not None else "no labels"
         return f"Dataset({self.name!r}, {len(self):,} x {list(self.shape)}, {kinds})"
+
+    def _repr_html_(self) -> str:
+        """Show size, shape and the number of examples of each class in a notebook."""
+        if self.targets is None or not self.classes:
+            return html_table([{"examples": len(self), "shape": str(list(self.shape))}], repr(self))
+        counts = torch.bincount(self.targets.long().flatten(), minlength=len(self.classes)).tolist()
+        return html_table([dict(zip(self.classes, counts, strict=False))], repr(self))
 
     def subset(self, indices: Tensor | Sequence[int], *, name: str | None = None) -> Dataset:
         """Return the examples at `indices`, in that order, as a data set of its own."""
@@ -217,6 +225,10 @@ class Data:
     def __repr__(self) -> str:
         sizes = f"train={len(self.train):,}, test={len(self.test):,}"
         return f"Data({self.name!r}, {sizes}, {list(self.shape)}, {len(self.classes)} classes)"
+
+    def _repr_html_(self) -> str:
+        """Show both parts in a notebook."""
+        return self.train._repr_html_() + self.test._repr_html_()
 
     def holdout(self, n: int = 10_000, seed: int = 0) -> Split:
         """Split the training part alone: `n` random examples to choose settings by, the rest to learn from."""

@@ -13,8 +13,8 @@ from threegen.errors import ConfigError
 from threegen.explanations.cam import Layer
 from threegen.explanations.maps import Maps, Picture, make_maps
 from threegen.explanations.subject import Subject
-from threegen.gen3.neurons import LIF
 from threegen.plots import ACCENT, INK, SOFT, svg_frame, svg_line, svg_text
+from threegen.tracing.parts import is_neuron
 from threegen.tracing.trace import MOVES, Node
 
 
@@ -24,7 +24,8 @@ def feature_maps(subject: Subject, layer: Layer | Node, x: Tensor, *, per_step: 
     In a spiking net the mean over the steps is the firing rate. Raises `ConfigError` for an unknown layer.
     """
     if layer is None:
-        raise ConfigError("feature_maps needs the name of a layer; summary() lists them")
+        known = ", ".join(node.label for node in subject.trace(x).nodes)
+        raise ConfigError(f"feature_maps needs the name of a layer of {subject.name}; it has {known}")
     spot = subject.spot(layer, subject.samples(x))
     steps = subject.trace(x).steps
     parts = []
@@ -117,9 +118,11 @@ def spike_activation_maps(
     or the last one. Raises `ConfigError` where nothing spikes.
     """
     require_number("gamma", gamma, least=0.0)
-    nodes = [node for node in subject.trace(subject.samples(x)).nodes if isinstance(node.module, LIF) and node.whole]
+    nodes = [node for node in subject.trace(subject.samples(x)).nodes if is_neuron(node.module) and node.whole]
     if layer is None and not nodes:
-        raise ConfigError(f"{subject.name} has no spiking neurons; feature_maps and grad_cam show where it looks")
+        raise ConfigError(
+            f"{subject.name} has no spiking neurons" + subject.advice(x, "grad_cam", "saliency", "feature_maps")
+        )
     planes = [node for node in nodes if len(node.shape) == 3]
     chosen: Layer | Node = layer if layer is not None else (planes or nodes)[-1]
     spikes = feature_maps(subject, chosen, x, per_step=True).as_subclass(Tensor)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
+from threegen.checks import require_whole
 from threegen.errors import ConfigError
 from threegen.explanations.maps import Picture
 from threegen.explanations.subject import Subject
 from threegen.plots import ACCENT, INK, LINE, PAPER, SOFT, escape, svg_frame, svg_line, svg_text
+from threegen.tracing.inputs import Inputs
 from threegen.tracing.trace import INPUT, Node, Trace
 
 _HIDDEN = frozenset({"to", "contiguous", "clone", "detach", "get", "float", "double", "type_as", "getitem"})
-_WIDE, _HIGH, _GAP, _ASIDE = 230.0, 44.0, 22.0, 26.0
+_SHAPES = """
+view reshape flatten unflatten permute transpose movedim swapaxes t squeeze unsqueeze expand expand_as view_as
+reshape_as pad unbind select chunk split narrow
+"""
+_RESHAPES = frozenset(_SHAPES.split())
+_NARROW, _HIGH, _GAP, _ASIDE = 150.0, 44.0, 22.0, 26.0
+_LETTER = 6.3  # width of a letter of 11 pixels, generously
 _MOST_NEURONS = 400
 _MOST_LINES = 20_000
 
@@ -33,96 +41,148 @@ class Drawing(Picture):
         return self.svg
 
 
-def diagram(subject: Subject, x: Tensor) -> Drawing:
+@dataclass(slots=True)
+class _Box:
+    """One box: the node (or the last of a block) that it stands for, what it is fed by, and what is written in it."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    sources: list[int]
+    times: int = 1
+    weights: dict[str, None] = field(default_factory=dict)
+
+    def lines(self, sizes: dict[str, int]) -> tuple[str, str, str, str]:
+        """Return the name, the kind, the shape and the parameters as text."""
+        count = sum(sizes.get(name, 0) for name in self.weights)
+        repeats = f" x{self.times}" if self.times > 1 else ""
+        return self.name, self.kind + repeats, _shape(self.shape), f"{count:,} parameters" if count else ""
+
+
+def diagram(subject: Subject, x: Inputs, *, depth: int | None = None, reshapes: bool = False) -> Drawing:
     """Return the graph from input to output: a box a layer or function with its kind, shape and parameters.
 
-    Branches stand side by side. A layer that works over several time steps is one box with "xT".
+    Branches stand side by side. A layer that works over several time steps is one box with "xT". `depth` folds a block
+    that lies so many names deep into one box: with 1, all that "layer4" calls. `reshapes` shows the calls that only
+    change the shape too. Raises `ConfigError`.
     """
-    trace = subject.trace(x)
-    boxes, edges, times = _graph(trace)
-    depth = {INPUT: 0}
-    for number in boxes:
-        depth[number] = 1 + max((depth[source] for source in edges[number]), default=0)
+    if depth is not None:
+        require_whole("depth", depth)
+    trace = subject.trace_of_inputs(x)
+    boxes = _graph(trace, subject.model, depth, reshapes)
+    sizes = {name: weight.numel() for name, weight in subject.model.named_parameters()}
+    listed: set[str] = set()
+    for box in boxes.values():  # a shared weight is told once
+        box.weights = {name: None for name in box.weights if name not in listed}
+        listed.update(box.weights)
+    texts = {INPUT: ("input", "", _shape(trace.input), "")}
+    texts |= {number: box.lines(sizes) for number, box in boxes.items()}
+    widths = {number: _width(text) for number, text in texts.items()}
+    deep = {INPUT: 0}
+    for number, box in boxes.items():
+        deep[number] = 1 + max((deep[source] for source in box.sources), default=0)
     column: dict[int, int] = {}
     used: Counter[int] = Counter()
-    for number in (INPUT, *boxes):
-        column[number] = used[depth[number]]
-        used[depth[number]] += 1
-    columns = max(used.values())
-    width = columns * (_WIDE + _ASIDE) + 20
+    for number in texts:
+        column[number] = used[deep[number]]
+        used[deep[number]] += 1
+    columns, pitch = max(used.values()), max(widths.values()) + _ASIDE
 
-    def corner(number: int) -> tuple[float, float]:
-        beside = (columns - used[depth[number]]) * (_WIDE + _ASIDE) / 2
-        return 10 + beside + column[number] * (_WIDE + _ASIDE), 10 + depth[number] * (_HIGH + _GAP)
+    def middle(number: int) -> tuple[float, float]:
+        beside = (columns - used[deep[number]]) * pitch / 2
+        return 10 + beside + column[number] * pitch + pitch / 2, 10 + deep[number] * (_HIGH + _GAP)
 
     parts = []
-    for number, sources in edges.items():
-        x2, y2 = corner(number)
-        for source in sources:
-            x1, y1 = corner(source)
-            skips = depth[number] - depth[source] > 1
-            parts.append(_arrow(x1 + _WIDE / 2, y1 + _HIGH, x2 + _WIDE / 2, y2, _WIDE / 2 + 12 if skips else 0.0))
-    parts.append(_box(*corner(INPUT), "input", "", _shape(trace.input), ""))
-    listed: set[int] = set()
-    for number, node in boxes.items():
-        own = [one for one in node.module.parameters(recurse=False) if id(one) not in listed] if node.leaf else []
-        listed.update(id(one) for one in own)
-        count = sum(one.numel() for one in own)
-        repeats = f" x{times[number]}" if times[number] > 1 else ""
-        kind = type(node.module).__name__ if node.leaf or node.whole else node.name
-        note = f"{count:,} parameters" if count else ""
-        parts.append(_box(*corner(number), node.label, kind + repeats, _shape(node.shape), note))
-    return Drawing(
-        svg_frame(width, 20 + (max(depth.values()) + 1) * (_HIGH + _GAP), f"Layers of {subject.name}", parts)
-    )
+    for number, box in boxes.items():
+        x2, y2 = middle(number)
+        for source in box.sources:
+            x1, y1 = middle(source)
+            skips = deep[number] - deep[source] > 1
+            parts.append(_arrow(x1, y1 + _HIGH, x2, y2, pitch / 2 if skips else 0.0))
+    for number, text in texts.items():
+        x0, y0 = middle(number)
+        parts.append(_box(x0 - widths[number] / 2, y0, widths[number], *text))
+    height = 20 + (max(deep.values()) + 1) * (_HIGH + _GAP)
+    return Drawing(svg_frame(columns * pitch + 20, height, f"Layers of {subject.name}", parts))
 
 
-def _graph(trace: Trace) -> tuple[dict[int, Node], dict[int, list[int]], dict[int, int]]:
-    """Return the boxes, the boxes each is fed by, and how many time steps each works.
+def _width(text: tuple[str, str, str, str]) -> float:
+    """Return how wide a box must be: its two lines, each with a word on the left and one on the right."""
+    name, kind, shape, note = text
+    upper = _LETTER * (1.1 * len(name) + len(kind))
+    return max(_NARROW, 18 + upper + 14, 18 + _LETTER * (len(shape) + len(note)) + 14)
+
+
+def _graph(trace: Trace, model: nn.Module, depth: int | None, reshapes: bool) -> dict[int, _Box]:
+    """Return the boxes by the number of the node that each stands for, in the order of the calls.
 
     Where the model is called step by step, the calls of one layer are one box, that of its first call.
     """
     stands: dict[int, int] = {INPUT: INPUT}  # node -> the box that stands for it
     firsts: dict[str, int] = {}
-    boxes: dict[int, Node] = {}
-    edges: dict[int, list[int]] = {}
-    times: dict[int, int] = {}
+    blocks: dict[str, int] = {}
+    visits: dict[int, int] = {}
+    boxes: dict[int, _Box] = {}
+    hidden = _HIDDEN if reshapes else _HIDDEN | _RESHAPES
     for node in trace.nodes:
         sources = list(dict.fromkeys(stands[one] for one in node.inputs))
-        if node.name in _HIDDEN and len(sources) == 1:
+        names = node.path.split(".")
+        if depth is not None and len(names) > depth:
+            _add_to_block(".".join(names[:depth]), node, sources, model, blocks, boxes)
+            stands[node.number] = blocks[".".join(names[:depth])]
+            continue
+        if node.name in hidden and len(sources) == 1 and not node.weights:
             stands[node.number] = sources[0]
             continue
         first = firsts.get(node.path) if node.leaf else None
-        if first is not None and sources == [first] and boxes[first].visit == node.visit:
+        if first is not None and sources == [first] and visits[first] == node.visit:
             stands[node.number] = first  # a layer of several functions is one box, with the shape of the last
-            boxes[first] = replace(boxes[first], shape=node.shape)
+            boxes[first].shape = node.shape
+            boxes[first].weights |= dict.fromkeys(node.weights)
             continue
         again = first if node.visit else None
-        if again is not None and any(True for _ in node.module.parameters()):
+        if again is not None and node.weights:
             stands[node.number] = again
-            times[again] = max(times[again], node.visit + 1)
+            boxes[again].times = max(boxes[again].times, node.visit + 1)
             continue
         stands[node.number] = node.number
         firsts.setdefault(node.path, node.number)
-        boxes[node.number], edges[node.number], times[node.number] = node, sources, node.steps
-    return boxes, edges, times
+        visits[node.number] = node.visit
+        kind = type(node.module).__name__ if node.leaf or node.whole else node.name
+        boxes[node.number] = _Box(node.label, kind, node.shape, sources, node.steps, dict.fromkeys(node.weights))
+    return boxes
+
+
+def _add_to_block(
+    block: str, node: Node, sources: list[int], model: nn.Module, blocks: dict[str, int], boxes: dict[int, _Box]
+) -> None:
+    """Add a node to the box of its block, or start one; a block that is called again stays one box."""
+    if block not in blocks:
+        blocks[block] = node.number
+        boxes[node.number] = _Box(block, type(model.get_submodule(block)).__name__, node.shape, [])
+    number = blocks[block]
+    box = boxes[number]
+    box.shape = node.shape
+    box.weights |= dict.fromkeys(node.weights)
+    box.times = max(box.times, node.steps)
+    box.sources += [one for one in sources if one < number and one not in box.sources]
 
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "1"
 
 
-def _box(x: float, y: float, name: str, kind: str, shape: str, note: str) -> str:
+def _box(x: float, y: float, wide: float, name: str, kind: str, shape: str, note: str) -> str:
     frame = (
-        f'<rect x="{x:g}" y="{y:g}" width="{_WIDE:g}" height="{_HIGH:g}" rx="5" '
+        f'<rect x="{x:g}" y="{y:g}" width="{wide:g}" height="{_HIGH:g}" rx="5" '
         f'style="fill:{PAPER};stroke:{ACCENT if note else LINE}"/>'
     )
     return (
         frame
         + svg_text(x + 9, y + 18, name, fill=INK, weight=600)
-        + svg_text(x + _WIDE - 9, y + 18, kind, anchor="end")
+        + svg_text(x + wide - 9, y + 18, kind, anchor="end")
         + svg_text(x + 9, y + 35, shape)
-        + svg_text(x + _WIDE - 9, y + 35, note, anchor="end")
+        + svg_text(x + wide - 9, y + 35, note, anchor="end")
     )
 
 

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from threegen.checks import require_number, require_whole
+from threegen.checks import require_choice, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.explanations.maps import Picture
+from threegen.explanations.randomise import Layers, draw_anew
 from threegen.explanations.subject import Subject, Target, chosen_targets
 from threegen.plots import ACCENT, INK, SOFT, Series, line_chart, svg_frame, svg_text
 from threegen.randomness import make_generator
@@ -61,17 +62,26 @@ class Faithfulness(Picture):
             Series(name.replace("_", " "), x, getattr(self, name).mean(0).tolist(), colour, False, dash)
             for name, colour, dash in lines
         ]
+        unit = all(0.0 <= value <= 1.0 for one in series for value in one.y)  # scores have no bounds
         return line_chart(
-            series, title="Deletion and insertion", x_label="share of pixels", y_range=(0.0, 1.0), whole_x=False
+            series,
+            title="Deletion and insertion",
+            x_label="share of pixels",
+            y_range=(0.0, 1.0) if unit else None,
+            whole_x=False,
         )
 
 
 @dataclass(frozen=True)
 class Randomisation(Picture):
-    """How like the first map is after each layer was drawn anew: `layers`, last first; `correlation`, 1 is equal."""
+    """How like the first map is after each layer was drawn anew: `layers`, last first; `correlation`, 1 is equal.
+
+    `kept` names what the answer depends on and could not be drawn anew, each with the reason.
+    """
 
     layers: tuple[str, ...]
     correlation: tuple[float, ...]
+    kept: tuple[str, ...] = ()
 
     @property
     def sensitive(self) -> bool:
@@ -100,6 +110,7 @@ class Evidence(Picture):
                 "layers": list(self.randomisation[name].layers),
                 "correlation": list(self.randomisation[name].correlation),
                 "sensitive": self.randomisation[name].sensitive,
+                "not_drawn": list(self.randomisation[name].kept),
             }
             for name, own in self.faithfulness.items()
         }
@@ -112,7 +123,8 @@ class Evidence(Picture):
                 f"{name:22}{a['deletion']:10.3f}{a['random_deletion']:8.3f}{a['insertion']:11.3f}"
                 f"{a['random_insertion']:8.3f}{last:12.2f}"
             )
-        return "\n".join(lines)
+        kept = dict.fromkeys(one for own in self.randomisation.values() for one in own.kept)
+        return "\n".join([*lines, *([f"not drawn anew: {', '.join(kept)}"] if kept else [])])
 
     def _svg(self) -> str:
         lines = str(self).splitlines()
@@ -133,12 +145,16 @@ def deletion_insertion(
     fill: float = 0.0,
     repeats: int = 3,
     magnitude: bool = False,
+    measure: str = "probability",
 ) -> Faithfulness:
     """Return the deletion and insertion curves of `maps` [B, ..., H, W] for images `x` [B, ..., H, W].
 
     Pixels (all channels at once) go or come in `steps` equal parts, the highest first (with `magnitude`, the largest
     of either sign); covered ones hold `fill`. `repeats` random orders a sample are the comparison.
+    `measure` is "probability" or "score": what is followed; one output has a probability only with
+    `explain(model, scores="binary")`.
     """
+    require_choice("measure", measure, ("probability", "score"))
     require_whole("steps", steps)
     require_whole("repeats", repeats)
     require_number("fill", fill)
@@ -151,15 +167,26 @@ def deletion_insertion(
     generator = make_generator(subject.seed, "evidence")
     # the same random orders for every sample, so that a batch gives what its samples give alone
     random = [torch.rand(1, ranked.shape[1], generator=generator).to(ranked).expand_as(ranked) for _ in range(repeats)]
-    own = [_curves(subject, x, order, targets, steps, fill) for order in (ranked, *random)]
+    follow = subject.as_scores.probabilities if measure == "probability" else _as_it_is
+    own = [_curves(subject, x, order, targets, steps, fill, follow) for order in (ranked, *random)]
     chance = [torch.stack([one[side] for one in own[1:]]).mean(0) for side in (0, 1)]
     return Faithfulness(torch.linspace(0, 1, steps + 1), own[0][0], own[0][1], chance[0], chance[1])
 
 
+def _as_it_is(scores: Tensor) -> Tensor:
+    return scores
+
+
 def _curves(
-    subject: Subject, x: Tensor, worth: Tensor, targets: Tensor, steps: int, fill: float
+    subject: Subject,
+    x: Tensor,
+    worth: Tensor,
+    targets: Tensor,
+    steps: int,
+    fill: float,
+    follow: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Return the probabilities [B, steps + 1] as pixels go and as they come, the most worthy first."""
+    """Return the probabilities (or scores) [B, steps + 1] as pixels go and as they come, the most worthy first."""
     rank = worth.argsort(dim=1, descending=True, stable=True).argsort(1)
     pixels = rank.shape[1]
     shape = (len(x), *[1] * (x.dim() - 3), *x.shape[-2:])
@@ -170,7 +197,7 @@ def _curves(
         come.append(torch.where(first, x, fill))
     found = []
     for series in (gone, come):
-        chances = [subject.scores(one).softmax(1).gather(1, targets[:, None])[:, 0] for one in series]
+        chances = [follow(subject.scores(one)).gather(1, targets[:, None])[:, 0] for one in series]
         found.append(torch.stack(chances, 1))
     return found[0], found[1]
 
@@ -180,28 +207,22 @@ def randomisation(
 ) -> Randomisation:
     """Return how the maps change as the layers of a copy of the model are drawn anew, last first, one after another.
 
-    `make(subject)` gives the function that makes the maps. Each weight is drawn from a normal distribution with its own
-    mean and deviation, a constant one stays. Raises `ConfigError` for a model without weights.
+    `make(subject)` gives the function that makes the maps. What is drawn, and how, is said in `randomise`; what the
+    answer depends on and could not be drawn is listed in `kept`. Raises `ConfigError` for a model without weights.
     """
     trace = subject.trace(x)
     targets = chosen_targets(target, subject.scores(x))
     first = make(subject)(x, targets)
-    changed = Subject(copy.deepcopy(subject.model), subject.seed)
-    modules = dict(changed.model.named_modules())
-    order = list(dict.fromkeys(node.path for node in trace.nodes))
-    weighted = [path for path in reversed(order) if any(True for _ in modules[path].parameters(recurse=False))]
-    if not weighted:
-        raise ConfigError(f"{subject.name} calls no layer with weights; there is nothing to draw anew")
-    generator = make_generator(subject.seed, "randomisation")
+    changed = subject.like_this(copy.deepcopy(subject.model))
+    layers = Layers(trace, changed.model)
+    if not layers.weights:
+        kept = f" (kept: {', '.join(layers.kept)})" if layers.kept else ""
+        raise ConfigError(f"{subject.name} calls no layer with weights; there is nothing to draw anew{kept}")
     found = []
-    for path in weighted:
-        with torch.no_grad():
-            for weight in modules[path].parameters(recurse=False):
-                if weight.numel() > 1:
-                    drawn = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
-                    weight.copy_(weight.mean() + weight.std() * drawn.to(weight.device))
+    for names in layers.weights.values():
+        draw_anew(changed, names)
         found.append(rank_correlation(first, make(changed)(x, targets)))
-    return Randomisation(tuple(path or subject.name for path in weighted), tuple(found))
+    return Randomisation(tuple(path or subject.name for path in layers.weights), tuple(found), tuple(layers.kept))
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> float:
@@ -228,13 +249,18 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def check(
-    subject: Subject, x: Tensor, makers: Mapping[str, Callable[[Subject], Maker]], target: Target = None
+    subject: Subject,
+    x: Tensor,
+    makers: Mapping[str, Callable[[Subject], Maker]],
+    target: Target = None,
+    *,
+    measure: str = "probability",
 ) -> Evidence:
-    """Return the `Evidence` for the methods of `makers` on the samples `x`."""
+    """Return the `Evidence` for the methods of `makers` on the samples `x`; for `measure` see `deletion_insertion`."""
     targets = chosen_targets(target, subject.scores(subject.samples(x)))
     faithful, random = {}, {}
     for name, make in makers.items():
         maps = make(subject)(x, targets)
-        faithful[name] = deletion_insertion(subject, x, maps, targets, magnitude=name in _UNSIGNED)
+        faithful[name] = deletion_insertion(subject, x, maps, targets, magnitude=name in _UNSIGNED, measure=measure)
         random[name] = randomisation(subject, x, make, targets)
     return Evidence(faithful, random)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from threegen.tracing.trace import Node, Trace
+from threegen.tracing.trace import SOFTMAX, Node, Trace
 
 _POINTWISE = """
 relu relu6 leaky_relu elu selu celu gelu silu mish hardtanh hardswish hardsigmoid sigmoid tanh softplus threshold
@@ -75,14 +75,17 @@ class Plan:
         return x
 
 
-def make_plan(trace: Trace, x: Tensor) -> Plan | None:
-    """Return the plan of a net that is one chain of known operations, or None for any other."""
+def make_plan(trace: Trace, x: Tensor, ending: frozenset[str] = SOFTMAX) -> Plan | None:
+    """Return the plan of a net that is one chain of known operations, or None for any other.
+
+    `ending` names the functions at the end of the net before which the scores are taken.
+    """
     chain = trace.chain
     if chain is None or x.dim() != 4 or trace.steps != 1:
         return None
     stages: list[tuple[Node, Stage]] = []
     for node in chain:
-        if node.name in ("softmax", "log_softmax") and node is trace.final():
+        if node.name in ending and node is trace.final(ending):
             break  # scores are taken before it; only moves and a logarithm can follow
         stage = _stage(node)
         if stage is None:

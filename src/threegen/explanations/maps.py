@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import webbrowser
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, ResourceError
+from threegen.explanations.heat import figure_bytes, heat_figure
 from threegen.plots import data_uri, diverging_palette, escape, png, svg_frame, svg_text
 
 _GAP = 4  # pixels between tiles
+_TILE, _SLIDE = 84, 336  # pixels of a tile in a sheet of many, and of a few
 _MOST_PLANES = 16  # planes of a layer that are drawn, each its own tile
 
 
@@ -24,19 +27,31 @@ class Picture:
     """Something that `.show()` and `.save()` can draw: it offers `_svg()` and, where it can, `_png()`."""
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture to a `.png` or `.svg` file and return its path; raises `ConfigError` for other names."""
+        """Write the picture to a `.png` or `.svg` file and return its path; a folder that is missing is made.
+
+        Raises `ConfigError` for other names, `ResourceError` where the file cannot be written.
+        """
         target = Path(path)
         kind = target.suffix.lower()
         if kind == ".svg":
             # alone, there is no page to inherit a font from
-            target.write_text(self._svg().replace("font-family:inherit", "font-family:system-ui,sans-serif"))
+            self._write(target, self._svg().replace("font-family:inherit", "font-family:system-ui,sans-serif").encode())
         elif kind == ".png":
-            target.write_bytes(self._png())
+            self._write(target, self._png())
         else:
             raise ConfigError(
                 f"a picture is written as .png or .svg, got {target.name!r}; give the file such an ending"
             )
         return target
+
+    @staticmethod
+    def _write(target: Path, content: bytes) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise ResourceError(f"the picture {target} cannot be written: {reason}; choose another place") from problem
 
     def show(self) -> Path:
         """Write the picture to a temporary SVG file, open it in the browser and return its path."""
@@ -67,6 +82,7 @@ class Maps(Tensor, Picture):
     labels: Sequence[str]
     signed: bool
     facts: dict[str, Any]
+    samples_at: int  # the axis of the samples
     # Ours never runs: a result of arithmetic is a plain tensor, not a map.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -77,34 +93,115 @@ class Maps(Tensor, Picture):
         raise AttributeError(f"{type(self).__name__} has no {name!r}; its facts are {', '.join(facts) or 'none'}")
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
-        return f"{self.title}: maps {list(self.shape)}"
+        plain = self.detach().as_subclass(Tensor)
+        span = f", {float(plain.min()):.3g} to {float(plain.max()):.3g}" if plain.numel() and not plain.is_meta else ""
+        facts = f"; {', '.join(self.facts)}" if self.__dict__.get("facts") else ""
+        return f"{self.__dict__.get('title', 'Maps')}: maps {list(self.shape)}{span}{facts}"
+
+    def _repr_html_(self) -> str:
+        said = escape(repr(self).partition(";")[0])
+        return f"<figure>{self._svg()}<figcaption>{said}</figcaption></figure>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Maps:
+        copied = self.detach().as_subclass(Tensor).clone().as_subclass(Maps)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _rebuilt, (self.detach().as_subclass(Tensor), dict(self.__dict__))
+
+    def with_samples_at(self, axis: int) -> Maps:
+        """Return the maps with their samples along another axis, as a model that takes time first gets its input."""
+        moved = self.detach().as_subclass(Tensor).movedim(0, axis).as_subclass(Maps)
+        images = None if self.images is None else self.images.movedim(0, axis)
+        moved.__dict__.update(self.__dict__ | {"images": images, "samples_at": axis})
+        return moved
 
     def scaled(self) -> Tensor:
         """Return the maps stretched to 0..1, each sample by its own smallest and largest value."""
-        flat = self.detach().as_subclass(Tensor).flatten(1)
+        first = self.detach().as_subclass(Tensor).movedim(self.samples_at, 0)
+        flat = first.flatten(1)
         low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
-        return ((flat - low) / (high - low).clamp_min(1e-12)).reshape(self.shape)
+        return ((flat - low) / (high - low).clamp_min(1e-12)).reshape(first.shape).movedim(0, self.samples_at)
 
-    def _columns(self) -> list[list[npt.NDArray[np.uint8]]]:
-        """Return the tiles `[H, W, 3]` of each sample: its image where there is one, then its maps."""
-        values = self.detach().as_subclass(Tensor).float().cpu()
+    def save(
+        self,
+        path: str | Path,
+        *,
+        overlay: bool = False,
+        scale: float | None = None,
+        bar: bool = False,
+        colormap: str | None = None,
+    ) -> Path:
+        """Write the maps to a `.png`, `.svg` or `.pdf` file and return its path; a folder that is missing is made.
+
+        With none of the options, a sheet of small tiles. `overlay` lays each map over its picture; `scale` is the size
+        of a map's pixel in pixels of the file; `bar` adds a colour bar; `colormap` is a name of matplotlib's, such as
+        "viridis". With any of them, or as a PDF, it is a figure of the size of a slide (see `figure`).
+        Raises `ConfigError` for other names and options that cannot be, `ResourceError` where it cannot be written.
+        """
+        target = Path(path)
+        kind = target.suffix.lower()
+        if kind not in (".png", ".svg", ".pdf"):
+            raise ConfigError(f"maps are written as .png, .svg or .pdf, got {target.name!r}; give such an ending")
+        if kind != ".pdf" and not (overlay or bar) and scale is None and colormap is None:
+            return super().save(target)
+        content = figure_bytes(self.figure(overlay=overlay, scale=scale, bar=bar, colormap=colormap), kind)
+        self._write(target, content)
+        return target
+
+    def figure(
+        self, *, overlay: bool = False, scale: float | None = None, bar: bool = False, colormap: str | None = None
+    ) -> Any:
+        """Return the maps as a matplotlib figure, to add to or to save (see `heat.heat_figure`)."""
+        images, maps = self._tiles()
+        inked = [None if one is None else _ink(one) for one in images]
+        return heat_figure(
+            self.title,
+            inked,
+            maps,
+            self.labels,
+            signed=self.signed,
+            overlay=overlay,
+            scale=scale,
+            bar=bar,
+            colormap=colormap,
+        )
+
+    def _tiles(self) -> tuple[list[Tensor | None], list[list[npt.NDArray[np.float32]]]]:
+        """Return each sample's image [C, H, W], or None, and its maps as numbers [h, w]."""
+        values = self.detach().as_subclass(Tensor).float().cpu().movedim(self.samples_at, 0)
         if values.dim() < 3:
             values = values.reshape(len(values), 1, 1, -1)
         elif values.dim() == 3:
             values = values.unsqueeze(1)
-        if self.facts.get("colours") and values.dim() == 4 and values.shape[1] == 3:
-            return [[_ink(one)] for one in values]
         if self.facts.get("planes") and values.dim() == 4:
             tiles = values[:, :_MOST_PLANES]
+        elif self.facts.get("volume"):
+            slices = np.linspace(0, values.shape[-3] - 1, min(values.shape[-3], _MOST_PLANES)).round().astype(int)
+            tiles = values.flatten(1, -4).sum(1)[:, slices.tolist()]
         elif values.dim() == 4:
             tiles = values.sum(1, keepdim=True)  # channels are added up
         else:
             tiles = values.flatten(1, -4).sum(-3)  # [B, T, C, H, W]: a tile a step
-        rows = [[_coloured(one, self.signed) for one in sample] for sample in tiles.numpy()]
+        if tiles.shape[-2] == 1:  # a line is drawn as a strip
+            tiles = tiles.expand(*tiles.shape[:-2], max(1, tiles.shape[-1] // 8), -1)
         images = self.images
-        if images is None or images.dim() != 4 or images.shape[1] not in (1, 3):
-            return rows
-        return [[_ink(one), *maps] for one, maps in zip(images.float().cpu(), rows, strict=True)]
+        pictured = images is not None and images.dim() == 4 and images.shape[1] in (1, 3)
+        shown: list[Tensor | None] = (
+            list(images.float().cpu()) if images is not None and pictured else [None] * len(tiles)
+        )
+        return shown, [list(sample) for sample in tiles.numpy()]
+
+    def _columns(self) -> list[list[npt.NDArray[np.uint8]]]:
+        """Return the tiles `[H, W, 3]` of each sample: its image where there is one, then its maps."""
+        values = self.detach().as_subclass(Tensor).float().cpu()
+        if self.facts.get("colours") and values.dim() == 4 and values.shape[1] == 3:
+            return [[_ink(one)] for one in values]
+        images, maps = self._tiles()
+        rows = [[_coloured(one, self.signed) for one in sample] for sample in maps]
+        return [own if one is None else [_ink(one), *own] for one, own in zip(images, rows, strict=True)]
 
     def _blocks(self) -> tuple[list[npt.NDArray[np.uint8]], int, int]:
         """Return sheets `[H, W, 3]` of at most ten samples each, samples a sheet, and the width of a column."""
@@ -112,7 +209,7 @@ class Maps(Tensor, Picture):
         most = len(columns) if len(columns) <= 12 else 10
         tall = max(one.shape[0] for one in columns[0])
         wide = max(one.shape[1] for one in columns[0])
-        scale = max(1, round(84 / wide))
+        scale = max(1, round((_SLIDE if len(columns) <= 3 and len(columns[0]) <= 3 else _TILE) / wide))
         high, broad = tall * scale + _GAP, wide * scale + _GAP
         sheets = []
         for start in range(0, len(columns), most):
@@ -158,7 +255,14 @@ def make_maps(
     """Return `values` [B, ...] as `Maps`."""
     maps = values.detach().as_subclass(Maps)
     shown = None if images is None else images.detach()
-    maps.__dict__.update(images=shown, title=title, labels=tuple(labels), signed=signed, facts=facts)  # setattr is slow
+    # setattr is slow
+    maps.__dict__.update(images=shown, title=title, labels=tuple(labels), signed=signed, facts=facts, samples_at=0)
+    return maps
+
+
+def _rebuilt(values: Tensor, attributes: dict[str, Any]) -> Maps:
+    maps = values.as_subclass(Maps)
+    maps.__dict__.update(attributes)
     return maps
 
 

@@ -2,6 +2,9 @@
 
     x* = argmax_x  a(x) - l2 mean(x^2) - tv mean(|difference of neighbours|)         low <= x <= high
 
+For a class, a(x) is the logarithm of its probability (log-softmax of the scores), so that a picture is that of its
+class and of no other; what is reported as the activation stays the score itself.
+
 Erhan et al. 2009; Simonyan et al. 2014, section 2; jitter and total variation after Mordvintsev et al. 2015 and
 Mahendran and Vedaldi 2015. By gradient (Adam), or without one (evolution strategies, Salimans et al. 2017: mirrored
 smooth noise, ranks), which needs no surrogate and so fits spiking neurons.
@@ -22,6 +25,7 @@ from threegen.explanations.maps import Maps, make_maps
 from threegen.explanations.subject import Spot, Subject
 from threegen.randomness import make_generator
 
+STARTS = (0.5, 0.1, 0.2, 0.05, 0.35)  # how light the first picture is, as a share of low..high
 Objective = Callable[[Tensor], Tensor]
 
 
@@ -44,7 +48,8 @@ def maximise(
     """Return one input a unit, [units, ...] shaped like a sample of `example`; `activations` holds what it reaches.
 
     `layer` None means the scores: `unit` is a class, a list of classes, or None for all of them, a sheet. In a layer
-    with planes a unit is a plane, its mean counts; over time steps the mean counts. `method` is "gradient" or
+    with planes a unit is a plane, its mean counts; over time steps the mean counts. Class pictures also have `answers`,
+    the class that the model gives each. `method` is "gradient" or
     "evolution" (`population` trials a step). Values stay in `low`..`high`; `jitter` moves the picture by so many pixels
     at random each step. The seed is that of `explain`. Raises `ConfigError`.
     """
@@ -58,25 +63,36 @@ def maximise(
     spot = None if layer is None else subject.spot(layer, example)
     activate, count = _activation(subject, spot, example)
     units = _units(unit, count, layer)
-    generator = make_generator(subject.seed, "maximise")
-    shape = (1, *example.shape[1:])
-    # every unit starts from the same picture, so that a unit alone ends as it does in a sheet
-    start = (low + high) / 2 + (high - low) * 0.05 * torch.randn(shape, generator=generator)
-    x = start.to(example).repeat(len(units), *[1] * (example.dim() - 1)).clamp(low, high)
+    size = (high - low) * rate
 
     def objective(values: Tensor, chosen: Tensor) -> Tensor:
-        reached = activate(values).gather(1, chosen[:, None])[:, 0]
+        reached = activate(values)
+        if spot is None:
+            reached = subject.as_scores.normalised(reached)
+        reached = reached.gather(1, chosen[:, None])[:, 0]
         if values.requires_grad and torch.is_grad_enabled() and not reached.requires_grad:
             raise ConfigError("this unit has no gradient by the input; use method='evolution'")
         return reached - _penalty(values, l2, tv)
 
-    with subject.quiet():
-        if method == "gradient":
-            x = _climb(objective, x, units, steps, rate * (high - low), jitter, (low, high), generator)
-        else:
-            x = _evolve(objective, x, units, steps, rate * (high - low), population, (low, high), generator)
-        with torch.no_grad():
-            reached = activate(x).gather(1, units[:, None])[:, 0]
+    def search(chosen: Tensor, attempt: int) -> Tensor:
+        generator = make_generator(subject.seed, "maximise", *([attempt] if attempt else []))
+        # every unit starts from the same picture, so that a unit alone ends as it does in a sheet
+        shape = (1, *example.shape[1:])
+        start = low + (high - low) * (STARTS[attempt] + 0.05 * torch.randn(shape, generator=generator))
+        x = start.to(example).repeat(len(chosen), *[1] * (example.dim() - 1)).clamp(low, high)
+        with subject.quiet():
+            if method == "gradient":
+                return _climb(objective, x, chosen, steps, size, jitter, (low, high), generator)
+            return _evolve(objective, x, chosen, steps, size, population, (low, high), generator)
+
+    x = search(units, 0)
+    if spot is None:
+        x, everything = _answered(subject, x, units, search)
+    else:
+        with subject.quiet(), torch.no_grad():
+            everything = activate(x)
+    reached = everything.gather(1, units[:, None])[:, 0]
+    facts = {"answers": everything.argmax(1)} if spot is None else {}
     place = "the scores" if spot is None else spot.label
     return make_maps(
         x,
@@ -85,7 +101,27 @@ def maximise(
         signed=low < 0,
         activations=reached,
         units=units,
+        **facts,
     )
+
+
+def _answered(
+    subject: Subject, x: Tensor, units: Tensor, search: Callable[[Tensor, int], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return the class pictures and their scores; those that another class answers are looked for once more.
+
+    From a picture at which no neuron is near its threshold no gradient leads anywhere: lighter ones are tried.
+    """
+    scores = subject.scores(x).clone()  # out of inference mode
+    for attempt in range(1, len(STARTS)):
+        missed = (scores.argmax(1) != units).nonzero()[:, 0]
+        if len(missed) == 0 or scores.shape[1] == 1:
+            break
+        again = search(units[missed], attempt)
+        found = subject.scores(again)
+        better = found.argmax(1) == units[missed]
+        x[missed[better]], scores[missed[better]] = again[better], found[better]
+    return x, scores
 
 
 def _activation(subject: Subject, spot: Spot | None, example: Tensor) -> tuple[Objective, int]:

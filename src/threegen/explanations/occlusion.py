@@ -41,7 +41,8 @@ def occlusion(
     """Return the maps of drops [B, 1, H, W] of images [B, ..., H, W], with what they were made from.
 
     `window`, `stride` and `cell` are sizes in pixels, one for both axes or (rows, columns); `fill` is a value, or a
-    tensor that broadcasts to a sample. `measure` is "score" or "probability". `incremental` None takes the exact
+    tensor that broadcasts to a sample. `measure` is "score" or "probability" (which one output has
+    only with `explain(model, scores="binary")`). `incremental` None takes the exact
     incremental path where the net allows it, True insists, False runs every position in full, `chunk` at a time.
 
     The result also has, by position [B, rows, columns]: `scores` of the target, `drops`, `predicted` classes; and
@@ -53,16 +54,23 @@ def occlusion(
     require_whole("chunk", chunk)
     subject.samples(x)
     if x.dim() < 4:
-        raise ShapeError(f"occlusion takes images [B, ..., H, W], got {list(x.shape)}; use saliency for vectors")
+        raise ShapeError(
+            f"occlusion takes images [B, ..., H, W], got {list(x.shape)}"
+            + subject.advice(x, "saliency", "feature_maps")
+        )
     windows, cells = _grid(tuple(x.shape[-2:]), _pair("window", window), _pair("stride", stride), cell)
     base = subject.scores(x)
     targets = chosen_targets(target, base)
+    if measure == "probability":
+        subject.as_scores.require_classes(base)
     plan = _plan(subject, x, base, fill, incremental)
     shape = (len(windows[0]), len(windows[1]))
     boxes = [(*rows, *columns) for rows in windows[0] for columns in windows[1]]
     with subject.quiet(), torch.inference_mode():
         scores = torch.stack([_occluded(subject, one[None], boxes, fill, plan, chunk) for one in x])
-    return _finish(x, base, scores, targets, shape, cells, measure, plan is not None)
+    if measure == "probability":
+        base, scores = subject.as_scores.probabilities(base), subject.as_scores.probabilities(scores)
+    return _finish(x, base, scores, targets, shape, cells, plan is not None)
 
 
 def _finish(
@@ -72,14 +80,11 @@ def _finish(
     targets: Tensor,
     shape: tuple[int, int],
     cells: tuple[Tensor, Tensor],
-    measure: str,
     incremental: bool,
 ) -> Maps:
-    """Return the maps of the scores [B, P, K]."""
+    """Return the maps of the scores (or probabilities) [B, P, K]."""
     classes = base.shape[1]
     predicted = scores.argmax(2).reshape(-1, *shape)
-    if measure == "probability":
-        base, scores = base.softmax(1), scores.softmax(2)
     own = scores.gather(2, targets[:, None, None].expand(-1, scores.shape[1], 1))[:, :, 0].reshape(-1, *shape)
     drops = chosen_scores(base, targets)[:, None, None] - own
     rows, columns = (one.to(drops) for one in cells)
@@ -135,11 +140,12 @@ def _grid(
 def _plan(subject: Subject, x: Tensor, base: Tensor, fill: float | Tensor, incremental: bool | None) -> Plan | None:
     """Return the incremental plan where it is wanted, possible, and gives the model's own scores; else None."""
     plan = None
-    if incremental is not False and not isinstance(fill, Tensor) and not subject.draws:
-        plan = make_plan(subject.trace(x), x)
+    known = subject.as_scores.choice is None or subject.as_scores.binary  # a tensor, not one of several outputs
+    if incremental is not False and not isinstance(fill, Tensor) and not subject.draws and known:
+        plan = make_plan(subject.trace(x), x, subject.as_scores.ending)
     if plan is not None:
         with subject.quiet(), torch.inference_mode():
-            check = plan.full(x[:1].clone())
+            check = subject.as_scores(plan.full(x[:1].clone()), 1)
         if check.shape != base[:1].shape or not torch.allclose(check, base[:1], rtol=1e-4, atol=1e-5):
             plan = None
     if incremental and plan is None:
@@ -162,7 +168,8 @@ def _occluded(
     if plan is not None:
         ready = Incremental(plan, image)
         value = require_number("fill", float(fill))
-        return torch.cat([ready.scores(boxes[i : i + BOXES], value) for i in range(0, len(boxes), BOXES)])
+        found = [ready.scores(boxes[i : i + BOXES], value) for i in range(0, len(boxes), BOXES)]
+        return subject.as_scores(torch.cat(found), len(boxes))
     filled = torch.as_tensor(fill, dtype=image.dtype, device=image.device).expand(image.shape[1:])
     found = []
     for start in range(0, len(boxes), chunk):

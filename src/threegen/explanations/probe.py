@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from threegen.checks import require_choice
-from threegen.tracing.trace import MOVES, SOFTMAX
+from threegen.tracing.trace import MOVES
 from threegen.tracing.walk import plain_name, tensors_in
 
 MODIFIERS = ("guided", "deconv")
@@ -86,8 +86,8 @@ class Probe(TorchFunctionMode):
     """Acts while the model runs.
 
     `modifier` changes the backward pass of every rectifier; `modified` counts them. `functions` holds (name, nth) of
-    calls whose first result goes through `take`, which may hand back another tensor. With `softmax`, `before_softmax`
-    gives what a softmax's result was made from.
+    calls whose first result goes through `take`, which may hand back another tensor. `softmax` names the functions at
+    the end of the model (softmax, or sigmoid) that `before_softmax` steps over.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Probe(TorchFunctionMode):
         modifier: str | None = None,
         functions: frozenset[tuple[str, int]] = frozenset(),
         take: Any = None,
-        softmax: bool = False,
+        softmax: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
         self.modifier, self.wanted, self.take, self.softmax = modifier, functions, take, softmax
@@ -142,7 +142,7 @@ class Probe(TorchFunctionMode):
         if not isinstance(out, Tensor):
             return
         sources = tensors_in(args, kwargs)
-        if name in SOFTMAX and sources:
+        if name in self.softmax and sources:
             self.origins[out] = sources[0]
         elif sources and sources[0] in self.origins:
             origin = self.origins[sources[0]]

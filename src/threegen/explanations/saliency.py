@@ -22,7 +22,7 @@ from threegen.checks import require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.explanations.maps import Maps, make_maps
 from threegen.explanations.probe import modifier_name
-from threegen.explanations.straight import run_steps, straight_steps
+from threegen.explanations.straight import run_steps
 from threegen.explanations.subject import Pass, Subject, Target, chosen_sum, chosen_targets
 from threegen.randomness import make_generator
 
@@ -38,7 +38,8 @@ def saliency(
 ) -> Maps:
     """Return the gradient of the score, shaped like `x`; `absolute` gives its magnitude, as the paper draws it.
 
-    Where time is an axis, the sum over the steps, or with `per_step` a map for each, [B, T, ...].
+    An axis of time in the input is one in the map. Behind an encoder of spikes the map is the sum over the steps, or
+    with `per_step` a map for each, [B, T, ...].
     Raises `ConfigError` for a modifier where no rectifier is met, a wrong target or steps where there are none.
     """
     kind = modifier_name(modifier)
@@ -143,11 +144,11 @@ def _gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradient, the targets and the source it is taken at: `x`, or the encoded spikes as [B, T, ...]."""
     encoder = subject.encoder(x)
-    steps = straight_steps(subject.model) if modifier is None else None
+    steps = subject.straight() if modifier is None else None
     with nullcontext() if steps else subject.quiet(), torch.enable_grad():
         if steps:
             sources = [x.detach().clone().requires_grad_()]
-            done = Pass(subject.as_scores(run_steps(steps, sources[0])))
+            done = Pass(subject.as_scores(run_steps(steps, sources[0]), len(x)))
         elif encoder is None:
             leaf = x.detach().clone().requires_grad_()
             # In place, the first layer may overwrite what it is given; a leaf would refuse.
@@ -156,11 +157,12 @@ def _gradient(
         else:
             done = subject.run(x, spot=encoder, modifier=modifier, change=None if scale == 1.0 else lambda s: s * scale)
             sources = done.kept
-        require_modified(done.modified, modifier, subject)
+        require_modified(done.modified, modifier, subject, x)
         chosen, targets = chosen_sum(done.scores, target)
         if not chosen.requires_grad:
             raise ConfigError(
-                f"the scores of {subject.name} do not depend on its input by a gradient; occlusion works without one"
+                f"the scores of {subject.name} do not depend on its input by a gradient"
+                + subject.advice(x, "occlusion", "feature_maps")
             )
         (gradient,) = torch.autograd.grad(chosen, sources[:1])
     source = sources[0].detach()
@@ -169,12 +171,12 @@ def _gradient(
     return gradient.movedim(0, 1), targets, source.movedim(0, 1)
 
 
-def require_modified(modified: int, modifier: str | None, subject: Subject) -> None:
+def require_modified(modified: int, modifier: str | None, subject: Subject, x: Tensor) -> None:
     """Raise `ConfigError` where a modifier was asked for and has met no rectifier."""
     if modifier is not None and not modified:
         raise ConfigError(
-            f"{subject.name} calls no relu between its input and its scores, so {modifier!r} would change nothing; "
-            "use saliency with modifier=None, or occlusion"
+            f"{subject.name} calls no relu between its input and its scores, so {modifier!r} would change nothing"
+            + subject.advice(x, "saliency", "occlusion")
         )
 
 
@@ -200,14 +202,14 @@ def _answers(subject: Subject, x: Tensor, target: Target) -> Tensor:
 
 
 def _over_time(subject: Subject, x: Tensor, values: Tensor, per_step: bool) -> Tensor:
-    """Sum over the time steps, or keep them; bring encoded pixels into the shape of the image."""
+    """Return values shaped like the input: encoded pixels take the shape of the image, summed over the steps or not.
+
+    An input that has an axis of time itself keeps it.
+    """
     if subject.encoder(x) is not None:
         if values[0, 0].numel() == x[0].numel():
             values = values.reshape(*values.shape[:2], *x.shape[1:])
         return values if per_step else values.sum(1)
-    axis = subject.time_axis(x)
-    if axis is not None:
-        return values if per_step else values.sum(axis)
-    if per_step:
+    if per_step and subject.time_axis(x) is None:
         raise ShapeError(f"{subject.name} has no axis of time in its input; leave out per_step")
     return values

@@ -13,13 +13,16 @@ from torch.utils.hooks import RemovableHandle
 
 from threegen.checks import did_you_mean, require_finite, require_float, require_whole
 from threegen.errors import ConfigError, DataError, ShapeError, ThreegenError
+from threegen.explanations.places import last_planes
 from threegen.explanations.probe import Probe
-from threegen.gen3.encoders import Encoder
-from threegen.gen3.neurons import LIF
+from threegen.explanations.scores import Choice, Scores
+from threegen.explanations.straight import Step, straight_steps
 from threegen.randomness import make_generator
+from threegen.tracing.batch_axis import Axes, find_axes
+from threegen.tracing.inputs import Inputs, require_inputs
+from threegen.tracing.parts import is_encoder
 from threegen.tracing.trace import Node, Trace, trace_model
 from threegen.tracing.untouched import takes_generator, untouched
-from threegen.tracing.walk import tensors_in
 
 Target = int | Sequence[int] | Tensor | None
 
@@ -49,24 +52,55 @@ class Pass:
 
 
 class Subject:
-    """A model, how to call it, and its traces."""
+    """A model, how to call it, which of its outputs are the scores, and its traces.
 
-    def __init__(self, model: nn.Module, seed: int = 0) -> None:
+    Inside this room the samples of an input come first; a model that takes time first gets it so.
+    """
+
+    def __init__(self, model: nn.Module, seed: int = 0, *, scores: Choice = None, time: int | None = None) -> None:
         if not isinstance(model, nn.Module):
             raise ConfigError(f"explain takes a torch.nn.Module, got {type(model).__name__}")
         self.model = model
         self.seed = require_whole("seed", seed, least=0)
+        self.as_scores = Scores(type(model).__name__, scores)
+        self.time = time
         self.draws = takes_generator(model)
+        self.axes: dict[int, Axes] = {}  # by the number of axes of the samples
         self._traces: dict[Any, Trace] = {}
         self.kept: dict[Any, Any] = {}  # what was found out once for a shape of samples
-        kinds = [type(module) for module in model.modules()]
-        self._spiking = any(issubclass(kind, LIF) for kind in kinds)
-        self._recurrent = any(issubclass(kind, nn.RNNBase | nn.RNNCellBase) for kind in kinds)
+        self._admitted = False
+
+    def like_this(self, model: nn.Module) -> Subject:
+        """Return a subject of another model of the same kind, with the same choices."""
+        other = Subject(model, self.seed, scores=self.as_scores.choice, time=self.time)
+        other.axes = dict(self.axes)
+        return other
 
     @property
     def name(self) -> str:
         """The class of the model."""
         return type(self.model).__name__
+
+    def samples_first(self, x: Tensor) -> Tensor:
+        """Return a user's input with its samples along the first axis; raises `ConfigError` where it is not known."""
+        if isinstance(x, Tensor) and x.dim() not in self.axes:
+            self._admit(x)
+            self.axes[x.dim()] = find_axes(self.model, self.samples(x), self.time)
+        return x.movedim(1, 0) if isinstance(x, Tensor) and self.axes[x.dim()].batch else x
+
+    def like_input(self, values: Tensor) -> Tensor:
+        """Return values shaped like the samples [B, ...] as the model takes them."""
+        return values.movedim(0, 1) if self.axis(values) else values
+
+    def axis(self, x: Tensor) -> int:
+        """Return the axis of the samples where the model takes such an input."""
+        return self.axes[x.dim()].batch if x.dim() in self.axes else 0
+
+    def _admit(self, x: Tensor) -> None:
+        """Refuse what is no single tensor, and models that want more than one."""
+        if not self._admitted:
+            require_inputs("explain", self.model, x)
+            self._admitted = True
 
     def samples(self, x: Tensor) -> Tensor:
         """Return `x` [B, ...] where it is floating, finite and not empty; raises `ShapeError`, `DataError`."""
@@ -79,14 +113,63 @@ class Subject:
         """Return the trace for samples like those of `x`; raises `ShapeError` where the model cannot take them."""
         key = (tuple(x.shape[1:]), x.dtype, x.device)
         if key not in self._traces:
-            try:
-                self._traces[key] = trace_model(self.model, self.samples(x), seed=self.seed)
-            except ThreegenError:
-                raise
-            except RuntimeError as problem:
-                reason = str(problem).splitlines()[0]
-                raise ShapeError(f"{self.name} cannot take a batch of shape {list(x.shape)}: {reason}") from problem
+            self._admit(x)
+            axes = self.axes.get(x.dim(), Axes())
+            given = self.samples(x)
+            self._traces[key] = self._traced(given.movedim(0, axes.batch) if axes.batch else given, axes)
         return self._traces[key]
+
+    def trace_of_inputs(self, x: Inputs) -> Trace:
+        """Return the trace for an input as the user gives it: several tensors, of any type, as the model takes them."""
+        if isinstance(x, Tensor) and x.is_floating_point() and not x.is_meta and x.dim() > 1:
+            return self.trace(self.samples_first(x))
+        require_inputs("explain", self.model, x)
+        return self._traced(x, find_axes(self.model, x, self.time))
+
+    def _traced(self, x: Inputs, axes: Axes) -> Trace:
+        try:
+            return trace_model(self.model, x, seed=self.seed, axes=axes, pick=self._picked)
+        except ThreegenError:
+            raise
+        except RuntimeError as problem:
+            reason = str(problem).splitlines()[0]
+            raise ShapeError(f"{self.name} cannot take such a batch: {reason}") from problem
+
+    def _picked(self, out: Any) -> Any:
+        """Return the scores where it is clear which they are, else all that was returned."""
+        try:
+            return self.as_scores.pick(out)
+        except ThreegenError:
+            return out
+
+    def straight(self) -> list[Step] | None:
+        """Return the layers of a straight net whose output are the scores; None for any other (see `straight`)."""
+        return straight_steps(self.model) if self.as_scores.choice is None else None
+
+    def advice(self, x: Tensor, *methods: str) -> str:
+        """Return which of `methods` work for this model and these samples, as the end of a sentence: each is tried."""
+        working = [name for name in methods if self._works(name, x)]
+        if not working:
+            return ""
+        if len(working) == 1:
+            return f"; {working[0]} works"
+        return f"; {', '.join(working[:-1])} and {working[-1]} work"
+
+    def _works(self, method: str, x: Tensor) -> bool:
+        if method == "occlusion":
+            return x.dim() >= 4
+        try:
+            if method == "feature_maps":
+                return bool(self.trace(x).nodes)
+            planes = last_planes(self.trace(x)) if method == "grad_cam" else None
+            if method == "grad_cam" and planes is None:
+                return False
+            with self.quiet(), torch.enable_grad():
+                leaf = x[:1].detach().clone().requires_grad_()
+                spot = self.encoder(x) if planes is None else self.spot(planes, x)
+                return self.run(leaf.clone(), spot=spot).scores.requires_grad
+        except (ThreegenError, RuntimeError):
+            return False
 
     # -- places --------------------------------------------------------------------------------------------------------
     def spot(self, layer: str | nn.Module | Node, x: Tensor) -> Spot:
@@ -145,17 +228,16 @@ class Subject:
     def encoder(self, x: Tensor) -> Spot | None:
         """Return the place of an encoder that turns the input into spikes and learns nothing, or None."""
         for node in self.trace(x).nodes:
-            if node.whole and isinstance(node.module, Encoder) and not any(True for _ in node.module.parameters()):
+            if node.whole and is_encoder(node.module) and not any(True for _ in node.module.parameters()):
                 return Spot(node.label, node.module)
         return None
 
     def time_axis(self, x: Tensor) -> int | None:
-        """Return the axis of time of the samples `x` itself: 1 for frames [B, T, ...] and sequences, else None."""
-        if self.encoder(x) is not None:
+        """Return the axis of time of the samples `x` [B, ...] themselves, or None."""
+        if self.encoder(x) is not None or x.dim() not in self.axes:
             return None
-        if (self._spiking and x.dim() == 5) or ((self._spiking or self._recurrent) and x.dim() == 3):
-            return 1
-        return None
+        axes = self.axes[x.dim()]
+        return 1 if axes.batch else axes.time
 
     # -- runs ----------------------------------------------------------------------------------------------------------
     def run(
@@ -171,7 +253,7 @@ class Subject:
         Where gradients are on, what `spot` makes is kept such that `torch.autograd.grad(scores, kept)` works.
         `change` may put another tensor in the place of what `spot` makes. Call it inside `quiet()`.
         """
-        softmax = self._ends_in_softmax(self.trace(x))
+        softmax = self._ending(self.trace(x))
         result = Pass(x)
         take = self._taker(result, spot, change)
         functions: frozenset[tuple[str, int]] = frozenset() if spot is None else spot.functions
@@ -183,25 +265,28 @@ class Subject:
                 hooks.append(spot.module.register_forward_hook(_hook(take, spot)))
             elif functions:  # a hook on a layer asks nets with a fused path for the plain one, as the trace did
                 hooks += [child.register_forward_pre_hook(_watch) for child in self.model.children()]
+            wanted = x.movedim(0, 1) if self.axes and self.axis(x) else x
             if probe is None:
-                out = self.model(x, **given)
+                out = self.model(wanted, **given)
             else:
                 with probe:
-                    out = self.model(x, **given)
+                    out = self.model(wanted, **given)
         finally:
             for hook in hooks:
                 hook.remove()
-        result.scores = self.as_scores(
-            probe.before_softmax(out) if probe is not None and isinstance(out, Tensor) else out
-        )
+        picked = out if isinstance(out, Tensor) and self.as_scores.choice is None else self.as_scores.pick(out)
+        result.scores = self.as_scores.shaped(picked if probe is None else probe.before_softmax(picked), len(x))
         result.modified = 0 if probe is None else probe.modified
         return result
 
-    def _ends_in_softmax(self, trace: Trace) -> bool:
+    def _ending(self, trace: Trace) -> frozenset[str]:
+        """Return the functions before which the scores are taken, where the model ends in one."""
         key = ("softmax", id(trace))
         if key not in self.kept:
-            self.kept[key] = trace.final() is not None
-        return bool(self.kept[key])
+            names = self.as_scores.ending
+            self.kept[key] = names if trace.final(names) is not None else frozenset()
+        found: frozenset[str] = self.kept[key]
+        return found
 
     def quiet(self) -> AbstractContextManager[None]:
         """Return the context in which the model runs: eval mode, frozen weights, everything put back at the end."""
@@ -231,17 +316,6 @@ class Subject:
             return kept.clone() if spot is not None and spot.clone else kept
 
         return take
-
-    def as_scores(self, out: Any) -> Tensor:
-        """Return the scores [B, K] in what the model returned; raises `ShapeError` where there are none."""
-        tensors = tensors_in(out)
-        if not tensors or tensors[0].dim() not in (1, 2):
-            found = list(tensors[0].shape) if tensors else type(out).__name__
-            raise ShapeError(
-                f"explain needs a model that returns scores [B, classes], {self.name} returns {found}; "
-                "wrap it in a module that does"
-            )
-        return tensors[0] if tensors[0].dim() == 2 else tensors[0].unsqueeze(1)
 
 
 def _watch(module: nn.Module, args: Any) -> None:

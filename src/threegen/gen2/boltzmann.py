@@ -36,6 +36,8 @@ class BoltzmannMachine(nn.Module):
     Raises `ConfigError` for settings that cannot work, `ShapeError` for inputs of another width or type.
     """
 
+    classifies = False  # `forward` gives no scores of classes; evaluate refuses it
+
     def __init__(
         self,
         visible: int,

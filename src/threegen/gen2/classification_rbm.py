@@ -32,6 +32,8 @@ class ClassificationRBM(RBM):
     Raises like `RBM`.
     """
 
+    classifies = True
+
     def __init__(
         self,
         inputs: int,

@@ -44,6 +44,8 @@ class RBM(nn.Module):
     binary units. Raises `ConfigError` for settings that cannot work, `ShapeError` for inputs of another width or type.
     """
 
+    classifies = False  # `forward` gives no scores of classes; evaluate refuses it
+
     def __init__(
         self,
         visible: int,

@@ -38,6 +38,8 @@ class PlasticLayer(nn.Module):
     normalised where `norm` is above 0. They lie as [I, O] in memory. Raises `ConfigError`.
     """
 
+    classifies = False  # `forward` gives no scores of classes; evaluate refuses it
+
     weight: nn.Parameter  # [O, I]
     theta: Tensor  # [O]
 

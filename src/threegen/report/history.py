@@ -13,7 +13,7 @@ from threegen.report.lineage import gather, measure_run, train_lineage
 from threegen.report.page import write_report
 from threegen.report.results import HistoryResult, ModelResult, results_json
 from threegen.runs.run import open_run
-from threegen.training.persistence.files import write_whole
+from threegen.training.persistence.files import make_folder, write_whole
 
 
 def make_history(
@@ -80,7 +80,7 @@ def report_runs(
 
 
 def _write(result: HistoryResult, page: Path, results: Path) -> Path:
-    page.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(page.parent)
     write_whole(results, results_json(result))
     write_report(result, page)
     return page

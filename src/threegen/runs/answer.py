@@ -11,7 +11,7 @@ from torch import Tensor
 
 from threegen.datasets.load import load_data
 from threegen.datasets.pictures import read_picture
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, DataError
 from threegen.randomness import forked_randomness
 from threegen.runs.run import Run, open_run
 from threegen.training.evaluate import Evaluation, evaluate, evaluation_mode
@@ -84,6 +84,8 @@ def picture_of(run: Run, image: str) -> tuple[Tensor, str | None]:
     """Return a picture for a run and its label: a file (no label), or the number of an image of the test split."""
     shape = tuple(run.facts["shape"])
     if not image.isdigit():
+        if not Path(image).is_file():
+            raise DataError(f"there is no picture {image}; give a picture's file or the number of a test image")
         return read_picture(image, shape, invert=None), None
     test = run.load_data().test
     number = int(image)

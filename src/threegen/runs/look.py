@@ -15,6 +15,7 @@ from threegen.explanations.explain import METHODS, Look, explain
 from threegen.explanations.maps import Maps, Picture
 from threegen.runs.answer import picture_of
 from threegen.runs.run import open_run
+from threegen.training.persistence.files import make_folder
 
 _WITH_MODIFIER = ("saliency", "gradient-x-input", "smooth-grad", "grad-cam", "grad-cam-plus-plus")
 _WITH_LAYER = ("grad-cam", "grad-cam-plus-plus", "guided-grad-cam", "feature-maps", "filters", "spike-activation-maps")
@@ -79,6 +80,7 @@ def explain_run(
         found["table"] = result.as_dict()
         found["text"] = str(result)
     file = Path(out) if out is not None else (run.folder or Path()) / f"{method}.svg"
+    make_folder(file.parent)
     found["file"] = str(result.save(file))
     return found
 

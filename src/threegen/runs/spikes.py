@@ -22,7 +22,7 @@ from threegen.randomness import make_generator
 from threegen.runs.answer import picture_of
 from threegen.runs.run import open_run
 from threegen.training.evaluate import evaluation_mode
-from threegen.training.persistence.files import write_whole
+from threegen.training.persistence.files import make_folder, write_whole
 
 ENLARGED = 6  # each pixel of a GIF's picture is drawn as wide as this
 
@@ -50,6 +50,7 @@ def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) 
     for number, spikes in enumerate(record.spikes):
         trains["output" if number == len(record.spikes) - 1 else f"layer {number + 1}"] = spikes
     rows = [_layer_row(name, spikes) for name, spikes in trains.items()]
+    make_folder(target.parent)
     if target.suffix == ".gif":
         write_whole(target, _animation(record, picture))
     else:

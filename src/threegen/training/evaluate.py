@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +14,19 @@ from torch import Tensor, nn
 from threegen.checks import require_labels, require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError, NumericError, ShapeError
+from threegen.plots import html_table
 from threegen.randomness import forked_randomness
+from threegen.training.feed import as_source, walk_once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What `evaluate` found on `count` examples.
 
     `accuracy` is a fraction; `interval` is its 95 % Wilson interval; `top_k[k]` the share whose label is among the k
     highest scores; `confusion[truth, answer]` counts; `predictions [N]`; `confidences [N]` the softmax share of the
-    answer (a probability only for nets trained on log-likelihood); `loss` the mean cross-entropy of the scores.
+    answer (a probability only for nets trained on log-likelihood); `loss` the mean cross-entropy of the scores;
+    `undecided` how many examples got equal scores for all classes, as from a net that is silent or has no labels yet.
     """
 
     accuracy: float
@@ -34,10 +38,22 @@ class Evaluation:
     predictions: Tensor
     confidences: Tensor
     loss: float
+    undecided: int = 0
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{self.accuracy:.2%} ({self.correct:,} of {self.count:,}; 95 % interval {low:.2%} to {high:.2%})"
+        text = f"{self.accuracy:.2%} ({self.correct:,} of {self.count:,}; 95 % interval {low:.2%} to {high:.2%})"
+        if self.undecided:
+            text += f"; {self.undecided / self.count:.2%} undecided (all scores equal, counted as the first class)"
+        return text
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self})"
+
+    def _repr_html_(self) -> str:
+        """Show the sentence and the confusion matrix in a notebook."""
+        rows = [{"truth": truth, **dict(enumerate(counts))} for truth, counts in enumerate(self.confusion.tolist())]
+        return html_table(rows, str(self))
 
 
 def wilson_interval(correct: int, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -67,43 +83,65 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def evaluate(
-    model: nn.Module, data: Dataset, *, batch_size: int = 1000, seed: int = 0, top_k: Sequence[int] = (1, 3)
+    model: nn.Module, data: Any, *, batch_size: int = 1000, seed: int = 0, top_k: Sequence[int] = (1, 3)
 ) -> Evaluation:
-    """Return how `model` does on `data`; the model's mode and torch's generators are left as they were.
+    """Return how `model` does on `data`; the model's mode and the process's generators are left as they were.
 
-    `seed` drives random encoders, so the same call gives the same figure. Raises `DataError` without labels,
-    `ShapeError` where the model does not return scores [B, classes], `NumericError` where a score is NaN or infinite.
+    Args:
+        model: a module that returns scores [B, classes].
+        data: a `Dataset`, a DataLoader, a torch Dataset, arrays `(x, y)` or an iterable of batches, with labels.
+        batch_size: how many examples are answered at once; a DataLoader and an iterable have their own.
+        seed: drives random encoders, so the same call gives the same figure.
+        top_k: for which k the share is found whose label is among the k highest scores.
+
+    Raises `DataError` without labels, `ConfigError` for a model that does not classify, `ShapeError` where the model
+    does not return scores [B, classes], `NumericError` where a score is NaN or infinite.
     """
     require_whole("batch_size", batch_size)
-    targets = require_labelled("data", data)
+    require_classifier(model)
+    source = require_labelled("data", data)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     collected: list[Tensor] = []
+    labels: list[Tensor] = []
     with evaluation_mode(model), forked_randomness(seed, "evaluate"):
-        for batch in data.batches(batch_size):
+        for batch in walk_once(source, batch_size):
+            if batch.targets is None:
+                raise DataError("the data have no labels; evaluate needs them; give batches (inputs, targets)")
             scores = model(batch.inputs.to(device))
-            if scores.dim() != 2 or len(scores) != len(batch):
-                raise ShapeError(
-                    f"{type(model).__name__} returned {list(scores.shape)}; a classifier returns [B, classes]"
-                )
+            if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(batch):
+                found = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+                raise ShapeError(f"{type(model).__name__} returned {found}; a classifier returns [B, classes]")
             if scores.shape[1] == 1:
                 raise ShapeError(
                     f"{type(model).__name__} returned {list(scores.shape)}, one score; evaluate needs one for each "
                     "class; ask a single unit by its predict()"
                 )
             collected.append(scores.float().cpu())
-    return summarise(torch.cat(collected), targets.cpu(), top_k)
+            labels.append(batch.targets.cpu())
+    if not collected:
+        raise DataError("the data are empty; there is nothing to evaluate on")
+    return summarise(torch.cat(collected), torch.cat(labels), top_k)
 
 
-def require_labelled(name: str, data: object) -> Tensor:
-    """Return the labels of a data set that can be evaluated on; raises `DataError` for anything else."""
-    if not isinstance(data, Dataset):
-        split = f"; pass {name}.test" if hasattr(data, "test") else "; use Dataset.from_arrays(x, y)"
-        raise DataError(f"{name} must be a Dataset, got {type(data).__name__}{split}")
-    if data.targets is None:
-        raise DataError(f"{data.name} has no labels; evaluate needs them; use Dataset.from_arrays(x, y)")
-    if len(data) == 0:
+def require_classifier(model: nn.Module) -> None:
+    """Raise `ConfigError` for a model that says (`classifies = False`) that its outputs are no scores of classes."""
+    if not getattr(model, "classifies", True):
+        raise ConfigError(
+            f"{type(model).__name__} does not classify: its outputs are not scores of classes; train a classifier on "
+            "them, such as tg.models.SoftmaxOnRBM or a layer of your own"
+        )
+
+
+def require_labelled(name: str, data: object) -> Any:
+    """Return data that can be evaluated on, in one of the kinds that are walked; raises `DataError` for others."""
+    if hasattr(data, "train") and hasattr(data, "test"):
+        raise DataError(f"{name} must be one data set, got {type(data).__name__}; pass {name}.test")
+    if isinstance(data, Dataset) and len(data) == 0:
         raise DataError(f"the data set {data.name!r} is empty; there is nothing to evaluate on")
-    return data.targets
+    source = as_source(data, name=name)
+    if isinstance(source, Dataset) and source.targets is None:
+        raise DataError(f"{source.name} has no labels; evaluate needs them; use Dataset.from_arrays(x, y)")
+    return source
 
 
 @torch.no_grad()
@@ -132,6 +170,7 @@ def summarise(scores: Tensor, targets: Tensor, top_k: Sequence[int] = (1, 3)) ->
         predictions=predictions,
         confidences=scores.softmax(1).gather(1, predictions[:, None]).squeeze(1),
         loss=float(torch.nn.functional.cross_entropy(scores, truth[:, 0])),
+        undecided=int((scores == scores[:, :1]).all(1).sum()),
     )
 
 

@@ -1,4 +1,7 @@
-"""Where batches come from: an in-memory data set, or any iterable of batches for data that does not fit."""
+"""Where batches come from: data in memory, a torch Dataset whose examples are fetched, or any iterable of batches.
+
+`fit` and `evaluate` take the same kinds of data; `as_source` brings them to these three.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from threegen.checks import require_finite, require_labels
 from threegen.datasets.batches import Batch
@@ -17,7 +22,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.datasets.lazy import LazyDataset
 from threegen.errors import ConfigError, DataError
 from threegen.randomness import make_generator
-from threegen.training.persistence.state import own_generators
+from threegen.training.persistence.generators import Generator, announce_epoch, counting_parts, own_generators
 
 
 class MemoryFeed:
@@ -36,7 +41,7 @@ class MemoryFeed:
         self.data, self.batch_size, self.shuffle = data, batch_size, shuffle
         self.seed, self.stage = seed, stage
         self.batches: int | None = -(-len(data) // batch_size)
-        self.generators: list[torch.Generator] = []
+        self.generators: list[Generator] = []
 
     def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
         """Yield the batches of one epoch from number `first` on; `skipped` is called before the first of them."""
@@ -53,12 +58,43 @@ class MemoryFeed:
             yield batch
 
 
+class ItemFeed:
+    """Batches of a torch Dataset with `__getitem__` and a length, in an order that depends on (seed, stage, epoch).
+
+    Examples are fetched one by one in this process and put together as a DataLoader does it; give a DataLoader with
+    workers where fetching takes long.
+    """
+
+    def __init__(self, data: Any, batch_size: int, shuffle: bool, seed: int, stage: int) -> None:
+        self.data, self.batch_size, self.shuffle = data, batch_size, shuffle
+        self.seed, self.stage = seed, stage
+        self.batches: int | None = -(-len(data) // batch_size)
+        self.generators = own_generators(data)
+
+    def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
+        """Yield the batches of one epoch from number `first` on; `skipped` is called before the first of them."""
+        announce_epoch(self.data, epoch)
+        order = torch.arange(len(self.data))
+        if self.shuffle:
+            order = torch.randperm(len(self.data), generator=make_generator(self.seed, "order", self.stage, epoch))
+        batches = torch.split(order, self.batch_size)
+        for index in batches[:first]:  # the data set may draw at random as examples are fetched
+            self._fetch(index)
+        skipped()
+        for index in batches[first:]:
+            yield as_batch(self._fetch(index))
+
+    def _fetch(self, index: Tensor) -> Any:
+        return default_collate([self.data[number] for number in index.tolist()])
+
+
 class StreamFeed:
     """Batches of a DataLoader or another re-iterable source of batches, `(inputs, targets)` pairs or tensors.
 
     A run that resumes in mid-epoch draws the skipped batches again: exact where the source's order depends on
-    nothing, on torch's own generators or on those that the DataLoader was given, which checkpoints hold as they
-    were when the epoch began.
+    nothing, on the generators of the process (torch's, numpy's, Python's), or on those that the source, its samplers
+    and its data set hold; checkpoints hold them all as they were when the epoch began. Where that cannot be kept
+    `doubt` says why.
     """
 
     def __init__(self, source: Iterable[Any]) -> None:
@@ -66,9 +102,14 @@ class StreamFeed:
         self.source = source
         self.batches = _length(source)
         self.generators = own_generators(source)
+        self.doubt = ""
+        if getattr(source, "persistent_workers", False):
+            self.doubt = "the workers of its DataLoader live through all epochs and keep generators of their own"
 
     def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
         """Yield the batches of one epoch from number `first` on; `skipped` is called once those before are drawn."""
+        announce_epoch(self.source, epoch)
+        counts = dict(counting_parts(self.source))
         if first == 0:
             skipped()  # before the source is opened: a DataLoader draws a seed then
         source = iter(self.source)
@@ -83,9 +124,43 @@ class StreamFeed:
             yield as_batch(item)
         if count == 0:
             raise DataError("the data set is empty; there is nothing to learn from")
+        for name, value in counting_parts(self.source):
+            if counts.get(name, value) != value:
+                self.doubt = f"the source counts what it gave ({name.partition('.')[2]}), which no checkpoint holds"
 
 
-Feed = MemoryFeed | StreamFeed
+Feed = MemoryFeed | ItemFeed | StreamFeed
+
+
+def as_source(data: Any, *, name: str = "data") -> Any:
+    """Return what the user gave as data in one of the kinds that are walked; raises `DataError` for anything else.
+
+    A `Dataset`, a DataLoader and an iterable of batches stay as they are, a torch Dataset too; arrays `x` or a tuple
+    `(x, y)` become a `Dataset`.
+    """
+    if isinstance(data, tuple) and len(data) == 2 and all(_is_array(part) for part in data):
+        x, y = data
+        if torch.as_tensor(y).is_floating_point():  # values to be met, not classes
+            return Dataset(
+                Dataset.from_arrays(x, image=False).inputs, torch.as_tensor(y, dtype=torch.float32), (), name
+            )
+        return Dataset.from_arrays(x, y, name=name, image=False)
+    if _is_array(data):
+        return Dataset.from_arrays(data, name=name, image=False)
+    if isinstance(data, torch.utils.data.IterableDataset):
+        raise DataError(
+            f"{name} is an IterableDataset, which gives examples one by one; wrap it: DataLoader(data, batch_size=...)"
+        )
+    require_data(data, name=name)
+    return data
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, Tensor | np.ndarray) and value.ndim > 0
+
+
+def _has_items(data: object) -> bool:
+    return isinstance(data, torch.utils.data.Dataset) and hasattr(data, "__getitem__") and hasattr(data, "__len__")
 
 
 def as_batch(item: Any) -> Batch:
@@ -103,7 +178,7 @@ def as_batch(item: Any) -> Batch:
     )
 
 
-def require_data(data: object) -> None:
+def require_data(data: object, *, name: str = "data") -> None:
     """Raise `DataError` for anything that is not data, or is empty."""
     if isinstance(data, Dataset):
         if len(data) == 0:
@@ -111,13 +186,14 @@ def require_data(data: object) -> None:
         return
     if isinstance(data, Iterator):
         raise DataError(
-            "data is an iterator that can be walked only once; pass a Dataset, a DataLoader or a list of batches"
+            f"{name} is an iterator that can be walked only once; pass a Dataset, a DataLoader or a list of batches"
         )
-    if not isinstance(data, Iterable) or isinstance(data, str | bytes) or hasattr(data, "dtype"):
-        advice = " (pass Dataset.from_arrays(x, y))" if hasattr(data, "shape") else ""
-        advice = " (pass data.train)" if hasattr(data, "train") else advice
+    known = isinstance(data, Iterable) or _has_items(data)
+    if not known or isinstance(data, str | bytes | Mapping):
+        advice = f" (pass {name}.train)" if hasattr(data, "train") else ""
         raise DataError(
-            f"data must be a Dataset, a DataLoader or an iterable of batches, got {type(data).__name__}{advice}"
+            f"{name} must be a Dataset, a DataLoader, a torch Dataset, arrays (x, y) or an iterable of batches, "
+            f"got {type(data).__name__}{advice}"
         )
     if _length(data) == 0:
         raise DataError("the data set is empty; there is nothing to learn from")
@@ -138,12 +214,12 @@ def _largest_magnitude(data: Dataset) -> float | None:
     return largest
 
 
-def make_feed(
-    data: Dataset | Iterable[Any], batch_size: int, shuffle: bool, seed: int, stage: int
-) -> MemoryFeed | StreamFeed:
+def make_feed(data: Dataset | Iterable[Any], batch_size: int, shuffle: bool, seed: int, stage: int) -> Feed:
     """Return the feed for what the user gave as data; raises `DataError` for anything that is not data."""
     if isinstance(data, Dataset):
         return MemoryFeed(data, batch_size, shuffle, seed, stage)
+    if _has_items(data):
+        return ItemFeed(data, batch_size, shuffle, seed, stage)
     if not shuffle and _draws_at_random(data):
         raise ConfigError("shuffle=False, but the DataLoader draws at random; build it with shuffle=False")
     return StreamFeed(data)
@@ -158,3 +234,13 @@ def _length(source: object) -> int | None:
 
 def _draws_at_random(source: object) -> bool:
     return isinstance(getattr(source, "sampler", None), torch.utils.data.RandomSampler)
+
+
+def walk_once(data: Any, batch_size: int) -> Iterator[Batch]:
+    """Yield the batches of one pass in order, for evaluation; `data` is what `as_source` returned."""
+    if isinstance(data, Dataset):
+        yield from data.batches(batch_size)
+    elif _has_items(data):
+        yield from ItemFeed(data, batch_size, False, 0, 0).epoch(0, 0, lambda: None)
+    else:
+        yield from map(as_batch, data)

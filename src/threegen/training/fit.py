@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from threegen.checks import require_choice, require_whole
-from threegen.datasets.dataset import Dataset
 from threegen.errors import CheckpointError, ConfigError
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Rule
+from threegen.training.described import describe_data
 from threegen.training.evaluate import require_labelled
-from threegen.training.feed import require_data
+from threegen.training.feed import as_source
 from threegen.training.log import TrainingLog
 from threegen.training.loop import Callback, Options, Training, as_callbacks
 from threegen.training.optimizers.build import OptimizerChoice, resolve_optimizer
@@ -35,7 +35,7 @@ __all__ = ["Callback", "Training", "choose_device", "fit"]
 def fit(
     model: nn.Module,
     rule: Rule | Sequence[Stage],
-    data: Dataset | Iterable[Any],
+    data: Any,
     *,
     optimizer: OptimizerChoice = None,
     lr: float | None = None,
@@ -44,8 +44,9 @@ def fit(
     shuffle: bool = True,
     schedule: str | Schedule | None = None,
     clip_norm: float | None = None,
+    accumulate: int = 1,
     seed: int = 0,
-    validation: Dataset | None = None,
+    validation: Any = None,
     stopping: EarlyStopping | int | None = None,
     callbacks: Sequence[Callback] | Callback = (),
     out: str | Path | None = None,
@@ -63,15 +64,19 @@ def fit(
     Args:
         model: any `nn.Module` that the rule can train.
         rule: a rule, or a list of `Stage`s, which then carry optimiser, epochs, batch size and schedule themselves.
-        data: a `Dataset` (in memory), or a DataLoader or another re-iterable source of batches.
-        optimizer: a name, `optimizer(name, ...)`, or a function of the parameters; None takes the rule's own.
-        lr: the rate, where `optimizer` is a name or None.
+        data: a `Dataset` (in memory), arrays `x` or `(x, y)`, a torch Dataset, a DataLoader or another re-iterable
+            source of batches.
+        optimizer: a name, `optimizer(name, ...)`, a class of torch.optim, a function of the parameters, or an
+            optimiser object over exactly the parameters that are trained; None uses the rule's default.
+        lr: the rate, if `optimizer` is a name, a class or None.
         epochs, batch_size: 1 and 128 by default; the last batch of an epoch may be smaller.
         shuffle: a new order each epoch, drawn from (seed, epoch); False keeps the order of the data.
         schedule: a name (`cosine`, `linear`, `one-cycle`, `constant`) or any `Schedule`.
         clip_norm: the largest common norm of all gradients.
+        accumulate: how many batches make one update, by the mean of their gradients; for rules that leave one
+            gradient per batch.
         seed: drives the order of the data, the rule's draws, dropout and random encoders.
-        validation: evaluated after each epoch; its figures stand in the log.
+        validation: data with labels, of the same kinds; evaluated after each epoch, its figures are in the log.
         stopping: `EarlyStopping(...)`, or its patience in epochs; of several stages each is watched for itself.
         callbacks: objects with `on_step` and `on_epoch`.
         out: the run's folder: log files and checkpoints (after each epoch, and every `checkpoint_every` batches);
@@ -91,7 +96,7 @@ def fit(
         CheckpointError: a checkpoint is damaged, does not fit, or cannot be written.
         WorkerError: another process of a `torchrun` has died.
         ResourceError: gradients, optimiser state and copies will not fit into memory.
-        Interrupted: Ctrl-C; the batch was finished and saved.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; the batch was finished and saved.
     """
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model must be an nn.Module, got {type(model).__name__}")
@@ -103,13 +108,17 @@ def fit(
         "shuffle": None if shuffle else False,
         "schedule": schedule,
         "clip_norm": clip_norm,
+        "accumulate": None if accumulate == 1 else accumulate,
     }
+    data = as_source(data)
+    if validation is not None:
+        validation = require_labelled("validation", validation)
     stages = _as_stages(rule, settings)
     watch = _as_stopping(stopping, validation)
     workers = join_workers()
     leads = workers is None or workers.leads  # the other processes of a run write nothing
     options = Options(validation, as_callbacks(callbacks), checkpoint_every, precision, workers)
-    _check(model, stages, data, options)
+    _check(model, stages, options)
     if resume and out is None:
         raise ConfigError("resume=True needs out=, the folder of the run to go on with")
     if device is not None:
@@ -117,7 +126,7 @@ def fit(
     folder = None if out is None else Path(out)
     with forked_randomness(seed, "torch"), _held(folder if leads else None, resume):
         log = TrainingLog(folder if leads else None, tensorboard=tensorboard and leads)
-        session = Session(model, stages, seed, log, watch, _describe_data(data, folder))
+        session = Session(model, stages, seed, log, watch, describe_data(data, folder is not None), precision)
         try:
             if workers is None:
                 session.open(resume, overwrite)
@@ -144,14 +153,11 @@ def _held(folder: Path | None, resume: bool) -> Iterator[None]:
         yield
 
 
-def _check(model: nn.Module, stages: Sequence[Stage], data: Any, options: Options) -> None:
+def _check(model: nn.Module, stages: Sequence[Stage], options: Options) -> None:
     """Refuse what cannot work before anything in a folder is touched."""
     require_choice("precision", options.precision, ("fp32", "bf16"))
     if options.checkpoint_every is not None:
         require_whole("checkpoint_every", options.checkpoint_every)
-    if options.validation is not None:
-        require_labelled("validation", options.validation)
-    require_data(data)
     for stage in stages:
         resolve_optimizer(stage.optimizer, stage.lr, stage.rule.default_optimizer, stage.rule.default_rate)
     if stages[0].begin is None:
@@ -182,7 +188,7 @@ def _as_stages(rule: Rule | Sequence[Stage], settings: dict[str, Any]) -> list[S
     raise ConfigError(f"rule must be a Rule such as Backprop() or a list of Stages, got {rule!r}")
 
 
-def _as_stopping(stopping: EarlyStopping | int | None, validation: Dataset | None) -> EarlyStopping | None:
+def _as_stopping(stopping: EarlyStopping | int | None, validation: Any) -> EarlyStopping | None:
     if stopping is None:
         return None
     watch = EarlyStopping(patience=stopping) if isinstance(stopping, int) else stopping
@@ -192,12 +198,3 @@ def _as_stopping(stopping: EarlyStopping | int | None, validation: Dataset | Non
         raise ConfigError(f"early stopping watches {watch.monitor!r}, but there is no validation=; pass a Dataset")
     watch.reset()
     return watch
-
-
-def _describe_data(data: Any, folder: Path | None) -> dict[str, Any]:
-    """Return what identifies the data in checkpoints; hashing all of it is worth it only where there are some."""
-    if folder is None:
-        return {}
-    if isinstance(data, Dataset):
-        return {"name": data.name, "examples": len(data), "sha256": data.fingerprint()}
-    return {"name": type(data).__name__}

@@ -11,11 +11,13 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from threegen.checks import require_choice
 from threegen.errors import ConfigError, MissingExtraError
+from threegen.plots import html_table
 from threegen.training.persistence.files import make_folder, out_of_space, write_whole
 
 _STEPS, _EPOCHS, _TABLE, _EVENTS = "steps.jsonl", "epochs.jsonl", "epochs.csv", "tensorboard"
@@ -55,6 +57,45 @@ class TrainingLog:
     def final(self) -> dict[str, Any]:
         """The last epoch's record, empty before the first epoch has ended."""
         return self.epochs[-1] if self.epochs else {}
+
+    def __repr__(self) -> str:
+        if not self.epochs:
+            return "TrainingLog(no epoch has ended)"
+        shown = ", ".join(f"{name}={value:.4g}" for name, value in self.final.items() if isinstance(value, float))
+        return f"TrainingLog({len(self.epochs)} epochs, {self.final['updates']} updates: {shown})"
+
+    def _repr_html_(self) -> str:
+        """Show the epochs as a table in a notebook."""
+        return html_table(self.epochs, repr(self))
+
+    def plot(self, file: str | Path | None = None, *, figures: Sequence[str] | None = None) -> Any:
+        """Draw the figures of each epoch, one panel each (training and validation together), and return the drawing.
+
+        `figures` chooses some by name; `file` (.png, .svg or .pdf) saves the drawing too. Returns a matplotlib
+        `Figure`, which notebooks show. Raises `ConfigError` before the first epoch has ended and for unknown names.
+        """
+        known = [name for row in self.epochs for name, value in row.items() if isinstance(value, float)]
+        panels: dict[str, list[str]] = {}
+        for name in dict.fromkeys(name for name in known if name != "seconds"):
+            panels.setdefault(name.removeprefix("validation_"), []).append(name)
+        if not panels:
+            raise ConfigError("the log holds no figures yet; plot it after the first epoch")
+        for name in figures or ():
+            require_choice("figures", name, panels)
+        chosen = list(figures or panels)
+        from matplotlib.figure import Figure  # slow to load, and needed here only
+
+        drawing = Figure(figsize=(4.2 * len(chosen), 3.2), layout="constrained")
+        for axis, panel in zip(drawing.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
+            for name in panels[panel]:
+                values = [row.get(name, math.nan) for row in self.epochs]
+                axis.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name)
+            axis.set_xlabel("epoch")
+            axis.set_title(panel)
+            axis.legend()
+        if file is not None:
+            drawing.savefig(file, dpi=120)
+        return drawing
 
     # -- filling ------------------------------------------------------------------------------------------------
 

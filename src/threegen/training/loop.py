@@ -24,8 +24,9 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, Interrupted
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Step
+from threegen.training.accumulated import Accumulated
 from threegen.training.evaluate import evaluate
-from threegen.training.feed import Feed, make_feed
+from threegen.training.feed import Feed, StreamFeed, make_feed
 from threegen.training.guards import Guard
 from threegen.training.optimizers.build import OptimizerRecipe, resolve_optimizer
 from threegen.training.parameter_memory import require_training_memory
@@ -50,7 +51,7 @@ class Callback:
 class Options:
     """The settings of a run that do not decide its weights, and the precision."""
 
-    validation: Dataset | None
+    validation: Any
     callbacks: tuple[Callback, ...]
     checkpoint_every: int | None
     precision: str
@@ -120,7 +121,7 @@ class Training:
         feed = self._feed(number, stage)
         self.progress.batches_total = None if feed.batches is None else feed.batches * stage.epochs
         session.take_optimizer(self._optimizer(stage, module))
-        worker = _Worker(self, stage, module)
+        learner = _Learner(self, stage, module)
         self.bar.stage(stage.name, self.progress.batches_total, self.progress.batches_done)
         if session.resuming:
             session.rewind_epoch(feed.generators)
@@ -130,7 +131,7 @@ class Training:
                 session.save()
         self._clock = time.perf_counter()
         while self.progress.epoch < stage.epochs and not self.log.stopped and not self._stage_is_over(stage):
-            self._run_epoch(stage, feed, worker)
+            self._run_epoch(stage, feed, learner)
         session.restore_torch_generators()  # where the checkpoint lay behind the stage's last batch
         self._end_stage(number, stage)
 
@@ -166,17 +167,21 @@ class Training:
                 data = stage.transform(data)
         return make_feed(data, stage.batch_size, stage.shuffle, self.session.seed, number)
 
-    def _run_epoch(self, stage: Stage, feed: Feed, worker: _Worker) -> None:
+    def _run_epoch(self, stage: Stage, feed: Feed, learner: _Learner) -> None:
         session, progress = self.session, self.progress
         if not session.resuming:
             session.mark_epoch(feed.generators)
-        worker.module.train()
-        every = self.options.checkpoint_every
+        learner.module.train()
+        every, due = self.options.checkpoint_every, False
         for batch in feed.epoch(progress.epoch, progress.batch, session.restore_torch_generators):
-            worker.learn(batch)
+            learner.learn(batch)
             progress.batch += 1
             progress.batches_done += 1
-            if every is not None and progress.batches_done % every == 0:
+            due = due or (every is not None and progress.batches_done % every == 0)
+            if learner.waiting:  # gradients of an update that is not complete are in no checkpoint
+                continue
+            if due:
+                due = False
                 self._tick()
                 session.save()
                 self._clock = time.perf_counter()
@@ -184,6 +189,7 @@ class Training:
                 self._interrupt()
             if self.log.stopped:
                 break
+        learner.finish_update()
         self._end_epoch(stage, feed)
 
     def _end_epoch(self, stage: Stage, feed: Feed) -> None:
@@ -207,15 +213,17 @@ class Training:
         progress.epoch, progress.batch = progress.epoch + 1, 0
         for listener in self.epoch_listeners:
             listener(self, record)
-        stopping = self.session.stopping
+        session, stopping = self.session, self.session.stopping
         if stopping is not None and stopping.watches(validated) and stopping.see(record, self.model, record["epoch"]):
             best = "none was finite" if stopping.best is None else f"best was {stopping.best:.4g}"
             if progress.stage == len(self.session.stages) - 1:
                 self.stop(f"no better {stopping.monitor} in {stopping.patience} epochs; {best}")
         if workers is not None:
             self.log.stopped = workers.agree_to_stop(self.log.stopped)
-        self.session.mark_epoch(feed.generators)
-        self.session.save()
+        session.mark_epoch(feed.generators)
+        if isinstance(feed, StreamFeed):
+            session.warn_once(feed.doubt)
+        session.save()
         self._clock = time.perf_counter()  # validation, callbacks and saving are not training time
         if self._asked:
             self._interrupt()
@@ -235,7 +243,7 @@ class Training:
         if not self.session.resuming:
             self._tick()
             self.session.save()
-        raise Interrupted("" if self.log.folder is None else str(self.log.folder))
+        raise Interrupted("" if self.log.folder is None else str(self.log.folder), self.interrupts.signal)
 
     def _tick(self) -> None:
         now = time.perf_counter()
@@ -243,7 +251,7 @@ class Training:
         self._clock = now
 
 
-class _Worker:
+class _Learner:
     """One stage's inner loop with everything that it needs at hand: this is the part that runs thousands of times."""
 
     def __init__(self, run: Training, stage: Stage, module: nn.Module) -> None:
@@ -260,6 +268,7 @@ class _Worker:
         self.moves = self.device.type != "cpu"
         self.listeners = run.options.listeners("on_step")
         self.bf16 = run.options.precision == "bf16"
+        self.accumulated = Accumulated(self.guard.parameters, stage.accumulate)
         self.workers = run.options.workers
         if self.workers is not None:
             self.workers.begin(self.rule, module)
@@ -267,6 +276,7 @@ class _Worker:
     def learn(self, batch: Batch) -> None:
         """Give one batch to the rule and carry out every step that it yields."""
         progress, guard, record = self.run.progress, self.guard, self.run.log.record
+        accumulates = self.stage.accumulate > 1
         workers = self.workers
         if workers is not None:
             batch = workers.shard(batch)
@@ -283,6 +293,13 @@ class _Worker:
         for step in steps:
             number = progress.updates + 1
             squares = guard.check(step, number)
+            if accumulates and step.pending:
+                complete = self.accumulated.add(len(batch))
+                figures = guard.figures
+                record((progress.stage, progress.epoch, progress.batch, number - 1), figures)
+                if complete:
+                    self.finish_update()
+                continue
             if step.pending:
                 if self.clip_norm is not None:
                     squares = guard.clip(squares, self.clip_norm)
@@ -299,6 +316,28 @@ class _Worker:
             if workers.end_batch(self.module, self.run.interrupts.asked, bool(log.stopped)):
                 log.stopped = workers.agree_to_stop(log.stopped)
         self.run.bar.advance(progress.batches_done + 1, progress.epoch, figures)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether gradients wait for the batches that complete their update."""
+        return self.accumulated.examples > 0
+
+    def finish_update(self) -> None:
+        """Apply the mean of the gradients that wait, if any do."""
+        if not self.waiting:
+            return
+        progress = self.run.progress
+        step = self.accumulated.take()
+        number = progress.updates + 1
+        squares = self.guard.check(step, number)
+        if self.clip_norm is not None:
+            squares = self.guard.clip(squares, self.clip_norm)
+        self.guard.apply(self.optimizer, squares, number)
+        for constrain in self.constraints:
+            constrain()
+        progress.updates = number
+        for listener in self.listeners:
+            listener(self.run, step)
 
 
 def _autocast_each(steps: Iterator[Step], device: str) -> Iterator[Step]:

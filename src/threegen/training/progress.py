@@ -68,22 +68,29 @@ def figures_text(figures: dict[str, Any]) -> str:
 
 
 class Interrupts:
-    """Notes the first Ctrl-C, so that the batch can be finished and saved; a second one stops at once."""
+    """Notes the first Ctrl-C, SIGTERM or SIGHUP, so that the batch can be finished and saved; a second stops at once.
+
+    SIGTERM and SIGHUP are noted only where they would end the process: `nohup` and the user's own handlers stay.
+    """
 
     def __init__(self) -> None:
         self.asked = False
-        self._former: Any = None
+        self.signal = int(signal.SIGINT)
+        self._former: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            self._former = signal.signal(signal.SIGINT, self._note)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)  # Windows has no SIGHUP
+                if number is not None and (name == "SIGINT" or signal.getsignal(number) is signal.SIG_DFL):
+                    self._former[number] = signal.signal(number, self._note)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self.asked, self.signal = True, number
 
     def __exit__(self, *problem: object) -> None:
-        if self._former is not None:
-            signal.signal(signal.SIGINT, self._former)
+        for number, former in self._former.items():
+            signal.signal(number, former)

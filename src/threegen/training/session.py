@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 from threegen.checks import require_whole
 from threegen.errors import CheckpointError, ConfigError
 from threegen.randomness import make_generator
+from threegen.training.described import describe_groups, describe_model, first_difference
 from threegen.training.log import TrainingLog
 from threegen.training.persistence.checkpoint import (
     Checkpoint,
+    check_weights,
     clean_checkpoints,
     list_checkpoints,
     load_checkpoint,
@@ -25,11 +28,16 @@ from threegen.training.persistence.checkpoint import (
     versions,
 )
 from threegen.training.persistence.files import remove_folder
+from threegen.training.persistence.generators import (
+    Generator,
+    generator_state,
+    process_generators,
+    set_generator_state,
+    set_process_generators,
+)
 from threegen.training.persistence.state import (
     pack_optimizer,
     prefixed,
-    set_torch_generators,
-    torch_generators,
     unpack_optimizer,
     with_prefix,
 )
@@ -49,6 +57,7 @@ class Session:
         log: TrainingLog,
         stopping: EarlyStopping | None,
         data_facts: dict[str, Any],
+        precision: str = "fp32",
     ) -> None:
         self.model, self.stages, self.log, self.stopping = model, stages, log, stopping
         self.folder = None if log.folder is None else log.folder / "checkpoints"
@@ -59,12 +68,17 @@ class Session:
         self.begun = False  # whether the present stage's begin() has been called
         self.last_saved: Path | None = None
         # Taken once: schedules may change values of a rule while it runs.
-        self.settings = {
-            "model": type(model).__name__,
+        settings: dict[str, Any] = {
+            "class": type(model).__name__,
+            "model": describe_model(model),
+            "precision": precision,
             "seed": self.seed,
             "data": data_facts,
             "stages": [{**stage.describe(), "epochs": stage.epochs} for stage in stages],
         }
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # as a checkpoint holds it
+        self._built: list[dict[str, Any]] | None = None  # the present stage's optimiser, as it was built
+        self._warned = False
         self._epoch_start: dict[str, Tensor] = {}  # the generators when the present epoch began
         self._resumed: Checkpoint | None = None
 
@@ -117,6 +131,8 @@ class Session:
         facts = checkpoint.facts
         try:
             _compare_settings(facts["settings"], self.settings, facts["progress"], path)
+            check_weights(self.model, checkpoint.weights, str(path))
+            _compare(facts["settings"], self.settings, "model", path)  # what the same sizes do not tell
             _warn_of_other_bits(facts, path)
             load_weights(self.model, checkpoint.weights, str(path))
             self._restore(checkpoint)
@@ -144,10 +160,29 @@ class Session:
     def take_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Adopt a stage's fresh optimiser; in a resumed stage its state comes from the checkpoint."""
         self.optimizer = optimizer
+        self._built = describe_groups(optimizer)
         if self._resumed is not None:
             facts = self._resumed.facts["optimizer"]
             if facts is not None:
+                self._compare_optimizer(facts)
                 unpack_optimizer(optimizer, with_prefix("optimizer", self._resumed.state), facts)
+
+    def _compare_optimizer(self, facts: Mapping[str, Any]) -> None:
+        """Raise `CheckpointError` where the optimiser was built with other settings than the checkpoint's."""
+        for before, now in zip(facts["built"] or (), self._built or (), strict=False):
+            found = first_difference(before, json.loads(json.dumps(now)))
+            if found is not None and facts["kind"] == type(self.optimizer).__name__:
+                name, was, own = found
+                raise CheckpointError(
+                    f"{self.last_saved}: the run was started with {name} {was!r} of its optimizer, this has {own!r}; "
+                    "resume with the same settings"
+                )
+
+    def warn_once(self, doubt: str) -> None:
+        """Warn, once in a run with a folder, that a resumed run may end in other bits, and why."""
+        if doubt and not self._warned and self.folder is not None:
+            self._warned = True
+            warnings.warn(f"a run resumed from here is right, but its bits may differ: {doubt}", stacklevel=2)
 
     # -- generators ---------------------------------------------------------------------------------------------
 
@@ -156,23 +191,23 @@ class Session:
         """Whether a checkpoint was taken back and its first batch has not been drawn yet."""
         return self._resumed is not None
 
-    def mark_epoch(self, own: Sequence[torch.Generator]) -> None:
+    def mark_epoch(self, own: Sequence[Generator]) -> None:
         """Note where all generators stand as an epoch begins; `own` are those of the user's DataLoader."""
-        self._epoch_start = prefixed("torch", torch_generators())
-        self._epoch_start |= {f"own/{number}": generator.get_state() for number, generator in enumerate(own)}
+        self._epoch_start = prefixed("torch", process_generators())
+        self._epoch_start |= {f"own/{number}": generator_state(generator) for number, generator in enumerate(own)}
 
-    def rewind_epoch(self, own: Sequence[torch.Generator]) -> None:
+    def rewind_epoch(self, own: Sequence[Generator]) -> None:
         """Set all generators to where the checkpoint's epoch began, so that its batches can be drawn again."""
         if self._epoch_start:
-            set_torch_generators(with_prefix("torch", self._epoch_start))
+            set_process_generators(with_prefix("torch", self._epoch_start))
         for number, generator in enumerate(own):
             if f"own/{number}" in self._epoch_start:
-                generator.set_state(self._epoch_start[f"own/{number}"])
+                set_generator_state(generator, self._epoch_start[f"own/{number}"])
 
     def restore_torch_generators(self) -> None:
         """Set torch's own generators to where the checkpoint found them; call when skipped batches have been drawn."""
         if self._resumed is not None:
-            set_torch_generators(with_prefix("torch", self._resumed.state))
+            set_process_generators(with_prefix("torch", self._resumed.state))
             self._resumed = None
 
     # -- saving -------------------------------------------------------------------------------------------------
@@ -183,12 +218,13 @@ class Session:
             return
         state = {
             "generator/rule": self.generator.get_state(),
-            **prefixed("torch", torch_generators()),
+            **prefixed("torch", process_generators()),
             **prefixed("epoch", self._epoch_start),
         }
         optimizer_facts = None
         if self.optimizer is not None:
             tensors, optimizer_facts = pack_optimizer(self.optimizer)
+            optimizer_facts["built"] = self._built
             state |= prefixed("optimizer", tensors)
         if self.progress.stage < len(self.stages):
             state |= prefixed("rule", self.stages[self.progress.stage].rule.state_dict())
@@ -217,9 +253,8 @@ class Session:
 
 def _compare_settings(saved: dict[str, Any], own: dict[str, Any], position: dict[str, int], path: Path) -> None:
     """Raise `CheckpointError` naming the first setting that differs; the last stage may get more epochs."""
-    for name in ("model", "seed", "data"):
-        if saved[name] != own[name]:
-            raise CheckpointError(f"{path} was written with {name} {saved[name]!r}, this run has {own[name]!r}")
+    for name in ("class", "seed", "data", "precision"):
+        _compare(saved, own, name, path)
     if len(saved["stages"]) != len(own["stages"]):
         raise CheckpointError(
             f"{path} was written by a run of {len(saved['stages'])} stages, this one has {len(own['stages'])}"
@@ -237,6 +272,14 @@ def _compare_settings(saved: dict[str, Any], own: dict[str, Any], position: dict
             raise CheckpointError(
                 f"{path}: stage {now['name']!r} was started with {key} {before[key]!r}, this run has {value!r}{advice}"
             )
+
+
+def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], name: str, path: Path) -> None:
+    """Raise `CheckpointError` that names where a setting differs from the checkpoint's."""
+    found = first_difference(saved[name], own[name], f"{name}.")
+    if found is not None:
+        where, before, now = found
+        raise CheckpointError(f"{path} was written with {where} {before!r}, this run has {now!r}")
 
 
 def _warn_of_other_bits(facts: Mapping[str, Any], path: Path) -> None:

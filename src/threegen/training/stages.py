@@ -21,7 +21,8 @@ class Stage:
 
     `module` is the part that learns (None: the whole model). `transform` maps the training data to what this stage
     sees, once, before its first batch (the cached activations of the layers below, say). `begin` and `end` are called
-    once each, before the first and after the last batch; a resumed run does not call them again. `validate` says
+    once each, before the first and after the last batch; a resumed run does not call them again. `accumulate` batches
+    make one update, by the mean of their gradients. `validate` says
     whether the whole model is evaluated on the validation split after each epoch.
     """
 
@@ -36,6 +37,7 @@ class Stage:
     shuffle: bool = True
     schedule: str | Schedule | None = None
     clip_norm: float | None = None
+    accumulate: int = 1
     begin: Callable[[], None] | None = None
     end: Callable[[], None] | None = None
     validate: bool = True
@@ -48,6 +50,11 @@ class Stage:
         resolve_schedule(self.schedule)
         require_whole("epochs", self.epochs, least=0)
         require_whole("batch_size", self.batch_size)
+        if require_whole("accumulate", self.accumulate) > 1 and self.rule.updates_per_batch != 1:
+            raise ConfigError(
+                f"stage {self.name!r}: accumulate={self.accumulate} adds up one gradient per batch, and "
+                f"{type(self.rule).__name__} makes its own updates; leave accumulate out and take larger batches"
+            )
         if self.clip_norm is not None:
             require_number("clip_norm", self.clip_norm, above=0.0)
         if self.lr is not None:
@@ -66,6 +73,7 @@ class Stage:
             "shuffle": self.shuffle,
             "schedule": _describe_schedule(self.schedule),
             "clip_norm": self.clip_norm,
+            "accumulate": self.accumulate,
         }
 
 

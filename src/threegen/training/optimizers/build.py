@@ -178,7 +178,9 @@ def optimizer(name: str, *, decay_biases: bool = False, **options: Any) -> Optim
     return OptimizerRecipe(name, dict(options), decay_biases)
 
 
-OptimizerChoice = str | OptimizerRecipe | Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None
+OptimizerChoice = (
+    str | OptimizerRecipe | torch.optim.Optimizer | Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None
+)
 
 
 def resolve_optimizer(
@@ -192,10 +194,37 @@ def resolve_optimizer(
     if choice is None or isinstance(choice, str):
         rate = lr if lr is not None or choice is not None else default_rate
         return optimizer(choice or default) if rate is None else optimizer(choice or default, lr=rate)
+    if isinstance(choice, torch.optim.Optimizer):
+        if lr is not None:
+            raise ConfigError("lr works with an optimizer's name or class; your optimizer object has its rates already")
+        return _Given(choice)
+    if isinstance(choice, type) and issubclass(choice, torch.optim.Optimizer) and lr is not None:
+        rate = require_number("lr", lr, above=0.0)
+        return lambda parameters: choice(parameters, lr=rate)  # type: ignore[call-arg]
     if callable(choice):
         if lr is not None:
             raise ConfigError("lr works with an optimizer's name only; set the rate where you build your optimizer")
         return choice
     raise ConfigError(
-        f"optimizer must be a name, optimizer(...) or a function of the parameters, got {type(choice).__name__}"
+        "optimizer must be a name, optimizer(...), a class or object of torch.optim, or a function of the parameters, "
+        f"got {type(choice).__name__}"
     )
+
+
+class _Given:
+    """An optimiser that the user has built: it must hold exactly the parameters that are trained."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def __call__(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        own = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        missing = [p for p in parameters if id(p) not in own]
+        extra = len(own - {id(p) for p in parameters})
+        if missing or extra:
+            raise ConfigError(
+                f"the optimizer object must hold exactly the {len(parameters)} parameters that are trained: "
+                f"{len(missing)} of them are missing in it, and it holds {extra} others; build it over the parameters "
+                "of the module that learns, those that need a gradient"
+            )
+        return self.optimizer

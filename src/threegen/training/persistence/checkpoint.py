@@ -256,6 +256,14 @@ def _pickle_error(source: Path | str) -> CheckpointError:
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Copy `weights` into `model` after comparing names, shapes and types; raises `CheckpointError` on the first."""
+    check_weights(model, weights, source)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(weights[name])
+
+
+def check_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Raise `CheckpointError` at the first of `weights` whose name, shape or type is not the model's."""
     own = model.state_dict()
     for name, tensor in own.items():
         if name not in weights:
@@ -271,6 +279,3 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
     extra = [name for name in weights if name not in own]
     if extra:
         raise CheckpointError(f"{source} has {extra[0]}, which the model has not; it was saved from another model")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(weights[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -48,23 +48,6 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
     match_layouts(optimizer)
 
 
-def torch_generators() -> dict[str, Tensor]:
-    """Return the states of torch's own generators: the CPU's and, where CUDA is in use, each GPU's."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        states |= {f"cuda{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())}
-    return states
-
-
-def set_torch_generators(states: Mapping[str, Tensor]) -> None:
-    """Set torch's own generators to what `torch_generators` returned; GPUs that are not there are left out."""
-    torch.set_rng_state(states["cpu"])
-    if torch.cuda.is_available():
-        for number in range(torch.cuda.device_count()):
-            if f"cuda{number}" in states:
-                torch.cuda.set_rng_state(states[f"cuda{number}"], number)
-
-
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return `tensors` with `prefix/` before each name."""
     return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
@@ -74,15 +57,3 @@ def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
     """Return the tensors whose names start with `prefix/`, without it."""
     start = f"{prefix}/"
     return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
-
-
-def own_generators(source: object) -> list[torch.Generator]:
-    """Return the generators that a DataLoader and its sampler were given by the user, each once."""
-    sampler = getattr(source, "sampler", None)
-    holders: Iterable[object] = (source, sampler, getattr(source, "batch_sampler", None))
-    found: list[torch.Generator] = []
-    for holder in holders:
-        generator = getattr(holder, "generator", None)
-        if isinstance(generator, torch.Generator) and not any(generator is other for other in found):
-            found.append(generator)
-    return found

@@ -27,7 +27,7 @@ from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, ThreegenError, WorkerError
 from threegen.randomness import derive_seed
 from threegen.rules.rule import Rule, Step, Update
-from threegen.training.persistence.state import set_torch_generators, torch_generators
+from threegen.training.persistence.generators import process_generators, set_process_generators
 from threegen.training.schedules import Progress
 
 
@@ -169,7 +169,7 @@ class Workers:
         of torch are then put back, since the order of a DataLoader may hang on them.
         """
         own = derive_seed(seed, "worker", self.rank, progress.stage, progress.epoch, progress.batch)
-        before = torch_generators()
+        before = process_generators()
         torch.manual_seed(own)
         generator.manual_seed(derive_seed(own, "rule"))
         try:
@@ -190,7 +190,7 @@ class Workers:
                 self._average_step(module, step)
                 yield step
         finally:
-            set_torch_generators(before)
+            set_process_generators(before)
 
     @torch.no_grad()
     def end_batch(self, module: nn.Module, asked: bool, stopped: bool) -> bool:

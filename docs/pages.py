@@ -1,0 +1,201 @@
+"""A Sphinx extension that writes pages from the project itself: lessons with their output, reference, figures.
+
+The pages lie in `docs/generated/`, which git ignores. A lesson that fails stops the build.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import json
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import docutils.nodes
+import jupytext
+import torch
+from latex2mathml.converter import convert
+
+import threegen
+from threegen.figures.reproduce import figures_markdown
+from threegen.names import NAMESPACES
+from threegen.studies.registry import all_studies
+
+ROOT = Path(__file__).parents[1]
+GENERATED = Path(__file__).parent / "generated"
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def write(name: str, text: str) -> None:
+    """Write a page if its text has changed, so that Sphinx rebuilds only what is new."""
+    path = GENERATED / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def toctree(entries: list[str], depth: int = 1) -> str:
+    """Return a MyST table of contents."""
+    return "```{toctree}\n:maxdepth: " + str(depth) + "\n\n" + "\n".join(entries) + "\n```\n"
+
+
+def lesson_page(path: Path) -> str:
+    """Return a lesson as Markdown: its text, its code, and what each cell prints when it is run here."""
+    scope: dict[str, Any] = {"__name__": "__main__"}
+    parts = []
+    for cell in jupytext.read(path).cells:
+        if cell.cell_type == "markdown":
+            parts.append(re.sub(r"^# \d+\. ", f"# {int(path.stem[:2])}. ", cell.source))
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(cell.source, str(path), "exec"), scope)
+        parts.append(f"```python\n{cell.source}\n```")
+        if output := ANSI.sub("", printed.getvalue()).rstrip():
+            parts.append(f"```text\n{output}\n```")
+    parts.append(
+        f"{{download}}`The lesson as a script <../../../lessons/{path.name}>`, "
+        f"{{download}}`as a notebook <notebooks/{path.stem}.ipynb>`."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def write_lessons(language: str) -> None:
+    """Write a page and a notebook per lesson, and the list of them."""
+    names = []
+    for path in sorted((ROOT / "lessons").glob("[0-9]*.py")):
+        notebook = GENERATED / "lessons" / "notebooks" / f"{path.stem}.ipynb"
+        notebook.parent.mkdir(parents=True, exist_ok=True)
+        page = GENERATED / "lessons" / f"{path.stem}.md"
+        fresh = page.exists() and page.stat().st_mtime > path.stat().st_mtime
+        if not fresh or language == "ci":
+            with torch.random.fork_rng():
+                write(f"lessons/{path.stem}.md", lesson_page(path))
+            jupytext.write(jupytext.read(path), notebook)
+        names.append(path.stem)
+    intro = (ROOT / "lessons" / "README.md").read_text()
+    write("lessons/index.md", intro + "\n" + toctree(names))
+
+
+def signature(value: Any) -> str:
+    """Return a call's signature without its annotations' module names; '' where there is none."""
+    try:
+        text = str(inspect.signature(value))
+    except (TypeError, ValueError):
+        return "()"
+    return re.sub(r"\b(?:threegen|torch|collections|typing)(?:\.\w+)*\.(\w+)", r"\1", text).replace("'", "")
+
+
+def body(value: Any) -> str:
+    """Return a docstring as Markdown: indented blocks are code, and words in single backticks already are."""
+    text = inspect.getdoc(value) or ""
+    lines, out, code = text.splitlines(), [], False
+    for at, line in enumerate(lines):
+        indented = line.startswith("    ")
+        if indented and not code and (at == 0 or not lines[at - 1].strip() or not lines[at - 1].startswith("    ")):
+            out.append("\n```text")
+            code = True
+        elif code and line.strip() and not indented:
+            out.append("```\n")
+            code = False
+        out.append(line[4:] if code and indented else line.replace("$", "\\$") if not code else line)
+    return "\n".join([*out, "```\n"] if code else out)
+
+
+def entry(namespace: str, name: str, value: Any) -> str:
+    """Return the reference of one public name."""
+    kind = "class" if inspect.isclass(value) else "function" if callable(value) else "data"
+    title = f"tg.{namespace}.{name}"
+    shown = f"{title}{signature(value)}" if kind != "data" else title
+    parts = [f"## {name}\n", f"```python\n{shown}\n```\n"]
+    parts.append(body(value))
+    if inspect.isclass(value):
+        for method in vars(value):
+            if method.startswith("_") or not callable(getattr(value, method, None)):
+                continue
+            text = body(getattr(value, method))
+            if text:
+                parts.append(f"\n**`{method}{signature(getattr(value, method))}`**\n\n" + textwrap.dedent(text) + "\n")
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def write_reference() -> None:
+    """Write a page per namespace with every public name, from its docstring."""
+    pages = []
+    for namespace, modules in sorted(NAMESPACES.items()):
+        home = getattr(threegen, namespace)
+        names = sorted({name for found in modules.values() for name in found})
+        text = f"# `tg.{namespace}`\n\n{inspect.getdoc(home) or ''}\n\n"
+        for name in names:
+            text += entry(namespace, name, getattr(home, name)) + "\n"
+        write(f"reference/{namespace}.md", text)
+        pages.append(namespace)
+    write("reference/index.md", "# Reference\n\nEvery public name, from its docstring.\n\n" + toctree(pages, 2))
+
+
+def write_gallery() -> None:
+    """Write the gallery: every study with what it shows and, where one is committed, its picture."""
+    pictures = sorted((ROOT / "docs" / "gallery").iterdir())
+    text = "# Gallery\n\nEvery study of the package: `threegen study NAME` runs it and draws its pictures.\n\n"
+    for name, study in all_studies().items():
+        text += f"## {study.title}\n\n{study.about}\n\n`threegen study {name}` — {study.source}\n\n"
+        for picture in pictures:
+            if picture.stem == name or picture.stem.startswith(f"{name}-"):
+                text += f"![{study.title}](../gallery/{picture.name})\n\n"
+    write("gallery.md", text)
+
+
+def write_figures() -> None:
+    """Write the table of published figures, and what each record notes about itself."""
+    text = "# Published figures, reproduced\n\n`threegen reproduce NAME` repeats one; its record is a JSON file.\n\n"
+    text += figures_markdown(ROOT / "reproduction") + "\n"
+    for path in sorted((ROOT / "reproduction").glob("*.json")):
+        record = json.loads(path.read_text())
+        text += f"\n## {record['name']}\n\n{record['paper']}. {record.get('note', '')}\n"
+    write("figures.md", text)
+
+
+def write_changes() -> None:
+    """Write the changelog: the released part, then the fragments of the next release."""
+    log = ROOT / "CHANGELOG.md"
+    text = log.read_text() if log.exists() else "# Changelog\n"
+    fragments = [path for path in sorted((ROOT / "changes").glob("*.md")) if path.name != "README.md"]
+    if fragments:
+        text += "\n## Not released yet\n\n" + "\n".join(f"- {one(path)}" for path in fragments) + "\n"
+    write("changelog.md", text)
+
+
+def one(path: Path) -> str:
+    """Return a fragment as one item of a list."""
+    return textwrap.indent(path.read_text().strip(), "  ").strip()
+
+
+def generate(app: Any) -> None:
+    """Write all generated pages."""
+    write_lessons(app.config.language)
+    write_reference()
+    write_gallery()
+    write_figures()
+    write_changes()
+
+
+def visit_inline(self: Any, node: Any) -> None:
+    """Write an inline formula as MathML, which browsers draw by themselves, offline."""
+    self.body.append(convert(node.astext()))
+    raise docutils.nodes.SkipNode
+
+
+def visit_block(self: Any, node: Any) -> None:
+    """Write a displayed formula as MathML."""
+    self.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise docutils.nodes.SkipNode
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", generate)
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
+    return {"parallel_read_safe": True}
