@@ -10,7 +10,7 @@
 
 `part = "neurons"` promises (input [T, B, ...], state) -> (spikes [T, B, ...], state), `part = "encoder"` promises
 values [B, ...] to spikes [T, B, ...]. Any other word only names the row of the bill. `cost` speaks for the methods of
-the class that defines it: where a sub-class replaces one of them, it is not asked, and the functions inside are counted.
+the class that defines it: where a sub-class replaces one, it is not asked, and the functions inside are counted.
 Shapes: T time steps, B examples.
 """
 
