@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_features, require_sizes, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.encoding import draw_spikes
-from threegen.functional.spiking.event_driven import to_event_layout
 from threegen.functional.spiking.neurons import NeuronState
 from threegen.functional.spiking.space_only import aggregated
 from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
@@ -186,6 +185,10 @@ class SpikingNet(nn.Module):
         known = cast(RateReadout | PotentialReadout, self.readout)
         return known.from_sums(rate[0] * self.steps, current[0] * self.steps, self.steps)
 
+    def input_major(self) -> list[Tensor]:
+        """Return the weights that `fit` stores by inputs, so that a kernel adds one row for each spike."""
+        return [part.weight for part in self.synapses.modules() if isinstance(part, nn.Linear)]
+
     @property
     def any_weight(self) -> Tensor:
         """The first weight of the first layer: its type and place are the net's."""
@@ -295,7 +298,7 @@ class SpikingMLP(SpikingNet):
         for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             last = layer == len(widths) - 2
             own_gain = GAIN if last else gain
-            self.synapses.append(to_event_layout(spiking_linear(inputs, outputs, threshold, generator, own_gain)))
+            self.synapses.append(spiking_linear(inputs, outputs, threshold, generator, own_gain))
             own = for_last_layer(neurons, readout) if last else neurons
             self.neurons.append(
                 make_neurons(own, recurrent=0 if last or not recurrent else outputs, generator=generator)

@@ -98,9 +98,10 @@ def _cache_folder() -> Path:
 
 
 def kernel_files() -> list[Path]:
-    """Return every file whose text can change what is compiled: all of `functional` and `machine`."""
+    """Return every file whose text can change what is compiled: all of `functional` and `machine`, and data kernels."""
     package = Path(__file__).parents[1]
-    return sorted(path for room in ("functional", "machine") for path in (package / room).rglob("*.py"))
+    rooms = [path for room in ("functional", "machine") for path in (package / room).rglob("*.py")]
+    return sorted([*rooms, *(package / "datasets").rglob("*kernels.py")])
 
 
 def _kernel_sources() -> str:
