@@ -21,6 +21,7 @@ ROOMS = (
     "checks",
     "randomness",
     "plots",
+    "gif",
     "tables",
     "machine",
     "functional",

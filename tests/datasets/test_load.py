@@ -53,7 +53,12 @@ def test_the_sums_beside_the_bundled_files_are_the_pinned_ones() -> None:
 
 
 def test_unknown_names_get_a_hint() -> None:
-    with pytest.raises(ConfigError, match=re.escape("choose mnist, fashion-mnist, cifar10 (did you mean 'mnist'?)")):
+    with pytest.raises(
+        ConfigError,
+        match=re.escape(
+            "choose mnist, fashion-mnist, cifar10, n-mnist, cifar10-dvs, dvs-gesture, shd (did you mean 'mnist'?)"
+        ),
+    ):
         load_data("minst")
     with pytest.raises(ConfigError, match="no data set is called ''"):
         load_data("")

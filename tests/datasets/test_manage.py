@@ -22,7 +22,8 @@ def png_size(path: Path) -> tuple[int, int]:
 
 def test_the_list_says_what_is_here(fashion: KnownData, fashion_files: Path) -> None:
     states = {row.name: row.state for row in list_data()}
-    assert states == {"mnist": "bundled", "fashion-mnist": "absent", "cifar10": "absent"}
+    events = dict.fromkeys(("n-mnist", "cifar10-dvs", "dvs-gesture", "shd"), "absent")
+    assert states == {"mnist": "bundled", "fashion-mnist": "absent", "cifar10": "absent", **events}
     assert "threegen data get fashion-mnist" in next(r.advice for r in list_data() if r.name == "fashion-mnist")
     folder = import_data("fashion-mnist", fashion_files)
     row = next(row for row in list_data() if row.name == "fashion-mnist")

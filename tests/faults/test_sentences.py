@@ -222,7 +222,8 @@ SPELLING: list[Row] = [
     ("monitor", lambda: train(stopping=EarlyStopping(2, "los")), ConfigError,
      "early stopping watches 'los', but the epoch has stage, epoch, updates, seconds, loss (did you mean 'loss'?)"),
     ("data set", lambda: load_data("mnits"), ConfigError,
-     "no data set is called 'mnits'; choose mnist, fashion-mnist, cifar10 (did you mean 'mnist'?)"),
+     "no data set is called 'mnits'; choose mnist, fashion-mnist, cifar10, n-mnist, cifar10-dvs, dvs-gesture, shd "
+     "(did you mean 'mnist'?)"),
 ]  # fmt: skip
 
 TRAINING: list[Row] = [

@@ -12,8 +12,8 @@ from threegen.errors import ConfigError, ShapeError
 from threegen.gen2.mlp import MLP
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.networks import SpikingMLP
+from threegen.gif import animated_gif
 from threegen.runs import spikes as room
-from threegen.runs.gif import animated_gif
 from threegen.runs.spikes import spikes_run
 
 

@@ -15,23 +15,18 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from threegen.checks import require_whole
+from threegen.checks import did_you_mean, require_whole
 from threegen.cost.bill import OPERATIONS, Bill, Row
-from threegen.cost.operations import Call, Work, nonzero
+from threegen.cost.operations import Call, Work
 from threegen.cost.prices import FREE, MOVES, PRICES
-from threegen.cost.spiking import competition_price, encoder_price, joint_price, neuron_price, norm_price, readout_price
-from threegen.gen3.diehl_cook import DiehlCook
-from threegen.gen3.encoders import Bernoulli, Direct, Encoder, Latency, Poisson
-from threegen.gen3.neurons import LIF
-from threegen.gen3.normalisation import NeuNorm
-from threegen.gen3.readouts import RateReadout, Readout
-from threegen.gen3.shortcuts import Join
+from threegen.errors import ConfigError
+from threegen.gen3.parts import ENCODER, NEURONS, Cost, Priced, Use, is_encoder, is_neuron, is_priced, nonzero
 from threegen.randomness import make_generator
 from threegen.tracing.batch_axis import find_axes
 from threegen.tracing.inputs import (
@@ -45,9 +40,6 @@ from threegen.tracing.inputs import (
 )
 from threegen.tracing.untouched import untouched
 from threegen.tracing.walk import Visit, Walker, tensors_in
-
-# Billed as a whole, not by the functions inside.
-_OPAQUE = (LIF, Bernoulli, Poisson, Latency, Readout, NeuNorm, Join, DiehlCook)
 
 
 def count(
@@ -109,7 +101,7 @@ class Ledger(Walker):
     """Walks the model and keeps the rows."""
 
     def __init__(self, model: nn.Module, axis: int = 0) -> None:
-        super().__init__(model, lambda module: isinstance(module, _OPAQUE))
+        super().__init__(model, is_priced)
         self.axis = axis  # of the samples
         self.parameters = dict(model.named_parameters())
         self.listed: set[str] = set()  # parameters and buffers that a row works with
@@ -156,11 +148,17 @@ class Ledger(Walker):
     # -- which layer is at work ----------------------------------------------------------------------------------------
     def left(self, visit: Visit, inputs: Sequence[Any], output: Any) -> None:
         """Bill an opaque module; mark what an encoder made, and what a function unknown to torch made."""
-        if isinstance(visit.module, _OPAQUE):
+        module = visit.module
+        if is_priced(module):
             if output is not None:
-                self._whole(visit.module, inputs, output)
-        elif isinstance(visit.module, Encoder) and not isinstance(visit.module, Direct) and isinstance(output, Tensor):
-            self.signals[output] = "spikes"
+                self._whole(module, inputs, output)
+            return
+        if is_neuron(module) or is_encoder(module):
+            made = tensors_in(output)
+            if made:
+                if made[0] not in self.signals:  # made outside of what can be seen, and nothing says what it costs
+                    self.uncounted[type(module).__name__] = None
+                self._sent(made[0], self._entry(NEURONS if is_neuron(module) else ENCODER, "values"))
         elif any(one in self.signals for one in tensors_in(inputs)):
             hidden = [one for one in tensors_in(output) if one.is_floating_point() and one not in self.signals]
             for one in hidden:  # made outside torch: its cost is not known
@@ -173,76 +171,40 @@ class Ledger(Walker):
         entry = self._entry("not counted", "values", weights)
         entry.output, entry.element = self._sample_shape(out, "values"), out.element_size()
 
-    def _whole(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """Bill a layer of neurons, an encoder, a read-out, a normalisation or the end of a shortcut."""
-        if isinstance(module, Readout):
-            spikes, currents = inputs
-            entry = self._entry("read-out", "spikes" if isinstance(module, RateReadout) else "values")
-            entry.add(readout_price(module, spikes, currents, output))
-            entry.output = tuple(output.shape[1:])
-            self.signals[output] = "values"
-        elif isinstance(module, NeuNorm):
-            entry = self._entry("NeuNorm", self.signals.get(inputs[0], "values"))
-            entry.add(norm_price(inputs[0]))
-            entry.neuron, entry.output = True, tuple(output[1].shape[1:])
-            self.signals[output[0]] = "values"
-        elif isinstance(module, Join):
-            self._joint(inputs[0], inputs[1], output)
-        elif isinstance(module, DiehlCook):
-            self._competition(module, output)
-        else:
-            self._spikes(module, inputs, output)
+    def _whole(self, module: nn.Module, inputs: Sequence[Any], output: Any) -> None:
+        """Bill a part that says itself what it costs: neurons, an encoder, a read-out, a normalisation, a shortcut."""
+        given = tensors_in(inputs)
+        signals = tuple(self.signals.get(one, "values") for one in given)
+        found = cast(Priced, module).cost(Use(tuple(inputs), output, signals))
+        rows = [found] if isinstance(found, Cost) else list(found)
+        for one in () if rows else tensors_in(output):
+            self.signals[one] = signals[0] if signals else "values"
+        for row in rows:
+            entry = self._entry(row.kind, row.fed_by or (signals[0] if signals else "values"))
+            entry.add(_known(row, module))
+            entry.output = tuple(row.output.shape[1:]) if row.shape is None else row.shape
+            entry.element = row.output.element_size()
+            if row.states:
+                entry.neuron, entry.states = True, row.states
+            for one in given if row.takes_input else ():
+                if (maker := self.makers.get(one)) is not None:
+                    maker.stored = False
+            self.signals[row.output] = row.signal
+            if row.spikes is not None:
+                self._sent(row.spikes, entry, row.sent)
+                entry.output = tuple(row.spikes.shape[2:]) if row.shape is None else row.shape
+            elif row.signal != "values" and row.shape is None:
+                entry.output = tuple(row.output.shape[2:])
 
-    def _competition(self, model: DiehlCook, votes: Tensor) -> None:
-        """Bill a network of competing neurons, whose kernels leave no spikes behind but say how many there were.
-
-        The busiest step is reckoned as the mean input spikes of a step and the most neurons that fired together.
-        """
-        outcome, steps = model.last_outcome.double(), model.variant.steps
-        for kind, price in competition_price(model, model.last_outcome).items():
-            entry = self._entry(kind, {"encoder": "values"}.get(kind, "spikes"))
-            entry.add(price)
-            entry.element = votes.element_size()
-            entry.output = {"encoder": (model.inputs,), "neurons": (model.neurons,)}.get(kind, (model.classes,))
-            if kind == "encoder":
-                entry.per_step.append((outcome[:, 3] / (1 + outcome[:, 1]) / steps).expand(steps, -1))
-                entry.emitted = (entry.emitted or 0) + int(outcome[:, 3].sum())
-            elif kind == "neurons":
-                entry.per_step.append(torch.cat([outcome[None, :, 2], torch.zeros(steps - 1, len(outcome))]))
-                entry.emitted = (entry.emitted or 0) + int(outcome[:, 4].sum())
-                entry.neuron, entry.states = True, 3
-        self.signals[votes] = "values"
-
-    def _joint(self, main: Tensor, shortcut: Tensor, output: Tensor) -> None:
-        """Bill a shortcut that joins spikes (their sum is a count) or the summed input of neurons."""
-        entering = self.signals.get(shortcut, "values")
-        entry = self._entry("shortcut", entering)
-        entry.add(joint_price(entering, shortcut))
-        entry.output, entry.element = tuple(output.shape[2:]), output.element_size()
-        events = {self.signals.get(main), entering} <= {"spikes", "counts"}
-        self.signals[output] = "counts" if events else "values"
-        for one in () if events else (main, shortcut):  # summed input is part of the potential
-            if (maker := self.makers.get(one)) is not None:
-                maker.stored = False
-
-    def _spikes(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """Bill a layer of neurons or an encoder; its spikes are [T, B, ...]."""
-        spikes = output[0] if isinstance(module, LIF) else output
-        entry = self._entry("neurons" if isinstance(module, LIF) else "encoder", self.signals.get(inputs[0], "values"))
-        if isinstance(module, LIF):
-            price, entry.states = neuron_price(module, spikes)
-            entry.add(price)
-            entry.neuron = True
-            maker = self.makers.get(inputs[0])
-            if maker is not None:
-                maker.stored = False
-        else:
-            entry.add(encoder_price(module, inputs[0], spikes))
-        entry.output, entry.element = tuple(spikes.shape[2:]), spikes.element_size()
-        entry.per_step.append(spikes.reshape(*spikes.shape[:2], -1).sum(-1, dtype=torch.float64).cpu())
-        entry.emitted = (entry.emitted or 0) + nonzero(spikes)
-        self.signals[spikes] = "spikes"
-        self.time = len(spikes)
+    def _sent(self, spikes: Tensor, entry: _Entry, sent: int | None = None) -> None:
+        """Take note of spikes [T, B, ...], or of their numbers [T, B] where they are `sent` in all."""
+        per_step = spikes if sent is not None else spikes.reshape(*spikes.shape[:2], -1).sum(-1, dtype=torch.float64)
+        entry.per_step.append(per_step.double().cpu())
+        entry.emitted = (entry.emitted or 0) + (nonzero(spikes) if sent is None else sent)
+        if sent is None:
+            entry.output, entry.element = tuple(spikes.shape[2:]), spikes.element_size()
+            self.signals[spikes] = "spikes"
+            self.time = len(spikes)
 
     # -- what is called ------------------------------------------------------------------------------------------------
     def called(self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
@@ -366,3 +328,14 @@ class Ledger(Walker):
             frozen=sum(one.numel() for one in own if not one.requires_grad),
             path=entry.path,
         )
+
+
+def _known(cost: Cost, module: nn.Module) -> Mapping[str, int]:
+    """Return the operations of a row; raises `ConfigError` where a part names one that the bill does not have."""
+    unknown = [kind for kind in cost.operations if kind not in OPERATIONS]
+    if unknown:
+        raise ConfigError(
+            f"{type(module).__name__}.cost names the operation {unknown[0]!r}{did_you_mean(unknown[0], OPERATIONS)}; "
+            f"there are {', '.join(OPERATIONS)}"
+        )
+    return cost.operations

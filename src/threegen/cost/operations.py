@@ -10,10 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
-
-from threegen.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +46,6 @@ class Work:
 
 
 Price = Callable[[Call], Work]
-
-
-def nonzero(x: Tensor) -> int:
-    """Return how many elements of `x` are not zero; raises `ConfigError` where it has no data."""
-    if x.is_meta:
-        raise ConfigError("how many spikes arrive depends on data, a model on the device meta has none; move it first")
-    return int(torch.count_nonzero(x))
 
 
 def products(

@@ -9,9 +9,10 @@ import math
 
 from torch import Tensor
 
-from threegen.cost.operations import Call, Price, Work, each, nonzero
+from threegen.cost.operations import Call, Price, Work, each
 from threegen.cost.products import PRODUCTS
 from threegen.cost.windows import WINDOWS
+from threegen.gen3.parts import nonzero
 
 
 def _reduction(call: Call) -> Work:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from threegen.cost.operations import Call, Price, Work, nonzero, products
+from threegen.cost.operations import Call, Price, Work, products
+from threegen.gen3.parts import nonzero
 
 
 def _linear(call: Call) -> Work:

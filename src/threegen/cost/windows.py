@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from threegen.cost.operations import Call, Price, Work, nonzero
+from threegen.cost.operations import Call, Price, Work
+from threegen.gen3.parts import nonzero
 
 
 def _window(call: Call) -> int:

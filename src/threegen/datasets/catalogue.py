@@ -151,6 +151,7 @@ CIFAR10 = KnownData(
     ),
 )
 
+EVENT_NAMES = ("n-mnist", "cifar10-dvs", "dvs-gesture", "shd")  # described in `events/known.py`
 KNOWN = {known.name: known for known in (MNIST, FASHION_MNIST, CIFAR10)}
 
 
@@ -158,5 +159,5 @@ def find_known(name: str) -> KnownData:
     """Return the entry called `name`; otherwise raise `ConfigError` with the nearest spelling."""
     if isinstance(name, str) and name in KNOWN:
         return KNOWN[name]
-    hint = did_you_mean(name, KNOWN)
-    raise ConfigError(f"no data set is called {name!r}; choose {', '.join(KNOWN)}{hint}")
+    names = (*KNOWN, *EVENT_NAMES)
+    raise ConfigError(f"no data set is called {name!r}; choose {', '.join(names)}{did_you_mean(name, names)}")

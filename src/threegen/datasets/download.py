@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from threegen.datasets.archives import read_members
 from threegen.datasets.catalogue import KnownData, KnownFile, find_known
+from threegen.datasets.events.known import EVENT_SETS
+from threegen.datasets.events.recordings import import_event_data
 from threegen.datasets.folders import Root, data_root, find_file, find_folder
 from threegen.datasets.gather import gather, is_packed, most_bytes, verify_content
 from threegen.datasets.store import staged_folder
@@ -38,6 +40,12 @@ def get_data(name: str, *, root: Root = None, progress: bool | Progress = False)
     Raises `ConfigError` for an unknown name or a data folder that cannot be written, `DataError` where no mirror
     gives the right files; it says what each mirror answered and where else the files come from.
     """
+    if name in EVENT_SETS:
+        known_events = EVENT_SETS[name]
+        raise DataError(
+            f"{name} is not fetched by threegen: its publishers move it too often; get {known_events.files} from them "
+            f"({known_events.citation}), then `threegen data import {name} PATH`"
+        )
     known = find_known(name)
     there = find_folder(known, root)
     if there is not None and _is_right(known, there):
@@ -55,10 +63,13 @@ def import_data(
 ) -> Path:
     """Take over a data set from files, a folder or an archive (zip, tar) that the user has; return its new folder.
 
-    path: one path, or several where the files do not lie together. Files may be gzip-compressed or not.
+    path: one path, or several where the files do not lie together. Files may be gzip-compressed or not. Sets of
+    recordings (`n-mnist`, `cifar10-dvs`, `dvs-gesture`, `shd`) are gathered into arrays that are read lazily.
 
     Raises `DataError` where a file is missing, damaged or not the published one; nothing is changed then.
     """
+    if name in EVENT_SETS:
+        return import_event_data(name, path, root=root)
     known = find_known(name)
     given = [path] if isinstance(path, str | os.PathLike) else list(path)
     contents = gather(known, [Path(item).expanduser() for item in given])

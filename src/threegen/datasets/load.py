@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from threegen.checks import require_number
 from threegen.datasets.catalogue import KNOWN, KnownData, find_known
 from threegen.datasets.cifar10 import load_cifar10
 from threegen.datasets.dataset import Data, Dataset
+from threegen.datasets.events.known import EVENT_SETS
+from threegen.datasets.events.recordings import load_event_data
 from threegen.datasets.folders import Root
 from threegen.datasets.images import has_class_folders, read_image_folder
 from threegen.datasets.mnist import load_idx_data
@@ -30,8 +33,15 @@ def load_data(
     size: Size = None,
     channels: int | None = None,
     scale: float | None = None,
+    frames: int | Sequence[float] | None = None,
+    milliseconds: float | None = None,
+    binary: bool = False,
 ) -> Data:
     """Load a data set by name (`"mnist"`, `"fashion-mnist"`, `"cifar10"`), or your own from a path.
+
+    Event data (`"n-mnist"`, `"cifar10-dvs"`, `"dvs-gesture"`, `"shd"`) come as frames `[T, 2, H, W]`, made when a batch
+    is asked for: `frames` is how many, or the boundaries between them in milliseconds, `milliseconds` the time that is
+    cut into them, `binary` 0 and 1 instead of counts. `root` may be the published folder or archive itself.
 
     Known names: MNIST is part of the package; the others are looked for in `root`, else in the folder that the
     variable THREEGEN_DATA names, else in the user's cache folder. Files are compared with their published SHA-256
@@ -46,11 +56,22 @@ def load_data(
     """
     if isinstance(name, str) and name in KNOWN:
         return load_known(KNOWN[name], root=root, verify=verify)
+    if isinstance(name, str) and name in EVENT_SETS:
+        return load_event_data(
+            name,
+            root=root,
+            frames=frames,
+            milliseconds=milliseconds,
+            binary=binary,
+            test_share=test_share,
+            seed=seed,
+        )
     path = Path(name).expanduser() if isinstance(name, str | os.PathLike) and str(name) else None
     if path is None or not (path.exists() or _looks_like_path(str(name))):
         find_known(str(name))
     if path is None or not path.exists():
-        raise DataError(f"{name} is not there; give a CSV file, a folder of class folders, or {', '.join(KNOWN)}")
+        known = ", ".join((*KNOWN, *EVENT_SETS))
+        raise DataError(f"{name} is not there; give a CSV file, a folder of class folders, or {known}")
     options = {"size": size, "channels": channels, "scale": scale}
     pair = _find_pair(path)
     if pair is None:
@@ -60,7 +81,7 @@ def load_data(
 
 def data_source(name: str | os.PathLike[str]) -> str:
     """Return what finds the same data from any folder: a known name as it is, a path made absolute."""
-    return str(name) if str(name) in KNOWN else str(Path(name).expanduser().resolve())
+    return str(name) if str(name) in KNOWN or str(name) in EVENT_SETS else str(Path(name).expanduser().resolve())
 
 
 def load_known(known: KnownData, *, root: Root = None, verify: bool = True) -> Data:

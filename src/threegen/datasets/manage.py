@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import torch
 from threegen.checks import require_choice
 from threegen.datasets.catalogue import KNOWN, KnownData
 from threegen.datasets.dataset import Data, Dataset
+from threegen.datasets.events.known import EVENT_SETS, KnownEvents
+from threegen.datasets.events.preview import preview_events
+from threegen.datasets.events.recordings import EventDataset, describe_part, find_store, load_event_data
 from threegen.datasets.folders import Root, data_root, find_file, find_folder, how_to_get
 from threegen.datasets.gather import most_bytes, verify_content
 from threegen.datasets.load import load_data, load_known
@@ -70,7 +74,27 @@ class DataCheck:
 
 def list_data(*, root: Root = None) -> list[DataRow]:
     """Return one row for each data set known by name, with where it is or how to get it. Opens no file."""
-    return [_row(known, root) for known in KNOWN.values()]
+    return [_row(known, root) for known in KNOWN.values()] + [_event_row(known, root) for known in EVENT_SETS.values()]
+
+
+def _event_row(known: KnownEvents, root: Root) -> DataRow:
+    advice = f"take {known.files} with `threegen data import {known.name} PATH`"
+    try:
+        place, state = find_store(known, root), "here"
+    except DataError:
+        place, state = data_root(root) / known.name, "absent"
+    return DataRow(
+        name=known.name,
+        title=known.title,
+        state=state,
+        train=known.train,
+        test=known.test,
+        shape=(2, *known.size),
+        classes=len(known.classes),
+        licence=known.licence,
+        folder=str(place),
+        advice=advice if state == "absent" else "",
+    )
 
 
 def _row(known: KnownData, root: Root) -> DataRow:
@@ -102,6 +126,8 @@ def check_data(name: str | os.PathLike[str], *, root: Root = None) -> DataCheck:
     name: a known name, or a path as `load_data` takes it. Damage is told in the lines, not raised; an unknown name
     raises `ConfigError`.
     """
+    if isinstance(name, str) and name in EVENT_SETS:
+        return _check_events(EVENT_SETS[name], root)
     if not (isinstance(name, str) and name in KNOWN):
         return _check_own(load_data(name), str(name))
     known = KNOWN[name]
@@ -121,6 +147,22 @@ def check_data(name: str | os.PathLike[str], *, root: Root = None) -> DataCheck:
         ok = ok and right
         lines.append(f"{part}: {_describe(split)}" + ("" if right else f"; expected {expected[part]:,}"))
     return DataCheck(name, ok, str(folder), tuple(lines), _counts(data.train), _counts(data.test))
+
+
+def _check_events(known: KnownEvents, root: Root) -> DataCheck:
+    try:
+        folder = find_store(known, root)
+        data = load_event_data(known.name, root=root)
+    except DataError as error:
+        return DataCheck(known.name, False, "", (str(error),))
+    lines, ok = [], True
+    for part, split, expected in (("train", data.train, known.train), ("test", data.test, known.test)):
+        if not isinstance(split, EventDataset):
+            continue
+        whole = len(split) == expected
+        ok = ok and (split.store.height, split.store.width) == known.size
+        lines.append(f"{part}: {describe_part(split)}" + ("" if whole else f"; the published set has {expected:,}"))
+    return DataCheck(known.name, ok, str(folder), tuple(lines), _counts(data.train), _counts(data.test))
 
 
 def _check_files(known: KnownData, folder: Path) -> tuple[list[str], bool]:
@@ -175,17 +217,25 @@ def preview_data(
 ) -> Path:
     """Draw the first ten pictures of each class (a hundred, for ten classes) into a PNG file; return its path.
 
+    Of recordings, ON and OFF events are drawn in two colours, and a film of one per class is written beside it (GIF).
+
     name: a known name, or a path as `load_data` takes it. out: by default `NAME-preview.png` in the current folder.
     Of more than twenty classes the first twenty are drawn. Raises `ConfigError` where examples are no pictures.
     """
     require_choice("split", split, ("train", "test"))
     data = load_data(name, root=root)
     part = data.train if split == "train" else data.test
+    if isinstance(part, EventDataset):
+        return _write(data.name, out, lambda target: preview_events(part, target)[0])
     if len(part.shape) != 3 or part.shape[0] not in (1, 3) or part.targets is None:
         raise ConfigError(f"{data.name} holds examples of shape {list(part.shape)}; only labelled pictures are drawn")
-    target = Path(out) if out is not None else Path(f"{data.name}-preview.png")
+    return _write(data.name, out, lambda target: _draw(part, target))
+
+
+def _write(name: str, out: str | os.PathLike[str] | None, draw: Callable[[Path], object]) -> Path:
+    target = Path(out) if out is not None else Path(f"{name}-preview.png")
     try:
-        _draw(part, target)
+        draw(target)
     except OSError as error:
         raise ConfigError(f"cannot write {target}: {error.strerror or error}; choose another place") from error
     return target

@@ -13,8 +13,8 @@ from threegen.errors import ConfigError
 from threegen.explanations.cam import Layer
 from threegen.explanations.maps import Maps, Picture, make_maps
 from threegen.explanations.subject import Subject
+from threegen.gen3.parts import is_neuron
 from threegen.plots import ACCENT, INK, SOFT, svg_frame, svg_line, svg_text
-from threegen.tracing.parts import is_neuron
 from threegen.tracing.trace import MOVES, Node
 
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from threegen.checks import require_whole
 from threegen.errors import ShapeError
-from threegen.gen3.diehl_cook import DiehlCook
 from threegen.plots import ACCENT, contact_sheet, nice_ticks, svg_frame, svg_line, svg_text
+
+
+class Competition(Protocol):
+    """What is drawn of a network of competing neurons: weights [N, inputs], and the class [N] of each (-1: none)."""
+
+    inputs: int
+    neurons: int
+    classes: int
+    weight: Any
+    assignments: Any
 
 
 def class_colours(classes: int) -> np.ndarray:
@@ -19,7 +29,7 @@ def class_colours(classes: int) -> np.ndarray:
     return np.array([colorsys.hsv_to_rgb(k / classes, 0.85, 0.9) for k in range(classes)])
 
 
-def receptive_fields(model: DiehlCook, shape: Sequence[int], *, most: int = 100, scale: int = 2) -> bytes:
+def receptive_fields(model: Competition, shape: Sequence[int], *, most: int = 100, scale: int = 2) -> bytes:
     """Return the weights of each neuron as a picture of `shape` (height, width) in its class's colour: one PNG.
 
     White is no weight; the colour is full at the neuron's largest one, grey for a neuron without a class. Above `most`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from threegen.tracing.parts import is_neuron
+from threegen.gen3.parts import is_neuron
 from threegen.tracing.trace import INPUT, MOVES, RECTIFIERS, Node, Trace
 
 _CONVOLUTIONS = frozenset(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))

@@ -33,6 +33,7 @@ from threegen.functional.diehl_cook.runs import OUTCOME, count_spikes
 from threegen.functional.spiking.event_driven import to_event_layout
 from threegen.gen3.diehl_cook_health import Diagnosis, diagnose_counts
 from threegen.gen3.networks import Record
+from threegen.gen3.parts import ENCODER, NEURONS, Cost, Use
 from threegen.machine.memory import require_weights
 from threegen.randomness import draw_key
 
@@ -111,6 +112,47 @@ class DiehlCook(nn.Module):
         return cast(nn.Parameter, self.synapses.weight)
 
     # -- answering ------------------------------------------------------------------------------------------------
+
+    part = "competition"
+
+    def cost(self, use: Use) -> list[Cost]:
+        """Return what the last answers cost: encoder, neurons, read-out.
+
+        An input spike is one addition a neuron that it reaches, a neuron's spike one for each that it inhibits. Each
+        neuron keeps a potential and two conductances: three leaks, one integration and four multiplications (by driving
+        forces and dt / tau) a step of each presentation; the rest, in which nothing arrives, is not billed. Random
+        numbers are drawn one a spike. The busiest step is reckoned as the mean input spikes of a step and the most
+        neurons that fired together.
+        """
+        votes, outcome = use.output, self.last_outcome.double()
+        _, repeats, _, sent, fired = (int(column) for column in self.last_outcome.sum(0))
+        steps, samples = self.variant.steps, len(outcome)
+        sites = (samples + repeats) * steps * self.neurons
+        neurons = {
+            "ac": sent * self.neurons + fired * (self.neurons - 1),
+            "mul": 4 * sites,
+            "leak": 3 * sites,
+            "integrate": sites,
+            "threshold": sites,
+            "reset": fired,
+        }
+        reads = samples * self.neurons * self.classes
+        arriving = (outcome[:, 3] / (1 + outcome[:, 1]) / steps).expand(steps, -1)
+        together = torch.cat([outcome[None, :, 2], torch.zeros(steps - 1, samples)])
+        return [
+            Cost(ENCODER, {"draw": sent}, votes, fed_by="values", spikes=arriving, sent=sent, shape=(self.inputs,)),
+            Cost(
+                NEURONS,
+                neurons,
+                votes,
+                fed_by="spikes",
+                spikes=together,
+                sent=fired,
+                states=3,
+                shape=(self.neurons,),
+            ),
+            Cost("read-out", {"mac": reads, "mac_nonzero": reads}, votes, fed_by="spikes"),
+        ]
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the votes [B, K]; `generator` draws the input spikes, None takes torch's own. Raises `ShapeError`."""

@@ -17,10 +17,13 @@ from threegen.functional.encoding import (
     poisson_chance,
     poisson_spikes,
 )
+from threegen.gen3.parts import ENCODER, Cost, Use
 
 
 class Encoder(nn.Module):
     """What a spiking net asks of its encoder: `encoder(x, steps, generator) -> spikes [T, B, ...]`."""
+
+    part = ENCODER
 
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, ...], each 0 or 1."""
@@ -38,6 +41,10 @@ class Bernoulli(Encoder):
         """Return spikes [T, B, ...]. Raises `ConfigError`, `NumericError`, `ShapeError` (see `bernoulli_spikes`)."""
         return bernoulli_spikes(x, steps, generator)
 
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: a random number and a comparison a value and step."""
+        return _cost(use, {"draw": use.output.numel(), "compare": use.output.numel()})
+
     def chances(self, x: Tensor) -> Tensor:
         """Return x. Raises like `forward`."""
         return checked_intensities("rate coding", x)
@@ -53,6 +60,11 @@ class Poisson(Encoder):
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, ...]. Raises like `poisson_spikes`."""
         return poisson_spikes(x, steps, self.rate, generator)
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: the chance of each value once, a random number and a comparison a step."""
+        given, made = use.inputs[0].numel(), use.output.numel()
+        return _cost(use, {"draw": made, "compare": made, "mul": given, "function": given})
 
     def chances(self, x: Tensor) -> Tensor:
         """Return 1 - exp(-rate x). Raises like `forward`."""
@@ -70,6 +82,11 @@ class Latency(Encoder):
         """Return spikes [T, B, ...]. Raises like `latency_spikes`; `generator` is not used."""
         return latency_spikes(x, steps)
 
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: the time of each value once, a comparison a step."""
+        given = use.inputs[0].numel()
+        return _cost(use, {"add": given, "mul": given, "compare": use.output.numel()})
+
 
 class Direct(Encoder):
     """Direct coding: the intensities themselves, the same at every step, so that the first layer of the net becomes
@@ -81,6 +98,14 @@ class Direct(Encoder):
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return x as [T, B, ...], all steps in the same memory. Raises `NumericError`, `ShapeError`."""
         return require_finite("direct coding", require_float("direct coding", x)).expand(steps, *x.shape)
+
+    def cost(self, use: Use) -> list[Cost]:
+        """Return no row: what it hands on are the values that it was given."""
+        return []
+
+
+def _cost(use: Use, operations: dict[str, int]) -> Cost:
+    return Cost(ENCODER, operations, use.output, "spikes", spikes=use.output)
 
 
 ENCODERS: dict[str, type[Encoder]] = {

@@ -25,6 +25,7 @@ from threegen.functional.spiking.general_neurons_fused import fused_general
 from threegen.functional.spiking.learned_decay_fused import fused_decay_lif
 from threegen.functional.spiking.neurons import LIFParameters, NeuronState, check_currents, lif
 from threegen.functional.spiking.neurons_fused import can_fuse, fused_lif
+from threegen.gen3.parts import NEURONS, Cost, Use, nonzero
 
 DECAY = 0.5
 # Recurrent weights start so small that a layer firing at 15 % adds this many thresholds of noise to its own input.
@@ -67,6 +68,7 @@ class LIF(nn.Module):
     later over weights of their own (0: none), drawn from `generator`. Raises `ConfigError`.
     """
 
+    part = NEURONS
     leak: nn.Parameter | None
     recurrent_weight: nn.Parameter | None
 
@@ -143,6 +145,34 @@ class LIF(nn.Module):
         if trace is not None:
             trace.append(potentials)
         return spikes, after
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: a leak, an integration, a comparison a neuron and step, a reset a spike.
+
+        Recurrent weights cost one addition a spike and neuron, a window of several steps one multiply-accumulate a
+        neuron, step and earlier step; an adaptive threshold is a second potential. A resting potential other than zero
+        costs nothing: it is a shift of all potentials.
+        """
+        own, spikes = self.options, use.output[0]
+        sites, emitted = spikes.numel(), nonzero(spikes)
+        decay, window = self.constants_now().decay, len(own.kernel) - 1
+        price = {
+            "leak": sites * (0.0 < decay < 1.0),
+            "integrate": sites * (decay > 0.0),
+            "threshold": sites,
+            "reset": emitted,
+        }
+        if window:
+            price |= {"mac": sites * window, "mac_nonzero": sites * window}
+        if self.recurrent_weight is not None:
+            price["ac"] = nonzero(spikes[:-1]) * len(self.recurrent_weight)
+        if own.adaptation:
+            price["leak"] += sites
+            price["add"] = sites + emitted
+        if own.refractory:
+            price["compare"] = sites
+        states = 1 + window + bool(own.adaptation) + bool(own.refractory)
+        return Cost(self.part, price, spikes, "spikes", spikes=spikes, states=states, takes_input=True)
 
     def _iterate(self, currents: Tensor, state: NeuronState | None) -> tuple[Tensor, Tensor]:
         """Run the iterative form by the fastest loop that there is for it."""

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from threegen.checks import require_number, require_whole
 from threegen.errors import ShapeError
+from threegen.gen3.parts import Cost, Use, nonzero
 
 
 class ThresholdBatchNorm(nn.BatchNorm2d):
@@ -65,6 +66,8 @@ class NeuNorm(nn.Module):
     `channels` is C, `decay` is k in 0..1. U starts at zero: at first, spikes go on as they are. Raises `ConfigError`.
     """
 
+    part = "NeuNorm"
+
     def __init__(self, channels: int, decay: float = 0.9) -> None:
         super().__init__()
         self.decay = require_number("decay", decay, least=0.0, below=1.0)
@@ -89,6 +92,14 @@ class NeuNorm(nn.Module):
             level = self.decay * level + (1 - self.decay) * mean
             levels.append(level)
         return spikes - self.weight * torch.stack(levels), level
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: an auxiliary neuron a place, and a multiply-accumulate a value that goes on."""
+        spikes, (signal, level) = use.inputs[0], use.output
+        taken = spikes.numel()
+        places = taken // spikes.shape[2]
+        price = {"ac": nonzero(spikes), "leak": places, "integrate": places, "mac": taken, "mac_nonzero": taken}
+        return Cost(self.part, price, signal, states=1, shape=tuple(level.shape[1:]))
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""

@@ -15,10 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from threegen.checks import require_number, require_whole
+from threegen.gen3.parts import Cost, Use, nonzero
 
 
 class Readout(nn.Module):
     """What all read-outs share: `votes` neurons speak for each class."""
+
+    part = "read-out"
 
     def __init__(self, votes: int = 1) -> None:
         super().__init__()
@@ -27,6 +30,12 @@ class Readout(nn.Module):
     def vote(self, values: Tensor) -> Tensor:
         """Return the mean [B, K] over the neurons [B, N] of each class."""
         return values if self.votes == 1 else values.reshape(len(values), -1, self.votes).mean(-1)
+
+    def _cost(self, use: Use, fed_by: str, **operations: int) -> Cost:
+        """Return what a call cost: a sum of the currents, the mean over the votes, and what the read-out adds."""
+        currents, scores = use.inputs[1], use.output
+        adds = currents.numel() + scores.numel() * (self.votes - 1)
+        return Cost(self.part, {"add": adds, **operations}, scores, fed_by=fed_by)
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
@@ -45,6 +54,10 @@ class RateReadout(Readout):
         """Return scores [B, K] from spikes and input currents [T, B, N] of the last layer."""
         return self.from_sums(spikes.sum(0), currents.sum(0), len(spikes))
 
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: one addition a spike, and to break ties one a current and a comparison a class."""
+        return self._cost(use, "spikes", ac=nonzero(use.inputs[0]), compare=use.output.numel())
+
     def from_sums(self, counts: Tensor, summed: Tensor, steps: int) -> Tensor:
         """Return scores [B, K] from spikes and input currents [B, N] summed over `steps` time steps."""
         rates = self.vote(counts / steps)
@@ -60,6 +73,10 @@ class PotentialReadout(Readout):
     def forward(self, spikes: Tensor, currents: Tensor) -> Tensor:
         """Return scores [B, K] from spikes and input currents [T, B, N] of the last layer."""
         return self.from_sums(spikes, currents.sum(0), len(spikes))
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: one addition a current."""
+        return self._cost(use, "values")
 
     def from_sums(self, counts: Tensor, summed: Tensor, steps: int) -> Tensor:
         """Return scores [B, K] from input currents [B, N] summed over `steps` time steps."""
@@ -80,6 +97,10 @@ class LeakyReadout(Readout):
         """Return scores [B, K] from spikes and input currents [T, B, N] of the last layer."""
         ages = torch.arange(len(currents) - 1, -1, -1, dtype=currents.dtype, device=currents.device)
         return self.vote(torch.tensordot(self.decay**ages, currents, 1))
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: one addition and one multiplication a current."""
+        return self._cost(use, "values", mul=use.inputs[1].numel())
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""

@@ -11,10 +11,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from threegen.checks import require_number
+from threegen.gen3.parts import Cost, Use, nonzero
 
 
 class Join(nn.Module):
     """Adds a shortcut to the main way; one addition a spike where x holds spikes. Raises `ConfigError`."""
+
+    part = "shortcut"
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
@@ -23,6 +26,14 @@ class Join(nn.Module):
     def forward(self, main: Tensor, shortcut: Tensor) -> Tensor:
         """Return main + scale * shortcut."""
         return main.add(shortcut, alpha=self.scale)
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost; the sum of spikes is a count, a summed input is part of the potential behind it."""
+        shortcut, signals = use.inputs[1], use.signals
+        price = {"ac": nonzero(shortcut)} if signals[1] == "spikes" else {"add": shortcut.numel()}
+        events = set(signals) <= {"spikes", "counts"}
+        signal = "counts" if events else "values"
+        return Cost(self.part, price, use.output, signal, fed_by=signals[1], takes_input=not events)
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from threegen.errors import ShapeError
 from threegen.gen2.dbn import DBN
+from threegen.gif import animated_gif
 from threegen.plots import contact_sheet
 from threegen.randomness import make_generator
-from threegen.runs.gif import animated_gif
 from threegen.training.persistence.files import write_whole
 
 Images = np.ndarray[Any, Any]

@@ -16,10 +16,10 @@ from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.encoders import Direct
 from threegen.gen3.health import unhealthy_spikes
 from threegen.gen3.networks import Record, SpikingNet
+from threegen.gif import animated_gif
 from threegen.plots import Series, contact_sheet, data_uri, line_chart, raster
 from threegen.randomness import make_generator
 from threegen.runs.answer import picture_of
-from threegen.runs.gif import animated_gif
 from threegen.runs.run import open_run
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.persistence.files import make_folder, write_whole

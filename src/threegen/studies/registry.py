@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from threegen.checks import did_you_mean, require_whole
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, DataError
 from threegen.randomness import forked_randomness
 from threegen.studies import entries as _entries
 from threegen.studies.study import Settings, Study
@@ -85,7 +85,7 @@ def run_all_studies(
 ) -> list[dict[str, Any]]:
     """Run every study, each into its own folder inside `out`; `done` is called with each result.
 
-    A study whose extra package is not installed is left out; its result then says why under `"skipped"`.
+    A study whose extra package or whose data are missing is left out; its result then says why under `"skipped"`.
     """
     results = []
     for name in study_names():
@@ -93,7 +93,7 @@ def run_all_studies(
             result = run_study(
                 name, quick=quick, out=None if out is None else Path(out) / name, seed=seed, progress=progress
             )
-        except ConfigError as problem:
+        except (ConfigError, DataError) as problem:
             result = {"study": name, "title": find_study(name).title, "skipped": str(problem)}
         results.append(result)
         if done is not None:

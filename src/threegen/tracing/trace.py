@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from threegen.gen3.parts import is_whole
 from threegen.randomness import make_generator
 from threegen.tracing.batch_axis import Axes
 from threegen.tracing.inputs import Inputs, answered, each, on_device_of, require_inputs, samples_in, tensors_of
-from threegen.tracing.parts import is_whole
 from threegen.tracing.untouched import untouched
 from threegen.tracing.walk import Visit, Walker, tensors_in
 

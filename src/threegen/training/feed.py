@@ -19,6 +19,7 @@ from torch.utils.data import default_collate
 from threegen.checks import require_finite, require_labels
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
+from threegen.datasets.lazy import LazyDataset
 from threegen.errors import ConfigError, DataError
 from threegen.randomness import make_generator
 from threegen.training.persistence.generators import Generator, announce_epoch, counting_parts, own_generators
@@ -203,6 +204,8 @@ def _largest_magnitude(data: Dataset) -> float | None:
 
     Raises `NumericError` that names the place of an input which is not finite.
     """
+    if isinstance(data, LazyDataset):  # made batch by batch, finite by construction
+        return None
     if not data.inputs.is_floating_point() or not data.inputs.numel():
         return None
     largest = max(abs(float(end)) for end in data.inputs.aminmax())

@@ -1,0 +1,205 @@
+"""Published event data as data sets: `load_data("n-mnist", root=...)`, read lazily from a cache on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from threegen.checks import require_number
+from threegen.datasets.dataset import Data
+from threegen.datasets.events.cache import PARTS, Store, read_about, write_store
+from threegen.datasets.events.frames import to_frames
+from threegen.datasets.events.known import EVENT_SETS, KnownEvents
+from threegen.datasets.events.stream import Events
+from threegen.datasets.folders import Root, data_root
+from threegen.datasets.lazy import LazyDataset
+from threegen.datasets.store import staged_folder
+from threegen.errors import DataError
+from threegen.randomness import make_generator
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """How recordings become frames `[T, 2, H, W]`; see `to_frames`."""
+
+    steps: int | tuple[float, ...]
+    milliseconds: float | None = None
+    by: str = "time"
+    binary: bool = False
+
+
+class EventDataset(LazyDataset):
+    """Recordings as frames `[T, 2, H, W]`, made when a batch is asked for; `recording(n)` gives the events."""
+
+    def __init__(
+        self,
+        store: Store,
+        options: FrameOptions,
+        classes: Sequence[str],
+        name: str,
+        index: Tensor | None = None,
+    ) -> None:
+        chosen = torch.arange(len(store)) if index is None else index
+        targets = torch.from_numpy(store.labels.astype(np.int64))[chosen]
+        super().__init__(chosen, targets, classes, name)
+        self.store, self.options = store, options
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example, `(T, 2, H, W)`."""
+        steps = self.options.steps
+        count = steps if isinstance(steps, int) else len(steps) - 1
+        return (count, 2, self.store.height, self.store.width)
+
+    def recording(self, number: int) -> Events:
+        """Return the events of example `number`."""
+        return self.store.read(int(self.index[number]))
+
+    def fetch(self, index: Tensor) -> Tensor:
+        """Return frames [B, T, 2, H, W], float32."""
+        if not len(index):
+            return torch.empty(0, *self.shape)
+        steps = self.options.steps
+        return torch.stack(
+            [
+                to_frames(
+                    self.store.read(int(number)),
+                    steps if isinstance(steps, int) else list(steps),
+                    by=self.options.by,
+                    milliseconds=self.options.milliseconds,
+                    binary=self.options.binary,
+                )
+                for number in index
+            ]
+        )
+
+    def digest(self) -> str:
+        """Return a text that is equal for equal events and frames."""
+        return f"{self.store.digest()} {json.dumps(asdict(self.options))}"
+
+    def part(self, index: Tensor, targets: Tensor | None, name: str) -> LazyDataset:
+        """Return other recordings of the same store."""
+        return EventDataset(self.store, self.options, self.classes, name, index)
+
+
+def load_event_data(
+    name: str,
+    *,
+    root: Root = None,
+    frames: int | Sequence[float] | None = None,
+    milliseconds: float | None = None,
+    binary: bool = False,
+    test_share: float = 0.2,
+    seed: int = 0,
+) -> Data:
+    """Load "n-mnist", "cifar10-dvs", "dvs-gesture" or "shd" as frames; see `load_data`.
+
+    Args:
+        name: the set.
+        root: the data folder into which `import_event_data` put it, or the published folder or archive itself, which is
+            then gathered into a cache in the user's data folder once.
+        frames: how many frames per recording, or the boundaries between them in milliseconds.
+        milliseconds: the time that is cut into frames; each set has its default.
+        binary: frames of 0 and 1 instead of counts.
+        test_share, seed: what becomes the test part if the files hold no test part; that is said by a warning.
+
+    Raises `DataError` if it is not there, damaged or incomplete.
+    """
+    known = EVENT_SETS[name]
+    folder = find_store(known, root)
+    if frames is None or isinstance(frames, int):
+        options = FrameOptions(
+            known.steps if frames is None else frames,
+            known.milliseconds if milliseconds is None else milliseconds,
+            binary=binary,
+        )
+    else:
+        options = FrameOptions(tuple(float(edge) for edge in frames), None, binary=binary)
+    parts = [EventDataset(Store(folder, part), options, known.classes, f"{name}-{part}") for part in PARTS]
+    train, test = parts
+    if len(test):
+        return Data(name, train, test)
+    warnings.warn(
+        f"{name} in {folder} has no test part; {test_share:.0%} of the recordings, drawn at random, are it now",
+        stacklevel=2,
+    )
+    share = require_number("test_share", test_share, above=0.0, below=1.0)
+    order = torch.randperm(len(train), generator=make_generator("test part", seed))
+    count = max(1, round(len(train) * share))
+    return Data(
+        name,
+        train.subset(order[count:].sort().values, name=f"{name}-train"),
+        train.subset(order[:count].sort().values, name=f"{name}-test"),
+    )
+
+
+def find_store(known: KnownEvents, root: Root = None) -> Path:
+    """Return the folder of a set's cache, gathered now if `root` is the published folder or archive.
+
+    Raises `DataError` that says how to get the set if it is not there.
+    """
+    given = None if root is None else Path(root).expanduser()
+    for place in (given, data_root() if given is None else given):
+        for folder in (place, None if place is None else place / known.name):
+            there = folder is not None and (folder / "about.json").is_file()
+            if folder is not None and there and read_about(folder)["name"] == known.name:
+                return folder
+    if given is None or not given.exists():
+        raise DataError(
+            f"{known.name} is not in {data_root(root)}; take {known.files} with "
+            f"`threegen data import {known.name} PATH`"
+        )
+    return _gathered(known, given)
+
+
+def _gathered(known: KnownEvents, given: Path) -> Path:
+    """Return the cache of published files, made once per path, size and time of change."""
+    facts = given.stat()
+    stamp = f"{given.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+    key = hashlib.sha256(stamp.encode()).hexdigest()[:12]
+    cache = data_root() / "event-cache"
+    target = cache / f"{known.name}-{key}"
+    if not (target / "about.json").is_file():
+        with staged_folder(cache, target.name) as staging:
+            write_store(staging, known.name, given.name, known.read([given]))
+    return target
+
+
+def import_event_data(
+    name: str, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, root: Root = None
+) -> Path:
+    """Read a published set of recordings from folders or archives into the data folder; return its new folder.
+
+    Raises `DataError` for a damaged file, by its name; nothing is changed then.
+    """
+    known = EVENT_SETS[name]
+    given = [path] if isinstance(path, str | os.PathLike) else list(path)
+    places = [Path(item).expanduser() for item in given]
+    missing = [place for place in places if not place.exists()]
+    if missing:
+        raise DataError(f"{missing[0]} does not exist; expected {known.files}")
+    target = data_root(root)
+    with staged_folder(target, known.name) as staging:
+        write_store(staging, known.name, ", ".join(place.name for place in places), known.read(places))
+    return target / known.name
+
+
+def describe_part(data: EventDataset) -> str:
+    """Return one line on a part: recordings, sensor, events, balance of the classes."""
+    store = data.store
+    counts = np.bincount(store.labels, minlength=len(data.classes)) if len(store) else np.zeros(1, int)
+    events = np.diff(store.offsets)
+    mean = f"{events.mean():,.0f} events each ({events.min():,}..{events.max():,})" if len(events) else "no events"
+    return (
+        f"{len(store):,} recordings of {store.height} x {store.width} pixels, {mean}, "
+        f"{len(data.classes)} classes, {counts.min():,} to {counts.max():,} per class"
+    )

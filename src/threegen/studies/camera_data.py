@@ -1,0 +1,58 @@
+"""The real recordings that the camera is fitted to and judged on, with their digits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from threegen.datasets.events.archive import recording_files
+from threegen.datasets.events.bin40 import read_bin
+from threegen.datasets.events.stream import Events
+from threegen.datasets.folders import Root, data_root
+from threegen.datasets.load import load_data
+from threegen.errors import DataError
+from threegen.randomness import make_generator
+
+RECORDINGS = 1000
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Real recordings, the digits `[N, 1, 28, 28]` that were shown, their labels and their places in MNIST."""
+
+    recordings: list[Events]
+    digits: Tensor
+    labels: Tensor
+    places: Tensor
+
+    def pick(self, index: Tensor) -> Pairs:
+        """Return the pairs at `index`."""
+        chosen = [self.recordings[int(n)] for n in index]
+        return Pairs(chosen, self.digits[index], self.labels[index], self.places[index])
+
+
+def real_pairs(root: Root = None) -> Pairs:
+    """Return the first 1,000 training recordings of N-MNIST: number n shows image n - 1 of MNIST.
+
+    Raises `DataError` if they are not in the data folder.
+    """
+    folder = Path(data_root(root)) / "nmnist"
+    archive = folder / "Train-first-1000.zip"
+    if not archive.is_file():
+        raise DataError(f"the real recordings are missing: expected {archive.name} in nmnist/ of the data folder")
+    recordings = [read_bin(content, name=name) for name, content in recording_files(archive)]
+    if len(recordings) != RECORDINGS:
+        raise DataError(f"{archive.name} holds {len(recordings):,} recordings, expected {RECORDINGS:,}")
+    shown = load_data("mnist").train.batch(torch.arange(RECORDINGS))
+    return Pairs(recordings, shown.inputs, cast(Tensor, shown.targets), torch.arange(RECORDINGS))
+
+
+def halves(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """Return the 500 pairs that the camera was fitted to and the 500 others, drawn at random."""
+    order = torch.randperm(len(pairs.recordings), generator=make_generator("camera", "halves"))
+    half = len(order) // 2
+    return pairs.pick(order[:half].sort().values), pairs.pick(order[half:].sort().values)
