@@ -47,9 +47,10 @@ def _base() -> Path:
 
 
 def kernel_files() -> list[Path]:
-    """Return every file whose text can change what is compiled: all of `functional` and `machine`."""
+    """Return every file whose text can change what is compiled: `functional`, `machine`, and each `*kernels.py`."""
     package = Path(__file__).parents[1]
-    return sorted(path for room in ("functional", "machine") for path in (package / room).rglob("*.py"))
+    inside = {path for room in ("functional", "machine") for path in (package / room).rglob("*.py")}
+    return sorted(inside | set(package.rglob("*kernels.py")))
 
 
 def kernel_fingerprint() -> str:
