@@ -127,11 +127,14 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "explanations": {
         "threegen.explanations.competition": ("receptive_fields", "theta_histogram"),
         "threegen.explanations.explain": ("Look", "explain"),
+        "threegen.explanations.maps": ("Maps",),
+        "threegen.explanations.summary": ("Summary",),
         "threegen.tracing.trace": ("trace_model",),
     },
     "cost": {
-        "threegen.cost.bill": ("Bill",),
+        "threegen.cost.bill": ("OPERATIONS", "Bill", "Row"),
         "threegen.cost.count": ("count",),
+        "threegen.gen3.parts": ("Cost", "Use"),
     },
     "conversion": {},
     "registry": {

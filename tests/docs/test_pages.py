@@ -12,13 +12,16 @@ DOCS = Path(__file__).parents[2] / "docs"
 RUNNABLE = (
     "start.md",
     "how-to.md",
+    "looking-inside.md",
+    "counting.md",
 )  # pages whose examples are made to take seconds; others are tested by their subject
 PAGES = sorted(DOCS.glob("*.md"))
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_examples_run(name: str) -> None:
-    """The examples of a page build on each other."""
+def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of a page build on each other; what they write goes to a folder of the test."""
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     with torch.random.fork_rng():
         for block in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL):

@@ -15,10 +15,10 @@ from torch import Tensor
 import threegen as tg
 from threegen.functional.energy.rbm_products import ListedHalves, Products
 from threegen.gen2.rbm import RBM
+from threegen.machine.processor import has_half_vectors
 from threegen.machine.sparse import layouts
 from threegen.machine.sparse.sparse_matrix import SparseMatrix, Stack
 from threegen.machine.sparse.sparse_states import ListRooms, weigh
-from threegen.machine.threads import has_half_vectors
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
@@ -54,7 +54,7 @@ def make(kind: str, dtype: torch.dtype = torch.float32, *, by_rows: bool = False
     rbm = RBM(VISIBLE, HIDDEN, init=0.1, generator=make_generator("weights")).to(dtype)
     rbm.start_visible_bias(states(kind).to(dtype))
     if by_rows:
-        rbm.input_major = lambda: []  # type: ignore[method-assign]
+        rbm.input_major = list  # type: ignore[method-assign]
     else:
         rbm.weight.data = layouts.lay_out(rbm.weight.data)  # as `fit` stores it
     return rbm

@@ -3,10 +3,14 @@ from threegen.explanations.competition import receptive_fields as receptive_fiel
 from threegen.explanations.competition import theta_histogram as theta_histogram
 from threegen.explanations.explain import Look as Look
 from threegen.explanations.explain import explain as explain
+from threegen.explanations.maps import Maps as Maps
+from threegen.explanations.summary import Summary as Summary
 from threegen.tracing.trace import trace_model as trace_model
 
 __all__ = [
     "Look",
+    "Maps",
+    "Summary",
     "explain",
     "receptive_fields",
     "theta_histogram",

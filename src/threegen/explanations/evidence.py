@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from threegen.checks import require_choice, require_number, require_whole
+from threegen.checks import require_choice, require_float, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.explanations.maps import Picture
 from threegen.explanations.randomise import Layers, draw_anew
@@ -159,10 +159,12 @@ def deletion_insertion(
     require_whole("repeats", repeats)
     require_number("fill", fill)
     subject.samples(x)
-    if len(maps) != len(x) or maps.shape[-2:] != x.shape[-2:]:
+    require_float("deletion_insertion", maps)
+    if maps.is_meta or maps.dim() < min(x.dim(), 3) or len(maps) != len(x) or maps.shape[-2:] != x.shape[-2:]:
         raise ShapeError(f"the maps {list(maps.shape)} do not belong to samples {list(x.shape)}")
     plain = maps.detach().as_subclass(Tensor)
-    ranked = (plain.abs() if magnitude else plain).flatten(1, -3).sum(1).flatten(1)
+    ranked = plain.abs() if magnitude else plain
+    ranked = ranked.flatten(1, -3).sum(1).flatten(1) if plain.dim() > 3 else ranked.flatten(1)
     targets = chosen_targets(target, subject.scores(x))
     generator = make_generator(subject.seed, "evidence")
     # the same random orders for every sample, so that a batch gives what its samples give alone
@@ -189,7 +191,7 @@ def _curves(
     """Return the probabilities (or scores) [B, steps + 1] as pixels go and as they come, the most worthy first."""
     rank = worth.argsort(dim=1, descending=True, stable=True).argsort(1)
     pixels = rank.shape[1]
-    shape = (len(x), *[1] * (x.dim() - 3), *x.shape[-2:])
+    shape = (len(x), *[1] * (x.dim() - 3), *x.shape[-2:]) if x.dim() > 2 else tuple(x.shape)
     gone, come = [], []
     for step in range(steps + 1):
         first = (rank < round(pixels * step / steps)).reshape(shape)

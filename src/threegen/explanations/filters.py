@@ -52,8 +52,9 @@ def _weights(module: nn.Module) -> Tensor | None:
 
 def _shape(inputs: int, shape: tuple[int, ...] | None, path: str) -> tuple[int, ...]:
     if shape is not None:
-        if math.prod(shape) != inputs or len(shape) not in (2, 3):
-            raise ConfigError(f"{path!r} has {inputs} inputs, they do not form a picture of {list(shape)}")
+        sizes = list(shape) if isinstance(shape, list | tuple) else []
+        if len(sizes) not in (2, 3) or not all(isinstance(one, int) for one in sizes) or math.prod(sizes) != inputs:
+            raise ConfigError(f"{path!r} has {inputs} inputs, they do not form a picture of {shape!r}")
         return (1, *shape) if len(shape) == 2 else shape
     for channels in (1, 2, 3):
         side = math.isqrt(inputs // channels)

@@ -16,6 +16,7 @@ from threegen.plots import diverging_palette
 Values = npt.NDArray[np.float32]
 _DOTS = 100  # pixels an inch
 _PANEL = 420  # pixels of a panel, where no scale is given
+_LARGEST = 30_000  # pixels along one side of a file
 _MOST = 6  # samples in a row
 _INK = 0.45  # how dark a picture is under its map
 _STRONGEST = 0.85  # how opaque the largest value lies over a picture
@@ -56,6 +57,11 @@ def heat_figure(
     lines = -(-len(maps) // columns)
     extra = (1.1 if bar else 0.12, 0.12)  # inches beside and between the panels
     size = (columns * (panel[0] + extra[0]) + 0.3, lines * each * (panel[1] + extra[1]) + 0.3 * lines + 0.55)
+    if max(size) * _DOTS > _LARGEST:
+        raise ConfigError(
+            f"{title!r} would be {max(size) * _DOTS:,.0f} pixels long, more than {_LARGEST:,}; "
+            "take a smaller scale, or fewer samples"
+        )
     figure = Figure(figsize=size, dpi=_DOTS, layout="constrained")
     figure.suptitle(title, fontsize=13, fontweight="bold")
     axes = figure.subplots(lines * each, columns, squeeze=False)
@@ -107,7 +113,7 @@ def _palette(name: str | None, signed: bool) -> Any:
     if name is None:
         entries = diverging_palette() / 255.0
         return ListedColormap(entries if signed else entries[128:])
-    if name not in matplotlib.colormaps:
+    if not isinstance(name, str) or name not in matplotlib.colormaps:
         known = sorted(matplotlib.colormaps)
         raise ConfigError(
             f"colormap {name!r} is none of matplotlib's{did_you_mean(name, known)}; for example viridis, magma, RdBu_r"

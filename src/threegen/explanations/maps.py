@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import tempfile
 import webbrowser
 from collections.abc import Sequence
@@ -23,6 +24,12 @@ _TILE, _SLIDE = 84, 336  # pixels of a tile in a sheet of many, and of a few
 _MOST_PLANES = 16  # planes of a layer that are drawn, each its own tile
 
 
+def _place(path: str | Path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"a picture is saved to a path, got {path!r}")
+    return Path(path)
+
+
 class Picture:
     """Something that `.show()` and `.save()` can draw: it offers `_svg()` and, where it can, `_png()`."""
 
@@ -31,7 +38,7 @@ class Picture:
 
         Raises `ConfigError` for other names, `ResourceError` where the file cannot be written.
         """
-        target = Path(path)
+        target = _place(path)
         kind = target.suffix.lower()
         if kind == ".svg":
             # alone, there is no page to inherit a font from
@@ -141,7 +148,7 @@ class Maps(Tensor, Picture):
         "viridis". With any of them, or as a PDF, it is a figure of the size of a slide (see `figure`).
         Raises `ConfigError` for other names and options that cannot be, `ResourceError` where it cannot be written.
         """
-        target = Path(path)
+        target = _place(path)
         kind = target.suffix.lower()
         if kind not in (".png", ".svg", ".pdf"):
             raise ConfigError(f"maps are written as .png, .svg or .pdf, got {target.name!r}; give such an ending")

@@ -146,7 +146,7 @@ def _activation(subject: Subject, spot: Spot | None, example: Tensor) -> tuple[O
 
 
 def _units(unit: int | list[int] | None, count: int, layer: Layer) -> Tensor:
-    wanted = list(range(count)) if unit is None else [unit] if isinstance(unit, int) else list(unit)
+    wanted = list(range(count)) if unit is None else list(unit) if isinstance(unit, list | tuple) else [unit]
     wrong = [one for one in wanted if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < count]
     if wrong or not wanted:
         place = "the scores" if layer is None else repr(layer if isinstance(layer, str) else type(layer).__name__)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from threegen.checks import require_choice, require_number, require_whole
+from threegen.checks import require_choice, require_finite, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.explanations.incremental import Incremental, Plan, make_plan
 from threegen.explanations.maps import Maps, make_maps
@@ -59,6 +59,7 @@ def occlusion(
             + subject.advice(x, "saliency", "feature_maps")
         )
     windows, cells = _grid(tuple(x.shape[-2:]), _pair("window", window), _pair("stride", stride), cell)
+    fill = _filling(fill, x)
     base = subject.scores(x)
     targets = chosen_targets(target, base)
     if measure == "probability":
@@ -109,7 +110,7 @@ def _finish(
 
 
 def _pair(name: str, size: Size) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, list | tuple) else ()
     if len(pair) != 2:
         raise ConfigError(f"{name} must be one size or (rows, columns), got {size!r}")
     return require_whole(name, pair[0]), require_whole(name, pair[1])
@@ -135,6 +136,17 @@ def _grid(
             paint[number, number * step : number * step + inner] = 1
         painted.append(paint)
     return bounds, (painted[0], painted[1])
+
+
+def _filling(fill: float | Tensor, x: Tensor) -> float | Tensor:
+    if not isinstance(fill, Tensor):
+        return require_number("fill", fill)
+    try:
+        return require_finite("fill", fill.to(x).broadcast_to(x.shape[1:]))
+    except RuntimeError:
+        raise ShapeError(
+            f"fill must be a number or broadcast to a sample {list(x.shape[1:])}, got {list(fill.shape)}"
+        ) from None
 
 
 def _plan(subject: Subject, x: Tensor, base: Tensor, fill: float | Tensor, incremental: bool | None) -> Plan | None:

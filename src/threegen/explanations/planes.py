@@ -66,13 +66,13 @@ def _tokens(values: Tensor, batch: int, reshape: Reshape, spot: Spot) -> Tensor:
             found = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
             raise ConfigError(f"reshape must make planes [{batch}, C, ...] of {list(values.shape)}, it made {found}")
         return made
-    space = tuple(reshape or ())
+    space = tuple(reshape) if isinstance(reshape, list | tuple) else ()
     if values.dim() == 3 and len(values) != batch and values.shape[1] == batch:
         values = values.movedim(1, 0)
     places = math.prod(space)
-    if values.dim() != 3 or len(values) != batch or not space or values.shape[1] < places:
+    if values.dim() != 3 or len(values) != batch or not 1 <= len(space) <= 3 or values.shape[1] < places:
         raise ConfigError(
-            f"reshape={space} takes tokens [B, at least {places}, C], the layer {spot.label!r} makes "
+            f"reshape={reshape!r} takes tokens [B, at least {places}, C], the layer {spot.label!r} makes "
             f"{list(values.shape)}; give the tokens' rows and columns, or a function that makes planes [B, C, ...]"
         )
     return values[:, -places:].movedim(1, 2).reshape(batch, -1, *space)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from threegen.checks import require_number, require_whole
+from threegen.checks import require_finite, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.explanations.maps import Maps, make_maps
 from threegen.explanations.probe import modifier_name
@@ -115,7 +115,7 @@ def integrated_gradients(
     """
     require_whole("steps", steps)
     points, weights = np.polynomial.legendre.leggauss(steps)
-    base = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+    base = _baseline(baseline, x)
     encoded = subject.encoder(x) is not None
     if encoded and bool((base != 0).any()):
         raise ConfigError("behind an encoder of spikes the baseline is no spikes at all; leave it 0")
@@ -137,6 +137,19 @@ def integrated_gradients(
     if not encoded:
         total = total * (x - base)
     return make_maps(_over_time(subject, x, total, per_step), "Integrated gradients", images=x, targets=targets)
+
+
+def _baseline(baseline: float | Tensor, x: Tensor) -> Tensor:
+    if not isinstance(baseline, Tensor):
+        return torch.full((), require_number("baseline", baseline), dtype=x.dtype, device=x.device)
+    try:
+        base = baseline.to(x).broadcast_to(x.shape)
+    except RuntimeError:
+        raise ShapeError(
+            f"baseline must broadcast to the samples {list(x.shape)}, got {list(baseline.shape)}; "
+            "give a number or one sample"
+        ) from None
+    return require_finite("baseline", base)
 
 
 def _gradient(

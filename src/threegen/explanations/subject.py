@@ -81,12 +81,15 @@ class Subject:
         """The class of the model."""
         return type(self.model).__name__
 
-    def samples_first(self, x: Tensor) -> Tensor:
+    def samples_first(self, x: Any) -> Tensor:
         """Return a user's input with its samples along the first axis; raises `ConfigError` where it is not known."""
-        if isinstance(x, Tensor) and x.dim() not in self.axes:
+        if not isinstance(x, Tensor):
+            require_inputs("explain", self.model, x)
+            raise ShapeError(f"explain looks at one tensor, got {type(x).__name__}; hand over the tensor itself")
+        if x.dim() not in self.axes:
             self._admit(x)
             self.axes[x.dim()] = find_axes(self.model, self.samples(x), self.time)
-        return x.movedim(1, 0) if isinstance(x, Tensor) and self.axes[x.dim()].batch else x
+        return x.movedim(1, 0) if self.axes[x.dim()].batch else x
 
     def like_input(self, values: Tensor) -> Tensor:
         """Return values shaped like the samples [B, ...] as the model takes them."""
@@ -105,6 +108,8 @@ class Subject:
     def samples(self, x: Tensor) -> Tensor:
         """Return `x` [B, ...] where it is floating, finite and not empty; raises `ShapeError`, `DataError`."""
         require_float("explain", x)
+        if x.is_meta:
+            raise DataError("explain looks at data, a tensor on the device meta has none; summary and diagram take it")
         if x.dim() < 2 or len(x) == 0:
             raise DataError(f"explain takes a batch of samples [B, ...], got {list(x.shape)}; use x[None] for one")
         return require_finite("x", x.detach())
@@ -177,6 +182,8 @@ class Subject:
 
         Places are kept: the same question for samples of the same shape is answered at once.
         """
+        if not isinstance(layer, str | nn.Module | Node):
+            raise ConfigError(f"layer must be a module of {self.name}, its path or a label of a trace, got {layer!r}")
         asked = layer.number if isinstance(layer, Node) else layer
         key = (type(layer), asked, tuple(x.shape[1:]), x.dtype, x.device)
         if key not in self.kept:
@@ -359,7 +366,12 @@ def chosen_targets(target: Target, scores: Tensor) -> Tensor:
         return scores.detach().argmax(1)
     if isinstance(target, bool) or not isinstance(target, int | Sequence | Tensor):
         raise ConfigError(f"target must be a class, one class a sample, or None for the answer, got {target!r}")
-    index = torch.as_tensor(target, device=scores.device)
+    try:
+        index = torch.as_tensor(target, device=scores.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ConfigError(
+            f"target must be a class, one class a sample, or None for the answer, got {target!r}"
+        ) from None
     if index.is_floating_point() or index.dim() > 1 or (index.dim() == 1 and len(index) != batch):
         raise ConfigError(
             f"target must be one class or {batch} classes, got {index.dtype} of shape {list(index.shape)}"

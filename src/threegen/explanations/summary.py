@@ -105,7 +105,7 @@ class Summary(Picture):
         """Return the summary that shows these columns, of `COLUMNS`, in this order; raises `ConfigError` for others."""
         if columns is None:
             return self
-        if isinstance(columns, str) or not columns:
+        if not isinstance(columns, list | tuple) or not columns:
             raise ConfigError(f"columns must be a list of names out of {', '.join(COLUMNS)}, got {columns!r}")
         return replace(self, columns=tuple(require_choice("columns", one, COLUMNS) for one in columns))
 

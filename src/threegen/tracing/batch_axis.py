@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from threegen.errors import ConfigError, ShapeError, ThreegenError
 from threegen.gen3.parts import is_neuron
 from threegen.randomness import make_generator
-from threegen.tracing.inputs import Inputs, answer, each, tensors_of
+from threegen.tracing.inputs import Inputs, answer, each, samples_in, tensors_of
 from threegen.tracing.untouched import untouched
 
 MOST = 8  # samples, or steps, of the trial
@@ -36,6 +36,7 @@ def find_axes(model: nn.Module, x: Inputs, time: int | None = None) -> Axes:
 
     Raises `ConfigError` where it cannot be found out and `time` is not given, `ShapeError` for one sequence alone.
     """
+    samples_in("the search for the axis of time", x)
     first = tensors_of(x)[0]
     if time is not None:
         if isinstance(time, bool) or not isinstance(time, int) or not 0 <= time < first.dim():

@@ -36,6 +36,8 @@ def require_inputs(owner: str, model: nn.Module, x: Any) -> int:
 
     Raises `ShapeError` for what is no tensor, `DataError` for none, `ConfigError` where `forward` takes another number.
     """
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"{owner} takes a torch.nn.Module, got {type(model).__name__}")
     several = isinstance(x, tuple | Mapping)
     given = tensors_of(x) if several else [x]
     for one in given:
@@ -47,17 +49,24 @@ def require_inputs(owner: str, model: nn.Module, x: Any) -> int:
             )
     if not given:
         raise DataError(f"{owner} needs at least one input, got an empty {type(x).__name__}")
+    if any(not name or not isinstance(name, str) for name in (x if isinstance(x, Mapping) else ())):
+        raise ConfigError(f"{owner} takes inputs by the names of forward's arguments, got {list(x)!r}")
     try:
         accepted = inspect.signature(model.forward)
     except (TypeError, ValueError):
         return len(given)
+    named: dict[str, Any] = dict(x) if isinstance(x, Mapping) else {}
+    if takes_generator(model):
+        named["generator"] = None  # handed over by name, never an input
     try:
-        accepted.bind(*(() if isinstance(x, Mapping) else given), **(x if isinstance(x, Mapping) else {}))
+        accepted.bind(*(() if isinstance(x, Mapping) else given), **named)
     except TypeError:
         needed = [
             one.name
             for one in accepted.parameters.values()
-            if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+            if one.name != "generator"
+            and one.default is one.empty
+            and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
         ]
         got = f"inputs named {', '.join(x)}" if isinstance(x, Mapping) else f"{len(given)}"
         raise ConfigError(
@@ -90,6 +99,10 @@ def on_device_of(model: nn.Module, x: Inputs) -> Inputs:
     weights = list(model.parameters())
     if weights and all(one.is_meta for one in weights):
         return each(x, lambda one: one.to("meta"))
+    if any(one.is_meta for one in tensors_of(x)):
+        raise DataError(
+            f"the input is on the device meta and has no data, {type(model).__name__} is not; move one to the other"
+        )
     return x
 
 
