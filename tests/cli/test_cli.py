@@ -76,9 +76,9 @@ def test_train_evaluate_predict_report(
 
     code, out, _ = printed(["evaluate", "runs/mlp", "--json"], capsys)
     found = json.loads(out)
-    assert found["count"] == 48  # a fifth of 240
+    assert found["count"] == 52  # a fifth of 240 on average: each row goes to its part by its own hash
     assert found["accuracy"] == 1.0  # the three classes are far apart
-    assert np.array(found["confusion"]).sum() == 48
+    assert np.array(found["confusion"]).sum() == 52
 
     code, out, _ = printed(["predict", "runs/mlp", "5", "--json"], capsys)
     answer = json.loads(out)

@@ -101,6 +101,6 @@ def test_preview_writes_into_the_current_folder(
 
 def test_preview_of_flat_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
-    path.write_text("0,1,2\n1,3,4\n0,5,6\n")
+    path.write_text("".join(f"{k % 2},{k},2\n" for k in range(40)))
     with pytest.raises(ConfigError, match="only labelled pictures"):
         preview_data(path)

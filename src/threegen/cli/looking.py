@@ -12,6 +12,7 @@ from threegen.cli.printing import (
     Module,
     Seed,
     app,
+    complain,
     print_json,
     print_table,
     print_text,
@@ -180,9 +181,19 @@ def report(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    compile_all: Annotated[bool, typer.Option("--compile", help="Compile all kernels now, ahead of use.")] = False,
+    as_json: Json = False,
+) -> None:
     """Say what this machine has and whether threegen can work well on it."""
     from threegen.runs.doctor import examine
+
+    if compile_all:
+        from threegen.runs.compilation import compile_kernels
+
+        done = compile_kernels(lambda name: complain(f"compiling what {name} needs"))
+        print_json(done) if as_json else print_text(f"{done['compiled']} functions compiled, in {done['folder']}")
+        return
 
     findings = examine()
     if as_json:

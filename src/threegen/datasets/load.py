@@ -16,11 +16,12 @@ from threegen.datasets.events.recordings import load_event_data
 from threegen.datasets.folders import Root
 from threegen.datasets.images import has_class_folders, read_image_folder
 from threegen.datasets.mnist import load_idx_data
+from threegen.datasets.parts import divide
 from threegen.datasets.pictures import Size
-from threegen.datasets.tables import read_csv
-from threegen.errors import ConfigError, DataError
+from threegen.datasets.tables import Label, Table, class_names, read_npz, read_table, scale_of, to_dataset
+from threegen.errors import DataError
 
-_TABLES = (".csv", ".tsv", ".txt")
+_TABLES = (".csv", ".tsv", ".txt", ".npz")
 
 
 def load_data(
@@ -33,6 +34,7 @@ def load_data(
     size: Size = None,
     channels: int | None = None,
     scale: float | None = None,
+    label: Label = None,
     frames: int | Sequence[float] | None = None,
     milliseconds: float | None = None,
     binary: bool = False,
@@ -47,10 +49,11 @@ def load_data(
     variable THREEGEN_DATA names, else in the user's cache folder. Files are compared with their published SHA-256
     once per process; `verify=False` skips that.
 
-    Paths: a CSV file (see `read_csv`; `scale` goes there), a folder of class folders of pictures (see
-    `read_image_folder`; `size` and `channels` go there), or a folder that holds `train` and `test`, each of them such
-    a folder or, as `train.csv` and `test.csv`, a table. Where there is no test part, a random `test_share` of the
-    examples, drawn from `seed`, becomes one.
+    Paths: a CSV file (see `read_csv`; `label` and `scale` go there), a `.npz` of arrays x and y, a folder of class
+    folders of pictures (see `read_image_folder`; `size` and `channels` go there), or a folder that holds `train` and
+    `test`, each of them such a folder or, as `train.csv` and `test.csv`, a table. All parts get one scale and one list
+    of classes. Where there is no test part, `test_share` of the examples become one: each by a hash of its content and
+    `seed`, so that adding examples moves no other, and equal examples go to one part.
 
     Raises `ConfigError` for an unknown name, `DataError` where files are absent, damaged or not the published ones.
     """
@@ -72,11 +75,49 @@ def load_data(
     if path is None or not path.exists():
         known = ", ".join((*KNOWN, *EVENT_SETS))
         raise DataError(f"{name} is not there; give a CSV file, a folder of class folders, or {known}")
-    options = {"size": size, "channels": channels, "scale": scale}
+    options = {"size": size, "channels": channels}
+    tables = _tables(path, label)
+    if tables:
+        return _from_tables(tables, path, scale, require_number("test_share", test_share, above=0, below=1), seed)
     pair = _find_pair(path)
     if pair is None:
-        return _divide(_read(path, path.stem, options), path.stem, test_share, seed)
+        share = require_number("test_share", test_share, above=0, below=1)
+        return divide(_read(path, path.stem, options), path.stem, share, seed)
     return _join(_read(pair[0], f"{path.name}-train", options), _read(pair[1], f"{path.name}-test", options), path.name)
+
+
+def load_examples(
+    name: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    scale: float | None = None,
+    label: Label = None,
+    **options: Any,
+) -> Dataset:
+    """Load what a model is to be tested on: the test part of a known name or of a pair, else all examples of a path.
+
+    `classes` are the names that text labels must have; other arguments and errors as in `load_data`.
+    """
+    path = Path(name).expanduser()
+    known = isinstance(name, str) and (name in KNOWN or name in EVENT_SETS)
+    if known or not path.exists():
+        return load_data(name, scale=scale, label=label, **options).test
+    tables = _tables(path, label)
+    if tables:
+        last = tables[-1]
+        return to_dataset(last, scale_of([last], scale), classes=classes if last.texts else None, name=path.stem)
+    if _find_pair(path) is not None:
+        return load_data(name, **options).test
+    return _read(path, path.stem, {"size": options.get("size"), "channels": options.get("channels")})
+
+
+def table_scale(name: str | os.PathLike[str], label: Label = None) -> float | None:
+    """Return what `load_data` divides the values of a table by; None for data that are no table."""
+    path = Path(name).expanduser()
+    if not path.exists():
+        return None
+    tables = _tables(path, label)
+    return scale_of(tables, None) if tables else None
 
 
 def data_source(name: str | os.PathLike[str]) -> str:
@@ -104,27 +145,42 @@ def _find_pair(path: Path) -> tuple[Path, Path] | None:
     return None
 
 
+def _tables(path: Path, label: Label) -> list[Table]:
+    """Return the tables of a path: one, or a training and a test part; none for pictures."""
+    if path.is_dir():
+        pair = _find_pair(path)
+        return [read_table(file, label=label) for file in pair] if pair is not None and pair[0].is_file() else []
+    ending = path.suffix.lower()
+    if ending not in _TABLES:
+        raise DataError(f"{path.name} is no table ({', '.join(_TABLES)}) and no folder; give one of these")
+    if ending != ".npz":
+        return [read_table(path, label=label)]
+    return [table for table in read_npz(path) if table is not None]
+
+
+def _from_tables(tables: list[Table], path: Path, scale: float | None, share: float, seed: int) -> Data:
+    """Return one data set of one or two tables: one scale and one list of classes."""
+    name, divisor = path.stem, scale_of(tables, scale)
+    texts = {table.texts for table in tables}
+    if len(texts) > 1:
+        raise DataError(f"{name}: the labels of one part are texts, those of the other numbers; give them one kind")
+    classes: list[str] | None = class_names(tables) if texts == {True} else None
+    if len(tables) == 1:
+        return divide(to_dataset(tables[0], divisor, classes=classes, name=name), name, share, seed)
+    sets = [
+        to_dataset(table, divisor, classes=classes, name=f"{path.name}-{part}")
+        for table, part in zip(tables, ("train", "test"), strict=True)
+    ]
+    return _join(sets[0], sets[1], path.name)
+
+
 def _read(path: Path, name: str, options: dict[str, Any]) -> Dataset:
-    if not path.is_dir():
-        if path.suffix.lower() not in _TABLES:
-            raise DataError(f"{path.name} is no table ({', '.join(_TABLES)}) and no folder; give one of these")
-        return read_csv(path, scale=options["scale"], name=name)
     if not has_class_folders(path):
         raise DataError(
             f"{path} holds no class folders with pictures; expected {path.name}/CLASS/PICTURE.png, or the folders "
             "(or tables) train and test"
         )
     return read_image_folder(path, size=options["size"], channels=options["channels"], name=name)
-
-
-def _divide(whole: Dataset, name: str, test_share: float, seed: int) -> Data:
-    share = require_number("test_share", test_share, above=0, below=1)
-    count = max(1, round(len(whole) * share))
-    if count >= len(whole):
-        raise ConfigError(f"{name} has {len(whole)} examples, too few to put {share:g} of them aside as a test part")
-    split = whole.holdout(count, seed)
-    split.train.name, split.validation.name = f"{name}-train", f"{name}-test"
-    return Data(name, split.train, split.validation)
 
 
 def _join(train: Dataset, test: Dataset, name: str) -> Data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from threegen.datasets.load import load_data
+from threegen.datasets.dataset import Dataset
+from threegen.datasets.load import load_examples, table_scale
 from threegen.datasets.pictures import read_picture
 from threegen.errors import ConfigError, DataError
 from threegen.randomness import forked_randomness
@@ -52,11 +54,37 @@ class RunEvaluation:
 def evaluate_run(
     path: str | Path, *, data: str | None = None, seed: int = 0, module: str | None = None
 ) -> RunEvaluation:
-    """Evaluate a run's folder on the test split of its own data, or of `data`; `module` as for `open_run`."""
+    """Evaluate a run's folder on the test split of its own data, or on `data`; `module` as for `open_run`.
+
+    `data` is a known name, of which the test split is read, or a path: of a table or a folder without a test part all
+    examples are read, scaled as the data that the run was trained on. Raises `DataError` if its classes are others.
+    """
     run = open_run(path, model=module)
-    loaded = run.load_data() if data is None else load_data(data)
-    _require_same_shape(run, loaded.shape)
-    return RunEvaluation(run.entry.name, loaded.name, loaded.classes, evaluate(run.model, loaded.test, seed=seed))
+    if data is None:
+        loaded = run.load_data()
+        part, name = loaded.test, loaded.name
+    else:
+        part = _examples(run, data)
+        name = data if part.name.endswith("-test") else f"{data} (all of it)"
+    _require_same_shape(run, part.shape)
+    _require_same_classes(run, part.classes)
+    return RunEvaluation(run.entry.name, name, part.classes, evaluate(run.model, part, seed=seed))
+
+
+def _examples(run: Run, data: str) -> Dataset:
+    """Return the examples of `data`: the test part of a known name, all of a table; by the scale of the run's own."""
+    options = {key: value for key, value in run.facts["data_options"].items() if key not in ("test_share", "seed")}
+    if options.get("scale") is None and run.facts["data"]:
+        options["scale"] = table_scale(run.facts["data"], options.get("label"))
+    return load_examples(data, classes=run.facts["classes"], **options)
+
+
+def _require_same_classes(run: Run, classes: Sequence[str]) -> None:
+    known = list(run.facts["classes"])
+    if list(classes)[: len(known)] != known[: len(classes)] or len(classes) > len(known):
+        raise DataError(
+            f"{run.entry.name} was trained on the classes {known[:12]}, these data have {list(classes)[:12]}"
+        )
 
 
 def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | None = None) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Which part an example belongs to follows from its own content: more data do not move the examples that were there."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+
+import torch
+
+from threegen.datasets.dataset import Data, Dataset
+from threegen.errors import ConfigError
+
+
+def is_test_row(inputs: torch.Tensor, share: float, seed: int) -> torch.Tensor:
+    """Return for each example `[N]` whether it belongs to the test part.
+
+    A hash of its bytes and of `seed` is compared with `share`: equal examples go to one part, the share is met on
+    average.
+    """
+    rows = inputs.detach().cpu().contiguous().flatten(1).numpy()
+    key = f"test part {seed}".encode()
+    limit = int(share * 2.0**64)
+    chosen = [
+        int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8, key=key).digest(), "little") < limit
+        for row in rows
+    ]
+    return torch.tensor(chosen, dtype=torch.bool)
+
+
+def divide(whole: Dataset, name: str, share: float, seed: int) -> Data:
+    """Return a data set in two parts by `is_test_row`; says by a warning which class one of them lacks.
+
+    Raises `ConfigError` if a part would be empty.
+    """
+    test = is_test_row(whole.inputs, share, seed)
+    if bool(test.all()) or not bool(test.any()):
+        raise ConfigError(
+            f"{name} has {len(whole)} examples, too few to put {share:g} of them aside as a test part; "
+            "give test data of their own, or another test_share= or seed="
+        )
+    parts = {
+        "train": whole.subset((~test).nonzero().ravel(), name=f"{name}-train"),
+        "test": whole.subset(test.nonzero().ravel(), name=f"{name}-test"),
+    }
+    for part, data in parts.items():
+        there = set() if data.targets is None else set(data.targets.tolist())
+        wanted = set() if whole.targets is None else set(whole.targets.tolist())
+        missing = [whole.classes[number] for number in sorted(wanted - there)]
+        if missing:
+            warnings.warn(f"the {part} part of {name} has no example of {', '.join(missing[:10])}", stacklevel=4)
+    return Data(name, parts["train"], parts["test"])
