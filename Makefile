@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: history test lint format lock bench-peers docs wheel clean help
+.PHONY: history test test-kernels lint format lock bench-peers docs wheel clean help
 
 help:
 	@echo "make history   train the lineage on the bundled MNIST and write runs/history/report.html (ARGS=--full)"
 	@echo "make test      run every test"
+	@echo "make test-kernels   the kernels' tests alone (ATEN_CPU_CAPABILITY=avx2: without AVX-512)"
 	@echo "make lint      ruff, the type checker and the formatter's check"
 	@echo "make format    let ruff rewrite the files"
 	@echo "make bench-peers   build the peers' environments for benchmarks/ (Keras, scikit-learn)"
@@ -23,6 +24,13 @@ history: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# The kernels' tests alone; `.ci/run` runs them a second time as a processor without AVX-512 does.
+KERNEL_TESTS := tests/functional tests/machine tests/rules/test_sparse_contrastive_divergence.py \
+	tests/rules/test_fused_contrastive_divergence.py tests/rules/test_dense_chain.py tests/gen3/test_time_blocks.py
+
+test-kernels: $(VENV)/.dev
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal $(wildcard $(KERNEL_TESTS)) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

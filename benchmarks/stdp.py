@@ -33,7 +33,7 @@ from threegen.datasets.batches import Batch
 from threegen.figures.diehl_cook import stdp_stages
 from threegen.functional.diehl_cook.network import input_spikes, presentation_key
 from threegen.gen3.diehl_cook import DiehlCook
-from threegen.machine.threads import serial
+from threegen.machine.compiler import serial
 from threegen.randomness import make_generator
 from threegen.rules.diehl_cook import DiehlCookSTDP
 

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from threegen.machine.processor import has_half_vectors
 from threegen.machine.sparse import layouts
 from threegen.machine.sparse.sparse_matrix import SparseMatrix, Stack
-from threegen.machine.threads import has_half_vectors, use_threads
+from threegen.machine.threads import use_threads
 
 needs_halves = pytest.mark.skipif(not has_half_vectors(), reason="this processor does not add sixteen-bit numbers")
 

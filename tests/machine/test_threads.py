@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from threegen.errors import ConfigError
-from threegen.machine import threads as threads_room
-from threegen.machine.threads import LAYERS, ParallelKernel, parallel, ready_numba, serial, threading_layer, use_threads
+from threegen.machine import compile_cache
+from threegen.machine.compiler import LAYERS, ParallelKernel, parallel, ready_numba, serial, threading_layer
+from threegen.machine.threads import use_threads
 
 numba = ready_numba()
 
@@ -61,14 +62,13 @@ def test_a_serial_kernel_runs() -> None:
 
 
 def test_compiled_kernels_go_to_the_users_cache_folder(tmp_path: Path) -> None:
-    code = "from threegen.machine.threads import ready_numba; print(ready_numba().config.CACHE_DIR)"
+    code = "from threegen.machine.compile_cache import cache_folder; print(cache_folder())"
     clean = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     own = {**clean, "XDG_CACHE_HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path), "HOME": str(tmp_path)}
-    found = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True).stdout
-    assert Path(found.strip()).is_relative_to(tmp_path)
-    chosen = {**own, "NUMBA_CACHE_DIR": str(tmp_path / "mine")}
-    found = subprocess.run([sys.executable, "-c", code], env=chosen, capture_output=True, text=True, check=True).stdout
-    assert found.strip() == str(tmp_path / "mine")
+    for more, inside in [({}, tmp_path), ({"NUMBA_CACHE_DIR": str(tmp_path / "mine")}, tmp_path / "mine" / "threegen")]:
+        command = [sys.executable, "-c", code]
+        found = subprocess.run(command, env={**own, **more}, capture_output=True, text=True, check=True).stdout
+        assert Path(found.strip()).is_relative_to(inside)
 
 
 def test_a_change_in_any_kernel_has_a_cache_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,19 +77,19 @@ def test_a_change_in_any_kernel_has_a_cache_folder_of_its_own(tmp_path: Path, mo
     folder.mkdir(parents=True)
     (folder / "outer.py").write_text("call inner")
     (folder / "inner.py").write_text("x + 1")
-    monkeypatch.setattr(threads_room, "__file__", str(tmp_path / "machine" / "threads.py"))
-    before = threads_room._kernel_sources()
-    assert threads_room._kernel_sources() == before
+    monkeypatch.setattr(compile_cache, "__file__", str(tmp_path / "machine" / "compile_cache.py"))
+    before = compile_cache.kernel_fingerprint()
+    assert compile_cache.kernel_fingerprint() == before
     (folder / "inner.py").write_text("x + 2")
-    assert threads_room._kernel_sources() != before
+    assert compile_cache.kernel_fingerprint() != before
 
 
 def test_every_file_that_compiles_is_in_the_fingerprint_of_the_cache() -> None:
     """A file outside of it would run kernels that were compiled from its callers' former text."""
-    package = Path(threads_room.__file__).parents[1]
+    package = Path(compile_cache.__file__).parents[1]
     makers = re.compile(
         r"^\s*@(threads\.)?(serial|parallel|regrouping|(numba\.)?njit|intrinsic|(numba\.)?vectorize)\b", re.M
     )
     compiling = {path for path in package.rglob("*.py") if makers.search(path.read_text())}
     assert len(compiling) > 20
-    assert compiling <= set(threads_room.kernel_files())
+    assert compiling <= set(compile_cache.kernel_files())

@@ -13,8 +13,8 @@ from threegen.errors import ConfigError
 from threegen.functional.energy import rbm_products
 from threegen.functional.energy.units import BernoulliUnits, SoftmaxUnits
 from threegen.gen2.rbm import RBM
+from threegen.machine.processor import has_half_vectors
 from threegen.machine.sparse import layouts
-from threegen.machine.threads import has_half_vectors
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence

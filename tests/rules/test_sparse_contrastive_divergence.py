@@ -15,10 +15,10 @@ from torch import Tensor
 import threegen as tg
 from threegen.functional.energy.rbm_products import ListedHalves, Products
 from threegen.gen2.rbm import RBM
+from threegen.machine.processor import has_half_vectors
 from threegen.machine.sparse import layouts
 from threegen.machine.sparse.sparse_matrix import SparseMatrix, Stack
 from threegen.machine.sparse.sparse_states import ListRooms, weigh
-from threegen.machine.threads import has_half_vectors
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence

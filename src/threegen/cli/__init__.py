@@ -15,6 +15,7 @@ from pathlib import Path
 from threegen.cli import data, looking, making
 from threegen.cli.printing import StoppedError, app, complain
 from threegen.errors import Interrupted, ThreegenError, WorkerError
+from threegen.machine.waiting import choose_waiting
 
 __all__ = ["app", "data", "looking", "main", "making", "run"]
 
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
+    choose_waiting()
     if _is_helper():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # of several processes the first one alone speaks
     try:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from threegen.machine.compiler import parallel, serial
 from threegen.machine.draws import GOLDEN, hashed
-from threegen.machine.threads import parallel, serial
 
 numba: Any = None
 _HIGH = np.uint64(11)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from threegen.checks import require_float, require_number, require_unit_range, require_whole
+from threegen.machine.compiler import parallel, ready_numba
 from threegen.machine.draws import GOLDEN, hashed
-from threegen.machine.threads import parallel, ready_numba
 from threegen.randomness import draw_key
 
 numba = ready_numba()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from threegen.machine.threads import serial
+from threegen.machine.compiler import serial
 from threegen.randomness import draw_key
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)

@@ -12,7 +12,11 @@ import torch
 
 from threegen.datasets.load import load_data
 from threegen.errors import ThreegenError
-from threegen.machine.threads import available_cores, threading_layer
+from threegen.machine.compile_cache import cache_folder
+from threegen.machine.compiler import threading_layer
+from threegen.machine.processor import capability, instruction_note, processor_name
+from threegen.machine.threads import available_cores
+from threegen.machine.waiting import waiting_note
 
 _PACKAGES = ("threegen", "torch", "numba", "numpy", "safetensors", "pooch", "typer", "rich", "matplotlib", "jinja2")
 _EXTRAS = ("scikit-learn", "pillow", "tensorboard")
@@ -26,7 +30,7 @@ def examine() -> list[dict[str, str]]:
     rows.append(_row("cores", f"{available_cores()} usable, torch uses {torch.get_num_threads()}"))
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none; everything runs on the CPU"
     rows.append(_row("GPU", gpu))
-    rows.append(_numba_layer())
+    rows += [_numba_layer(), _instructions(), _waiting(), _row("compiled kernels", str(cache_folder()))]
     rows.append(_memory())
     rows.append(_disk())
     rows.append(_mnist())
@@ -53,6 +57,17 @@ def _numba_layer() -> dict[str, str]:
         return _row("numba's threads", layer)
     advice = "install libgomp1 (apt-get install libgomp1); until then event kernels run on one core"
     return _row("numba's threads", layer, "note", advice)
+
+
+def _instructions() -> dict[str, str]:
+    found = f"{processor_name()}, {capability()}"
+    note = instruction_note()
+    return _row("processor", found, "note" if note else "good", note)
+
+
+def _waiting() -> dict[str, str]:
+    how, advice = waiting_note()
+    return _row("waiting threads", how, "note" if advice else "good", advice)
 
 
 def _memory() -> dict[str, str]:

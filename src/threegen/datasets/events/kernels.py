@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from threegen.machine.threads import serial
+from threegen.machine.compiler import serial
 
 
 @serial

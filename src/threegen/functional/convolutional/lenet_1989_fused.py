@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from threegen.machine.threads import serial
+from threegen.machine.compiler import serial
 
 A, S = np.float32(1.7159), np.float32(2.0 / 3.0)
 BORDER = np.float32(-1.0)

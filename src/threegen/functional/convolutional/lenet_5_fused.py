@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from threegen.machine.threads import regrouping, serial
+from threegen.machine.compiler import regrouping, serial
 
 A, S = np.float32(1.7159), np.float32(2.0 / 3.0)
 SA = np.float32(S * A)

@@ -25,7 +25,7 @@ from threegen.functional.diehl_cook.constants import (
     TRIPLET,
     ZERO,
 )
-from threegen.machine.threads import serial
+from threegen.machine.compiler import serial
 
 Array = np.ndarray[Any, Any]
 

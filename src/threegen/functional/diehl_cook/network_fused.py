@@ -47,9 +47,9 @@ from threegen.functional.diehl_cook.constants import (
     ZERO,
 )
 from threegen.functional.diehl_cook.learning import potentiate
+from threegen.machine.compiler import serial
 from threegen.machine.simd.vector_kernels import add_sixteen
 from threegen.machine.simd.vector_parts import LANES
-from threegen.machine.threads import serial
 
 Array = np.ndarray[Any, Any]
 

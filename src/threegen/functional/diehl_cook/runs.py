@@ -56,7 +56,7 @@ from threegen.functional.diehl_cook.network_fused import (
     send_later,
     sort_by_step,
 )
-from threegen.machine.threads import parallel, ready_numba, serial
+from threegen.machine.compiler import parallel, ready_numba, serial
 
 numba = ready_numba()
 

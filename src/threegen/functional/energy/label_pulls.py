@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threegen.functional.energy.rbm_kernels import exponential
-from threegen.machine.threads import regrouping, serial
+from threegen.machine.compiler import regrouping, serial
 
 _ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
 _BLOCK = 512  # units whose softplus are summed in float32

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from threegen.machine.compiler import regrouping, serial
 from threegen.machine.draws import GOLDEN, hashed, high_level, low_level
-from threegen.machine.threads import regrouping, serial
 
 _MOST = np.float32(87.0)  # beyond it exp leaves float32
 _LOG2_E, _LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)

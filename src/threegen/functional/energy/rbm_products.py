@@ -34,9 +34,9 @@ from threegen.functional.energy.rbm_kernels import (
 )
 from threegen.functional.energy.units import BernoulliUnits
 from threegen.machine.draws import compare_hashed
+from threegen.machine.processor import has_half_vectors
 from threegen.machine.sparse.layouts import lies_by_inputs, pays
 from threegen.machine.sparse.sparse_matrix import MOST_TURNED, SparseMatrix, Stack
-from threegen.machine.threads import has_half_vectors
 from threegen.randomness import draw_key
 
 Speeds = tuple[Tensor, Tensor, Tensor]

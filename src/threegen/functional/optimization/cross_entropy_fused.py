@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from threegen.functional.energy.rbm_kernels import exponential
-from threegen.machine.threads import serial
+from threegen.machine.compiler import serial
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from threegen.machine.threads import parallel
+from threegen.machine.compiler import parallel
 
 numba: Any = None  # the module, once a kernel is compiled: optimisers are imported by everybody
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from threegen.functional.plasticity.plastic_neurons import LayerConstants
 from threegen.functional.spiking.event_lists import list_events
-from threegen.machine.threads import serial
+from threegen.machine.compiler import serial
 
 Array = np.ndarray[Any, Any]
 

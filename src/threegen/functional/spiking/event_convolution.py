@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from threegen.machine.threads import parallel, ready_numba, serial
+from threegen.machine.compiler import parallel, ready_numba, serial
 
 numba = ready_numba()
 

@@ -22,12 +22,10 @@ Shapes: t time steps, B examples, R = t B rows, I inputs, O outputs.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import time
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,8 +36,11 @@ from torch.nn import functional as F
 
 from threegen.errors import ShapeError
 from threegen.functional.spiking.event_lists import Changes, list_changes, sort_by_input
+from threegen.machine.compile_cache import cache_folder
+from threegen.machine.compiler import parallel, ready_numba, serial
+from threegen.machine.processor import capability, processor_name
 from threegen.machine.simd.vector_kernels import add_16, add_32, add_64, add_128
-from threegen.machine.threads import parallel, ready_numba, serial, use_threads
+from threegen.machine.threads import use_threads
 
 numba = ready_numba()
 
@@ -272,9 +273,8 @@ def crossover() -> float:
     It is read from `crossover.json` in the folder of compiled kernels. Where it does not stand there for this
     processor, torch and numba it is measured (see `find_crossover`; about a fifth of a second) and written.
     """
-    processor = importlib.import_module("llvmlite.binding").get_host_cpu_name()
-    machine = f"{processor}, torch {torch.__version__}, numba {numba.__version__}, {KERNELS}"
-    path = Path(str(numba.config.CACHE_DIR)) / "crossover.json"
+    machine = f"{processor_name()} {capability()}, torch {torch.__version__}, numba {numba.__version__}, {KERNELS}"
+    path = cache_folder() / "crossover.json"
     known: dict[str, float] = {}
     try:
         known = dict(json.loads(path.read_bytes()))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from threegen.machine.threads import parallel, ready_numba, serial
+from threegen.machine.compiler import parallel, ready_numba, serial
 
 numba = ready_numba()
 

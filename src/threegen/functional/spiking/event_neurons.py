@@ -33,8 +33,8 @@ from threegen.functional.spiking.neurons_fused import (
     step_back,
     sum_up,
 )
+from threegen.machine.compiler import parallel, ready_numba, serial
 from threegen.machine.simd.vector_kernels import add_128
-from threegen.machine.threads import parallel, ready_numba, serial
 
 numba = ready_numba()
 

@@ -35,7 +35,7 @@ from threegen.functional.spiking.general_neurons import (
 )
 from threegen.functional.spiking.neurons import LIFParameters, NeuronState, check_currents
 from threegen.functional.spiking.neurons_fused import BLOCK, KINDS, constants_of, rows, shared_rows, slopes
-from threegen.machine.threads import parallel, ready_numba, serial
+from threegen.machine.compiler import parallel, ready_numba, serial
 
 numba = ready_numba()
 

@@ -38,7 +38,7 @@ from threegen.functional.spiking.neurons_fused import (
     rows,
     shared_rows,
 )
-from threegen.machine.threads import parallel, ready_numba
+from threegen.machine.compiler import parallel, ready_numba
 
 numba = ready_numba()
 

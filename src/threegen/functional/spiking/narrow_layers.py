@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from threegen.functional.spiking.event_lists import Array
+from threegen.machine.compiler import parallel, ready_numba, serial
 from threegen.machine.simd.vector_kernels import add_16, add_sixteen, list_sixteens
 from threegen.machine.simd.vector_parts import LANES
-from threegen.machine.threads import parallel, ready_numba, serial
 
 numba = ready_numba()
 

@@ -29,7 +29,7 @@ from threegen.functional.spiking.neurons import (
     check_state,
     initial_gradients,
 )
-from threegen.machine.threads import parallel, ready_numba, serial
+from threegen.machine.compiler import parallel, ready_numba, serial
 
 numba = ready_numba()
 

@@ -4,6 +4,11 @@ A table is copied to a room near by, `WIDE` numbers a row, as it is or in half p
 many loads and half as many sums. Halves are what bfloat16 holds: eight bits of precision, which half precision holds
 exactly between 2^-14 and 65504. Sums of 32 products are made in half precision, and added up in float32.
 
+Instructions: masked loads, stores and `vfmadd231ps` on eight registers of sixteen numbers (AVX-512F: Intel from
+Skylake-X, AMD from Zen 4); `vfmadd231ph` for the halves (AVX512-FP16: Intel from Sapphire Rapids).
+By hand: the compiler writes the 128 sums of a row back to memory after each listed row.
+Elsewhere: `sparse.layouts.pays` says no and torch's dense products run; the code itself is right there too.
+
 All of this is for kernels: arrays are contiguous, places count through all their dimensions, nothing is checked.
 """
 

@@ -1,5 +1,9 @@
 """Vector instructions that list the entries of a matrix, row by row and then column by column (`sparse_lists.py`).
 
+Instruction: `vpcompressd`/`vcompressps`, packing in a register (AVX-512F: Intel from Skylake-X, AMD from Zen 4).
+By hand: the loop "if not 0, append" has a branch per number and is never made into vectors.
+Elsewhere: `sparse.layouts.pays` says no and torch's dense products run; the code itself is right there too.
+
 All of this is for kernels: arrays are contiguous, places count through all their dimensions, nothing is checked.
 """
 
@@ -7,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from threegen.machine.processor import has_wide_vectors, knows
 from threegen.machine.simd.line_kernels import halves, is_half, load_some, many, masks_of, size_of
 from threegen.machine.simd.vector_parts import (
     CODE,
@@ -24,7 +29,6 @@ from threegen.machine.simd.vector_parts import (
     splat,
     types,
 )
-from threegen.machine.sparse.layouts import has_wide_vectors
 
 
 @extending.intrinsic  # type: ignore[untyped-decorator]
@@ -60,7 +64,7 @@ def _pack(builder: Any, vector: Any, place: Any, mask: Any) -> None:
     """Store the numbers of a vector that a mask names side by side, and anything behind them."""
     kind = vector.type
     name = "f" if kind != NUMBERS else "i"
-    if size_of(kind) == 8 or not has_wide_vectors():
+    if size_of(kind) == 8 or not (has_wide_vectors() and knows("avx512f")):
         builder.call(packer(builder, kind, f"{name}{8 * size_of(kind)}"), [vector, place, mask])
         return
     # in a register, then all sixteen at once: half the time of the instruction that stores them itself

@@ -1,4 +1,11 @@
-"""Vector instructions where the compiler would take numbers one by one, or carry sums to memory and back."""
+"""Vector instructions for which the compiler would take numbers one by one, or carry sums to memory and back.
+
+Instructions: `vaddps`/`vfmadd` on registers of sixteen float32 numbers, and `vpcompressd`, which packs the numbers of a
+mask side by side (AVX-512F: Intel from Skylake-X, AMD from Zen 4).
+By hand: LLVM cannot know that the two arrays do not overlap, so it adds number by number (four times the cost), and it
+keeps no sums in registers over a loop of listed rows.
+Elsewhere: the same code; LLVM splits the vectors into two of AVX2 or four of SSE or NEON, and packs by branches.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,15 @@
-"""The pieces from which vector instructions are written out (`vector_kernels`, `line_kernels`), in terms of LLVM."""
+"""The pieces from which vector instructions are written out (`vector_kernels`, `line_kernels`), in terms of LLVM.
+
+Instruction: vectors of sixteen numbers, one register of AVX-512 each (Intel from Skylake-X, AMD from Zen 4).
+By hand: numba has no vector type of its own. Elsewhere: LLVM splits each vector into the registers that there are.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-from threegen.machine.threads import ready_numba
+from threegen.machine.compiler import ready_numba
 
 ready_numba()
 extending: Any = importlib.import_module("numba.extending")

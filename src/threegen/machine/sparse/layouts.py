@@ -6,19 +6,12 @@ and values are the same either way.
 
 from __future__ import annotations
 
-from functools import cache
-
-import torch
 from torch import Tensor
+
+from threegen.machine.processor import has_wide_vectors as has_wide_vectors  # asked for here too
 
 FEWEST_ROWS, FEWEST_COLUMNS, FEWEST_OUTPUTS = 32, 64, 64  # with fewer, dense products are quicker
 FEWEST_PRODUCTS = 1 << 22  # and with fewer in all, nothing is worth a kernel that has to be compiled once
-
-
-@cache
-def has_wide_vectors() -> bool:
-    """Return whether the processor has enough registers of sixteen numbers for `machine/sparse/sparse_matrix.py`."""
-    return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def pays(rows: int, columns: int, outputs: int) -> bool:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from threegen.machine.compiler import parallel, ready_numba, serial
 from threegen.machine.simd.list_kernels import count_line, enter_line, list_numbers
 from threegen.machine.simd.vector_parts import LANES
-from threegen.machine.threads import parallel, ready_numba, serial
 
 numba = ready_numba()
 

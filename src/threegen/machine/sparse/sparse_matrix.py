@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from threegen.machine.compiler import parallel, ready_numba, serial
 from threegen.machine.simd.line_kernels import WIDE, add_line, copy_line, copy_turned, fetch
 from threegen.machine.simd.vector_parts import LANES
 from threegen.machine.sparse.sparse_lists import Lists, list_columns, list_rows
-from threegen.machine.threads import parallel, ready_numba, serial
 
 numba = ready_numba()
 
