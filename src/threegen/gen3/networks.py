@@ -122,11 +122,13 @@ class SpikingNet(nn.Module):
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return scores [B, K] of images [B, C, H, W], or of vectors [B, D] where the net takes them, in 0..1.
 
+        Frames [B, T, C, H, W] of events need no encoder: each is the input of a time step, and T is theirs.
+
         `generator` draws the spikes; None takes torch's own. Raises `ShapeError`, `ConfigError`, `NumericError`.
         """
         obstacle = "it was asked to be" if self.backend == "plain" else self._obstacle(x)
         if obstacle is None:
-            return self._forward_in_blocks(self.pixels(x), generator)
+            return self._forward_in_blocks(x, generator)
         if self.backend == "fused":
             raise ConfigError(f'backend="fused" cannot run here: {obstacle}; use backend="auto"')
         if self.gradient == "space" and torch.is_grad_enabled():
@@ -195,8 +197,15 @@ class SpikingNet(nn.Module):
         return next(self.synapses.parameters())
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the spikes [T, B, ...] of images or vectors in 0..1."""
+        """Return the spikes [T, B, ...] of images or vectors in 0..1; frames [B, T, C, H, W] are taken as they are."""
+        if is_frames(x):
+            return self.frames(x)
         return cast(Tensor, self.encoder(self.pixels(x), self.steps, generator))
+
+    def frames(self, x: Tensor) -> Tensor:
+        """Return frames [B, T, C, H, W], such as those of an event camera, as the layers take them, [T, B, ...]."""
+        each = self.pixels(x.flatten(0, 1))
+        return each.view(*x.shape[:2], *each.shape[1:]).transpose(0, 1)
 
     def _obstacle(self, x: Tensor) -> str | None:
         """Return why the compiled way cannot be taken, or None where it can."""
@@ -209,7 +218,10 @@ class SpikingNet(nn.Module):
             return "the gradient of the image is asked for"
         if len(x) == 0:
             return "the batch is empty"
-        if type(self.encoder) not in (Bernoulli, Poisson, Latency):
+        if is_frames(x):
+            if bool(((x != 0) & (x != 1)).any()):
+                return "frames hold counts, the kernels take spikes of 0 and 1"
+        elif type(self.encoder) not in (Bernoulli, Poisson, Latency):
             return f"{type(self.encoder).__name__} may send more than spikes"
         if isinstance(self.readout, LeakyReadout):
             return "the leaky read-out has no kernel"
@@ -225,23 +237,33 @@ class SpikingNet(nn.Module):
                 return "there are hooks on its layers"
         return None
 
-    def _forward_in_blocks(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _forward_in_blocks(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         weights = [one for synapse in self.synapses for one in weights_of(synapse)]
         keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in weights)
         layers, largest = self.blocks(keep)
-        block = steps_per_block(self.steps, len(pixels), largest, pixels.element_size())
-        source = self._source(pixels, generator)
-        counts, summed = run_in_blocks(layers, source, self.steps, block, weights)
-        return cast(RateReadout | PotentialReadout, self.readout).from_sums(counts, summed, self.steps)
+        steps = x.shape[1] if is_frames(x) else self.steps
+        block = steps_per_block(steps, len(x), largest, x.element_size())
+        source = self._source(x, generator)
+        counts, summed = run_in_blocks(layers, source, steps, block, weights)
+        return cast(RateReadout | PotentialReadout, self.readout).from_sums(counts, summed, steps)
 
-    def _source(self, pixels: Tensor, generator: torch.Generator | None) -> Source:
-        """Return what gives the spikes of the image, as bytes, block by block."""
+    def _source(self, x: Tensor, generator: torch.Generator | None) -> Source:
+        """Return what gives the spikes of the image, or of the frames, as bytes, block by block."""
+        if is_frames(x):
+            events = self.frames(x).to(torch.uint8).contiguous()
+            return lambda first, steps: events[first : first + steps]
+        pixels = self.pixels(x)
         chances = self.encoder.chances(pixels)
         if chances is None:
             train = self.encoder(pixels, self.steps, generator).to(torch.uint8)
             return lambda first, steps: train[first : first + steps]
         key = draw_key(generator)
         return lambda first, steps: draw_spikes(chances, steps, key, first)
+
+
+def is_frames(x: Tensor) -> bool:
+    """Return whether `x` holds the frames [B, T, C, H, W] of recordings instead of images."""
+    return x.dim() == 5
 
 
 def at_every_step(synapse: nn.Module, spikes: Tensor) -> Tensor:
