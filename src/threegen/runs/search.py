@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from threegen.checks import did_you_mean, require_choice, require_whole
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import load_data
 from threegen.errors import ConfigError, DataError, NumericError
-from threegen.randomness import make_generator
+from threegen.randomness import derive_seed, make_generator
 from threegen.registry.entry import Entry, build_model, find_entry
 from threegen.rules.backprop import Backprop
+from threegen.runs.shared_search import shared_search
 from threegen.training.fit import fit
 from threegen.training.optimizers.build import optimizer as optimizer_recipe
 from threegen.training.search.engine import Search
@@ -48,10 +50,13 @@ def search(
     rounds: int = 1,
     halving: bool = False,
     rungs: Sequence[int] | None = None,
-    loss: str = "cross_entropy",
+    loss: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
+    sampler: str | None = None,
+    pruner: str | None = None,
+    storage: str | None = None,
     progress: bool = False,
     on_epoch: Callable[[list[Trial]], None] | None = None,
 ) -> SearchResult:
@@ -69,10 +74,14 @@ def search(
         rounds: after the first, each draws from ranges narrowed around the best five of the one before.
         halving, rungs: give up the worse half of the networks after these epochs; by default after a tenth, a fifth and
             two fifths of all.
-        loss: cross_entropy or mse.
+        loss: cross_entropy or mse; by default that of the model's own rule.
         seed: the same seed draws the same settings, weights and orders.
         out, resume: a folder that is written after each epoch; a search that was killed and is resumed ends with the
             same table, to the bit.
+
+        sampler, pruner, storage: Optuna's, with the `[search]` extra: random, tpe or cmaes; none, median, halving or
+            hyperband; `journal:PATH` or a data base's URL, by which several processes share one search. Each trial is
+            then an ordinary run, one after the other in each process.
 
     Raises `ConfigError` for a bad range, for a setting that the model does not have and for numbers that cannot work,
     `DataError` without validation data, `CheckpointError` if `out` cannot be resumed.
@@ -82,7 +91,7 @@ def search(
     train, judge = _parts(data, validation, holdout)
     for name, value in {"epochs": epochs, "trials": trials, "rounds": rounds}.items():
         require_whole(name, value)
-    require_choice("loss", loss, LOSSES)
+    loss = require_choice("loss", loss or _usual_loss(model), LOSSES)
     _check_optimizers(ranges, optimizer)
     fixed = {"optimizer": optimizer, "batch_size": require_whole("batch_size", batch_size)}
     own: dict[str, Any] = dict(options or {})
@@ -102,6 +111,7 @@ def search(
         for trial in alone:
             train_trial(trial, build, split, train, judge, epochs, loss)
 
+    halts = _rungs(epochs, halving, rungs)
     facts = {
         "model": model if isinstance(model, str) else getattr(model, "name", getattr(model, "__qualname__", "own")),
         "space": {name: str(range_) for name, range_ in ranges.items()},
@@ -111,15 +121,24 @@ def search(
         "trials": trials,
         "epochs": epochs,
         "rounds": rounds,
-        "rungs": _rungs(epochs, halving, rungs),
+        "rungs": halts,
         "options": own,
         "loss": loss,
         "seed": require_whole("seed", seed, least=0),
         **fixed,
     }
+    if sampler is not None or pruner is not None or storage is not None:
+        if rounds > 1 or halts or resume:
+            raise ConfigError("rounds, halving and resume are the stack's; with Optuna use its sampler and pruner")
+        name = f"threegen-{derive_seed(json.dumps(facts, sort_keys=True)):x}"
+        shared = shared_search(
+            build, split, ranges, train, judge, trials=trials, epochs=epochs, loss=loss, seed=seed,
+            sampler=sampler or "tpe", pruner=pruner or "none", storage=storage, name=name,
+        )  # fmt: skip
+        return SearchResult([shared], [ranges], len(judge), facts)
     folder = None if out is None else Path(out)
     task = Search(
-        build, split, train_alone, ranges, train, judge, trials, epochs, rounds, tuple(facts["rungs"]), loss, seed,
+        build, split, train_alone, ranges, train, judge, trials, epochs, rounds, tuple(halts), loss, seed,
         facts, folder, on_epoch,
     )  # fmt: skip
     return task.run(resume=resume, progress=progress)
@@ -142,6 +161,14 @@ def _built(build: Build, settings: Mapping[str, Any], seed: int) -> nn.Module:
         return build(make_generator(seed, "weights"), **settings)
     except TypeError as problem:
         raise ConfigError(f"the model cannot be built with {dict(settings)}: {problem}") from problem
+
+
+def _usual_loss(model: str | Entry | Build) -> str:
+    """Return the loss of a model's own rule, cross-entropy for a user's model."""
+    entry = find_entry(model) if isinstance(model, str) else model
+    rule = entry.rule() if isinstance(entry, Entry) else None
+    loss = rule.loss if isinstance(rule, Backprop) else "cross_entropy"
+    return loss if isinstance(loss, str) else "cross_entropy"
 
 
 def _parts(data: Data | Dataset | str, validation: Dataset | None, holdout: int | None) -> tuple[Dataset, Dataset]:

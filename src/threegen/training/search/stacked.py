@@ -144,7 +144,7 @@ class Group:
             prefix = f"{name}/{kind}/"
             kept.update({key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)})
         for generator, state in zip(self.generators, tensors[f"{name}/generators"], strict=True):
-            generator.set_state(state)
+            generator.set_state(state.clone())
         self.optimizer.steps = steps
 
 
