@@ -66,7 +66,10 @@ class Kept(SpikingMLP):
 @pytest.mark.parametrize("readout", ["rate", "potential"])
 def test_a_method_that_is_replaced_is_called(kind: type[SpikingMLP], readout: str) -> None:
     net, ours = mlp(kind, readout=readout), mlp(readout=readout)
-    assert torch.equal(net(X, g()), net.run(X, generator=g()).scores)
+    if kind is Pixels:  # called by both ways: the fast one adds in another order
+        torch.testing.assert_close(net(X, g()), net.run(X, generator=g()).scores)
+    else:
+        assert torch.equal(net(X, g()), net.run(X, generator=g()).scores)
     assert not torch.equal(net(X, g()), ours(X, g()))
 
 

@@ -22,7 +22,6 @@ from torch.nn import functional as F
 from threegen.checks import require_choice, require_images, require_sizes
 from threegen.errors import ConfigError
 from threegen.functional.spiking.conv_blocks import ConvLayer
-from threegen.functional.spiking.event_driven import to_event_layout
 from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source
 from threegen.gen3.initial_values import EXPECTED_RATE, fill_spiking, input_gain, spiking_linear
 from threegen.gen3.layer_strings import LayerPlan, parse_layers
@@ -108,7 +107,7 @@ class SpikingConvNet(SpikingNet):
                 inputs, channels = channels * height * width, plan.outputs * plan.votes
                 own_gain = GAIN if number == len(self.plans) - 1 else gain
                 full = spiking_linear(inputs, channels, self.threshold, generator, own_gain, square)
-                synapse, height, width = to_event_layout(full), 1, 1
+                synapse, height, width = full, 1, 1
             if plan.batch_norm:
                 synapse = nn.Sequential(synapse, ThresholdBatchNorm(channels, self.threshold, alpha))
             self.synapses.append(synapse)

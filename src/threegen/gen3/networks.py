@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_features, require_sizes, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.encoding import draw_spikes
-from threegen.functional.spiking.event_driven import to_event_layout
 from threegen.functional.spiking.neurons import NeuronState
 from threegen.functional.spiking.space_only import aggregated
 from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
@@ -41,7 +40,7 @@ from threegen.randomness import draw_key
 BACKENDS = ("auto", "fused", "plain")
 GRADIENTS = ("space-time", "space")
 # The methods in whose place kernels run: where one of them is not ours, the plain way is taken.
-REPLACED = ("summed_input", "kept", "between", "encode", "_through_layers")
+REPLACED = ("summed_input", "kept", "between", "encode", "frames", "_through_layers")
 REPLACED_INSIDE = frozenset({"chances", "from_sums", "vote", "constants_now"})
 GAIN = 0.4  # by how many thresholds the summed input of a layer fluctuates at the start
 
@@ -144,11 +143,8 @@ class SpikingNet(nn.Module):
         """
         obstacle = "it was asked to be" if self.backend == "plain" else self._obstacle(x)
         if obstacle is None and is_train(x, self.one_input):
-            frames = self.encode(x)
-            if is_binary(frames):
-                return self._forward_in_blocks(frames, None, given=True)
-            obstacle = "the frames hold other values than 0 and 1"
-        elif obstacle is None:
+            return self._forward_in_blocks(self.encode(x), None, given=True)
+        if obstacle is None:
             return self._forward_in_blocks(self.pixels(x), generator)
         if self.backend == "fused":
             raise ConfigError(f'backend="fused" cannot run here: {obstacle}; use backend="auto"')
@@ -206,6 +202,11 @@ class SpikingNet(nn.Module):
         known = cast(RateReadout | PotentialReadout, self.readout)  # `require_spatial` saw to it
         return known.from_sums(rate[0] * self.steps, current[0] * self.steps, self.steps)
 
+    def input_major(self) -> list[Tensor]:
+        """Return the weights that `fit` stores by inputs, so that a kernel adds one row for each spike."""
+        every = [part.weight for part in self.synapses.modules() if isinstance(part, nn.Linear)]
+        return [weight for weight in every if isinstance(weight, nn.Parameter)]  # not those computed from others
+
     @property
     def any_weight(self) -> Tensor:
         """The first weight of the first layer: its type and place are the net's."""
@@ -214,8 +215,12 @@ class SpikingNet(nn.Module):
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the spikes [T, B, ...] of images or vectors in 0..1; frames [B, T, ...] only get time in front."""
         if is_train(x, self.one_input):
-            return train_steps(type(self).__name__, x, self.one_input, next(self.synapses.parameters(), None))
+            return self.frames(x)
         return cast(Tensor, self.encoder(self.pixels(x), self.steps, generator))
+
+    def frames(self, x: Tensor) -> Tensor:
+        """Return frames or spike trains [B, T, ...] as the layers take them, [T, B, ...]."""
+        return train_steps(type(self).__name__, x, self.one_input, next(self.synapses.parameters(), None))
 
     def _obstacle(self, x: Tensor) -> str | None:
         """Return why the compiled way cannot be taken, or None where it can."""
@@ -228,7 +233,10 @@ class SpikingNet(nn.Module):
             return "the gradient of the image is asked for"
         if len(x) == 0:
             return "the batch is empty"
-        if type(self.encoder) not in (Bernoulli, Poisson, Latency) and not is_train(x, self.one_input):
+        if is_train(x, self.one_input):
+            if not is_binary(x):
+                return "the frames hold counts: other values than 0 and 1"
+        elif type(self.encoder) not in (Bernoulli, Poisson, Latency):
             return f"{type(self.encoder).__name__} may send more than spikes"
         if type(self.readout) not in (RateReadout, PotentialReadout):
             return f"the read-out {type(self.readout).__name__} has no kernel"
@@ -314,7 +322,7 @@ class SpikingMLP(SpikingNet):
         for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             last = layer == len(widths) - 2
             own_gain = GAIN if last else gain
-            self.synapses.append(to_event_layout(spiking_linear(inputs, outputs, threshold, generator, own_gain)))
+            self.synapses.append(spiking_linear(inputs, outputs, threshold, generator, own_gain))
             own = for_last_layer(neurons, readout) if last else neurons
             self.neurons.append(
                 make_neurons(own, recurrent=0 if last or not recurrent else outputs, generator=generator)

@@ -57,8 +57,8 @@ class SpikingSequential(SpikingNet):
                 waiting = []
             elif (inside := _with_state(module)) is not None:
                 raise ConfigError(
-                    f"layers[{number}] ({type(module).__name__}) must be LIF neurons or a module without neurons: "
-                    f'{type(inside).__name__} inside has a state; list it by itself, with part = "neurons" in its class'
+                    f"layers[{number}] must be LIF neurons or a module without neurons, got {type(module).__name__}: "
+                    f'{type(inside).__name__} has a state; list it by itself, with part = "neurons" in its class'
                 )
             else:
                 waiting.append(module)
