@@ -41,7 +41,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen3.networks": ("Record", "SpikingMLP"),
         "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
         "threegen.gen3.plastic_layer": ("PlasticLayer",),
-        "threegen.gen3.sequential": ("SpikingSequential",),
+        "threegen.gen3.sequential": ("SpikingSequential", "TimeDropout"),
     },
     "neurons": {
         "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),

@@ -109,6 +109,14 @@ class NeuronState(NamedTuple):
     recent: Tensor | None = None
     normalisation: Tensor | None = None
 
+    def detach(self) -> NeuronState:
+        """Return the state without its history: back-propagation through time ends here."""
+        after = [None if one is None else one.detach() for one in self[2:]]
+        return NeuronState(self.potential.detach(), self.spikes.detach(), *after)
+
+
+torch.serialization.add_safe_globals([NeuronState])  # saved states load with weights_only=True
+
 
 class _Spike(torch.autograd.Function):
     """1 where the potential reaches the threshold; its backward pass uses the surrogate."""
