@@ -109,6 +109,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.datasets.events.spike_hdf5": ("SpikeFile",),
         "threegen.datasets.events.stream": ("Events", "make_events"),
         "threegen.datasets.load": ("load_data",),
+        "threegen.datasets.mnist_form": ("mnist_form",),
         "threegen.datasets.motions": ("Loop", "Saccades", "Stroke"),
         "threegen.datasets.saccades": ("Camera", "simulate"),
         "threegen.datasets.simulated": ("simulate_data",),
