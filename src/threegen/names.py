@@ -41,7 +41,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen3.networks": ("Record", "SpikingMLP"),
         "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
         "threegen.gen3.plastic_layer": ("PlasticLayer",),
-        "threegen.gen3.sequential": ("SpikingSequential",),
+        "threegen.gen3.sequential": ("SpikingSequential", "TimeDropout"),
     },
     "neurons": {
         "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),
@@ -109,6 +109,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.datasets.events.spike_hdf5": ("SpikeFile",),
         "threegen.datasets.events.stream": ("Events", "make_events"),
         "threegen.datasets.load": ("load_data",),
+        "threegen.datasets.mnist_form": ("mnist_form",),
         "threegen.datasets.motions": ("Loop", "Saccades", "Stroke"),
         "threegen.datasets.saccades": ("Camera", "simulate"),
         "threegen.datasets.simulated": ("simulate_data",),

@@ -50,7 +50,7 @@ def test_the_model_keeps_the_contract() -> None:
         classes=10,
         without_gradient=downwards,
     )
-    assert len(found) == 10
+    assert len(found) == 15
 
 
 def test_parameters_without_a_part_in_the_scores_must_be_named() -> None:

@@ -116,4 +116,4 @@ def test_hybrid_learning_keeps_the_contract(share: float, oracle: Any) -> None:
 
 def test_models_keep_the_contract() -> None:
     points = torch.rand(5, 6, generator=torch.Generator().manual_seed(0))
-    assert len(check_model(labelled, points, classes=2)) == 10
+    assert len(check_model(labelled, points, classes=2)) == 15

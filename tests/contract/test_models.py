@@ -68,7 +68,7 @@ MODELS: dict[str, tuple[Any, Tensor, int]] = {
 @pytest.mark.parametrize("name", MODELS)
 def test_model_keeps_the_contract(name: str) -> None:
     factory, inputs, classes = MODELS[name]
-    assert len(check_model(factory, inputs, classes=classes)) == 10
+    assert len(check_model(factory, inputs, classes=classes)) == 15
 
 
 class Healthy(nn.Linear):
@@ -168,6 +168,34 @@ class Float32Only(Healthy):
         return super().forward(inputs).float()
 
 
+class StoredByInputs(Healthy):
+    """Its weight is a transposed view: safetensors, one vector of all parameters and LBFGS refuse it."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__(generator)
+        self.weight.data = self.weight.data.t().contiguous().t()
+
+
+class HoldsItsWeight(Healthy):
+    """Answers with the parameter that it was made with, which pruning leaves whole."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__(generator)
+        self.held = [self.weight]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        flat = require_features("Healthy", inputs, 6, self.held[0])
+        return nn.functional.linear(flat, self.held[0], self.bias)
+
+
+class Explodes(Healthy):
+    """Its scores leave the range of float32 when the weights move a little."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        scores = super().forward(inputs)
+        return scores * torch.where(scores.abs() > 1e-3, 1e19, 1.0)
+
+
 BROKEN = {
     FlatScores: "scores [B, classes]",
     NotFinite: "scores [B, classes]",
@@ -183,22 +211,28 @@ BROKEN = {
     TakesBytes: "wrong inputs",
     CutsTheGraph: "finite gradients",
     Float32Only: "float64",
+    StoredByInputs: "contiguous",
+    HoldsItsWeight: "pruning",
+    Explodes: "LBFGS",
 }
+# a weight that is not contiguous breaks these too
+BROKEN_TOO = {StoredByInputs: ("safetensors", "one vector")}
 
 
 def test_the_unbroken_model_passes() -> None:
-    assert len(check_model(Healthy, POINTS, classes=3)) == 10
+    assert len(check_model(Healthy, POINTS, classes=3)) == 15
 
 
 @pytest.mark.parametrize("model", BROKEN)
 def test_each_fault_is_found(model: Any) -> None:
     with pytest.raises(ContractViolation) as caught:
         check_model(model, POINTS, classes=3)
-    assert BROKEN[model] in caught.value.failures
+    assert {BROKEN[model], *BROKEN_TOO.get(model, ())} <= set(caught.value.failures)
 
 
 def test_every_check_of_models_can_fail() -> None:
-    assert set(BROKEN.values()) == set(check_model(Healthy, POINTS))
+    found = {*BROKEN.values(), *(name for names in BROKEN_TOO.values() for name in names)}
+    assert found == set(check_model(Healthy, POINTS))
 
 
 def test_another_number_of_classes_is_found() -> None:

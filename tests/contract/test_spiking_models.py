@@ -40,7 +40,7 @@ def test_mlps_keep_the_contract(name: str) -> None:
     def make(generator: torch.Generator) -> SpikingMLP:
         return SpikingMLP([100, 12, 4], steps=4, generator=generator, **MLPS[name])
 
-    assert len(check_model(make, IMAGES, classes=4)) == 10
+    assert len(check_model(make, IMAGES, classes=4)) == 15
 
 
 @pytest.mark.parametrize("name", CONVS)
@@ -50,4 +50,4 @@ def test_convolutional_nets_keep_the_contract(name: str) -> None:
     def make(generator: torch.Generator) -> SpikingConvNet:
         return SpikingConvNet(layers, shape=(1, 10, 10), steps=4, generator=generator, **options)
 
-    assert len(check_model(make, IMAGES, classes=4)) == 10
+    assert len(check_model(make, IMAGES, classes=4)) == 15

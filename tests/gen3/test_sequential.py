@@ -58,7 +58,7 @@ def test_any_modules_between_neurons_are_applied_at_every_step() -> None:
 
 
 def test_it_keeps_the_contract() -> None:
-    assert len(check_model(make, IMAGES, classes=3)) == 10
+    assert len(check_model(make, IMAGES, classes=3)) == 15
 
 
 def test_what_is_no_net_is_refused() -> None:

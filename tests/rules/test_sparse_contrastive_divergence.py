@@ -54,7 +54,9 @@ def make(kind: str, dtype: torch.dtype = torch.float32, *, by_rows: bool = False
     rbm = RBM(VISIBLE, HIDDEN, init=0.1, generator=make_generator("weights")).to(dtype)
     rbm.start_visible_bias(states(kind).to(dtype))
     if by_rows:
-        rbm.weight.data = rbm.weight.data.contiguous()
+        rbm.input_major = list  # type: ignore[method-assign]
+    else:
+        rbm.weight.data = layouts.lay_out(rbm.weight.data)  # as `fit` stores it
     return rbm
 
 

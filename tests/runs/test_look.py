@@ -61,9 +61,24 @@ def test_settings_reach_the_method_and_the_picture_stands_in_the_run(run: Path) 
         ({"image": "0", "method": "saliency", "layer": "conv1"}, "has no layer"),
         ({"image": "0", "method": "saliency", "target": "ten"}, "is no class"),
         ({"image": "0", "method": "occlusion", "options": {"windows": 3}}, "windows"),
+        ({"image": "0", "method": "saliency", "options": {"depth": 1}}, "depth"),
+        ({"image": None, "method": "summary", "drawing": {"overlay": True}}, "no heat map; leave out --overlay"),
+        ({"image": "0", "method": "saliency", "drawing": {"scale": 0.0}}, "scale must be"),
+        ({"image": "0", "method": "saliency", "drawing": {"colormap": "virids"}}, "did you mean 'viridis'"),
         ({"image": "0", "method": "saliency", "out": "map.gif"}, "png, .svg or .pdf"),
     ],
 )
 def test_what_cannot_be_done_is_said(run: Path, arguments: dict[str, object], text: str) -> None:
     with pytest.raises(ThreegenError, match=text):
         explain_run(run, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_heat_map_for_a_slide_into_a_folder_that_is_not_there_yet(run: Path, tmp_path: Path) -> None:
+    drawing = {"overlay": True, "scale": 12.0, "bar": True, "colormap": "magma"}
+    out = tmp_path / "slides" / "one" / "heat.pdf"
+    found = explain_run(run, "0", "occlusion", out=out, drawing=drawing, options={"window": 14, "stride": 14})
+    assert found["file"] == str(out)
+    assert out.read_bytes().startswith(b"%PDF")
+    table = explain_run(run, None, "summary", out=tmp_path / "deep" / "table.svg", options={"depth": 1})
+    assert "at least" not in table["text"]
+    assert (tmp_path / "deep" / "table.svg").exists()

@@ -104,7 +104,16 @@ def explain(
     target: Annotated[str | None, typer.Option(help="The class to explain; the answer by default.")] = None,
     layer: Annotated[str | None, typer.Option(help="The layer, for methods that look at one.")] = None,
     modifier: Annotated[str | None, typer.Option(help="guided or deconv, for saliency and grad-cam.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The .svg or .png file; METHOD.svg in the run by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The .svg, .png or .pdf file; METHOD.svg in the run by default.")
+    ] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Lay a heat map over its picture.")] = False,
+    scale: Annotated[float | None, typer.Option(help="Pixels of the file for one pixel of a heat map.")] = None,
+    bar: Annotated[bool, typer.Option("--bar", help="Add a colour bar to a heat map.")] = False,
+    colormap: Annotated[
+        str | None, typer.Option(help="A colormap of matplotlib for heat maps: viridis, magma.")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="For summary and diagram: fold blocks deeper than this.")] = None,
     seed: Seed = 0,
     module: Module = None,
     as_json: Json = False,
@@ -113,7 +122,17 @@ def explain(
     from threegen.runs.look import explain_run
 
     found = explain_run(
-        run, image, method, target=target, layer=layer, modifier=modifier, out=out, seed=seed, module=module
+        run,
+        image,
+        method,
+        target=target,
+        layer=layer,
+        modifier=modifier,
+        out=out,
+        seed=seed,
+        options=None if depth is None else {"depth": depth},
+        drawing={"overlay": overlay, "scale": scale, "bar": bar, "colormap": colormap},
+        module=module,
     )
     if as_json:
         print_json(found)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from threegen.checks import require_choice, require_features, require_number, re
 from threegen.gen2.initial_values import linear, require_init
 from threegen.gen2.stacked import StackedMLP
 from threegen.machine.memory import require_weights
-from threegen.machine.sparse.layouts import has_wide_vectors, lay_out
+from threegen.machine.sparse.layouts import has_wide_vectors
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -31,8 +32,6 @@ class MLP(nn.Module):
     Each hidden layer is linear, batch normalisation where asked for, activation, dropout where `dropout > 0`.
     The sub-modules stand in `layers` under the names `linear1`, `norm1`, `activation1`, `dropout1`, `linear2`, ...
     Initial weights come from `generator` alone, by `init` (see `gen2/initial_values.py`); biases start at zero.
-    The weights of `linear1` lie by inputs in memory, so that back-propagation may leave out the blank parts of images
-    (see `machine/sparse/sparse_matrix.py`).
     Raises `ConfigError` for sizes, names or numbers that cannot work, `ResourceError` for weights that do not fit into
     memory, `ShapeError` for inputs of another width.
     """
@@ -60,8 +59,6 @@ class MLP(nn.Module):
         last = len(self.sizes) - 1
         for number, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), start=1):
             layer = linear(inputs, outputs, self.init, generator)
-            if number == 1 and has_wide_vectors():
-                layer.weight.data = lay_out(layer.weight.data)
             yield f"linear{number}", layer
             if number == last:
                 return
@@ -70,6 +67,10 @@ class MLP(nn.Module):
             yield f"activation{number}", ACTIVATIONS[self.activation]()
             if self.dropout:
                 yield f"dropout{number}", nn.Dropout(self.dropout)
+
+    def input_major(self) -> list[Tensor]:
+        """Return the weights that `fit` stores by inputs: the first ones, so that blank pixels can be left out."""
+        return [cast(nn.Linear, self.layers.linear1).weight] if has_wide_vectors() else []
 
     def chain(self) -> nn.Sequential | None:
         """Return the layers that make the scores of flattened inputs; None in a subclass with another `forward`."""

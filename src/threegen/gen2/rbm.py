@@ -25,7 +25,7 @@ from threegen.functional.energy.free_energy import free_energy
 from threegen.functional.energy.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
 from threegen.functional.energy.units import GaussianUnits, Units, make_units
 from threegen.machine.memory import require_weights
-from threegen.machine.sparse.layouts import has_wide_vectors, lay_out
+from threegen.machine.sparse.layouts import has_wide_vectors
 from threegen.machine.sparse.sparse_states import weigh, weigh_down
 
 UnitChoice = str | Units | Sequence[Units]
@@ -64,7 +64,7 @@ class RBM(nn.Module):
         require_weights("RBM", [(visible, hidden)])
         require_number("init", init, least=0.0)
         weight = torch.empty(hidden, visible).normal_(0.0, init, generator=generator)
-        self.weight = nn.Parameter(lay_out(weight) if has_wide_vectors() else weight)
+        self.weight = nn.Parameter(weight)
         self.visible_bias = nn.Parameter(torch.zeros(visible))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 
@@ -77,6 +77,10 @@ class RBM(nn.Module):
     def hidden(self) -> int:
         """H, the number of hidden units."""
         return self.weight.shape[0]
+
+    def input_major(self) -> list[Tensor]:
+        """Return the weights that `fit` stores by inputs, so that blank pixels can be left out."""
+        return [self.weight] if has_wide_vectors() else []
 
     def extra_repr(self) -> str:
         """Return what `print` shows."""

@@ -30,7 +30,6 @@ from threegen.functional.diehl_cook.constants import VARIANTS, Plasticity, Varia
 from threegen.functional.diehl_cook.network import Trace, input_spikes, presentation_key, simulate
 from threegen.functional.diehl_cook.network_fused import Net
 from threegen.functional.diehl_cook.runs import OUTCOME, count_spikes
-from threegen.functional.spiking.event_driven import to_event_layout
 from threegen.gen3.diehl_cook_health import Diagnosis, diagnose_counts
 from threegen.gen3.networks import Record
 from threegen.gen3.parts import ENCODER, NEURONS, Cost, Use
@@ -94,7 +93,7 @@ class DiehlCook(nn.Module):
         if most > _MOST:
             raise ConfigError(f"most must be at most {_MOST}, got {most}")
         layer = nn.utils.skip_init(nn.Linear, inputs, neurons, bias=False)  # type: ignore[no-untyped-call]
-        self.synapses = to_event_layout(layer)
+        self.synapses = layer
         groups = {"none": 0, "synapse": neurons, "grouped": -(-neurons // 16)}[variant.delays]
         delays = torch.randint(0, max(variant.slots, 1), (inputs, groups), generator=generator)
         self.register_buffer("delays", delays.to(torch.uint8))  # steps
@@ -106,9 +105,13 @@ class DiehlCook(nn.Module):
         self.register_buffer("examples", torch.zeros(classes, dtype=torch.int64))
         self.last_outcome = torch.zeros(0, len(OUTCOME), dtype=torch.int32)  # what the last answers took: for the bill
 
+    def input_major(self) -> list[Tensor]:
+        """Return the weights that `fit` stores by inputs, so that a kernel adds one row for each spike."""
+        return [self.weight]
+
     @property
     def weight(self) -> nn.Parameter:
-        """The weights [N, D] in 0..1; in memory they lie [D, N]."""
+        """The weights [N, D] in 0..1."""
         return cast(nn.Parameter, self.synapses.weight)
 
     # -- answering ------------------------------------------------------------------------------------------------

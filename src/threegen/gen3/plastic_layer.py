@@ -86,11 +86,15 @@ class PlasticLayer(nn.Module):
         )
         require_number("w_start", w_start, above=0.0, most=w_max)
         drawn = w_start * torch.rand(self.inputs, self.neurons, generator=generator)
-        self.weight = nn.Parameter(drawn.t())
+        self.weight = nn.Parameter(drawn.t().contiguous())
         self.register_buffer("theta", torch.zeros(self.neurons))
         self._learning = False
         self._touched: Tensor | None = None
         self.project()
+
+    def input_major(self) -> list[Tensor]:
+        """Return the weights that `fit` stores by inputs, so that a kernel adds one row for each spike."""
+        return [self.weight]
 
     # -- what rules and users call ----------------------------------------------------------------------------------
 

@@ -42,13 +42,15 @@ def explain_run(
     out: str | Path | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
+    drawing: Mapping[str, Any] | None = None,
     module: str | None = None,
 ) -> dict[str, Any]:
     """Look inside the run in the folder `path` by `method` (one of `EXPLANATIONS`), at one picture where it needs one.
 
     `image` is a picture's file or the number of an image of its data's test split. `target` is a class by name (the
-    answer by default); `layer`, `modifier` and `options` go to the method. `out` names the `.svg` or `.png` file, by
-    default RUN/METHOD.svg. Returns `name`, `method`, `file` and, by method, `answer`, `truth`, `target`, `scores`,
+    answer by default); `layer`, `modifier` and `options` go to the method. `out` names the `.svg`, `.png` or (of heat
+    maps) `.pdf` file, by default RUN/METHOD.svg; `drawing` holds `overlay`, `scale`, `bar` and `colormap` of heat maps.
+    Returns `name`, `method`, `file` and, by method, `answer`, `truth`, `target`, `scores`,
     `layer`, `table`. Raises `ConfigError` for unknown names and what cannot be done, `DataError` for no picture.
     """
     require_choice("method", method, EXPLANATIONS)
@@ -81,7 +83,10 @@ def explain_run(
         found["text"] = str(result)
     file = Path(out) if out is not None else (run.folder or Path()) / f"{method}.svg"
     make_folder(file.parent)
-    found["file"] = str(result.save(file))
+    wanted = {name: value for name, value in (drawing or {}).items() if value is not None and value is not False}
+    if wanted and not isinstance(result, Maps):
+        raise ConfigError(f"{method} is no heat map; leave out {', '.join(f'--{name}' for name in wanted)}")
+    found["file"] = str(result.save(file, **wanted) if isinstance(result, Maps) else result.save(file))
     return found
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from threegen.errors import ShapeError
 from threegen.randomness import make_generator
 from threegen.rules.rule import answer
+from threegen.testing.ordinary import ORDINARY
 from threegen.testing.tools import Broken, ModelFactory, Snapshot, run_checks, same_bits
 
 
@@ -48,8 +49,12 @@ def check_model(
     def bound(check: Callable[[_Bench], None]) -> Callable[[], None]:
         return lambda: check(bench)
 
+    def ordinary(check: Callable[[nn.Module, Callable[[nn.Module], Tensor]], None]) -> Callable[[], None]:
+        return lambda: check(bench.model(), bench.scores)
+
     subject = type(bench.model()).__name__
-    return run_checks(subject, [(name, bound(check)) for name, check in _MODEL_CHECKS.items()])
+    checks = [(name, bound(check)) for name, check in _MODEL_CHECKS.items()]
+    return run_checks(subject, [*checks, *((name, ordinary(check)) for name, check in ORDINARY.items())])
 
 
 def _scores(bench: _Bench) -> None:

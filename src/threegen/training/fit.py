@@ -12,6 +12,7 @@ from torch import nn
 
 from threegen.checks import require_choice, require_whole
 from threegen.errors import CheckpointError, ConfigError
+from threegen.machine.sparse.layouts import stored_by_inputs
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Rule
 from threegen.training.described import describe_data
@@ -19,7 +20,7 @@ from threegen.training.evaluate import require_labelled
 from threegen.training.feed import as_source
 from threegen.training.log import TrainingLog
 from threegen.training.loop import Callback, Options, Training, as_callbacks
-from threegen.training.optimizers.build import OptimizerChoice, resolve_optimizer
+from threegen.training.optimizers.build import OptimizerChoice, OptimizerRecipe, resolve_optimizer
 from threegen.training.persistence.files import make_folder
 from threegen.training.persistence.lock import locked
 from threegen.training.processes.workers import join_workers
@@ -132,7 +133,8 @@ def fit(
                 session.open(resume, overwrite)
             else:
                 workers.open(session, resume, overwrite)
-            with ProgressBar(progress and leads, title) as bar, Interrupts() as interrupts:
+            modules = _stored_for_kernels(model, stages)
+            with ProgressBar(progress and leads, title) as bar, Interrupts() as interrupts, stored_by_inputs(modules):
                 Training(session, data, options, bar, interrupts).run()
         finally:
             log.close()
@@ -175,6 +177,18 @@ def choose_device(device: str | torch.device) -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device is {device!r}, but torch sees no GPU here; use device='cpu' or 'auto'")
     return chosen
+
+
+def _stored_for_kernels(model: nn.Module, stages: Sequence[Stage]) -> list[nn.Module]:
+    """Return the modules whose weights may be stored as their kernels like them: all, or none.
+
+    An optimiser that is not ours may walk a weight and its gradient as flat memory, so it gets contiguous weights.
+    """
+    for stage in stages:
+        chosen = resolve_optimizer(stage.optimizer, stage.lr, stage.rule.default_optimizer, stage.rule.default_rate)
+        if not isinstance(chosen, OptimizerRecipe):
+            return []
+    return [model, *(stage.module for stage in stages if stage.module is not None)]
 
 
 def _as_stages(rule: Rule | Sequence[Stage], settings: dict[str, Any]) -> list[Stage]:

@@ -17,9 +17,9 @@ from threegen.functional.spiking.event_driven import (
     is_event_driven,
     spike_linear,
     time_both,
-    to_event_layout,
 )
 from threegen.functional.spiking.event_lists import list_events
+from threegen.machine.sparse.layouts import lay_out
 from threegen.machine.threads import use_threads
 
 
@@ -112,7 +112,7 @@ def test_layout_keeps_shape_and_values_and_optimisers_work() -> None:
     torch.manual_seed(0)
     plain, laid = nn.Linear(7, 40), nn.Linear(7, 40)
     laid.load_state_dict(plain.state_dict())
-    to_event_layout(laid)
+    laid.weight.data = lay_out(laid.weight.data)
     assert laid.weight.t().is_contiguous()
     assert torch.equal(laid.weight, plain.weight)
     laid.load_state_dict(plain.state_dict())  # a checkpoint is copied into the same memory

@@ -42,7 +42,7 @@ def learn_triplets(
 
     `taus` are the time constants of r1, o1, r2, o2 in steps, `plus` and `minus` the (pair, triplet) rates as in
     `triplet_change`, at least 0. Returns spikes [B, T, O] (uint8). Weights must lie in 0..w_max, on the CPU; they are
-    walked in place where they lie as [I, O] in memory (`to_event_layout`), else copied in and out.
+    walked in place where they are stored as [I, O], else copied in and out.
     """
     steps, stimuli, inputs = trains.shape
     events = list_events(trains.reshape(steps * stimuli, inputs))

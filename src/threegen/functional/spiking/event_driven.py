@@ -10,9 +10,9 @@ added once for all of them, and subtracted where it is silent (see `event_lists.
     y[t, b] = (bias + sum of W[i] over steady[b]) + sum of the changes: W[i] or -W[i]
     dW[i]   = sum over b with steady[b, i] of (sum over t of g[t, b]) + sum of the changes: g[t, b] or -g[t, b]
 
-Weights lie as [inputs, outputs] in memory, so that a row is what one input sends out; `nn.Linear.weight` is the
-transposed view of it, `to_event_layout` makes it so. Every element of a result is summed by one thread in one order:
-the number of threads does not change it.
+Kernels take weights stored as [inputs, outputs], so that a row is what one input sends out: `fit` stores them so, any
+other weight is copied at each call (`machine.sparse.layouts`). Every element of a result is summed by one thread in one
+order: the number of threads does not change it.
 
 Above some density the dense product is quicker and is taken. Where that is depends on the machine: `crossover` measures
 it on first use, on one thread, and keeps it beside the compiled kernels, so that later runs choose alike.
@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
@@ -199,13 +199,6 @@ def memory_of(weight: Tensor) -> Array:
     """Return a weight [O, I] as the array [I, O] that it lies over in memory, copied where it lies otherwise."""
     array: Array = weight.detach().t().contiguous().numpy()
     return array
-
-
-def to_event_layout(layer: nn.Linear) -> nn.Linear:
-    """Lay the weights of `layer` out as [inputs, outputs] in memory and return it; its shape and values are kept."""
-    with torch.no_grad():
-        layer.weight = nn.Parameter(layer.weight.t().contiguous().t(), requires_grad=layer.weight.requires_grad)
-    return layer
 
 
 def is_event_driven(outputs: int, density: float) -> bool:

@@ -42,6 +42,7 @@ from threegen.functional.spiking.neurons_fused import (
     shared_rows,
 )
 from threegen.machine import buffers
+from threegen.machine.sparse.layouts import lay_out
 
 # The largest tensor of a block. Small blocks stay in the caches; from 32 MiB on the system maps fresh pages every time.
 BLOCK_BYTES = 4 << 20
@@ -159,8 +160,8 @@ class LinearLayer:
         last: bool = False,
         picture: tuple[int, int, int] | None = None,
     ) -> None:
-        self.weight, self.bias, self.neurons, self.scale = weight, bias, neurons, scale
-        self.scaled = weight.detach() if scale == 1.0 else weight.detach() * scale
+        self.weight, self.bias, self.neurons, self.scale = lay_out(weight.detach()), bias, neurons, scale
+        self.scaled = self.weight if scale == 1.0 else self.weight * scale
         self.first, self.last, self.picture = first, last, picture
         self.inputs: list[Changes | Tensor] = []
         self.shape: torch.Size = torch.Size()

@@ -1,12 +1,18 @@
-"""How the weights of a layer lie in memory, and when products with few entries pay; what needs no compiled kernel.
+"""How weights are stored while kernels train them, and when products with few entries pay.
 
-`nn.Linear.weight` [O, N] is the transposed view of a table [N, O] where a row is to be what one input sends out. Shapes
-and values are the same either way.
+Parameters are contiguous: `nn.Linear.weight` [O, N] is stored row by row. Some kernels walk over what one input sends
+out, a row of the table [N, O]. A module whose kernels do so names these weights by a method `input_major()`, and
+`stored_by_inputs` stores them so (as the transposed view of a contiguous table; shapes and values are the same) for the
+length of a `with` block: `fit` trains inside of one. Elsewhere, as in a training loop of the user's own, kernels copy
+the table in and out at each call, and plain products take the weight as it is.
 """
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
 
 from threegen.machine.processor import has_wide_vectors as has_wide_vectors  # asked for here too
 
@@ -21,10 +27,47 @@ def pays(rows: int, columns: int, outputs: int) -> bool:
 
 
 def lay_out(weight: Tensor) -> Tensor:
-    """Return a weight [O, N] with the same values whose memory lies as [N, O]."""
-    return weight.t().contiguous().t()
+    """Return a weight [O, N] with the same values that is stored as [N, O]; itself if it is stored so already."""
+    return weight if lies_by_inputs(weight) else weight.t().contiguous().t()
 
 
 def lies_by_inputs(weight: Tensor) -> bool:
-    """Return whether a weight [O, N] lies as [N, O] in memory."""
+    """Return whether a weight [O, N] is stored as [N, O]."""
     return weight.stride() == (1, weight.shape[0])  # asked for several times a step: one call, no view
+
+
+@contextmanager
+def stored_by_inputs(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Store the weights that `modules` and their parts name by `input_major()` as [N, O] inside the block.
+
+    Afterwards, also after an exception, they are contiguous again. Weights on a GPU, those that share memory with other
+    tensors or processes, and what is no parameter (pruned and parametrised weights) stay as they are.
+    """
+    turned = [weight for module in modules for weight in _named(module) if _is_alone(weight)]
+    try:
+        for weight in turned:
+            weight.data = lay_out(weight.data)
+        yield
+    finally:
+        for weight in turned:
+            weight.data = weight.data.contiguous()
+            if weight.grad is not None:
+                weight.grad = weight.grad.contiguous()
+
+
+def _named(module: nn.Module) -> Iterator[nn.Parameter]:
+    seen: set[int] = set()
+    for part in module.modules():
+        name = getattr(part, "input_major", None)
+        for weight in name() if callable(name) else ():
+            if isinstance(weight, nn.Parameter) and weight.dim() == 2 and id(weight) not in seen:
+                seen.add(id(weight))
+                yield weight
+
+
+def _is_alone(weight: nn.Parameter) -> bool:
+    """Return whether nothing else is known to look at the memory of `weight`, which may therefore be moved."""
+    shared: bool = weight.is_shared()  # type: ignore[no-untyped-call]
+    if weight.device.type != "cpu" or shared or not weight.is_contiguous():
+        return False
+    return weight.untyped_storage().nbytes() == weight.numel() * weight.element_size()
