@@ -25,6 +25,7 @@ from threegen.gen3.ordered_conv import DecisionConv as DecisionConv
 from threegen.gen3.ordered_conv import OrderedConv as OrderedConv
 from threegen.gen3.plastic_layer import PlasticLayer as PlasticLayer
 from threegen.gen3.sequential import SpikingSequential as SpikingSequential
+from threegen.gen3.sequential import TimeDropout as TimeDropout
 
 __all__ = [
     "AlexNet",
@@ -51,6 +52,7 @@ __all__ = [
     "SpikingConvNet",
     "SpikingMLP",
     "SpikingSequential",
+    "TimeDropout",
     "TwoLayerNet",
     "unhealthy_layers",
 ]

@@ -33,6 +33,7 @@ from threegen.datasets.events.spike_hdf5 import SpikeFile as SpikeFile
 from threegen.datasets.events.stream import Events as Events
 from threegen.datasets.events.stream import make_events as make_events
 from threegen.datasets.load import load_data as load_data
+from threegen.datasets.mnist_form import mnist_form as mnist_form
 from threegen.datasets.motions import Loop as Loop
 from threegen.datasets.motions import Saccades as Saccades
 from threegen.datasets.motions import Stroke as Stroke
@@ -62,6 +63,7 @@ __all__ = [
     "jitter",
     "load_data",
     "make_events",
+    "mnist_form",
     "read_aedat2",
     "read_aedat3",
     "read_aedat4",

@@ -14,7 +14,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.datasets.pictures import MAX_PIXELS, Size, as_size, open_picture, short_name
 from threegen.errors import DataError, ResourceError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 MAX_BYTES = 8 << 30
 
 
@@ -33,7 +33,8 @@ def read_image_folder(
     channels: 1 (grey) or 3 (red, green, blue); by default 1 where the first picture is grey, else 3.
     max_pixels: the most that one picture may have, read from its header before anything is decoded.
 
-    Transparent places become black. Raises `ConfigError` where Pillow is missing, `DataError` for a picture that is
+    Pictures in folders inside a class's folder belong to that class. Transparent places become black, behind dark ink
+    white. Raises `ConfigError` where Pillow is missing, `DataError` for a picture that is
     damaged, too large, animated or of another size than the first, `ResourceError` where all would not fit.
     """
     folder = Path(path)
@@ -86,7 +87,7 @@ def _subfolders(folder: Path) -> list[Path]:
 def _pictures_in(folder: Path) -> list[Path]:
     return sorted(
         file
-        for file in folder.iterdir()
+        for file in folder.rglob("*")
         if file.suffix.lower() in ENDINGS and not file.name.startswith(".") and file.is_file()
     )
 

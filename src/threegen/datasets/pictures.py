@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from threegen.checks import require_whole
+from threegen.datasets.mnist_form import mnist_form
 from threegen.errors import ConfigError, DataError, MissingExtraError
 
 MAX_PIXELS = 4_000_000
+PHOTO_PIXELS, PHOTO_SIDE = 88_000_000, 560  # of a single photograph, and what it is shrunk to before anything else
 
 _MODES = {1: "L", 3: "RGB"}
 _GREY = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
@@ -40,9 +42,16 @@ Size = int | tuple[int, int] | None
 
 
 def open_picture(
-    file: str | os.PathLike[str], *, channels: int | None = None, size: Size = None, max_pixels: int = MAX_PIXELS
+    file: str | os.PathLike[str],
+    *,
+    channels: int | None = None,
+    size: Size = None,
+    max_pixels: int = MAX_PIXELS,
+    most_side: int | None = None,
 ) -> np.ndarray[Any, Any]:
     """Return one picture as uint8 `[channels, height, width]`; options as in `read_image_folder`.
+
+    A picture that is larger than `most_side` is shrunk to it with its aspect kept, a JPEG while it is decoded.
 
     Raises `ConfigError` where Pillow is missing, `DataError` where the file is damaged, too large or animated.
     """
@@ -54,6 +63,9 @@ def open_picture(
             warnings.filterwarnings("ignore", category=UserWarning)
             with image_module.open(path) as picture:
                 _check_header(path, picture, max_pixels)
+                if most_side is not None:
+                    picture.draft(None, (most_side, most_side))  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size
+                    picture.thumbnail((most_side, most_side), resample=2)
                 return _to_array(path, ops.exif_transpose(picture), channels, as_size(size))
     except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
         raise DataError(
@@ -97,8 +109,7 @@ def _to_array(path: Path, picture: Any, channels: int | None, size: tuple[int, i
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         image_module, _ = _pillow()
         clear = picture.convert("RGBA")
-        black = image_module.new("RGBA", clear.size, (0, 0, 0, 255))
-        picture = image_module.alpha_composite(black, clear)
+        picture = image_module.alpha_composite(image_module.new("RGBA", clear.size, _ground(clear)), clear)
     picture = picture.convert(_MODES[wanted])
     if size is not None and picture.size != (size[1], size[0]):
         picture = picture.resize((size[1], size[0]), resample=2)  # 2 is bilinear, smoothed where it shrinks
@@ -108,12 +119,35 @@ def _to_array(path: Path, picture: Any, channels: int | None, size: tuple[int, i
     return values[None] if wanted == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+def _ground(picture: Any) -> tuple[int, int, int, int]:
+    """Return what shows through a transparent picture: white behind dark ink, else black."""
+    values = np.asarray(picture, np.float64)
+    weight = values[:, :, 3].sum()
+    brightness = (values[:, :, :3].mean(2) * values[:, :, 3]).sum() / weight if weight else 255.0
+    return (255, 255, 255, 255) if brightness < 64 else (0, 0, 0, 255)
+
+
+def read_digit(file: str | os.PathLike[str]) -> Tensor:
+    """Return the picture of one digit as MNIST's images are, `[1, 28, 28]`: see `mnist_form`.
+
+    Dark on light is turned into light on dark, decided by the median of the border. Photographs of up to 88 megapixels
+    are shrunk while they are decoded. Errors as in `open_picture`; `DataError` for an empty page.
+    """
+    pixels = open_picture(file, channels=1, max_pixels=PHOTO_PIXELS, most_side=PHOTO_SIDE)
+    values = torch.from_numpy(pixels[0].copy()).to(torch.float32).div_(255.0)
+    border = torch.cat([values[0], values[-1], values[:, 0], values[:, -1]])
+    paper = border.median()
+    ink = (values - paper if paper <= 0.5 else paper - values).clamp_(min=0.0)
+    strongest = float(ink.max())
+    return mnist_form(ink / strongest if strongest > 0 else ink)
+
+
 def read_picture(
     file: str | os.PathLike[str],
     shape: tuple[int, ...] = (1, 28, 28),
     *,
     invert: bool | None = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int = PHOTO_PIXELS,
 ) -> Tensor:
     """Return one picture as float32 `[C, H, W]` in 0..1, scaled to `shape`: what a model of that shape takes.
 
@@ -123,7 +157,8 @@ def read_picture(
     if len(shape) != 3 or shape[0] not in _MODES:
         raise ConfigError(f"a picture gives (1, H, W) or (3, H, W), the model takes {tuple(shape)}")
     channels, height, width = shape
-    pixels = open_picture(file, channels=channels, size=(height, width), max_pixels=max_pixels)
+    larger = max(PHOTO_SIDE, 2 * height, 2 * width)
+    pixels = open_picture(file, channels=channels, size=(height, width), max_pixels=max_pixels, most_side=larger)
     values = torch.from_numpy(pixels.copy()).to(torch.float32).div_(255.0)
     if invert is None:
         border = torch.cat([values[:, 0], values[:, -1], values[:, :, 0], values[:, :, -1]], dim=1)

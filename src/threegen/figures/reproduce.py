@@ -46,7 +46,7 @@ class Figure:
 
     name: str
     paper: str
-    published: float
+    published: float | None
     unit: str
     better: str
     make: Callable[[int, bool], float | Made]

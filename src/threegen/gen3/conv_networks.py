@@ -23,13 +23,13 @@ from threegen.checks import require_choice, require_images, require_sizes
 from threegen.errors import ConfigError
 from threegen.functional.spiking.conv_blocks import ConvLayer
 from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source
-from threegen.gen3.encoders import Encoder
 from threegen.gen3.initial_values import EXPECTED_RATE, fill_spiking, input_gain, spiking_linear
 from threegen.gen3.layer_strings import LayerPlan, parse_layers
-from threegen.gen3.networks import SpikingNet, at_every_step, for_last_layer, require_spatial, weights_of
+from threegen.gen3.networks import SpikingNet, for_last_layer, require_spatial
 from threegen.gen3.neurons import LIF, NeuronOptions, make_neurons
 from threegen.gen3.normalisation import NeuNorm, ThresholdBatchNorm
 from threegen.gen3.shortcuts import Join
+from threegen.gen3.steps import at_every_step, weights_of
 
 # Deep nets die out unless every layer hands on as much as it gets. With a summed input that fluctuates by this many
 # thresholds a neuron of decay .5 fires at about 15 %: its potential fluctuates by gain / sqrt(1 - .5^2).
@@ -57,8 +57,8 @@ class SpikingConvNet(SpikingNet):
         *,
         shape: Sequence[int] = (1, 28, 28),
         steps: int = 10,
-        encoder: Encoder | str | None = None,
-        readout: str = "rate",
+        encoder: nn.Module | str | None = None,
+        readout: str | nn.Module = "rate",
         recurrent: bool = False,
         shortcut: str = "current",
         gradient: str = "space-time",
@@ -142,6 +142,11 @@ class SpikingConvNet(SpikingNet):
         """Return images [B, C, H, W] as they are. Raises `ShapeError`."""
         return require_images("SpikingConvNet", x, self.shape, self.any_weight)
 
+    @property
+    def one_input(self) -> tuple[int, ...]:
+        """The shape of one image, (C, H, W)."""
+        return self.shape
+
     def kept(self, layer: int) -> int:
         """Return the first layer whose incoming signal is still needed behind `layer`: a shortcut begins there."""
         return layer if self.plans[layer].block == 1 else layer + 1
@@ -202,9 +207,9 @@ class SpikingConvNet(SpikingNet):
             channels, height, width, scale = plan.outputs, 1, 1, 1.0
         return layers, 2 * largest  # convolutions are quickest in blocks half as large as those of gathered rows
 
-    def _source(self, pixels: Tensor, generator: torch.Generator | None) -> Source:
+    def _source(self, pixels: Tensor, generator: torch.Generator | None, *, given: bool = False) -> Source:
         """Return what gives the spikes of the images, channels last for a convolution."""
-        source = super()._source(pixels, generator)
+        source = super()._source(pixels, generator, given=given)
         if not self.plans[0].kernel:
             return source
         return lambda first, steps: source(first, steps).permute(0, 1, 3, 4, 2).contiguous()

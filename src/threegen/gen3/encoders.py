@@ -116,7 +116,7 @@ ENCODERS: dict[str, type[Encoder]] = {
 }
 
 
-def make_encoder(encoder: Encoder | str | None) -> Encoder:
+def make_encoder(encoder: nn.Module | str | None) -> nn.Module:
     """Return the encoder that is meant: a module as it is, a name's, `Bernoulli()` for None. Raises `ConfigError`."""
     if encoder is None:
         return Bernoulli()

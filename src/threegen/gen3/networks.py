@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Unpack, cast
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +27,21 @@ from threegen.functional.spiking.neurons import NeuronState
 from threegen.functional.spiking.space_only import aggregated
 from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson, make_encoder
+from threegen.gen3.fast_way import all_are_watched, is_watched, replaced_method
 from threegen.gen3.initial_values import input_gain, spiking_linear
 from threegen.gen3.neurons import IF, LIF, NeuronOptions, make_neurons
 from threegen.gen3.normalisation import NeuNorm
-from threegen.gen3.readouts import READOUTS, LeakyReadout, PotentialReadout, RateReadout
+from threegen.gen3.readouts import LeakyReadout, PotentialReadout, RateReadout, make_readout
+from threegen.gen3.steps import at_every_step, fire, weights_of
+from threegen.gen3.trains import is_binary, is_train, train_steps
 from threegen.machine.memory import require_weights
 from threegen.randomness import draw_key
 
 BACKENDS = ("auto", "fused", "plain")
 GRADIENTS = ("space-time", "space")
+# The methods in whose place kernels run: where one of them is not ours, the plain way is taken.
+REPLACED = ("summed_input", "kept", "between", "encode", "frames", "_through_layers")
+REPLACED_INSIDE = frozenset({"chances", "from_sums", "vote", "constants_now"})
 GAIN = 0.4  # by how many thresholds the summed input of a layer fluctuates at the start
 
 
@@ -44,14 +50,20 @@ class Record:
     """What happened inside a spiking net: everything is [T, B, ...] unless said otherwise.
 
     `inputs` the encoded input, `spikes` and `potentials` (before the reset) one tensor a layer, `scores` [B, K],
-    `state` one `NeuronState` a layer after the last step: hand it to the next `run` to go on.
+    `state` one `NeuronState` a layer after the last step: hand it to the next `run` to go on, or `one.detach()` of each
+    of them for truncated back-propagation.
     """
 
     inputs: Tensor
     spikes: list[Tensor]
     potentials: list[Tensor]
     scores: Tensor
-    state: list[NeuronState]
+    state: list[Any]
+
+    @property
+    def counts(self) -> list[Tensor]:
+        """How many spikes each neuron sent, [B, ...] for each layer."""
+        return [spikes.sum(0) for spikes in self.spikes]
 
 
 class SpikingNet(nn.Module):
@@ -68,8 +80,8 @@ class SpikingNet(nn.Module):
     def __init__(
         self,
         steps: int,
-        encoder: Encoder | str | None,
-        readout: str,
+        encoder: nn.Module | str | None,
+        readout: str | nn.Module,
         backend: str,
         gradient: str = "space-time",
         *,
@@ -83,8 +95,12 @@ class SpikingNet(nn.Module):
         self.encoder = make_encoder(encoder)
         self.synapses = nn.ModuleList()
         self.neurons = nn.ModuleList()
-        kind = READOUTS[require_choice("readout", readout, READOUTS)]
-        self.readout = LeakyReadout(votes, decay) if kind is LeakyReadout else kind(votes)
+        self.readout = make_readout(readout, votes, decay)
+
+    @property
+    def one_input(self) -> tuple[int, ...]:
+        """The shape of one input, as the encoder takes it."""
+        raise NotImplementedError(f"{type(self).__name__} must write one_input")
 
     def pixels(self, x: Tensor) -> Tensor:
         """Return images as the encoder takes them; raises `ShapeError`."""
@@ -122,22 +138,21 @@ class SpikingNet(nn.Module):
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return scores [B, K] of images [B, C, H, W], or of vectors [B, D] where the net takes them, in 0..1.
 
-        Frames [B, T, C, H, W] of events need no encoder: each is the input of a time step, and T is theirs.
-
-        `generator` draws the spikes; None takes torch's own. Raises `ShapeError`, `ConfigError`, `NumericError`.
+        Frames and spike trains [B, T, ...] (see `trains`) are taken as they are, over their own T steps. `generator`
+        draws the spikes; None takes torch's own. Raises `ShapeError`, `ConfigError`, `NumericError`.
         """
         obstacle = "it was asked to be" if self.backend == "plain" else self._obstacle(x)
+        if obstacle is None and is_train(x, self.one_input):
+            return self._forward_in_blocks(self.encode(x), None, given=True)
         if obstacle is None:
-            return self._forward_in_blocks(x, generator)
+            return self._forward_in_blocks(self.pixels(x), generator)
         if self.backend == "fused":
             raise ConfigError(f'backend="fused" cannot run here: {obstacle}; use backend="auto"')
         if self.gradient == "space" and torch.is_grad_enabled():
             return self._forward_in_space(self.encode(x, generator))
         return self._through_layers(self.encode(x, generator))
 
-    def run(
-        self, x: Tensor, state: Sequence[NeuronState] | None = None, generator: torch.Generator | None = None
-    ) -> Record:
+    def run(self, x: Tensor, state: Sequence[Any] | None = None, generator: torch.Generator | None = None) -> Record:
         """Return the `Record` of a forward pass, from rest or from the `state` that an earlier record holds.
 
         Raises what `forward` raises, and `ShapeError` where `state` is of another net or batch.
@@ -154,7 +169,7 @@ class SpikingNet(nn.Module):
     def _through_layers(
         self,
         inputs: Tensor,
-        state: Sequence[NeuronState] | None = None,
+        state: Sequence[Any] | None = None,
         notes: tuple[list[Tensor], list[Tensor], list[NeuronState]] | None = None,
     ) -> Tensor:
         """Return the scores from encoded `inputs`, layer by layer; `notes` gather spikes, potentials and states."""
@@ -162,12 +177,12 @@ class SpikingNet(nn.Module):
         for layer, neuron in enumerate(self.neurons):
             before = None if state is None else state[layer]
             currents = self.summed_input(layer, signals)
-            spikes, after = neuron(currents, before, trace=None if notes is None else notes[1])
-            remembered = None if before is None else before.normalisation
+            spikes, after = fire(neuron, currents, before, None if notes is None else notes[1])
+            remembered = getattr(before, "normalisation", None)
             signals[layer + 1], remembered = self.between(layer, spikes, signals, remembered)
             if notes is not None:
                 notes[0].append(spikes)
-                notes[2].append(after._replace(normalisation=remembered))
+                notes[2].append(after._replace(normalisation=remembered) if isinstance(after, NeuronState) else after)
             for done in [one for one in signals if one < self.kept(layer)]:
                 del signals[done]
         return cast(Tensor, self.readout(spikes, currents))
@@ -184,12 +199,13 @@ class SpikingNet(nn.Module):
             current = self.summed_input(layer, rates)
             rate = aggregated(current[0], spikes, trace[0], cast(LIF, neuron).constants)[None]
             rates[layer + 1], _ = self.between(layer, rate, rates)
-        known = cast(RateReadout | PotentialReadout, self.readout)
+        known = cast(RateReadout | PotentialReadout, self.readout)  # `require_spatial` saw to it
         return known.from_sums(rate[0] * self.steps, current[0] * self.steps, self.steps)
 
     def input_major(self) -> list[Tensor]:
         """Return the weights that `fit` stores by inputs, so that a kernel adds one row for each spike."""
-        return [part.weight for part in self.synapses.modules() if isinstance(part, nn.Linear)]
+        every = [part.weight for part in self.synapses.modules() if isinstance(part, nn.Linear)]
+        return [weight for weight in every if isinstance(weight, nn.Parameter)]  # not those computed from others
 
     @property
     def any_weight(self) -> Tensor:
@@ -197,15 +213,14 @@ class SpikingNet(nn.Module):
         return next(self.synapses.parameters())
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the spikes [T, B, ...] of images or vectors in 0..1; frames [B, T, C, H, W] are taken as they are."""
-        if is_frames(x):
+        """Return the spikes [T, B, ...] of images or vectors in 0..1; frames [B, T, ...] only get time in front."""
+        if is_train(x, self.one_input):
             return self.frames(x)
         return cast(Tensor, self.encoder(self.pixels(x), self.steps, generator))
 
     def frames(self, x: Tensor) -> Tensor:
-        """Return frames [B, T, C, H, W], such as those of an event camera, as the layers take them, [T, B, ...]."""
-        each = self.pixels(x.flatten(0, 1))
-        return each.view(*x.shape[:2], *each.shape[1:]).transpose(0, 1)
+        """Return frames or spike trains [B, T, ...] as the layers take them, [T, B, ...]."""
+        return train_steps(type(self).__name__, x, self.one_input, next(self.synapses.parameters(), None))
 
     def _obstacle(self, x: Tensor) -> str | None:
         """Return why the compiled way cannot be taken, or None where it can."""
@@ -218,69 +233,55 @@ class SpikingNet(nn.Module):
             return "the gradient of the image is asked for"
         if len(x) == 0:
             return "the batch is empty"
-        if is_frames(x):
-            if bool(((x != 0) & (x != 1)).any()):
-                return "frames hold counts, the kernels take spikes of 0 and 1"
+        if is_train(x, self.one_input):
+            if not is_binary(x):
+                return "the frames hold counts: other values than 0 and 1"
         elif type(self.encoder) not in (Bernoulli, Poisson, Latency):
             return f"{type(self.encoder).__name__} may send more than spikes"
-        if isinstance(self.readout, LeakyReadout):
-            return "the leaky read-out has no kernel"
+        if type(self.readout) not in (RateReadout, PotentialReadout):
+            return f"the read-out {type(self.readout).__name__} has no kernel"
         if self.gradient == "space" and torch.is_grad_enabled():
             return "the gradient of aggregated spikes has no kernel"
+        return self._obstacle_inside()
+
+    def _obstacle_inside(self) -> str | None:
+        """Return what in the net, or in one of its modules, the kernels would pass over."""
+        if (name := replaced_method(self, REPLACED)) is not None:
+            return f"{type(self).__name__}.{name} is not the library's own"
+        if all_are_watched():
+            return "there are hooks on all modules"
         for module in self.modules():
             if isinstance(module, LIF) and not module.iterative:
                 return f"{type(module).__name__}({module.extra_repr()}) has options without a kernel"
             known = type(module) in (nn.Linear, nn.Conv2d, LIF, IF) or module in (self.encoder, self.readout, self)
-            if not known and not isinstance(module, nn.ModuleList | nn.ModuleDict | nn.AvgPool2d):
+            if not known and type(module) not in (nn.ModuleList, nn.ModuleDict, nn.AvgPool2d):
                 return f"{type(module).__name__} has no kernel"
-            if module is not self and (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks):
+            if module is not self and is_watched(module):
                 return "there are hooks on its layers"
+            if module is not self and (name := replaced_method(module, REPLACED_INSIDE & vars(module).keys())):
+                return f"{type(module).__name__}.{name} is not the library's own"
         return None
 
-    def _forward_in_blocks(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _forward_in_blocks(self, pixels: Tensor, generator: torch.Generator | None, *, given: bool = False) -> Tensor:
+        """Return the scores of images [B, ...] or, where they are `given`, of spikes [T, B, ...]."""
+        steps, batch = pixels.shape[:2] if given else (self.steps, len(pixels))
         weights = [one for synapse in self.synapses for one in weights_of(synapse)]
         keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in weights)
         layers, largest = self.blocks(keep)
-        steps = x.shape[1] if is_frames(x) else self.steps
-        block = steps_per_block(steps, len(x), largest, x.element_size())
-        source = self._source(x, generator)
+        block = steps_per_block(steps, batch, largest, pixels.element_size())
+        source = self._source(pixels, generator, given=given)
         counts, summed = run_in_blocks(layers, source, steps, block, weights)
         return cast(RateReadout | PotentialReadout, self.readout).from_sums(counts, summed, steps)
 
-    def _source(self, x: Tensor, generator: torch.Generator | None) -> Source:
-        """Return what gives the spikes of the image, or of the frames, as bytes, block by block."""
-        if is_frames(x):
-            events = self.frames(x).to(torch.uint8).contiguous()
-            return lambda first, steps: events[first : first + steps]
-        pixels = self.pixels(x)
-        chances = self.encoder.chances(pixels)
+    def _source(self, pixels: Tensor, generator: torch.Generator | None, *, given: bool = False) -> Source:
+        """Return what gives the spikes of the image, as bytes, block by block."""
+        chances = None if given else cast(Encoder, self.encoder).chances(pixels)
         if chances is None:
-            train = self.encoder(pixels, self.steps, generator).to(torch.uint8)
+            spikes = pixels if given else self.encoder(pixels, self.steps, generator)
+            train = spikes.to(torch.uint8).contiguous()
             return lambda first, steps: train[first : first + steps]
         key = draw_key(generator)
         return lambda first, steps: draw_spikes(chances, steps, key, first)
-
-
-def is_frames(x: Tensor) -> bool:
-    """Return whether `x` holds the frames [B, T, C, H, W] of recordings instead of images."""
-    return x.dim() == 5
-
-
-def at_every_step(synapse: nn.Module, spikes: Tensor) -> Tensor:
-    """Return what `synapse` makes of the spikes [T, B, ...] of every step, [T, B, ...]; once, if all are the same."""
-    if len(spikes) > 1 and spikes.stride(0) == 0:
-        once: Tensor = synapse(spikes[0])
-        return once.expand(len(spikes), *once.shape)
-    if isinstance(synapse, nn.Linear):
-        return cast(Tensor, synapse(spikes))
-    merged: Tensor = synapse(spikes.flatten(0, 1))
-    return merged.reshape(*spikes.shape[:2], *merged.shape[1:])
-
-
-def weights_of(synapse: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Return weight and bias of a linear or convolutional layer."""
-    known = cast(nn.Linear, synapse)
-    return known.weight, known.bias
 
 
 class SpikingMLP(SpikingNet):
@@ -288,10 +289,11 @@ class SpikingMLP(SpikingNet):
 
     `steps` is T. `encoder` is a module such as `Bernoulli()` (the default) or its name: "bernoulli", "poisson",
     "latency", or "direct", which makes the first layer the trainable encoding layer. `readout` is "rate", "potential"
-    or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class. `recurrent=True` gives the
-    hidden layers recurrent weights. `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see
-    `SpikingNet`). `init` names the initial values ("input" or "fluctuation", see `initial_values`), `generator` draws
-    them. The other options are those of the neurons (see `NeuronOptions` and `LIF`).
+    or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class, or a module of your own,
+    (spikes, currents [T, B, N]) -> scores [B, K]. `recurrent=True` gives the hidden layers recurrent weights.
+    `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see `SpikingNet`). `init` names the
+    initial values ("input" or "fluctuation", see `initial_values`), `generator` draws them. The other options are those
+    of the neurons (see `NeuronOptions` and `LIF`).
     Raises `ConfigError`, and `ResourceError` for weights that do not fit into memory.
     """
 
@@ -300,8 +302,8 @@ class SpikingMLP(SpikingNet):
         sizes: Sequence[int],
         *,
         steps: int = 10,
-        encoder: Encoder | str | None = None,
-        readout: str = "rate",
+        encoder: nn.Module | str | None = None,
+        readout: str | nn.Module = "rate",
         votes: int = 1,
         recurrent: bool = False,
         gradient: str = "space-time",
@@ -331,14 +333,19 @@ class SpikingMLP(SpikingNet):
         """Return images or vectors as the encoder takes them, [B, D]. Raises `ShapeError`."""
         return require_features("SpikingMLP", x, self.sizes[0], self.any_weight)
 
+    @property
+    def one_input(self) -> tuple[int, ...]:
+        """The shape of one input: a vector."""
+        return (self.sizes[0],)
+
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
         return f"sizes={self.sizes}, steps={self.steps}"
 
 
-def for_last_layer(neurons: NeuronOptions, readout: str) -> NeuronOptions:
+def for_last_layer(neurons: NeuronOptions, readout: str | nn.Module) -> NeuronOptions:
     """Return the options of the last layer's neurons: where `readout` is not "rate" no decay learns."""
-    return neurons if readout == "rate" else {**neurons, "learnable_decay": False}
+    return neurons if readout == "rate" or isinstance(readout, nn.Module) else {**neurons, "learnable_decay": False}
 
 
 def require_spatial(net: SpikingNet) -> None:
@@ -347,6 +354,9 @@ def require_spatial(net: SpikingNet) -> None:
         return
     if isinstance(net.readout, LeakyReadout):
         raise ConfigError('gradient="space" knows no time, so no readout="leaky"; use "rate" or "potential"')
+    for part in (*net.neurons, net.readout):
+        if type(part) not in (LIF, IF, RateReadout, PotentialReadout):
+            raise ConfigError(f'gradient="space" knows no {type(part).__name__}; use gradient="space-time"')
     for module in net.modules():
         if isinstance(module, LIF) and (module.leak is not None or module.recurrent_weight is not None):
             raise ConfigError('gradient="space" knows no time: it cannot train a decay or recurrent weights')

@@ -14,7 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_number, require_whole
+from threegen.checks import require_choice, require_number, require_whole
+from threegen.errors import ConfigError
 from threegen.gen3.parts import Cost, Use, nonzero
 
 
@@ -108,3 +109,13 @@ class LeakyReadout(Readout):
 
 
 READOUTS: dict[str, type[Readout]] = {"rate": RateReadout, "potential": PotentialReadout, "leaky": LeakyReadout}
+
+
+def make_readout(readout: str | nn.Module, votes: int, decay: float) -> nn.Module:
+    """Return the read-out that is meant: a module as it is, a name's otherwise. Raises `ConfigError`."""
+    if isinstance(readout, nn.Module):
+        if require_whole("votes", votes) != 1:
+            raise ConfigError(f"votes belong to the read-outs that have a name, got votes={votes} and {readout!r}")
+        return readout
+    kind = READOUTS[require_choice("readout", readout, READOUTS)]
+    return LeakyReadout(votes, decay) if kind is LeakyReadout else kind(votes)

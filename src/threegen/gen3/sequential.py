@@ -9,15 +9,17 @@ Shapes: T time steps, B examples; f_l gets all steps as one batch, [T * B, ...].
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_images, require_sizes
+from threegen.checks import require_images, require_number, require_sizes
 from threegen.errors import ConfigError
-from threegen.gen3.encoders import Encoder
 from threegen.gen3.networks import SpikingNet, require_spatial
-from threegen.gen3.neurons import LIF
+from threegen.gen3.neurons import DECAY
+from threegen.gen3.parts import is_neuron
 
 
 class SpikingSequential(SpikingNet):
@@ -26,7 +28,9 @@ class SpikingSequential(SpikingNet):
         SpikingSequential([nn.Conv2d(1, 8, 3), LIF(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1352, 10), LIF()],
                           shape=(1, 28, 28))
 
-    `layers` are modules of [B, ...] (convolutions, any pooling, batch normalisation, dropout, your own) and `LIF`s.
+    `layers` are modules of [B, ...] (convolutions, any pooling, batch normalisation, dropout, your own) and neurons:
+    `LIF`s, or your own modules with `part = "neurons"`, (input [T, B, ...], state) -> (spikes [T, B, ...], state). A
+    module with `time_first = True` gets [T, B, ...], such as `TimeDropout`.
     `shape` is that of one input. The other options are those of `SpikingMLP`; weights are as the modules come. The net
     runs plainly: its modules may be anything. Raises `ConfigError`.
     """
@@ -37,28 +41,30 @@ class SpikingSequential(SpikingNet):
         *,
         shape: Sequence[int],
         steps: int = 10,
-        encoder: Encoder | str | None = None,
-        readout: str = "rate",
+        encoder: nn.Module | str | None = None,
+        readout: str | nn.Module = "rate",
         votes: int = 1,
         gradient: str = "space-time",
         backend: str = "auto",
     ) -> None:
-        stages: list[tuple[nn.Module, LIF]] = []
+        stages: list[tuple[nn.Module, nn.Module]] = []
         waiting: list[nn.Module] = []
         for number, module in enumerate(layers):
-            if isinstance(module, LIF):
+            if not isinstance(module, nn.Module):
+                raise ConfigError(f"layers[{number}] must be a module, got {type(module).__name__}")
+            if is_neuron(module):
                 stages.append((waiting[0] if len(waiting) == 1 else nn.Sequential(*waiting), module))
                 waiting = []
-            elif not isinstance(module, nn.Module) or any(isinstance(part, LIF) for part in module.modules()):
+            elif (inside := _with_state(module)) is not None:
                 raise ConfigError(
-                    f"layers[{number}] must be LIF neurons or a module without neurons inside, "
-                    f"got {type(module).__name__}"
+                    f"layers[{number}] must be LIF neurons or a module without neurons, got {type(module).__name__}: "
+                    f'{type(inside).__name__} has a state; list it by itself, with part = "neurons" in its class'
                 )
             else:
                 waiting.append(module)
         if not stages or waiting:
             raise ConfigError(f"layers must end with neurons (LIF), got {[type(one).__name__ for one in layers]}")
-        decay = stages[-1][1].constants.decay
+        decay = getattr(getattr(stages[-1][1], "constants", None), "decay", DECAY)
         super().__init__(steps, encoder, readout, backend, gradient, votes=votes, decay=decay)
         self.shape = tuple(require_sizes("shape", shape, least_length=1))
         for synapse, neuron in stages:
@@ -70,9 +76,47 @@ class SpikingSequential(SpikingNet):
         """Return inputs [B, *shape] as they are. Raises `ShapeError`."""
         return require_images("SpikingSequential", x, self.shape, next(self.synapses.parameters(), None))
 
+    @property
+    def one_input(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return self.shape
+
     def _obstacle(self, x: Tensor) -> str | None:
         return "its modules may be anything"
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
         return f"shape={self.shape}, steps={self.steps}"
+
+
+def _with_state(module: nn.Module) -> nn.Module | None:
+    """Return the first part of a module that is a layer of neurons, or takes a state as one does."""
+    for part in module.modules():
+        taken = inspect.signature(part.forward).parameters
+        if is_neuron(part) or "state" in taken:
+            return part
+    return None
+
+
+class TimeDropout(nn.Module):
+    """Dropout that holds one mask over all time steps of an example: a neuron is silent for the whole answer or not.
+
+    `p` is the chance to be dropped; what is left is divided by 1 - p. Takes [T, B, ...]. `nn.Dropout` in its place
+    draws at every step, with every encoder. Raises `ConfigError`.
+    """
+
+    time_first = True
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p = require_number("p", p, least=0.0, below=1.0)
+
+    def forward(self, signals: Tensor) -> Tensor:
+        """Return [T, B, ...] with the same neurons silent at every step; in eval mode as it came."""
+        if not self.training or self.p == 0.0:
+            return signals
+        return signals * nn.functional.dropout(torch.ones_like(signals[0]), self.p)
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by `print(model)`."""
+        return f"p={self.p}"

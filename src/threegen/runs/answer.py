@@ -12,7 +12,7 @@ from torch import Tensor
 
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.load import load_examples, table_scale
-from threegen.datasets.pictures import read_picture
+from threegen.datasets.pictures import read_digit, read_picture
 from threegen.errors import ConfigError, DataError
 from threegen.randomness import forked_randomness
 from threegen.runs.run import Run, open_run
@@ -114,6 +114,8 @@ def picture_of(run: Run, image: str) -> tuple[Tensor, str | None]:
     if not image.isdigit():
         if not Path(image).is_file():
             raise DataError(f"there is no picture {image}; give a picture's file or the number of a test image")
+        if run.facts["data"] == "mnist":  # a digit of any size and place
+            return read_digit(image), None
         return read_picture(image, shape, invert=None), None
     test = run.load_data().test
     number = int(image)

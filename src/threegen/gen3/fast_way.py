@@ -1,0 +1,40 @@
+"""When compiled kernels may stand in for methods: only where every method that they replace is the library's own.
+
+A sub-class with a method of its own, a method put over that of an instance, hooks of any sort, and modules that the
+kernels have never seen take the plain way, which calls everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from functools import cache
+from typing import Any, cast
+
+from torch import nn
+from torch.nn.modules import module as _all_modules
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def replaced_method(module: nn.Module, names: Iterable[str]) -> str | None:
+    """Return the first of the methods `names` of `module` that is not the library's own, or None."""
+    own = vars(module)
+    return next((name for name in names if name in own or not _is_ours(cast(Hashable, type(module)), name)), None)
+
+
+@cache
+def _is_ours(kind: Any, name: str) -> bool:
+    """Return whether the class that defines `name`, in the order in which Python looks it up, is of this package."""
+    definer = next((one for one in kind.__mro__ if name in vars(one)), None)
+    return definer is None or definer.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Return whether calling a module does more than the `forward` of its class: hooks, or a `forward` of its own."""
+    own = vars(module)
+    return "forward" in own or any(own[kind] for kind in HOOKS)
+
+
+def all_are_watched() -> bool:
+    """Return whether there are hooks that every module calls."""
+    return bool(_all_modules._has_any_global_hook())  # type: ignore[no-untyped-call]
