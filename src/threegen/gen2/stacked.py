@@ -136,6 +136,40 @@ class StackedMLP(Stack):
                 signal = signal * self._dropout(layer, signal, generators)
         return signal
 
+    def is_plain(self) -> bool:
+        """Return whether nothing but products and activations makes the scores: no normalisation, no dropout."""
+        return not self.template.batch_norm and not any(self.rates)
+
+    @torch.no_grad()
+    def descend(
+        self, inputs: Tensor, error_of: Callable[[Tensor], Tensor], rates: Tensor, decays: Tensor | None
+    ) -> Tensor:
+        """Move every network by plain gradient descent and return the scores `[n, B, K]` before the move.
+
+        The gradient of a weight is added to it inside the product, so that it is never written by itself. `error_of`
+        returns the gradients of the losses by the scores; `rates` and `decays` (of the matrices) are `[n]`. For plain
+        stacks; autograd and an optimiser are the oracle.
+        """
+        act = _ACTIVATIONS[str(self.template.activation)]
+        signals = [inputs.flatten(2)]
+        for layer in range(1, self.depth + 1):
+            weight, bias = (self.parameters[f"layers.linear{layer}.{kind}"] for kind in ("weight", "bias"))
+            signal = torch.baddbmm(bias.unsqueeze(1), signals[-1], weight.transpose(1, 2))
+            signal = act(signal) if layer < self.depth else signal
+            signals.append(signal.mul_(self.masks[layer]) if layer in self.masks else signal)
+        rate, error = rates.view(-1, 1, 1), error_of(signals[-1])
+        for layer in range(self.depth, 0, -1):
+            weight, bias = (self.parameters[f"layers.linear{layer}.{kind}"] for kind in ("weight", "bias"))
+            before = torch.bmm(error, weight) if layer > 1 else None
+            scaled = error * rate
+            if decays is not None:
+                weight.mul_(1 - rate * decays.view(-1, 1, 1))
+            weight.baddbmm_(scaled.transpose(1, 2), signals[layer - 1], alpha=-1)
+            bias.sub_(scaled.sum(1))
+            if before is not None:
+                error = _SLOPES[str(self.template.activation)](before, signals[layer - 1])
+        return signals[-1]
+
     def _normalised(self, layer: int, signal: Tensor, training: bool) -> Tensor:
         """As `nn.BatchNorm1d` with its defaults, for each network by itself."""
         place = f"layers.norm{layer}."
@@ -165,6 +199,11 @@ class StackedMLP(Stack):
 
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+_SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # an error times the slope, by the activation itself
+    "relu": lambda error, a: torch.ops.aten.threshold_backward(error, a, 0),
+    "sigmoid": lambda error, a: error.mul_(a - a * a),
+    "tanh": lambda error, a: error.mul_(1 - a * a),
+}
 
 
 class StackedLeNet(Stack):

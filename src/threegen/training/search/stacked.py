@@ -101,19 +101,30 @@ class Group:
         total = torch.zeros(len(self.trials), dtype=torch.float64)
         right = torch.zeros(len(self.trials), dtype=torch.long)
         batches = torch.split(orders, self.batch_size, dim=1)
-        names = list(self.stack.parameters)
         for index in batches:
-            leaves = [self.stack.parameters[name].requires_grad_() for name in names]
             labels = targets[index]
-            scores = self.stack.scores(data.inputs[index], self.generators)
-            each = losses_of(scores, labels, self.loss)
-            gradients = torch.autograd.grad(each.sum(), leaves)
-            for leaf in leaves:
-                leaf.requires_grad_(False)
-            self.optimizer.step(self.stack.parameters, dict(zip(names, gradients, strict=True)))
-            total += each.detach()
-            right += (scores.detach().argmax(2) == labels).sum(1)
+            scores, each = self._learn(data.inputs[index], labels)
+            total += each
+            right += (scores.argmax(2) == labels).sum(1)
         return total / len(batches), right
+
+    def _learn(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Carry out one update and return the scores `[n, B, K]` and losses `[n]` before it."""
+        stack, optimizer = self.stack, self.optimizer
+        descend = getattr(stack, "descend", None)
+        if callable(descend) and stack.is_plain() and optimizer.is_plain_descent():  # type: ignore[attr-defined]
+            rates, decays = optimizer.plain_rates()
+            scores = descend(inputs, lambda found: errors_of(found, labels, self.loss), rates, decays)
+            return scores, losses_of(scores, labels, self.loss)
+        names = list(stack.parameters)
+        leaves = [stack.parameters[name].requires_grad_() for name in names]
+        scores = stack.scores(inputs, self.generators)
+        each = losses_of(scores, labels, self.loss)
+        gradients = torch.autograd.grad(each.sum(), leaves)
+        for leaf in leaves:
+            leaf.requires_grad_(False)
+        optimizer.step(stack.parameters, dict(zip(names, gradients, strict=True)))
+        return scores.detach(), each.detach()
 
     @torch.no_grad()
     def _validate(self, data: Dataset, most: int = 1000) -> tuple[Tensor, Tensor]:
@@ -155,6 +166,15 @@ def losses_of(scores: Tensor, labels: Tensor, loss: str) -> Tensor:
         flat = F.cross_entropy(scores.reshape(-1, classes), labels.reshape(-1), reduction="none")
         return flat.view(n, examples).mean(1)
     return (scores - F.one_hot(labels, classes).to(scores.dtype)).square().mean((1, 2))
+
+
+def errors_of(scores: Tensor, labels: Tensor, loss: str) -> Tensor:
+    """Return the gradients of the networks' losses by their scores, `[n, B, K]`."""
+    examples, classes = scores.shape[1:]
+    right = F.one_hot(labels, classes).to(scores.dtype)
+    if loss == "cross_entropy":
+        return scores.softmax(2).sub_(right).div_(examples)
+    return (scores - right).mul_(2.0 / (examples * classes))
 
 
 def _labels(data: Dataset) -> Tensor:
