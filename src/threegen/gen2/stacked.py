@@ -21,8 +21,11 @@ from threegen.errors import ConfigError
 class Stack:
     """The weights of `n` networks; sub-classes say how the scores are made.
 
-    `parameters` and `buffers` hold tensors `[n, ...]` by the names of the model's own state.
+    `parameters` and `buffers` hold tensors `[n, ...]` by the names of the model's own state. `stream` names the
+    generator of `fit` that a network draws from: "torch" (dropout) or "rule" (spikes).
     """
+
+    stream = "torch"
 
     def __init__(self, template: nn.Module, n: int) -> None:
         self.template, self.n = template, n
@@ -66,8 +69,8 @@ class Stack:
         self.shapes = [self.shapes[place] for place in places]
         self.n = len(self.shapes)
 
-    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
-        """Return scores `[n, B, K]` of inputs `[n, B, ...]`; with generators (one per network) as in training."""
+    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
+        """Return scores `[n, B, K]` of inputs `[n, B, ...]`; each network has a generator of its own."""
         raise NotImplementedError
 
 
@@ -118,7 +121,7 @@ class StackedMLP(Stack):
             if bool((widths != widest).any()):
                 self.masks[layer] = (torch.arange(widest) < widths[:, None])[:, None, :].float()
 
-    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
         """Return scores `[n, B, K]` of inputs `[n, B, ...]` or, shared by all, `[1, B, ...]`."""
         act = _ACTIVATIONS[str(self.template.activation)]
         signal = inputs.flatten(2)
@@ -128,11 +131,11 @@ class StackedMLP(Stack):
             if layer == self.depth:
                 return signal
             if self.template.batch_norm:
-                signal = self._normalised(layer, signal, generators is not None)
+                signal = self._normalised(layer, signal, training)
             signal = act(signal)
             if layer in self.masks:
                 signal = signal * self.masks[layer]
-            if generators is not None and any(self.rates):
+            if training and any(self.rates):
                 signal = signal * self._dropout(layer, signal, generators)
         return signal
 
@@ -213,7 +216,7 @@ class StackedLeNet(Stack):
         """Return whether the model has the same classes."""
         return type(model) is type(self.template) and model.classes == self.template.classes
 
-    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
         """Return scores `[n, B, K]` of images `[n, B, 1, 28, 28]`."""
         n, (count,) = self.n, inputs.shape[1:2]
         signal = inputs.expand(n, *inputs.shape[1:]).transpose(0, 1).flatten(1, 2)  # [B, n planes, 28, 28]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from threegen.datasets.dataset import Dataset
-from threegen.errors import DataError
+from threegen.errors import ConfigError, DataError
 from threegen.randomness import derive_seed, make_generator
 from threegen.training.search.optimizers import StackedOptimizer
 from threegen.training.search.trials import Trial
@@ -27,6 +27,7 @@ class Stack(Protocol):
     """What `model.stack(n)` returns (see `gen2/stacked.py`)."""
 
     n: int
+    stream: str
     parameters: dict[str, Tensor]
     buffers: dict[str, Tensor]
 
@@ -46,7 +47,7 @@ class Stack(Protocol):
         """Give up the others."""
         ...
 
-    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
         """Return scores `[n, B, K]`."""
         ...
 
@@ -64,7 +65,7 @@ class Group:
     ) -> None:
         self.stack, self.trials, self.optimizer = stack, list(trials), optimizer
         self.batch_size, self.loss = batch_size, loss
-        self.generators = [torch.Generator().manual_seed(derive_seed(trial.seed, "torch")) for trial in trials]
+        self.generators = [torch.Generator().manual_seed(derive_seed(trial.seed, stack.stream)) for trial in trials]
 
     def run_epoch(self, epoch: int, data: Dataset, validation: Dataset) -> None:
         """Train every network for one epoch, evaluate it, and give up those that have diverged."""
@@ -118,7 +119,7 @@ class Group:
             return scores, losses_of(scores, labels, self.loss)
         names = list(stack.parameters)
         leaves = [stack.parameters[name].requires_grad_() for name in names]
-        scores = stack.scores(inputs, self.generators)
+        scores = stack.scores(inputs, self.generators, True)
         each = losses_of(scores, labels, self.loss)
         gradients = torch.autograd.grad(each.sum(), leaves)
         for leaf in leaves:
@@ -131,9 +132,10 @@ class Group:
         """Return the mean cross-entropy `[n]` and the number of right answers `[n]` on data that all share."""
         targets, total = _labels(data), torch.zeros(len(self.trials), dtype=torch.float64)
         right = torch.zeros(len(self.trials), dtype=torch.long)
+        draws = [torch.Generator().manual_seed(derive_seed(trial.seed, "evaluate")) for trial in self.trials]
         for first in range(0, len(data), most):
             labels = targets[first : first + most].expand(len(self.trials), -1)
-            scores = self.stack.scores(data.inputs[first : first + most].unsqueeze(0), None)
+            scores = self.stack.scores(data.inputs[first : first + most].unsqueeze(0), draws, False)
             total += losses_of(scores, labels, "cross_entropy") * labels.shape[1]
             right += (scores.argmax(2) == labels).sum(1)
         return total / len(data), right
@@ -198,8 +200,8 @@ def group_trials(
     for trial in trials:
         own, rates, kind, batch_size = split(trial.settings)
         model = build(own, trial.seed)
-        offers = getattr(model, "stack", None)
-        if not callable(offers):
+        empty = _empty_stack(model)
+        if empty is None:
             alone.append(trial)
             continue
         for stack, its_kind, its_size, members in sorted_in:
@@ -207,7 +209,7 @@ def group_trials(
                 members.append((trial, model, rates))
                 break
         else:
-            sorted_in.append((offers(0), kind, batch_size, [(trial, model, rates)]))
+            sorted_in.append((empty, kind, batch_size, [(trial, model, rates)]))
     groups = []
     for _, kind, batch_size, members in sorted_in:
         stack = members[0][1].stack(len(members))  # type: ignore[operator]
@@ -217,3 +219,13 @@ def group_trials(
         optimizer = StackedOptimizer(kind, [rates for _, _, rates in members], matrices)
         groups.append(Group(stack, [trial for trial, _, _ in members], optimizer, batch_size, loss))
     return groups, alone
+
+
+def _empty_stack(model: nn.Module) -> Stack | None:
+    """Return a stack without places for a model that can be stacked."""
+    offers = getattr(model, "stack", None)
+    try:
+        stack: Stack | None = offers(0) if callable(offers) else None
+    except ConfigError:  # parts of it cannot be
+        return None
+    return stack
