@@ -56,6 +56,7 @@ from threegen.rules.wake_sleep import WakeSleep as WakeSleep
 from threegen.runs.classifier import Classifier as Classifier
 from threegen.runs.run import load_run as load_run
 from threegen.runs.run import save_run as save_run
+from threegen.runs.search import search as search
 from threegen.training.evaluate import Evaluation as Evaluation
 from threegen.training.evaluate import evaluate as evaluate
 from threegen.training.fit import fit as fit
@@ -124,6 +125,7 @@ __all__ = [
     "registry",
     "rules",
     "save_run",
+    "search",
     "studies",
     "testing",
     "training",

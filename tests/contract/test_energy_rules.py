@@ -15,8 +15,8 @@ from threegen.gen2.classification_rbm import ClassificationRBM
 from threegen.gen2.rbm import RBM
 from threegen.rules.boltzmann_learning import BoltzmannLearning
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
-from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
 from threegen.rules.hybrid_learning import HybridLearning
+from threegen.rules.rule import PlainSGD
 from threegen.testing import check_model, check_rule
 
 BARS = Batch(torch.tensor([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]], dtype=torch.float32).repeat(12, 1))
@@ -56,6 +56,13 @@ def likelier(model: Any, batch: Batch) -> bool:
     return float((-model.free_energy(batch.inputs) - log_z).mean()) > -1.2
 
 
+def handed(momentum: float = 0.0, **options: Any) -> ContrastiveDivergence:
+    """The rule as `fit` leaves it after handing plain SGD over."""
+    rule = ContrastiveDivergence(backend="fused", **options)
+    rule.hand_over(PlainSGD([{"lr": 0.1, "momentum": momentum}]))
+    return rule
+
+
 RULES: dict[str, tuple[Any, ...]] = {
     # name: rule, model, toy problem, options
     "contrastive divergence": (ContrastiveDivergence, rbm, BARS, {"oracle": divergence(1)}),
@@ -67,9 +74,9 @@ RULES: dict[str, tuple[Any, ...]] = {
         BARS,
         {},
     ),
-    "contrastive divergence, fused": (FusedContrastiveDivergence, rbm, BARS, {}),
+    "contrastive divergence, fused": (lambda: handed(), rbm, BARS, {}),
     "persistent contrastive divergence, fused": (
-        lambda: FusedContrastiveDivergence(chains=8, momentum=0.5),
+        lambda: handed(chains=8, momentum=0.5),
         rbm,
         BARS,
         {},

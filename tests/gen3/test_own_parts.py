@@ -329,3 +329,21 @@ def test_dropout_draws_at_every_step_and_time_dropout_once(encoder: str) -> None
         assert 0.3 < float(seen.mean()) < 0.7
         assert encoder == "latency" or bool((seen == seen[0]).all()) is alike
         assert torch.equal(net.eval().run(x).spikes[0][0], torch.ones(4, 50))
+
+
+@pytest.mark.parametrize("options", [{}, {"learnable_decay": True}, {"adaptation": 0.1}])
+def test_a_surrogate_of_ones_own(options: dict[str, Any]) -> None:
+    """The triangle, written by hand, learns as the library's: max(0, 1 - |u - threshold| / a) / a."""
+
+    def triangle(distance: Tensor, width: float) -> Tensor:
+        return (1 - distance.abs() / width).clamp(min=0) / width
+
+    found = []
+    for surrogate in (triangle, "triangular"):
+        net = mlp(surrogate=surrogate, **options).train()
+        net(X, g()).square().sum().backward()
+        found.append([one.grad for one in net.parameters()])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ConfigError):
+        mlp(surrogate="unheard-of")

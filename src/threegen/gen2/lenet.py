@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from threegen.checks import require_images, require_whole
 from threegen.gen2.initial_values import convolution, linear, require_init
+from threegen.gen2.stacked import StackedLeNet
 
 
 class LeNet5Modern(nn.Module):
@@ -70,6 +71,10 @@ class LeNet5Modern(nn.Module):
                 linear3=linear(84, classes, init, generator),
             )
         )
+
+    def stack(self, n: int) -> StackedLeNet:
+        """Return an empty stack for `n` networks like this one, which then train at once (see `gen2/stacked.py`)."""
+        return StackedLeNet(self, n)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the scores `[B, classes]` of `inputs`; larger is better."""

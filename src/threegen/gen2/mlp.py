@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_number, require_sizes
 from threegen.gen2.initial_values import linear, require_init
+from threegen.gen2.stacked import StackedMLP
 from threegen.machine.memory import require_weights
 from threegen.machine.sparse.layouts import has_wide_vectors
 
@@ -74,6 +75,10 @@ class MLP(nn.Module):
     def chain(self) -> nn.Sequential | None:
         """Return the layers that make the scores of flattened inputs; None in a subclass with another `forward`."""
         return self.layers if type(self).forward is MLP.forward else None
+
+    def stack(self, n: int) -> StackedMLP:
+        """Return an empty stack for `n` networks like this one, which then train at once (see `gen2/stacked.py`)."""
+        return StackedMLP(self, n)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the scores `[B, classes]` of `inputs`; larger is better."""

@@ -10,7 +10,7 @@ Neuroscience 12:331 (2018). A neuron module is `(input, state) -> (spikes, state
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
@@ -42,7 +42,7 @@ class NeuronOptions(TypedDict, total=False):
     decay: float | None
     threshold: float
     reset: str
-    surrogate: str
+    surrogate: str | Callable[[Tensor, float], Tensor]
     surrogate_width: float
     detach_reset: bool
     tau: float | None
@@ -62,7 +62,8 @@ class LIF(nn.Module):
     time constant in steps: decay = exp(-1 / tau). `learnable_decay=True` trains it, one number a layer, kept within
     0..1 as the sigmoid of `leak` (Fang et al. 2021). `threshold` above 0 is where it fires, `reset` "hard" (to
     `reset_to`) or "soft" (the way from `reset_to` to the threshold is subtracted). `surrogate` is one of rectangular,
-    triangular, arctan, sigmoid, superspike, with height 1/`surrogate_width` and area 1. `detach_reset=True` stops the
+    triangular, arctan, sigmoid, superspike, with height 1/`surrogate_width` and area 1, or your own function
+    of (u - threshold, width) that returns the derivative. `detach_reset=True` stops the
     gradient through the reset. `rest`, `reset_to`, `kernel`, `refractory`, `adaptation` and `adaptation_decay` are
     those of `GeneralOptions`. `recurrent` is the number of neurons of a layer whose spikes come back to it one step
     later over weights of their own (0: none), drawn from `generator`. Raises `ConfigError`.
@@ -77,7 +78,7 @@ class LIF(nn.Module):
         decay: float | None = None,
         threshold: float = 0.5,
         reset: str = "hard",
-        surrogate: str = "rectangular",
+        surrogate: str | Callable[[Tensor, float], Tensor] = "rectangular",
         surrogate_width: float = 1.0,
         detach_reset: bool = False,
         *,
@@ -116,7 +117,12 @@ class LIF(nn.Module):
     def iterative(self) -> bool:
         """Whether this is the iterative form, and no decay is being learnt: what the kernels of whole nets know."""
         learns = self.leak is not None and self.leak.requires_grad and torch.is_grad_enabled()
-        return self.options.iterative and self.recurrent_weight is None and not learns
+        return self.options.iterative and self.recurrent_weight is None and self._known_surrogate and not learns
+
+    @property
+    def _known_surrogate(self) -> bool:
+        """Whether the kernels know the surrogate: a function of the user's own has none."""
+        return isinstance(self.constants.surrogate, str)
 
     def constants_now(self) -> LIFParameters:
         """Return the constants of the neurons, with a learnt decay as it is at present."""
@@ -135,7 +141,7 @@ class LIF(nn.Module):
         if self.options.iterative and self.recurrent_weight is None:
             spikes, potentials = self._iterate(currents, state)
             after = NeuronState(potentials[-1], spikes[-1])
-        elif self.recurrent_weight is None and can_fuse(currents):
+        elif self.recurrent_weight is None and self._known_surrogate and can_fuse(currents):
             spikes, potentials, after = fused_general(currents, state, self.constants, self.options, self.decay)
         else:
             feedback = None if self.recurrent_weight is None else self._feedback
@@ -176,7 +182,7 @@ class LIF(nn.Module):
 
     def _iterate(self, currents: Tensor, state: NeuronState | None) -> tuple[Tensor, Tensor]:
         """Run the iterative form by the fastest loop that there is for it."""
-        fusible, decay = can_fuse(currents), self.decay
+        fusible, decay = self._known_surrogate and can_fuse(currents), self.decay
         if decay is None:
             return (fused_lif if fusible else lif)(currents, state, self.constants)
         if fusible:
@@ -210,7 +216,7 @@ class IF(LIF):
         self,
         threshold: float = 0.5,
         reset: str = "hard",
-        surrogate: str = "rectangular",
+        surrogate: str | Callable[[Tensor, float], Tensor] = "rectangular",
         surrogate_width: float = 1.0,
         detach_reset: bool = False,
         *,

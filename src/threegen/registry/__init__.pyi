@@ -10,6 +10,7 @@ from threegen.runs.run import Run as Run
 from threegen.runs.run import load_run as load_run
 from threegen.runs.run import open_run as open_run
 from threegen.runs.run import save_run as save_run
+from threegen.runs.search import search as search
 from threegen.runs.spike_health import SpikeHealth as SpikeHealth
 from threegen.runs.train import train_run as train_run
 
@@ -23,6 +24,7 @@ __all__ = [
     "open_run",
     "pretraining",
     "save_run",
+    "search",
     "self_organisation",
     "stdp_stages",
     "train_run",

@@ -21,7 +21,6 @@ from threegen.errors import ConfigError
 from threegen.gen2.dbn import DBN
 from threegen.gen2.rbm import RBM
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
-from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
 from threegen.rules.rule import Rule
 from threegen.rules.wake_sleep import WakeSleep
 from threegen.training.optimizers.build import optimizer
@@ -53,8 +52,6 @@ class GreedySchedule:
             group["lr"] = rate
             if "momentum" in group:
                 group["momentum"] = momentum
-        if isinstance(rule, FusedContrastiveDivergence):
-            rule.rate, rule.momentum = rate, momentum
 
 
 @dataclass(frozen=True)
@@ -88,15 +85,15 @@ def pretraining(
     lr: float = 0.05,
     batch_size: int = 100,
     weight_cost: float = 2e-4,
-    fused: bool = True,
+    backend: str = "auto",
 ) -> list[Stage]:
     """Return the stages of greedy pre-training, one for each RBM of `dbn`, the associative memory last.
 
     Each learns by contrastive divergence of one step from the means of the layer below it, which are computed once;
     labels are needed for the last stage alone, and there only where the net has classes. Visible biases begin at
     the logarithmic odds of the data. A finished layer's weights are copied to the generative ones. `epochs` is one
-    number, or one for each stage. `FusedContrastiveDivergence` does the work, on the CPU; `fused=False` takes the plain
-    rule, which goes anywhere. Raises `ConfigError` for settings that cannot work.
+    number, or one for each stage. `backend` is that of `ContrastiveDivergence`. Raises `ConfigError` for settings that
+    cannot work.
     """
     if not isinstance(dbn, DBN):
         raise ConfigError(f"pretraining needs a DBN, got {type(dbn).__name__}")
@@ -105,7 +102,6 @@ def pretraining(
     if len(listed) != len(rbms):
         raise ConfigError(f"epochs must be one number or {len(rbms)}, one for each stage, got {list(listed)}")
     require_number("lr", lr, above=0.0)
-    rule = FusedContrastiveDivergence if fused else ContrastiveDivergence
     stages = []
     for number, rbm in enumerate(rbms):
         upper = dbn.sizes[number + 1]
@@ -113,7 +109,7 @@ def pretraining(
         stages.append(
             Stage(
                 name=f"memory of {upper}" if last else f"layer of {upper}",
-                rule=rule(visible="probabilities", weight_cost=weight_cost),
+                rule=ContrastiveDivergence(visible="probabilities", weight_cost=weight_cost, backend=backend),
                 module=rbm,
                 transform=_Encoding(dbn, number),
                 optimizer=optimizer("momentum", lr=lr, momentum=0.5),

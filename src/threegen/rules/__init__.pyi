@@ -6,7 +6,6 @@ from threegen.rules.delta import DeltaRule as DeltaRule
 from threegen.rules.diehl_cook import AssignLabels as AssignLabels
 from threegen.rules.diehl_cook import DiehlCookSTDP as DiehlCookSTDP
 from threegen.rules.exponential_stdp import ExponentialSTDP as ExponentialSTDP
-from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence as FusedContrastiveDivergence
 from threegen.rules.growing_seeds import GrowingSeeds as GrowingSeeds
 from threegen.rules.growing_seeds import LabelledSeeds as LabelledSeeds
 from threegen.rules.hybrid_learning import HybridLearning as HybridLearning
@@ -25,6 +24,7 @@ from threegen.rules.reward import AnswerCritic as AnswerCritic
 from threegen.rules.reward import SpikeCritic as SpikeCritic
 from threegen.rules.reward_stdp import RewardSTDP as RewardSTDP
 from threegen.rules.rule import Applied as Applied
+from threegen.rules.rule import PlainSGD as PlainSGD
 from threegen.rules.rule import Rule as Rule
 from threegen.rules.rule import Update as Update
 from threegen.rules.rule import ascend as ascend
@@ -47,7 +47,6 @@ __all__ = [
     "DeltaRule",
     "DiehlCookSTDP",
     "ExponentialSTDP",
-    "FusedContrastiveDivergence",
     "GrowingSeeds",
     "HybridLearning",
     "LabelPlanes",
@@ -59,6 +58,7 @@ __all__ = [
     "OrderBasedSTDP",
     "PairSTDP",
     "PerceptronRule",
+    "PlainSGD",
     "PolicyGradient",
     "PostPre",
     "PowerLawSTDP",

@@ -38,7 +38,8 @@ from threegen.errors import CheckpointError, ConfigError
 from threegen.functional.energy.free_energy import squared_error
 from threegen.machine.draws import draw_bernoulli
 from threegen.machine.sparse.sparse_states import ListRooms
-from threegen.rules.rule import SLACK, Rule, Step, Update, descend, require_batch, require_parts
+from threegen.rules.contrastive_fused import SPEEDS, FusedSteps, obstacle
+from threegen.rules.rule import SLACK, Applied, PlainSGD, Rule, Step, Update, descend, require_batch, require_parts
 
 
 class TwoLayers(Protocol):
@@ -98,6 +99,9 @@ class ContrastiveDivergence(Rule):
     sparsity: the wanted mean activity of hidden units, None for no target; `sparsity_cost` is the strength of the
         pull towards it and `sparsity_decay` how slowly the estimate of the activity moves (guide, section 11).
 
+    backend: "auto" lets kernels apply plain SGD (with momentum and weight decay) where they can, on the CPU and for
+        binary hidden units; "plain" never does; "fused" raises `ConfigError` where they cannot.
+
     Momentum belongs to the optimiser: `optimizer("momentum", lr=.1)` with `EpochSteps("momentum", {0: .5, 5: .9})`
     is the guide's. Figure: `reconstruction_error`, the squared error of the first reconstruction's means (of the
     drawn states with `visible="drawn"`), summed over units, mean over cases; with persistent chains there is none
@@ -113,6 +117,7 @@ class ContrastiveDivergence(Rule):
         self,
         steps: int = 1,
         *,
+        backend: str = "auto",
         chains: int = 0,
         visible: str = "drawn",
         draw_data: bool = False,
@@ -124,6 +129,7 @@ class ContrastiveDivergence(Rule):
         sparsity_decay: float = 0.9,
     ) -> None:
         self.steps = require_whole("steps", steps)
+        self.backend = require_choice("backend", backend, ("auto", "fused", "plain"))
         self.chains = require_whole("chains", chains, least=0)
         self.visible = require_choice("visible", visible, ("drawn", "probabilities"))
         if self.chains and self.visible != "drawn":
@@ -139,6 +145,8 @@ class ContrastiveDivergence(Rule):
         self._chain: Tensor | None = None  # [N, H]
         # Running means of P(h0|v0) [H]: for the sparsity target, and, with those of v0 [V], for the centres.
         self._running: dict[str, Tensor] = {}
+        self._sgd: PlainSGD | None = None
+        self._fused, self._restored = FusedSteps(), False
 
     def __repr__(self) -> str:
         persistent = f", chains={self.chains}" if self.chains else ""
@@ -148,12 +156,38 @@ class ContrastiveDivergence(Rule):
         """Raise `ConfigError` where `model` is not a net of visible and hidden units."""
         require_parts(self, model, *PARTS)
 
+    def hand_over(self, sgd: PlainSGD | None) -> None:
+        """Take over plain SGD; its velocities begin at 0, but for those that a checkpoint has just brought back."""
+        self._sgd = sgd
+        if not self._restored:
+            self._fused = FusedSteps()
+        self._restored = False
+
+    def _can_move(self, model: nn.Module) -> bool:
+        """Return whether the kernels move the parameters. Raises `ConfigError` if they must and cannot."""
+        if self.backend == "plain":
+            return False
+        if self._sgd is not None and self._fused.knows(model):
+            return True
+        why = obstacle(model)
+        if type(self).gradients is not ContrastiveDivergence.gradients:
+            why = f"{type(self).__name__} replaces gradients()"
+        if self._sgd is None:
+            why = "the optimiser is not plain SGD handed over by fit (one process, fp32, no clip_norm, no accumulate)"
+        if why is not None and self.backend == "fused":
+            raise ConfigError(f'ContrastiveDivergence(backend="fused") cannot run here: {why}; use backend="auto"')
+        return why is None
+
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Fill `.grad` with minus the mean of the directions above, which are gradients, and yield once."""
-        self.check(model)
+        """Yield once: `Applied` where kernels apply plain SGD, else `Update` with the gradients of F(v0) - F(vk)."""
         rbm = cast(TwoLayers, model)
         require_batch("ContrastiveDivergence", batch, labels=False)
+        if self._can_move(model) and self._sgd is not None:
+            given = rbm.visible_states(batch.inputs, batch.targets)
+            yield Applied(**self._fused.step(self, rbm, given, self._sgd, generator))
+            return
+        self.check(model)
         found = self.gradients(rbm, batch, generator)
         bound = math.inf
         fresh = all(one.grad is None for one in (rbm.weight, rbm.visible_bias, rbm.hidden_bias))
@@ -244,13 +278,16 @@ class ContrastiveDivergence(Rule):
         return self.sparsity_cost * ((0.0 if self.sparsity is None else self.sparsity) - q)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the persistent chains and the running means, where there are any."""
-        return {**({} if self._chain is None else {"chain": self._chain}), **self._running}
+        """Return the persistent chains, the running means and the kernels' velocities, where there are any."""
+        chain = {} if self._chain is None else {"chain": self._chain}
+        return {**chain, **self._running, **self._fused.speeds}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state_dict` returned."""
-        unknown = set(state) - {"chain", "activity", "visible_centre", "hidden_centre"}
+        unknown = set(state) - {"chain", "activity", "visible_centre", "hidden_centre", *SPEEDS}
         if unknown:
             raise CheckpointError(f"ContrastiveDivergence keeps no {', '.join(sorted(unknown))}")
         self._chain = state["chain"].clone() if "chain" in state else None
-        self._running = {name: value.clone() for name, value in state.items() if name != "chain"}
+        self._running = {name: value.clone() for name, value in state.items() if name not in ("chain", *SPEEDS)}
+        self._fused.restore(state)
+        self._restored = True

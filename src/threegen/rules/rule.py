@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -60,6 +60,32 @@ class Applied(Step):
     pending = False
 
 
+class PlainSGD:
+    """Plain SGD with momentum and weight decay, as `fit` hands it to a rule that applies it itself.
+
+    It reads the optimiser's `groups` at each use, so that schedules which set them count. Outside of `fit`:
+    `rule.hand_over(PlainSGD([{"lr": 0.1, "momentum": 0.5}]))`.
+    """
+
+    def __init__(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        self._groups = groups
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in force."""
+        return float(self._groups[0]["lr"])
+
+    @property
+    def momentum(self) -> float:
+        """The momentum in force."""
+        return float(self._groups[0].get("momentum", 0.0))
+
+    @property
+    def weight_decay(self) -> float:
+        """How much of each weight is added to its gradient; biases do not decay."""
+        return max(float(group.get("weight_decay", 0.0)) for group in self._groups)
+
+
 class Rule:
     """A learning rule. Subclasses write `__call__`; those with a memory also write the two state methods.
 
@@ -79,6 +105,13 @@ class Rule:
 
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` where this rule cannot train `model`; called once before the first batch."""
+
+    def hand_over(self, sgd: PlainSGD | None) -> None:
+        """Take over plain SGD, to be applied by the rule itself, or None: any other optimiser gets `Update`s.
+
+        `fit` calls it before a stage. A rule without a fast way ignores it; one that has one yields `Applied` where it
+        can move the parameters as `sgd` would have, and `Update` elsewhere.
+        """
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what the rule remembers between batches (persistent chains, traces), for checkpoints."""
@@ -111,6 +144,15 @@ class Averaged(Protocol):
     def accumulate(self, examples: int) -> None:
         """Add the present weights to the running sum as if they had lived through `examples` examples."""
         ...
+
+
+def has_own_methods(model: nn.Module, names: Sequence[str]) -> bool:
+    """Return whether the methods of `model` that a fast way replaces are the library's own, on class and instance."""
+    for name in names:
+        method = getattr(type(model), name, None)
+        if name in vars(model) or not getattr(method, "__module__", "").startswith("threegen."):
+            return False
+    return True
 
 
 def require_parts(rule: Rule, model: nn.Module, *parts: str) -> None:

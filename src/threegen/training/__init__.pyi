@@ -11,18 +11,24 @@ from threegen.training.schedules import EpochSteps as EpochSteps
 from threegen.training.schedules import Progress as Progress
 from threegen.training.schedules import RateSchedule as RateSchedule
 from threegen.training.schedules import RuleValue as RuleValue
+from threegen.training.search.results import SearchResult as SearchResult
+from threegen.training.search.space import Choice as Choice
+from threegen.training.search.space import Numbers as Numbers
 from threegen.training.stages import Stage as Stage
 from threegen.training.stopping import EarlyStopping as EarlyStopping
 
 __all__ = [
     "Callback",
+    "Choice",
     "EarlyStopping",
     "EnergyMonitor",
     "EpochSteps",
     "Evaluation",
+    "Numbers",
     "Progress",
     "RateSchedule",
     "RuleValue",
+    "SearchResult",
     "Stage",
     "StopAtDivergence",
     "TrainingLog",

@@ -28,6 +28,7 @@ from threegen.training.accumulated import Accumulated
 from threegen.training.evaluate import evaluate
 from threegen.training.feed import Feed, StreamFeed, make_feed
 from threegen.training.guards import Guard
+from threegen.training.handed import plain_sgd
 from threegen.training.optimizers.build import OptimizerRecipe, resolve_optimizer
 from threegen.training.parameter_memory import require_training_memory
 from threegen.training.processes.workers import Workers
@@ -272,6 +273,8 @@ class _Learner:
         self.workers = run.options.workers
         if self.workers is not None:
             self.workers.begin(self.rule, module)
+        alone = self.workers is None and not self.bf16 and stage.clip_norm is None and stage.accumulate == 1
+        self.rule.hand_over(plain_sgd(optimizer) if alone else None)
 
     def learn(self, batch: Batch) -> None:
         """Give one batch to the rule and carry out every step that it yields."""

@@ -136,7 +136,7 @@ def test_choice_follows_density_and_width() -> None:
 
 
 def test_the_program_measures_its_crossover_once_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_driven.numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(event_driven, "cache_folder", lambda: tmp_path)
     measured = iter([0.311, 0.95, 0.2])
     monkeypatch.setattr(event_driven, "find_crossover", lambda: next(measured))
     for expected in (0.311, 0.311):  # the second process reads what the first one wrote

@@ -11,7 +11,7 @@ from threegen.figures.reproduce import Figure
 from threegen.gen2.rbm import RBM
 from threegen.machine.draws import draw_bernoulli
 from threegen.randomness import make_generator
-from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
+from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.training.fit import fit
 from threegen.training.stages import Stage
 
@@ -35,8 +35,8 @@ def train(data: Dataset, seed: int, *, epochs: int = EPOCHS, progress: bool = Fa
     """Return an RBM trained on `data` by persistent contrastive divergence, pixels drawn anew at each visit."""
     rbm = RBM(784, HIDDEN, generator=make_generator(seed, "weights", "rbm-logprob"))
     rbm.start_visible_bias(data.inputs)
-    rule = FusedContrastiveDivergence(rate=RATE, chains=CHAINS, draw_data=True)
-    stage = Stage("persistent contrastive divergence", rule, epochs=epochs, batch_size=100, schedule="linear")
+    rule = ContrastiveDivergence(chains=CHAINS, draw_data=True)
+    stage = Stage("persistent contrastive divergence", rule, lr=RATE, epochs=epochs, batch_size=100, schedule="linear")
     fit(rbm, [stage], data, seed=seed, progress=progress, title="rbm-logprob")
     return rbm
 

@@ -1,12 +1,11 @@
 """What lies between the matrix products of contrastive divergence, each as one pass over memory.
 
     p = sigmoid(x + bias)        state = 1 where u < p        the total inputs become probabilities and drawn states
-    v <- momentum v + g - cost w        w <- w + rate v       the update of weights, and their bfloat16 copy
+    v <- momentum v + g - cost w        w <- w + rate v       the update of weights
 
 Loops have no branches and no calls inside, so that the compiler turns them into vector code; exp is a polynomial
 (relative error below 3e-7). States are the same as those of `draw_bernoulli` for the same key and probabilities.
-One thread does each pass: several were not measurably faster, for they are not those of the matrix products. bfloat16
-numbers come as their 16 bits: the upper half of a float32.
+One thread does each pass: several were not measurably faster, for they are not those of the matrix products.
 
 Total inputs lie where the means or the states will be, so that a step touches less memory. A loop over two arrays that
 are one and the same memory is not made into vector code: such loops get one array, or go through room for a row.
@@ -27,7 +26,6 @@ _MOST = np.float32(87.0)  # beyond it exp leaves float32
 _LOG2_E, _LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 _TERMS = tuple(np.float32(1.0 / n) for n in (2.0, 6.0, 24.0, 120.0, 720.0))
-_UPDATE_BLOCK = 16_384  # weights at a time
 
 
 @serial
@@ -39,19 +37,6 @@ def exponential(x: Any) -> Any:
     tail = _TERMS[0] + r * (_TERMS[1] + r * (_TERMS[2] + r * (_TERMS[3] + r * _TERMS[4])))
     power = np.int32((np.int32(n) + 127) << 23).view(np.float32)
     return power * (_ONE + r * (_ONE + r * tail))
-
-
-@serial
-def widen(bits: Any) -> Any:
-    """Return the float32 of a bfloat16's bits."""
-    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
-
-
-@serial
-def narrow(x: Any) -> Any:
-    """Return the bits of the bfloat16 nearest to a float32, ties to even."""
-    bits = np.float32(x).view(np.uint32)
-    return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
 
 
 @serial
@@ -70,12 +55,6 @@ def _means_here(values: Any, bias: Any) -> None:
 def _scaled_means_here(values: Any, bias: Any, scale: Any) -> None:
     for j in range(len(values)):
         values[j] = scale / (_ONE + exponential(-(values[j] + bias[j])))
-
-
-@serial
-def _wide_means(inputs: Any, bias: Any, result: Any) -> None:
-    for j in range(len(result)):
-        result[j] = _ONE / (_ONE + exponential(-(widen(inputs[j]) + bias[j])))
 
 
 @serial
@@ -187,43 +166,6 @@ def squared_distance(one: Any, other: Any) -> Any:
 
 
 @serial
-def _narrow_row(values: Any, scale: Any, result: Any) -> None:
-    for j in range(len(values)):
-        result[j] = narrow(scale * values[j])
-
-
-@serial
-def narrow_sigmoid_rows(values: Any, bias: Any, scale: Any) -> None:
-    """As `sigmoid_rows` for bfloat16; `bias` is float32."""
-    wide = np.empty(values.shape[1], np.float32)
-    for r in range(len(values)):
-        _wide_means(values[r], bias, wide)
-        _narrow_row(wide, scale, values[r])
-
-
-@serial
-def narrow_sigmoid_and_draw(values: Any, bias: Any, states: Any, key: Any, keep: bool) -> None:
-    """As `sigmoid_and_draw` for bfloat16 arrays; with `keep` false `states` may be `values`, and the means are lost."""
-    rows, columns = values.shape
-    half = (rows + 1) // 2
-    start = hashed(key)
-    on, off = np.uint16(0x3F80), np.uint16(0)
-    high, low = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    for r in range(half):
-        counter = start + GOLDEN * np.uint64(r * columns + 1)
-        _wide_means(values[r], bias, high)
-        if half + r < rows:
-            _wide_means(values[half + r], bias, low)
-            _draw_pair(high, low, states[r], states[half + r], counter, on, off)
-            if keep:
-                _narrow_row(low, _ONE, values[half + r])
-        else:
-            _draw_high(high, states[r], counter, on, off)
-        if keep:
-            _narrow_row(high, _ONE, values[r])
-
-
-@serial
 def _move(weight: Any, velocity: Any, cost: Any, rate: Any) -> None:
     for i in range(len(weight)):
         speed = velocity[i] - cost * weight[i]
@@ -247,37 +189,3 @@ def move_bias(
         speed = momentum * velocity[i] + share * (data[i] + scale * chains[i])
         velocity[i] = speed
         bias[i] += rate * speed
-
-
-@serial
-def _narrow_move(
-    weight: Any, velocity: Any, bits: Any, copy: Any, share: Any, momentum: Any, cost: Any, rate: Any
-) -> None:
-    for i in range(len(weight)):
-        speed = momentum * velocity[i] + share * widen(bits[i]) - cost * weight[i]
-        velocity[i] = speed
-        moved = weight[i] + rate * speed
-        weight[i] = moved
-        copy[i] = narrow(moved)
-
-
-@serial
-def narrow_move_weights(
-    weight: Any, velocity: Any, bits: Any, copy: Any, share: Any, momentum: Any, cost: Any, rate: Any
-) -> None:
-    """As `move_weights` with the direction share * `bits` (bfloat16) added to momentum * velocity, all flat.
-
-    `copy` becomes the bfloat16 of the weights.
-    """
-    for block in range((len(weight) + _UPDATE_BLOCK - 1) // _UPDATE_BLOCK):
-        low, high = block * _UPDATE_BLOCK, min((block + 1) * _UPDATE_BLOCK, len(weight))
-        _narrow_move(weight[low:high], velocity[low:high], bits[low:high], copy[low:high], share, momentum, cost, rate)
-
-
-@serial
-def add_columns(values: Any, scale: Any, result: Any) -> None:
-    """result <- result + scale * the sum over the rows of `values` [R, N] (bfloat16); `result` [N] is float32."""
-    for r in range(len(values)):
-        row = values[r]
-        for j in range(len(result)):
-            result[j] += scale * widen(row[j])

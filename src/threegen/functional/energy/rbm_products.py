@@ -20,13 +20,9 @@ from torch import Tensor, nn
 
 from threegen.functional.energy.free_energy import squared_error
 from threegen.functional.energy.rbm_kernels import (
-    add_columns,
     draw_here,
     move_bias,
     move_weights,
-    narrow_move_weights,
-    narrow_sigmoid_and_draw,
-    narrow_sigmoid_rows,
     sigmoid_and_draw,
     sigmoid_rows,
     sum_rows,
@@ -34,7 +30,6 @@ from threegen.functional.energy.rbm_kernels import (
 )
 from threegen.functional.energy.units import BernoulliUnits
 from threegen.machine.draws import compare_hashed
-from threegen.machine.processor import has_half_vectors
 from threegen.machine.sparse.layouts import lies_by_inputs, pays
 from threegen.machine.sparse.sparse_matrix import MOST_TURNED, SparseMatrix, Stack
 from threegen.randomness import draw_key
@@ -72,10 +67,6 @@ class Layers(Protocol):
 class Products:
     """One step's memory in the type of the weights, float32 (compiled passes) or float64 (torch's own)."""
 
-    kind = torch.float32
-    half = False  # whether lists are multiplied in half precision
-    most_states = MOST_TURNED  # share of hidden states that are not 0; above, the dense product is as quick
-
     def __init__(self, net: Layers, batch: int, chains: int, *, drawn: bool = True) -> None:
         self.net, self.batch, self.chains, self.drawn = net, batch, chains, drawn
         self.weight = net.weight.detach()
@@ -86,12 +77,11 @@ class Products:
         self.compiled = self.dtype == torch.float32
         self.binary = isinstance(getattr(net, "visible_units", None), BernoulliUnits)
         hidden, visible = self.weight.shape
-        kind = torch.bfloat16 if self.kind == torch.bfloat16 else self.dtype
-        self.v = torch.empty(batch + chains, visible, dtype=kind)
-        self.h = torch.empty(batch + chains, hidden, dtype=kind)
+        self.v = torch.empty(batch + chains, visible, dtype=self.dtype)
+        self.h = torch.empty(batch + chains, hidden, dtype=self.dtype)
         self.v0, self.vk = self.v[:batch], self.v[batch:]
         self.h0_means, self.hk = self.h[:batch], self.h[batch:]
-        self.states = torch.empty(chains, hidden, dtype=kind)  # hidden states of the chains
+        self.states = torch.empty(chains, hidden, dtype=self.dtype)  # hidden states of the chains
         self.speeds: Speeds = (torch.empty(0), torch.empty(0), torch.empty(0))  # velocities; whoever moves sets them
         self.scale = -batch / chains
         # The weights lie as `table` [V, H] where they can be summed row by row; lists of v0 and vk, where they pay.
@@ -111,7 +101,7 @@ class Products:
         useful = self.binary and states.dtype == torch.float32 and lies_by_inputs(self.weight)
         if not (useful and pays(len(states), *self.weight.shape)):
             return None
-        return SparseMatrix(states.shape, states.dtype, half=self.half)
+        return SparseMatrix(states.shape, states.dtype)
 
     def array(self, own: Tensor) -> Any:
         """Return one of these tensors as an array over the same memory; each is made once, for a step asks for many."""
@@ -196,7 +186,7 @@ class Products:
     def _multiply_down(self) -> None:
         """Make vk the products of the weights with the chains' hidden states, without the biases."""
         lists = self.state_lists
-        if lists is not None and lists.take(self.states, self.most_states):
+        if lists is not None and lists.take(self.states, MOST_TURNED):
             lists.times(self.array(self.table), self.array(self.vk), turned=True)
         else:
             torch.mm(self.states, self.weight, out=self.vk)
@@ -295,87 +285,6 @@ class Products:
         return visible - down, hidden - up
 
 
-class ListedHalves(Products):
-    """The same with all states listed and multiplied as bfloat16 numbers in half precision (`line_kernels.py`)."""
-
-    half = True
-    most_states = 1.0
-
-
-class HalfProducts(Products):
-    """The same with torch's products in bfloat16; weights, biases and velocities stay float32."""
-
-    kind = torch.bfloat16
-
-    def __init__(self, net: Layers, batch: int, chains: int, *, drawn: bool = True) -> None:
-        super().__init__(net, batch, chains, drawn=drawn)
-        self.master = self.weight
-        self.weight = self.master.bfloat16()
-        self.gradient = torch.empty_like(self.weight)
-
-    def fits(self, net: Any, batch: int, chains: int) -> bool:
-        """Return whether this memory is for that net and these sizes."""
-        same = net is self.net and batch == self.batch and chains == self.chains
-        return same and net.weight.data_ptr() == self.master.data_ptr()
-
-    def take(self, given: Tensor) -> None:
-        """Take the data v0 [B, V], and the weights in case that someone else has moved them."""
-        self.data = self.v0.copy_(given)
-        self._sum(self.v0, self.v0_sum)
-        self.weight.copy_(self.master)
-
-    def _sum(self, rows: Tensor, total: Tensor) -> None:
-        """Make `total` [N] the sum of the rows."""
-        add_columns(_bits(rows), np.float32(1.0), total.zero_().numpy())
-
-    def _squash(self, inputs: Tensor, bias: Tensor, total: Tensor, scale: float = 1.0) -> None:
-        """Turn total inputs into means, times `scale`, and sum their rows."""
-        narrow_sigmoid_rows(_bits(inputs), bias.numpy(), np.float32(scale))
-        self._sum(inputs, total)
-
-    def _squash_and_draw(
-        self, inputs: Tensor, bias: Tensor, states: Tensor, generator: torch.Generator, total: Tensor
-    ) -> None:
-        """Turn total inputs into means, sum their rows, and draw `states` from them."""
-        key = np.uint64(draw_key(generator))
-        narrow_sigmoid_and_draw(_bits(inputs), bias.numpy(), _bits(states), key, states is not inputs)
-        self._sum(inputs, total)
-
-    def _draw(self, inputs: Tensor, bias: Tensor, generator: torch.Generator, total: Tensor) -> None:
-        """Turn total inputs into states and sum their rows."""
-        self._squash_and_draw(inputs, bias, inputs, generator, total)
-
-    def error(self) -> Tensor:
-        """Return the squared error of the reconstructions, mean over cases, 0-d (N = B)."""
-        return squared_error(self.v0.float(), self.vk.float())
-
-    def move(self, motion: Motion) -> None:
-        """Move the three parameters and their velocities `speeds` by one update."""
-        torch.mm(self.h.T, self.v, out=self.gradient)
-        for left, right in self._move_biases(motion):
-            self.gradient.add_(torch.outer(left, right), alpha=self.batch)
-        numbers = (1.0 / self.batch, motion.momentum, motion.cost, motion.rate)
-        narrow_move_weights(
-            _by_rows(self.master).view(-1).numpy(),
-            _by_rows(self.speeds[0]).view(-1).numpy(),
-            _bits(_by_rows(self.gradient)).reshape(-1),
-            _bits(_by_rows(self.weight)).reshape(-1),
-            *(np.float32(number) for number in numbers),
-        )
-
-
-def half_products(net: Layers, batch: int, chains: int, *, drawn: bool = True) -> Products:
-    """Return products of bfloat16 numbers, in the way that suits the processor."""
-    weight, least = net.weight, min(batch, chains)
-    listed = has_half_vectors() and lies_by_inputs(weight) and pays(least, *weight.shape)
-    return (ListedHalves if listed else HalfProducts)(net, batch, chains, drawn=drawn)
-
-
 def _by_rows(tensor: Tensor) -> Tensor:
     """Return a matrix, or its transpose if that is the one that lies row by row in memory."""
     return tensor if tensor.is_contiguous() else tensor.t()
-
-
-def _bits(tensor: Tensor) -> Any:
-    """Return the 16 bits of a contiguous bfloat16 tensor [R, N] as an array over the same memory."""
-    return tensor.view(torch.int16).numpy().view(np.uint16)

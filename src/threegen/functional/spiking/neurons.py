@@ -70,7 +70,8 @@ SURROGATES: dict[str, Callable[[Tensor, float], Tensor]] = {
 class LIFParameters:
     """The constants of a layer of neurons, checked once when they are made.
 
-    `decay` in 0..1 (1: no leak), `threshold` above 0, `reset` "hard" or "soft", `surrogate` one of `SURROGATES`,
+    `decay` in 0..1 (1: no leak), `threshold` above 0, `reset` "hard" or "soft", `surrogate` one of `SURROGATES` or your
+    own function of (u - threshold, width),
     `surrogate_width` above 0. `detach_reset=True` stops the gradient that flows through the reset; the paper and the
     default keep it. Raises `ConfigError`.
     """
@@ -78,7 +79,7 @@ class LIFParameters:
     decay: float = 0.5
     threshold: float = 0.5
     reset: str = "hard"
-    surrogate: str = "rectangular"
+    surrogate: Any = "rectangular"  # a name, or a function of (potential - threshold, width)
     surrogate_width: float = 1.0
     detach_reset: bool = False
 
@@ -86,12 +87,14 @@ class LIFParameters:
         require_number("decay", self.decay, least=0.0, most=1.0)
         require_number("threshold", self.threshold, above=0.0)
         require_choice("reset", self.reset, RESETS)
-        require_choice("surrogate", self.surrogate, SURROGATES)
+        if not callable(self.surrogate):
+            require_choice("surrogate", self.surrogate, SURROGATES)
         require_number("surrogate_width", self.surrogate_width, above=0.0)
 
     def derivative(self, potential: Tensor) -> Tensor:
         """Return the surrogate derivative h(potential - threshold), of the shape of `potential`."""
-        return SURROGATES[self.surrogate](potential - self.threshold, self.surrogate_width)
+        kind: Callable[[Tensor, float], Tensor] = SURROGATES.get(self.surrogate, self.surrogate)
+        return kind(potential - self.threshold, self.surrogate_width)
 
 
 class NeuronState(NamedTuple):

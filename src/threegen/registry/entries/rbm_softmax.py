@@ -15,7 +15,7 @@ from threegen.gen2.rbm import RBM
 from threegen.gen2.softmax_on_rbm import SoftmaxOnRBM
 from threegen.registry.entry import Entry, Plan
 from threegen.rules.backprop import Backprop
-from threegen.rules.fused_contrastive_divergence import FusedContrastiveDivergence
+from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.rule import Rule
 from threegen.training.optimizers.build import optimizer
 from threegen.training.stages import Stage
@@ -26,7 +26,7 @@ def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **o
 
 
 def _rule() -> Rule:
-    return FusedContrastiveDivergence(rate=0.1, momentum=0.5, weight_cost=2e-4)
+    return ContrastiveDivergence(weight_cost=2e-4)
 
 
 @torch.no_grad()
@@ -55,6 +55,7 @@ def _stages(model: nn.Module, plan: Plan) -> list[Stage]:
         _rule(),
         module=net.rbm,
         transform=partial(_start, net.rbm),
+        optimizer=optimizer("momentum", lr=0.1, momentum=0.5),
         epochs=plan.epochs,
         batch_size=100,
         schedule="linear",

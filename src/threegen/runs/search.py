@@ -1,0 +1,242 @@
+"""`tg.search`: find settings of a model of the registry, or of a user's own, on validation data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from threegen.checks import did_you_mean, require_choice, require_whole
+from threegen.datasets.dataset import Data, Dataset
+from threegen.datasets.load import load_data
+from threegen.errors import ConfigError, DataError, NumericError
+from threegen.randomness import derive_seed, make_generator
+from threegen.registry.entry import Entry, build_model, find_entry
+from threegen.rules.backprop import Backprop
+from threegen.runs.shared_search import shared_search
+from threegen.training.fit import fit
+from threegen.training.optimizers.build import optimizer as optimizer_recipe
+from threegen.training.search.engine import Search
+from threegen.training.search.halving import default_rungs
+from threegen.training.search.optimizers import KINDS
+from threegen.training.search.results import SearchResult
+from threegen.training.search.space import Choice, Range, read_space
+from threegen.training.search.stacked import LOSSES
+from threegen.training.search.trials import Trial
+
+OPTIMIZER_SETTINGS = ("lr", "weight_decay", "momentum")
+TRAINING_SETTINGS = ("optimizer", "batch_size")
+HOLDOUT = 0.2
+
+Build = Callable[..., nn.Module]
+
+
+def search(
+    model: str | Entry | Build,
+    space: Mapping[str, str | Range],
+    data: Data | Dataset | str = "mnist",
+    *,
+    trials: int = 100,
+    epochs: int = 50,
+    batch_size: int = 100,
+    optimizer: str = "sgd",
+    options: Mapping[str, Any] | None = None,
+    validation: Dataset | None = None,
+    holdout: int | None = None,
+    rounds: int = 1,
+    halving: bool = False,
+    rungs: Sequence[int] | None = None,
+    loss: str | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    sampler: str | None = None,
+    pruner: str | None = None,
+    storage: str | None = None,
+    progress: bool = False,
+    on_epoch: Callable[[list[Trial]], None] | None = None,
+) -> SearchResult:
+    """Train many networks with settings drawn at random, all of a round at once, and return what was found.
+
+    Args:
+        model: a model of the registry by name, or a function `build(generator, **settings)` that returns a module.
+        space: for each setting a range (see `training/search/space.py`): `lr`, `weight_decay`, `momentum`,
+            `batch_size`, `optimizer`, and any option of the model, such as `hidden` or `dropout`.
+        data: a data set by name, a `Data` or a `Dataset` of training examples; a test part is never looked at.
+        trials, epochs: networks per round, and how long each is trained.
+        batch_size, optimizer, options: what all trials share, if the space does not draw it. Optimisers: sgd,
+            momentum, rmsprop, adam.
+        validation, holdout: the data that judge, or how many training examples are held out for it (a fifth).
+        rounds: after the first, each draws from ranges narrowed around the best five of the one before.
+        halving, rungs: give up the worse half of the networks after these epochs; by default after a tenth, a fifth and
+            two fifths of all.
+        loss: cross_entropy or mse; by default that of the model's own rule.
+        seed: the same seed draws the same settings, weights and orders.
+        out, resume: a folder that is written after each epoch; a search that was killed and is resumed ends with the
+            same table, to the bit.
+
+        sampler, pruner, storage: Optuna's, with the `[search]` extra: random, tpe or cmaes; none, median, halving or
+            hyperband; `journal:PATH` or a data base's URL, by which several processes share one search. Each trial is
+            then an ordinary run, one after the other in each process.
+
+    Raises `ConfigError` for a bad range, for a setting that the model does not have and for numbers that cannot work,
+    `DataError` without validation data, `CheckpointError` if `out` cannot be resumed.
+    """
+    ranges = read_space(space)
+    chosen = _as_builder(model)
+    train, judge = _parts(data, validation, holdout)
+    for name, value in {"epochs": epochs, "trials": trials, "rounds": rounds}.items():
+        require_whole(name, value)
+    loss = require_choice("loss", loss or _usual_loss(model), LOSSES)
+    _check_optimizers(ranges, optimizer)
+    fixed = {"optimizer": optimizer, "batch_size": require_whole("batch_size", batch_size)}
+    own: dict[str, Any] = dict(options or {})
+
+    def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str, int]:
+        rates = {name: value for name, value in settings.items() if name in OPTIMIZER_SETTINGS}
+        training = {**fixed, **{name: settings[name] for name in TRAINING_SETTINGS if name in settings}}
+        others = {
+            name: value for name, value in settings.items() if name not in (*OPTIMIZER_SETTINGS, *TRAINING_SETTINGS)
+        }
+        return {**own, **others}, rates, training["optimizer"], training["batch_size"]
+
+    def build(settings: Mapping[str, Any], number: int) -> nn.Module:
+        return chosen(train, settings, number)
+
+    def train_alone(alone: Sequence[Trial]) -> None:
+        for trial in alone:
+            train_trial(trial, build, split, train, judge, epochs, loss)
+
+    halts = _rungs(epochs, halving, rungs)
+    facts = {
+        "model": model if isinstance(model, str) else getattr(model, "name", getattr(model, "__qualname__", "own")),
+        "space": {name: str(range_) for name, range_ in ranges.items()},
+        "data": train.name,
+        "data_sha256": train.fingerprint(),
+        "validation_sha256": judge.fingerprint(),
+        "trials": trials,
+        "epochs": epochs,
+        "rounds": rounds,
+        "rungs": halts,
+        "options": own,
+        "loss": loss,
+        "seed": require_whole("seed", seed, least=0),
+        **fixed,
+    }
+    if sampler is not None or pruner is not None or storage is not None:
+        if rounds > 1 or halts or resume:
+            raise ConfigError("rounds, halving and resume are the stack's; with Optuna use its sampler and pruner")
+        name = f"threegen-{derive_seed(json.dumps(facts, sort_keys=True)):x}"
+        shared = shared_search(
+            build, split, ranges, train, judge, trials=trials, epochs=epochs, loss=loss, seed=seed,
+            sampler=sampler or "tpe", pruner=pruner or "none", storage=storage, name=name,
+        )  # fmt: skip
+        return SearchResult([shared], [ranges], len(judge), facts)
+    folder = None if out is None else Path(out)
+    task = Search(
+        build, split, train_alone, ranges, train, judge, trials, epochs, rounds, tuple(halts), loss, seed,
+        facts, folder, on_epoch,
+    )  # fmt: skip
+    return task.run(resume=resume, progress=progress)
+
+
+def _as_builder(model: str | Entry | Build) -> Callable[[Dataset, Mapping[str, Any], int], nn.Module]:
+    """Return a function of (training data, settings, seed) that builds the network."""
+    entry = find_entry(model) if isinstance(model, str) else model
+    if isinstance(entry, Entry):
+        if entry.stages is not None:
+            raise ConfigError(f"{entry.name} learns in stages, which carry their own rates; search one of its parts")
+        return lambda data, settings, seed: build_model(entry, data.shape, len(data.classes), seed, settings)
+    if not callable(entry):
+        raise ConfigError(f"model must be a name or a function build(generator, **settings), got {entry!r}")
+    return lambda data, settings, seed: _built(entry, settings, seed)
+
+
+def _built(build: Build, settings: Mapping[str, Any], seed: int) -> nn.Module:
+    try:
+        return build(make_generator(seed, "weights"), **settings)
+    except TypeError as problem:
+        raise ConfigError(f"the model cannot be built with {dict(settings)}: {problem}") from problem
+
+
+def _usual_loss(model: str | Entry | Build) -> str:
+    """Return the loss of a model's own rule, cross-entropy for a user's model."""
+    entry = find_entry(model) if isinstance(model, str) else model
+    rule = entry.rule() if isinstance(entry, Entry) else None
+    loss = rule.loss if isinstance(rule, Backprop) else "cross_entropy"
+    return loss if isinstance(loss, str) else "cross_entropy"
+
+
+def _parts(data: Data | Dataset | str, validation: Dataset | None, holdout: int | None) -> tuple[Dataset, Dataset]:
+    """Return the training and the validation part; the test part is never taken."""
+    loaded = load_data(data) if isinstance(data, str) else data
+    train = loaded.train if isinstance(loaded, Data) else loaded
+    if not isinstance(train, Dataset):
+        raise DataError(f"data must be a name, a Data or a Dataset in memory, got {type(train).__name__}")
+    if train.targets is None or not train.classes:
+        raise DataError(f"{train.name} has no labels; a search compares accuracies")
+    if validation is not None:
+        if len(validation) == 0 or validation.targets is None:
+            raise DataError("validation has no labelled examples to judge by; give a Dataset with labels")
+        return train, validation
+    count = math.ceil(len(train) * HOLDOUT) if holdout is None else holdout
+    if count < 1:
+        raise DataError("a search needs validation data: give validation=, or holdout= of at least 1 example")
+    parts = train.holdout(count, seed=0)
+    return parts.train, parts.validation
+
+
+def _check_optimizers(ranges: Mapping[str, Range], optimizer: str) -> None:
+    drawn = ranges.get("optimizer")
+    for kind in drawn.values if isinstance(drawn, Choice) else (optimizer,):
+        require_choice("optimizer", kind, KINDS)
+        if "momentum" in ranges and kind not in ("sgd", "momentum"):
+            raise ConfigError(f"{kind} has no momentum to look for{did_you_mean('momentum', ())}; use sgd or momentum")
+
+
+def _rungs(epochs: int, halving: bool, rungs: Sequence[int] | None) -> list[int]:
+    if rungs is None:
+        return list(default_rungs(epochs)) if halving else []
+    for rung in rungs:
+        if require_whole("rungs", rung) >= epochs:
+            raise ConfigError(f"a rung must be before the last of {epochs} epochs, got {rung}")
+    return sorted(rungs)
+
+
+def train_trial(
+    trial: Trial,
+    build: Callable[[Mapping[str, Any], int], nn.Module],
+    split: Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any], str, int]],
+    train: Dataset,
+    validation: Dataset,
+    epochs: int,
+    loss: str,
+) -> nn.Module:
+    """Train one trial alone by `fit`, the way that a stack must agree with; fill in its curves; return the network."""
+    settings, rates, kind, batch_size = split(trial.settings)
+    network = build(settings, trial.seed)
+    recipe = optimizer_recipe(kind, **{name: value for name, value in rates.items() if value or name == "lr"})
+    try:
+        log = fit(
+            network,
+            Backprop(loss),
+            train,
+            optimizer=recipe,
+            epochs=epochs,
+            batch_size=min(batch_size, len(train)),
+            seed=trial.seed,
+            validation=validation,
+        )
+    except NumericError:
+        trial.state = "diverged"
+        return network
+    for record in log.epochs:
+        trial.training_loss.append(record["loss"])
+        trial.validation_loss.append(record["validation_loss"])
+        trial.validation_accuracy.append(record["validation_accuracy"])
+    trial.state = "finished"
+    return network
