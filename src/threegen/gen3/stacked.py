@@ -63,14 +63,14 @@ class StackedSpikingMLP(Stack):
     def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
         """Return scores `[n, B, K]` of inputs `[n, B, ...]` or, shared by all, `[1, B, ...]`."""
         net = self.net
-        pixels = net.pixels(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2]).expand(self.n, -1, -1)
+        pixels = net.pixels(inputs.flatten(0, 1)).view(*inputs.shape[:2], -1).expand(self.n, -1, -1)
         drawn = [net.encoder(own, net.steps, generator) for own, generator in zip(pixels, generators, strict=True)]
         spikes = currents = torch.stack(drawn)  # [n, T, B, I]
         for layer in range(len(net.synapses)):
             weight = self.parameters[f"synapses.{layer}.weight"]
             bias = self.parameters[f"synapses.{layer}.bias"]
             rows = torch.baddbmm(bias.unsqueeze(1), spikes.flatten(1, 2), weight.transpose(1, 2))
-            currents = rows.unflatten(1, spikes.shape[1:3])
+            currents = rows.view(self.n, *spikes.shape[1:3], -1)
             spikes = torch.stack([lif(own, None, self.constants[i][layer])[0] for i, own in enumerate(currents)])
         net.readout.train(training)
         sums = spikes.sum(1).flatten(0, 1), currents.sum(1).flatten(0, 1)
