@@ -21,8 +21,11 @@ from threegen.errors import ConfigError
 class Stack:
     """The weights of `n` networks; sub-classes say how the scores are made.
 
-    `parameters` and `buffers` hold tensors `[n, ...]` by the names of the model's own state.
+    `parameters` and `buffers` hold tensors `[n, ...]` by the names of the model's own state. `stream` names the
+    generator of `fit` that a network draws from: "torch" (dropout) or "rule" (spikes).
     """
+
+    stream = "torch"
 
     def __init__(self, template: nn.Module, n: int) -> None:
         self.template, self.n = template, n
@@ -66,8 +69,8 @@ class Stack:
         self.shapes = [self.shapes[place] for place in places]
         self.n = len(self.shapes)
 
-    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
-        """Return scores `[n, B, K]` of inputs `[n, B, ...]`; with generators (one per network) as in training."""
+    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
+        """Return scores `[n, B, K]` of inputs `[n, B, ...]`; each network has a generator of its own."""
         raise NotImplementedError
 
 
@@ -118,7 +121,7 @@ class StackedMLP(Stack):
             if bool((widths != widest).any()):
                 self.masks[layer] = (torch.arange(widest) < widths[:, None])[:, None, :].float()
 
-    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
         """Return scores `[n, B, K]` of inputs `[n, B, ...]` or, shared by all, `[1, B, ...]`."""
         act = _ACTIVATIONS[str(self.template.activation)]
         signal = inputs.flatten(2)
@@ -128,13 +131,47 @@ class StackedMLP(Stack):
             if layer == self.depth:
                 return signal
             if self.template.batch_norm:
-                signal = self._normalised(layer, signal, generators is not None)
+                signal = self._normalised(layer, signal, training)
             signal = act(signal)
             if layer in self.masks:
                 signal = signal * self.masks[layer]
-            if generators is not None and any(self.rates):
+            if training and any(self.rates):
                 signal = signal * self._dropout(layer, signal, generators)
         return signal
+
+    def is_plain(self) -> bool:
+        """Return whether nothing but products and activations makes the scores: no normalisation, no dropout."""
+        return not self.template.batch_norm and not any(self.rates)
+
+    @torch.no_grad()
+    def descend(
+        self, inputs: Tensor, error_of: Callable[[Tensor], Tensor], rates: Tensor, decays: Tensor | None
+    ) -> Tensor:
+        """Move every network by plain gradient descent and return the scores `[n, B, K]` before the move.
+
+        The gradient of a weight is added to it inside the product, so that it is never written by itself. `error_of`
+        returns the gradients of the losses by the scores; `rates` and `decays` (of the matrices) are `[n]`. For plain
+        stacks; autograd and an optimiser are the oracle.
+        """
+        act = _ACTIVATIONS[str(self.template.activation)]
+        signals = [inputs.flatten(2)]
+        for layer in range(1, self.depth + 1):
+            weight, bias = (self.parameters[f"layers.linear{layer}.{kind}"] for kind in ("weight", "bias"))
+            signal = torch.baddbmm(bias.unsqueeze(1), signals[-1], weight.transpose(1, 2))
+            signal = act(signal) if layer < self.depth else signal
+            signals.append(signal.mul_(self.masks[layer]) if layer in self.masks else signal)
+        rate, error = rates.view(-1, 1, 1), error_of(signals[-1])
+        for layer in range(self.depth, 0, -1):
+            weight, bias = (self.parameters[f"layers.linear{layer}.{kind}"] for kind in ("weight", "bias"))
+            before = torch.bmm(error, weight) if layer > 1 else None
+            scaled = error * rate
+            if decays is not None:
+                weight.mul_(1 - rate * decays.view(-1, 1, 1))
+            weight.baddbmm_(scaled.transpose(1, 2), signals[layer - 1], alpha=-1)
+            bias.sub_(scaled.sum(1))
+            if before is not None:
+                error = _SLOPES[str(self.template.activation)](before, signals[layer - 1])
+        return signals[-1]
 
     def _normalised(self, layer: int, signal: Tensor, training: bool) -> Tensor:
         """As `nn.BatchNorm1d` with its defaults, for each network by itself."""
@@ -165,6 +202,11 @@ class StackedMLP(Stack):
 
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+_SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # an error times the slope, by the activation itself
+    "relu": lambda error, a: torch.ops.aten.threshold_backward(error, a, 0),
+    "sigmoid": lambda error, a: error.mul_(a - a * a),
+    "tanh": lambda error, a: error.mul_(1 - a * a),
+}
 
 
 class StackedLeNet(Stack):
@@ -174,7 +216,7 @@ class StackedLeNet(Stack):
         """Return whether the model has the same classes."""
         return type(model) is type(self.template) and model.classes == self.template.classes
 
-    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
         """Return scores `[n, B, K]` of images `[n, B, 1, 28, 28]`."""
         n, (count,) = self.n, inputs.shape[1:2]
         signal = inputs.expand(n, *inputs.shape[1:]).transpose(0, 1).flatten(1, 2)  # [B, n planes, 28, 28]

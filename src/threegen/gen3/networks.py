@@ -32,6 +32,7 @@ from threegen.gen3.initial_values import input_gain, spiking_linear
 from threegen.gen3.neurons import IF, LIF, NeuronOptions, make_neurons
 from threegen.gen3.normalisation import NeuNorm
 from threegen.gen3.readouts import LeakyReadout, PotentialReadout, RateReadout, make_readout
+from threegen.gen3.stacked import StackedSpikingMLP
 from threegen.gen3.steps import at_every_step, fire, weights_of
 from threegen.gen3.trains import is_binary, is_train, train_steps
 from threegen.machine.memory import require_weights
@@ -328,6 +329,10 @@ class SpikingMLP(SpikingNet):
                 make_neurons(own, recurrent=0 if last or not recurrent else outputs, generator=generator)
             )
         require_spatial(self)
+
+    def stack(self, n: int) -> StackedSpikingMLP:
+        """Return an empty stack for `n` nets like this one, which then train at once; `ConfigError` if it cannot be."""
+        return StackedSpikingMLP(self, n)
 
     def pixels(self, x: Tensor) -> Tensor:
         """Return images or vectors as the encoder takes them, [B, D]. Raises `ShapeError`."""

@@ -88,6 +88,65 @@ def test_each_network_of_a_stack_is_the_one_that_fit_trains_alone(kind: str, way
             assert abs(accuracy - record["validation_accuracy"]) <= 0.01  # two of 200 images
 
 
+@pytest.mark.parametrize("readout", ["rate", "potential"])
+def test_spiking_nets_share_a_stack(readout: str) -> None:
+    """Neurons with other constants in one stack; the spikes are those that `fit` draws with the same seed."""
+    data, judge = digits(60), tg.load_data("mnist").train.take(90)
+    trials = trials_with([{"decay": 0.3, "threshold": 0.4}, {"decay": 0.8, "threshold": 0.9}])
+
+    def make(own: Any, seed: int) -> tg.SpikingMLP:
+        drawn = torch.Generator().manual_seed(seed)
+        return tg.SpikingMLP([784, 20, 10], steps=4, readout=readout, generator=drawn, **own)
+
+    groups, alone = group_trials(trials, make, lambda own: (dict(own), {"lr": 0.1}, "sgd", 30), "cross_entropy")
+    assert (len(groups), alone) == (1, [])
+    for epoch in range(2):
+        groups[0].run_epoch(epoch, data, judge)
+    for place, trial in enumerate(trials):
+        net = make(trial.settings, trial.seed)
+        log = fit(
+            net,
+            Backprop(),
+            data,
+            optimizer=recipe("sgd", lr=0.1),
+            epochs=2,
+            batch_size=30,
+            seed=trial.seed,
+            validation=judge,
+        )
+        stacked = groups[0].stack.take(place)
+        for name, value in net.state_dict().items():
+            torch.testing.assert_close(stacked[name], value, rtol=1e-3, atol=1e-4)
+        assert trial.validation_loss == pytest.approx([record["validation_loss"] for record in log.epochs], rel=1e-3)
+    recurrent = trials_with([{"recurrent": True}])
+    assert group_trials(recurrent, make, lambda own: (dict(own), {}, "sgd", 30), "mse")[1] == recurrent
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
+def test_plain_descent_is_autograd_and_an_optimiser(activation: str, loss: str) -> None:
+    data = digits(40)
+    rates = [{"lr": 0.1, "weight_decay": 0.02}, {"lr": 0.01}]
+    groups = []
+    for plain in (True, False):
+        sizes = [[784, 9, 7, 10], [784, 12, 5, 10]]
+        trials = trials_with([{"sizes": own, "activation": activation} for own in sizes])
+        stacks, _ = group_trials(
+            trials, build, lambda own, t=trials: (dict(own), rates[own["sizes"][1] == 12], "sgd", 20), loss
+        )
+        if not plain:
+            stacks[0].optimizer.is_plain_descent = lambda: False  # type: ignore[method-assign]
+        for epoch in range(3):
+            stacks[0].run_epoch(epoch, data, data)
+        groups.append(stacks[0])
+    for place in (0, 1):
+        fast, slow = (group.stack.take(place) for group in groups)
+        for name, value in slow.items():
+            torch.testing.assert_close(fast[name], value, rtol=1e-4, atol=1e-6)
+        curves = [group.trials[place].training_loss for group in groups]
+        assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+
+
 def test_convolutional_nets_share_a_stack() -> None:
     data = digits(60)
     trials = trials_with([{"lr": 0.05}, {"lr": 0.01}])

@@ -48,6 +48,16 @@ class StackedOptimizer:
         self.rates = {name: value[chosen] for name, value in self.rates.items()}
         self.state = {name: value[chosen] for name, value in self.state.items()}
 
+    def is_plain_descent(self) -> bool:
+        """Return whether there is no momentum and no average: w <- w - lr (g + decay w)."""
+        return self.kind in ("sgd", "momentum") and not bool(self.rates["momentum"].any())
+
+    def plain_rates(self) -> tuple[Tensor, Tensor | None]:
+        """Return rates and decays `[n]` for a step that is carried out elsewhere, and count it."""
+        self.steps += 1
+        decays = self.rates["weight_decay"]
+        return self.rates["lr"].float(), decays.float() if bool(decays.any()) else None
+
     def step(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
         """Move all parameters `[n, ...]` by their gradients, which are overwritten."""
         self.steps += 1

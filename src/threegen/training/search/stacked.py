@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from threegen.datasets.dataset import Dataset
-from threegen.errors import DataError
+from threegen.errors import ConfigError, DataError
 from threegen.randomness import derive_seed, make_generator
 from threegen.training.search.optimizers import StackedOptimizer
 from threegen.training.search.trials import Trial
@@ -27,6 +27,7 @@ class Stack(Protocol):
     """What `model.stack(n)` returns (see `gen2/stacked.py`)."""
 
     n: int
+    stream: str
     parameters: dict[str, Tensor]
     buffers: dict[str, Tensor]
 
@@ -46,7 +47,7 @@ class Stack(Protocol):
         """Give up the others."""
         ...
 
-    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
+    def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
         """Return scores `[n, B, K]`."""
         ...
 
@@ -64,7 +65,7 @@ class Group:
     ) -> None:
         self.stack, self.trials, self.optimizer = stack, list(trials), optimizer
         self.batch_size, self.loss = batch_size, loss
-        self.generators = [torch.Generator().manual_seed(derive_seed(trial.seed, "torch")) for trial in trials]
+        self.generators = [torch.Generator().manual_seed(derive_seed(trial.seed, stack.stream)) for trial in trials]
 
     def run_epoch(self, epoch: int, data: Dataset, validation: Dataset) -> None:
         """Train every network for one epoch, evaluate it, and give up those that have diverged."""
@@ -101,28 +102,40 @@ class Group:
         total = torch.zeros(len(self.trials), dtype=torch.float64)
         right = torch.zeros(len(self.trials), dtype=torch.long)
         batches = torch.split(orders, self.batch_size, dim=1)
-        names = list(self.stack.parameters)
         for index in batches:
-            leaves = [self.stack.parameters[name].requires_grad_() for name in names]
             labels = targets[index]
-            scores = self.stack.scores(data.inputs[index], self.generators)
-            each = losses_of(scores, labels, self.loss)
-            gradients = torch.autograd.grad(each.sum(), leaves)
-            for leaf in leaves:
-                leaf.requires_grad_(False)
-            self.optimizer.step(self.stack.parameters, dict(zip(names, gradients, strict=True)))
-            total += each.detach()
-            right += (scores.detach().argmax(2) == labels).sum(1)
+            scores, each = self._learn(data.inputs[index], labels)
+            total += each
+            right += (scores.argmax(2) == labels).sum(1)
         return total / len(batches), right
+
+    def _learn(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Carry out one update and return the scores `[n, B, K]` and losses `[n]` before it."""
+        stack, optimizer = self.stack, self.optimizer
+        descend = getattr(stack, "descend", None)
+        if callable(descend) and stack.is_plain() and optimizer.is_plain_descent():  # type: ignore[attr-defined]
+            rates, decays = optimizer.plain_rates()
+            scores = descend(inputs, lambda found: errors_of(found, labels, self.loss), rates, decays)
+            return scores, losses_of(scores, labels, self.loss)
+        names = list(stack.parameters)
+        leaves = [stack.parameters[name].requires_grad_() for name in names]
+        scores = stack.scores(inputs, self.generators, True)
+        each = losses_of(scores, labels, self.loss)
+        gradients = torch.autograd.grad(each.sum(), leaves)
+        for leaf in leaves:
+            leaf.requires_grad_(False)
+        optimizer.step(stack.parameters, dict(zip(names, gradients, strict=True)))
+        return scores.detach(), each.detach()
 
     @torch.no_grad()
     def _validate(self, data: Dataset, most: int = 1000) -> tuple[Tensor, Tensor]:
         """Return the mean cross-entropy `[n]` and the number of right answers `[n]` on data that all share."""
         targets, total = _labels(data), torch.zeros(len(self.trials), dtype=torch.float64)
         right = torch.zeros(len(self.trials), dtype=torch.long)
+        draws = [torch.Generator().manual_seed(derive_seed(trial.seed, "evaluate")) for trial in self.trials]
         for first in range(0, len(data), most):
             labels = targets[first : first + most].expand(len(self.trials), -1)
-            scores = self.stack.scores(data.inputs[first : first + most].unsqueeze(0), None)
+            scores = self.stack.scores(data.inputs[first : first + most].unsqueeze(0), draws, False)
             total += losses_of(scores, labels, "cross_entropy") * labels.shape[1]
             right += (scores.argmax(2) == labels).sum(1)
         return total / len(data), right
@@ -157,6 +170,15 @@ def losses_of(scores: Tensor, labels: Tensor, loss: str) -> Tensor:
     return (scores - F.one_hot(labels, classes).to(scores.dtype)).square().mean((1, 2))
 
 
+def errors_of(scores: Tensor, labels: Tensor, loss: str) -> Tensor:
+    """Return the gradients of the networks' losses by their scores, `[n, B, K]`."""
+    examples, classes = scores.shape[1:]
+    right = F.one_hot(labels, classes).to(scores.dtype)
+    if loss == "cross_entropy":
+        return scores.softmax(2).sub_(right).div_(examples)
+    return (scores - right).mul_(2.0 / (examples * classes))
+
+
 def _labels(data: Dataset) -> Tensor:
     if data.targets is None:
         raise DataError(f"{data.name} has no labels; a search compares accuracies")
@@ -178,8 +200,8 @@ def group_trials(
     for trial in trials:
         own, rates, kind, batch_size = split(trial.settings)
         model = build(own, trial.seed)
-        offers = getattr(model, "stack", None)
-        if not callable(offers):
+        empty = _empty_stack(model)
+        if empty is None:
             alone.append(trial)
             continue
         for stack, its_kind, its_size, members in sorted_in:
@@ -187,7 +209,7 @@ def group_trials(
                 members.append((trial, model, rates))
                 break
         else:
-            sorted_in.append((offers(0), kind, batch_size, [(trial, model, rates)]))
+            sorted_in.append((empty, kind, batch_size, [(trial, model, rates)]))
     groups = []
     for _, kind, batch_size, members in sorted_in:
         stack = members[0][1].stack(len(members))  # type: ignore[operator]
@@ -197,3 +219,13 @@ def group_trials(
         optimizer = StackedOptimizer(kind, [rates for _, _, rates in members], matrices)
         groups.append(Group(stack, [trial for trial, _, _ in members], optimizer, batch_size, loss))
     return groups, alone
+
+
+def _empty_stack(model: nn.Module) -> Stack | None:
+    """Return a stack without places for a model that can be stacked."""
+    offers = getattr(model, "stack", None)
+    try:
+        stack: Stack | None = offers(0) if callable(offers) else None
+    except ConfigError:  # parts of it cannot be
+        return None
+    return stack
