@@ -34,7 +34,9 @@ def stdp(backend: str, **settings: Any) -> torch.Tensor:
     ids=str,
 )  # fmt: skip
 def test_spike_timing_is_what_the_plain_way_says(settings: dict[str, Any]) -> None:
-    torch.testing.assert_close(stdp("auto", **settings), stdp("plain", **settings), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        stdp("auto", **settings), stdp("plain", **settings), atol=1e-5, rtol=0
+    )  # six stimuli, hundreds of float32 sums
 
 
 def test_another_rate_learns_something_else() -> None:
