@@ -6,11 +6,21 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from threegen.errors import ConfigError, DataError
 from threegen.figures import reproduce
-from threegen.figures.reproduce import FIELDS, Figure, Made, all_figures, figure_table, read_record, reproduce_figure
+from threegen.figures.reproduce import (
+    FIELDS,
+    Figure,
+    Made,
+    all_figures,
+    figure_table,
+    read_record,
+    reproduce_figure,
+    shipped_records,
+)
 
 RECORDS = sorted((Path(__file__).parents[2] / "reproduction").glob("*.json"))
 
@@ -24,17 +34,52 @@ def test_committed_records_are_whole(path: Path) -> None:
     assert record["better"] == figure.better
     assert record["published"] == figure.published
     assert len(record["ours"]) == len(record["seeds"]) == len(figure.seeds)
+    assert record["differs"] == figure.differs
+    assert record["mean"] == pytest.approx(np.mean(record["ours"]), abs=1e-4)
+    if len(record["ours"]) > 1:
+        assert record["deviation"] == pytest.approx(np.std(record["ours"], ddof=1), abs=1e-4)
+    else:
+        assert record["deviation"] is None
+
+
+def test_a_figure_must_say_what_differs() -> None:
+    with pytest.raises(ConfigError, match="differs must say in one line"):
+        Figure("toy", "nobody", 90.0, "per cent", "higher", lambda seed, progress: 1.0, "")
+
+
+def test_records_are_listed_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are shipped; a record in the user's own folder comes first."""
+    monkeypatch.chdir(tmp_path)
+    row = next(row for row in figure_table() if row["figure"] == "classic-program")
+    shipped = read_record(shipped_records() / "classic-program.json")
+    assert row["ours"] == f"{shipped['mean']:.2f} \u00b1 {shipped['deviation']:.2f}"
+    own = {**shipped, "mean": 12.0, "deviation": None}
+    (tmp_path / "reproduction").mkdir()
+    (tmp_path / "reproduction" / "classic-program.json").write_text(json.dumps(own))
+    assert next(row for row in figure_table() if row["figure"] == "classic-program")["ours"] == "12.00"
+
+
+def test_another_seed_is_printed_and_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = Figure("toy", "nobody", 90.0, "per cent", "higher", lambda seed, progress: 91.0 + seed, "nothing", (0, 1))
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
+    found = reproduce_figure("toy", tmp_path / "out", seeds=[7, 9], parts=tmp_path / "parts")
+    assert found == {
+        "name": "toy", "seeds": [7, 9], "ours": [98.0, 100.0], "mean": 99.0, "deviation": 1.4142, "written": False,
+    }  # fmt: skip
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_a_figure_is_made_for_each_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figure = Figure("toy", "nobody (2000)", 90.0, "per cent", "higher", lambda seed, progress: 91.0 + seed, (0, 1))
+    figure = Figure(
+        "toy", "nobody (2000)", 90.0, "per cent", "higher", lambda seed, progress: 91.0 + seed, "nothing", (0, 1)
+    )
     monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
     record = reproduce_figure("toy", tmp_path, parts=tmp_path / "parts")
     assert record is not None
     assert record["ours"] == [91.0, 92.0]
     assert tuple(record) == FIELDS
     assert json.loads((tmp_path / "toy.json").read_text()) == record
-    assert figure_table(tmp_path)[0]["ours"] == 91.5
+    assert figure_table(tmp_path)[0]["ours"] == "91.50 \u00b1 0.71"
     with pytest.raises(ConfigError, match=r"no figure is called 'toi'.*did you mean 'toy'"):
         reproduce_figure("toi", tmp_path, parts=tmp_path / "parts")
 
@@ -46,14 +91,12 @@ def test_seeds_made_apart_are_gathered_by_the_last(tmp_path: Path, monkeypatch: 
         made.append(seed)
         return 91.0 + seed
 
-    figure = Figure("toy", "nobody (2000)", 90.0, "per cent", "higher", make, (0, 1, 2), note="plain")
+    figure = Figure("toy", "nobody (2000)", 90.0, "per cent", "higher", make, "nothing", (0, 1, 2), note="plain")
     monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
     parts = tmp_path / "parts"
     assert reproduce_figure("toy", tmp_path, seeds=[2], parts=parts) is None
     assert reproduce_figure("toy", tmp_path, seeds=[0], parts=parts) is None
     assert not (tmp_path / "toy.json").exists()
-    with pytest.raises(ConfigError, match=r"for the seeds \[0, 1, 2\], got \[7\]"):
-        reproduce_figure("toy", tmp_path, seeds=[7], parts=parts)
     changed = dataclasses.replace(figure, note="other settings")
     monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": changed})
     with pytest.raises(DataError, match=r"seed-0\.json: its note is 'plain', the figure's is 'other settings'"):
@@ -72,7 +115,14 @@ def test_seeds_made_apart_are_gathered_by_the_last(tmp_path: Path, monkeypatch: 
 def test_the_time_of_parts_taken_over_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A figure that goes on with an earlier run says itself how long it all took: 90 and 150 seconds are 4 minutes."""
     figure = Figure(
-        "toy", "nobody (2000)", 2.0, "per cent", "lower", lambda seed, progress: Made(1.5, 90.0 + 60 * seed), (0, 1)
+        "toy",
+        "nobody (2000)",
+        2.0,
+        "per cent",
+        "lower",
+        lambda seed, progress: Made(1.5, 90.0 + 60 * seed),
+        "nothing",
+        (0, 1),
     )
     monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
     record = reproduce_figure("toy", tmp_path, parts=tmp_path / "parts")

@@ -131,7 +131,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("reproduction"),
     seed: Annotated[
         list[int] | None,
-        typer.Option(help="Make this seed alone; may be given several times. The last one missing writes the record."),
+        typer.Option(help="Make this seed alone; repeatable. A seed that is not the figure's own is printed only."),
     ] = None,
     parts: Annotated[Path, typer.Option(help="Where each seed's value is kept until all are there.")] = Path(
         "runs/reproduce"
@@ -139,7 +139,7 @@ def reproduce(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Make a published figure anew and write reproduction/NAME.json.
+    """Reproduce a published figure and write reproduction/NAME.json.
 
     Seeds may be made by processes side by side: each with --seed, all with the same --parts.
     """
@@ -151,12 +151,18 @@ def reproduce(
             print_json(rows)
         else:
             print_table(
-                [{key: row[key] for key in ("figure", "published", "ours", "spread", "minutes")} for row in rows]
+                [
+                    {key: row[key] for key in ("figure", "published", "ours", "seeds", "differs", "minutes")}
+                    for row in rows
+                ]
             )
         return
     record = reproduce_figure(name, out, seeds=seed, parts=parts, progress=not quiet)
     if as_json:
         print_json(record)
+    elif record is not None and not record.get("written", True):
+        print_table([{"seed": one, "ours": value} for one, value in zip(record["seeds"], record["ours"], strict=True)])
+        print_text("not written: the record holds other seeds")
     elif record is None:
         print_text(f"kept in {parts / name}; {out / name}.json is written when all seeds are there")
     else:

@@ -1,7 +1,9 @@
-"""Published figures, made anew: `threegen reproduce NAME` writes `reproduction/NAME.json`.
+"""Published figures, reproduced: `threegen reproduce NAME` writes `reproduction/NAME.json`.
 
-One figure a file in `recipes/figures`. A record holds `name, paper, published, unit, better, ours` (one value a
-seed), `seeds, minutes, command, date, note`; unreached figures stand there like the others.
+One figure per file in `figures/entries`. A record holds `name, paper, published, unit, better, ours` (one value per
+seed), `mean, deviation` (over the seeds, null for one), `seeds, minutes, command, date, differs` (what differs from the
+paper, in one line) and `note`. Figures that are not reached have records like the others. The records are kept in
+`reproduction/`; the build copies them into the wheel.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import datetime
 import importlib
 import json
 import pkgutil
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +29,10 @@ from threegen.training.evaluate import evaluate
 from threegen.training.persistence.checkpoint import versions
 from threegen.training.persistence.files import make_folder, write_whole
 
-FIELDS = ("name", "paper", "published", "unit", "better", "ours", "seeds", "minutes", "command", "date", "note")
+FIELDS = (
+    *("name", "paper", "published", "unit", "better", "ours", "mean", "deviation", "seeds", "minutes", "command"),
+    *("date", "differs", "note"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Made:
 class Figure:
     """One published figure and how to make it: `make(seed, progress)` trains and returns the value for one seed.
 
-    Where a run may take parts from an earlier one, it returns `Made`, so that their time is counted too.
+    `differs` says in one line what differs from the paper, "nothing" where nothing does. Where a run may use parts of
+    an earlier one, it returns `Made`, so that their time is counted too.
     """
 
     name: str
@@ -50,11 +57,14 @@ class Figure:
     unit: str
     better: str
     make: Callable[[int, bool], float | Made]
+    differs: str
     seeds: Sequence[int] = (0, 1, 2)
     note: str = ""
 
     def __post_init__(self) -> None:
         require_choice("better", self.better, ("higher", "lower"))
+        if not self.differs or "\n" in self.differs:
+            raise ConfigError(f"{self.name}: differs must say in one line what differs from the paper, or 'nothing'")
 
 
 def full_plan_accuracy(entry: str, seed: int, progress: bool, *, steps: int | None = None) -> float:
@@ -92,6 +102,7 @@ def reproduce_figure(
     With `seeds` only those are made; several processes may each make some. A seed's value waits in
     `parts/NAME/seed-S.json` (`parts` is `runs/reproduce` by default) until the last one is there: that process gathers
     them, writes the record and removes the parts; the others return None. Without `seeds` all are made anew.
+    Seeds that are not the figure's own are made and returned with `"written": False`; nothing is written for them.
 
     Raises `ConfigError` for an unknown name or seed, `DataError` for parts made with another note or other software.
     """
@@ -99,8 +110,11 @@ def reproduce_figure(
     if name not in known:
         raise ConfigError(f"no figure is called {name!r}; choose {', '.join(known)}{did_you_mean(name, known)}")
     figure = known[name]
-    if seeds is not None and (not seeds or not set(seeds) <= set(figure.seeds)):
-        raise ConfigError(f"{name} is made for the seeds {list(figure.seeds)}, got {list(seeds)}")
+    if seeds is not None and not seeds:
+        raise ConfigError(f"no seed is named; {name} is made for the seeds {list(figure.seeds)}")
+    if seeds is not None and not set(seeds) <= set(figure.seeds):
+        values = [round(_timed(figure, seed, progress).value, 4) for seed in seeds]
+        return {"name": name, "seeds": list(seeds), "ours": values, **_spread(values), "written": False}
     kept = Path("runs/reproduce" if parts is None else parts) / name
     make_folder(kept)
     for seed in figure.seeds if seeds is None else seeds:
@@ -116,17 +130,20 @@ def reproduce_figure(
     found = _gather_parts(kept, figure)
     if len(found) < len(figure.seeds):
         return None
+    values = [part["value"] for part in found.values()]
     record = {
         "name": figure.name,
         "paper": figure.paper,
         "published": figure.published,
         "unit": figure.unit,
         "better": figure.better,
-        "ours": [part["value"] for part in found.values()],
+        "ours": values,
+        **_spread(values),
         "seeds": list(figure.seeds),
         "minutes": round(sum(part["minutes"] for part in found.values()), 1),
         "command": f"threegen reproduce {figure.name}",
         "date": max(part["date"] for part in found.values()),
+        "differs": figure.differs,
         "note": figure.note,
     }
     target = Path(folder)
@@ -135,6 +152,18 @@ def reproduce_figure(
     for path in kept.glob("seed-*.json"):  # a later figure must not be gathered from these
         path.unlink(missing_ok=True)
     return record
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Return the mean of the seeds and their sample standard deviation, None for a single one."""
+    deviation = round(statistics.stdev(values), 4) if len(values) > 1 else None
+    return {"mean": round(statistics.fmean(values), 4), "deviation": deviation}
+
+
+def shipped_records() -> Path:
+    """Return the folder of the records that are shipped: inside the wheel, or `reproduction/` in a checkout."""
+    inside = Path(__file__).parent / "records"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "reproduction"
 
 
 def _timed(figure: Figure, seed: int, progress: bool) -> Made:
@@ -181,39 +210,49 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def figure_table(folder: str | Path = "reproduction") -> list[dict[str, Any]]:
-    """Return one row a figure: what was published, what we reached (mean over seeds), and by which command."""
+    """Return one row per figure: what was published, what we reached, what differs, and by which command.
+
+    Records in `folder` come before those that are shipped with the package.
+    """
     rows = []
     for figure in all_figures().values():
-        path = Path(folder) / f"{figure.name}.json"
+        own, shipped = (place / f"{figure.name}.json" for place in (Path(folder), shipped_records()))
+        path = own if own.is_file() else shipped
         row: dict[str, Any] = {
             "figure": figure.name,
             "published": figure.published,
             "unit": figure.unit,
             "ours": "not made yet",
-            "spread": "",
+            "seeds": 0,
             "minutes": "",
+            "differs": figure.differs,
             "command": f"threegen reproduce {figure.name}",
         }
         if path.is_file():
             record = read_record(path)
-            values = record["ours"]
-            row["ours"] = round(sum(values) / len(values), 3)
-            row["spread"] = f"{min(values):g} to {max(values):g} ({len(values)} seeds)"
+            row["ours"] = reached(record)
+            row["seeds"] = len(record["seeds"])
             row["minutes"] = record["minutes"]
         rows.append(row)
     return rows
 
 
+def reached(record: dict[str, Any]) -> str:
+    """Return the mean and the standard deviation of a record, as `98.02 +- 0.05`."""
+    if record["deviation"] is None:
+        return f"{record['mean']:.2f}"
+    return f"{record['mean']:.2f} \u00b1 {record['deviation']:.2f}"
+
+
 def figures_markdown(folder: str | Path = "reproduction") -> str:
     """Return the records of `folder` as a Markdown table: what was published, what we reached, what it took."""
-    lines = ["| figure | paper | published | ours | minutes |", "|---|---|---|---|---|"]
+    lines = ["| figure | paper | published | ours | differs | minutes |", "|---|---|---|---|---|---|"]
     for path in sorted(Path(folder).glob("*.json")):
         record = read_record(path)
-        ours = record["ours"]
-        seeds = f"{len(ours)} seeds, {min(ours):g} to {max(ours):g}" if len(ours) > 1 else f"seed {record['seeds'][0]}"
+        seeds = f"{len(record['seeds'])} seeds" if len(record["seeds"]) > 1 else f"seed {record['seeds'][0]}"
         published = "none" if record["published"] is None else f"{record['published']:g}"
         lines.append(
             f"| `{record['name']}`, {record['unit']} | {record['paper']} | {published} "
-            f"| {sum(ours) / len(ours):.2f} ({seeds}) | {record['minutes']:g} |"
+            f"| {reached(record)} ({seeds}) | {record['differs']} | {record['minutes']:g} |"
         )
     return "\n".join(lines) + "\n"

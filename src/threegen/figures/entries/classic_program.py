@@ -41,6 +41,7 @@ FIGURE = Figure(
     unit="per cent test accuracy",
     better="higher",
     make=train_classic_program,
+    differs="nothing",
     seeds=(0, 1, 2, 3, 4),
     note="Settings are the book's; nothing was chosen. The test split is read once a seed, by the last weights.",
 )

@@ -12,6 +12,7 @@ FIGURE = Figure(
     unit="per cent test error",
     better="lower",
     make=backprop_error,
+    differs="starts from our greedily trained net; Adam with dropout instead of conjugate gradients without",
     note="The greedy net of the same seed as an MLP, its last layer begun with the weights of the label units; 20 "
     "epochs of Adam in batches of 100, the rate falling from .001 in a straight line, dropout .3 behind each hidden "
     "layer. The paper has conjugate gradients on batches of 1,000 and no dropout. Of two settings of dropout this "

@@ -35,6 +35,7 @@ FIGURE = Figure(
     unit="per cent test error",
     better="lower",
     make=train_lenet_5,
+    differs="batches of 16 and a cosine schedule; the paper trains on single examples at stepped rates",
     note=SETTINGS
     + "The minutes are those of a busy machine, on which it often stood still; a seed takes 5 on one free core. "
     + READ_ONCE,

@@ -15,6 +15,7 @@ FIGURE = Figure(
     unit="per cent test error",
     better="lower",
     make=partial(train_lenet_5, distortions=Distortions()),
+    differs="each pass sees 60,000 distorted digits; the paper adds 540,000 to the plain ones",
     note=SETTINGS
     + "Each pass sees each of the 60,000 digits once, shifted, scaled, sheared and deformed anew; the paper "
     "adds 540,000 distorted ones to them. The strength of the distortions was not tuned. " + READ_ONCE,

@@ -23,6 +23,7 @@ FIGURE = Figure(
     unit="per cent test accuracy",
     better="higher",
     make=train_neocognitron,
+    differs="other data (MNIST, not the paper's ETL-1) and 10,000 training digits, not 3,000",
     seeds=(0,),
     note="The published figure is on ETL-1 with 3,000 training digits, not on MNIST. Here 10,000 MNIST training digits"
     ", 1,000 a class; settings as for neocognitron-3000 with room for more planes, not tried on held-out images. The "

@@ -56,6 +56,7 @@ FIGURE = Figure(
     unit="nats, mean test log-probability",
     better="higher",
     make=make,
+    differs="persistent contrastive divergence with 100 chains, not CD-25",
     note="Persistent CD-1 with 100 chains, 150 epochs, rate .05 falling linearly to 0, training pixels drawn anew at "
     "each visit. Test images are made binary once: each pixel is 1 with its grey value as chance, seed 0. log Z by "
     "annealed importance sampling, 14,500 steps and 100 runs. These are usual settings, checked by short runs on "
