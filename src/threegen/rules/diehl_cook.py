@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from threegen.checks import require_labels, require_number
 from threegen.datasets.batches import Batch
+from threegen.errors import ConfigError
 from threegen.functional.diehl_cook.constants import LEAST, MOST, THETA_KEEP, Plasticity
 from threegen.functional.diehl_cook.network import Trace, input_spikes, normalisation, presentation_key, simulate
 from threegen.functional.diehl_cook.network_fused import Net
 from threegen.functional.diehl_cook.runs import OUTCOME, train_images
 from threegen.randomness import draw_key
-from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, require_batch, require_parts
 
 
 class CompetingNeurons(Protocol):
@@ -64,7 +65,7 @@ class DiehlCookSTDP(Rule):
 
     `kind` is "triplet" (the published script's), "pair", "power", "exponential" or "symmetric"; constants and equations
     are those of `Plasticity`. `rate` multiplies all rates and theta's step: a schedule may turn it down
-    (`RuleValue("rate", ...)`); the optimiser's rate plays no part with `fused`.
+    (`RuleValue("rate", ...)`). The optimiser is SGD with rate 1, the default.
 
     `fused` moves weights in a compiled kernel and yields `Applied` once a batch. Without it the same happens in plain
     PyTorch, an `Update` a change, for SGD with rate 1: the oracle of the kernel, thousands of times slower.
@@ -97,6 +98,11 @@ class DiehlCookSTDP(Rule):
         self.exponent, self.beta, self.norm, self.theta_plus = exponent, beta, norm, theta_plus
         self.rate = require_number("rate", rate, least=0.0)
         self.fused = fused
+        self._unit = True
+
+    def hand_over(self, sgd: PlainSGD | None) -> None:
+        """Take over plain SGD, which the kernel can apply at rate 1 without momentum and decay."""
+        self._unit = sgd is not None and sgd.is_unit
 
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` where `model` is no network of competing neurons."""
@@ -112,6 +118,12 @@ class DiehlCookSTDP(Rule):
         if not self.fused:
             yield from self._plain(units, pixels, key)
             return
+        if not self._unit:
+            raise ConfigError(
+                "DiehlCookSTDP(fused=True) moves weights by its own rates, as SGD with lr=1 does, but the optimiser, "
+                "its rate or clip_norm asks for something else: leave them out and set rate=, eta_pre= and eta_post= "
+                "of the rule, or take fused=False"
+            )
         net = units.kernel_net(self._plasticity, self.rate)
         potential = units.potential.cpu().numpy()
         outcome = np.zeros((len(pixels), len(OUTCOME)), np.int32)

@@ -81,6 +81,11 @@ class PlainSGD:
         return float(self._groups[0].get("momentum", 0.0))
 
     @property
+    def is_unit(self) -> bool:
+        """Whether a gradient is simply taken off: rate 1, no momentum, no decay."""
+        return self.rate == 1.0 and self.momentum == 0.0 and self.weight_decay == 0.0
+
+    @property
     def weight_decay(self) -> float:
         """How much of each weight is added to its gradient; biases do not decay."""
         return max(float(group.get("weight_decay", 0.0)) for group in self._groups)

@@ -23,7 +23,7 @@ from threegen.errors import ConfigError
 from threegen.functional.plasticity.plastic_neurons import LayerConstants
 from threegen.functional.plasticity.plasticity import mark_spikes, trace_decay
 from threegen.functional.plasticity.plasticity_fused import learn_triplets
-from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, require_batch, require_parts
 
 
 @runtime_checkable
@@ -169,9 +169,9 @@ BACKENDS = ("auto", "fused", "plain")
 class PairwiseRule(SpikeTimingRule):
     """Pairs and triplets of spikes: what the compiled kernel can do as well.
 
-    `backend` is "plain" (one `Update` a change: the definition), "fused" (the kernel, one `Applied` a batch, which
-    sets the optimiser aside: rates are the rule's own) or "auto": fused where the layer is one that the kernel knows,
-    on the CPU in float32 or float64.
+    `backend` is "plain" (one `Update` per change: the definition), "fused" (the kernel, one `Applied` per batch) or
+    "auto": fused where the kernel knows the layer, on the CPU in float32 or float64, and the optimiser is SGD with rate
+    1, the rule's default. Any other optimiser, rate, momentum or decay takes the plain way.
     """
 
     taus: tuple[float, float, float, float]  # of r1, o1, r2, o2, in ms
@@ -182,6 +182,12 @@ class PairwiseRule(SpikeTimingRule):
 
     def _settle(self, backend: str) -> None:
         self.backend = require_choice("backend", backend, BACKENDS)
+        self._sgd: PlainSGD | None = None
+        self._in_fit = False
+
+    def hand_over(self, sgd: PlainSGD | None) -> None:
+        """Take over plain SGD, which the kernel can apply at rate 1 without momentum and decay."""
+        self._sgd, self._in_fit = sgd, True
 
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Show each example of `batch`: by the kernel with one yield, or step by step."""
@@ -196,6 +202,8 @@ class PairwiseRule(SpikeTimingRule):
     def _obstacle(self, model: nn.Module) -> str:
         if not hasattr(model, "constants") or not isinstance(model.constants, LayerConstants):
             return f"the kernel does not know the neurons of {type(model).__name__}"
+        if self._in_fit and (self._sgd is None or not self._sgd.is_unit):
+            return "the kernel moves weights by its own rates, as SGD with lr=1 does, and the optimiser is another"
         weight = cast(Tensor, model.weight)
         if not weight.requires_grad:
             return "the weights are frozen"

@@ -32,7 +32,7 @@ from threegen.errors import CheckpointError
 from threegen.functional.energy.label_pulls import LabelPulls, plain_label_pulls
 from threegen.functional.energy.up_down import Centres, Directed, Memory, UpDownStep, learn_errors
 from threegen.rules.contrastive_divergence import TwoLayers
-from threegen.rules.rule import Applied, Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, require_batch, require_parts
 
 
 class BeliefNet(Protocol):
@@ -98,17 +98,17 @@ class WakeSleep(Rule):
     discriminative: w, how much more the label counts than as one unit among the others; 0 is the paper's form.
     centred: count all states from their running means in the wake phase (`energy.up_down`), which allows several
         times the rate; `centring_decay` is how slowly the means move. The paper's form is without.
-    fused: True moves the weights itself, by `rate`, in preallocated memory, and yields `Applied` once a batch. False
-        yields three times, one `Update` for each phase, so that any optimiser may be used; with plain SGD at
-        the same rate both draw the same states and reach the same weights.
-    rate: r, per batch mean; of the fused form alone, which a schedule may set.
+    fused: True moves the weights itself in preallocated memory, and yields `Applied` once per batch, if the optimiser
+        is SGD without momentum and decay, the default. With any other, and with False, it yields three times, one
+        `Update` for each phase; with plain SGD at the same rate both draw the same states and reach the same weights.
+    rate: r, per batch mean: the optimiser's default rate, and the rate outside of `fit`, which a schedule may set.
 
     Figure: `reconstruction_error`, the squared error of P(x_0 | x_1) against the image, mean over cases.
     Raises `ConfigError` for a model that is not a belief net, `DataError` for empty batches and missing or wrong
     labels, `NumericError` for inputs that are not finite.
     """
 
-    default_rate = 0.1
+    default_rate: float
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class WakeSleep(Rule):
         fused: bool = True,
     ) -> None:
         self.steps = require_whole("steps", steps)
-        self.rate = require_number("rate", rate, above=0.0)
+        self.rate = self.default_rate = require_number("rate", rate, above=0.0)
         self.weight_cost = require_number("weight_cost", weight_cost, least=0.0)
         self.discriminative = require_number("discriminative", discriminative, least=0.0)
         self.centred = bool(centred)
@@ -130,7 +130,15 @@ class WakeSleep(Rule):
         self._centres = Centres(self.centring_decay)
         self.fused = bool(fused)
         self.updates_per_batch = 1 if self.fused else 3
+        self._moves = self.fused
+        self._sgd: PlainSGD | None = None
         self._kept: tuple[Any, UpDownStep] | None = None
+
+    def hand_over(self, sgd: PlainSGD | None) -> None:
+        """Take over plain SGD; with momentum, decay or another optimiser each phase is an `Update`."""
+        self._moves = self.fused and sgd is not None and sgd.momentum == 0.0 and sgd.weight_decay == 0.0
+        self._sgd = sgd if self._moves else None
+        self.updates_per_batch = 1 if self._moves else 3
 
     def __repr__(self) -> str:
         return f"WakeSleep(steps={self.steps})"
@@ -149,13 +157,14 @@ class WakeSleep(Rule):
         if net.classes and batch.targets is not None:
             targets = require_labels(batch.targets, net.classes)
         parameters = list(model.parameters())
-        if self.fused and all(_is_simple(one) for one in parameters):
+        rate = self.rate if self._sgd is None else self._sgd.rate
+        if self._moves and all(_is_simple(one) for one in parameters):
             step = self._step(net, len(inputs), parameters)
             error = step(
                 net.encode(inputs, 0).contiguous(),
                 targets,
                 steps=self.steps,
-                rate=self.rate,
+                rate=rate,
                 weight_cost=self.weight_cost,
                 generator=generator,
                 centres=self._centres if self.centred else None,
@@ -170,10 +179,10 @@ class WakeSleep(Rule):
         phases = [self._wake(net, states), self._associate(net, states), self._sleep(net, states)]
         error = (states.wake[0] - net.below(0, states.wake[1])).square().sum() / len(inputs)
         figures = {"reconstruction_error": error}
-        if self.fused:  # where the compiled draws cannot go, a GPU for example: the same, without the speed
+        if self._moves:  # where the compiled draws cannot go, a GPU for example: the same, without the speed
             for parameter, direction in (pair for phase in phases for pair in phase):
                 if parameter.requires_grad:
-                    parameter.add_(direction, alpha=self.rate)
+                    parameter.add_(direction, alpha=rate)
             yield Applied(**figures)
             return
         for phase in phases:

@@ -14,7 +14,7 @@ from threegen.errors import ConfigError, DataError
 from threegen.registry.entry import Entry, Plan, build_model, find_entry
 from threegen.runs.record import FORMAT, Facts, read_record, require_free, write_record
 from threegen.runs.run import WEIGHTS, Run
-from threegen.runs.spike_health import SpikeHealth
+from threegen.runs.spike_health import LOOKED_AT, SpikeHealth
 from threegen.training.fit import Callback, fit
 from threegen.training.optimizers.build import OptimizerRecipe
 from threegen.training.persistence.checkpoint import tensor_hashes, versions, write_tensors
@@ -113,7 +113,7 @@ def train_run(
             device=device,
             progress=progress,
             title=entry.name,
-            callbacks=[*callbacks, SpikeHealth(part.inputs)],
+            callbacks=[*callbacks, SpikeHealth(part.take(LOOKED_AT).inputs)],
             checkpoint_every=checkpoint_every,
             **how,
         )
