@@ -71,7 +71,8 @@ def _drawn(starts: Tensor, ends: Tensor, height: int, width: int, line: float) -
     columns = (torch.arange(width * FINE, dtype=torch.float64) + 0.5) / FINE
     places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).reshape(-1, 2)
     covered = torch.zeros(len(places), dtype=torch.bool)
-    for start, end in zip(starts.split(64), ends.split(64), strict=True):
+    for first in range(0, len(starts), 64):
+        start, end = starts[first : first + 64], ends[first : first + 64]
         along = end - start
         offset = places[:, None] - start
         length = (along * along).sum(-1).clamp_(min=1e-12)
