@@ -39,13 +39,16 @@ def neighbour(busy: bool) -> Iterator[None]:
         process.wait()
 
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+if SERVED in ("ours", "one-thread-quiet"):
+    for name in THREADS:  # the harness's
+        os.environ.pop(name, None)
 if SERVED == "one-thread-quiet":
     os.environ["OMP_NUM_THREADS"] = "1"
-elif SERVED in ("ours", "floor"):
+elif SERVED == "ours":  # on a quiet machine, for the floor, nothing is changed
     from threegen.machine.waiting import choose_waiting  # as the command line does, before torch is loaded
 
-    del os.environ["OMP_NUM_THREADS"]  # the harness's
-    with neighbour(SERVED == "ours"):
+    with neighbour(True):
         choose_waiting()
 
 from harness import Contestant, Job, main
@@ -85,6 +88,8 @@ class Update:
 
     def __call__(self, quick: bool) -> float:
         """Return milliseconds per update, the mean over about a second: a neighbour does not strike evenly."""
+        import torch
+
         if not self.ready:
             self.build()
         updates = (25 if self.kind == "conv" else 600) // (5 if quick else 1)
@@ -94,7 +99,10 @@ class Update:
             begin = time.perf_counter()
             for _ in range(updates):
                 self.step()
-            return (time.perf_counter() - begin) / updates * 1000
+            found = (time.perf_counter() - begin) / updates * 1000
+        threads = torch.get_num_threads()
+        sys.stderr.write(f"{SERVED}: {threads} threads, {found:.2f} ms\n")
+        return found
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+import warnings
 
 import torch
 from harness import HERE, Contestant, Job, main
@@ -117,6 +118,92 @@ def products(quick: bool, trials: int = 100) -> float:
     return time.perf_counter() - begin
 
 
+FEW = 20  # trials of the jobs against other libraries
+
+
+def by_optuna(quick: bool) -> float:
+    """Run `FEW` trials one by one by `fit`, drawn and kept by Optuna in memory; return seconds."""
+    return few(quick, sampler="random")
+
+
+def without_optuna(quick: bool) -> float:
+    """Train `FEW` networks one by one by `fit`: what Optuna adds to is this; return seconds."""
+    return few(quick, sampler=None)
+
+
+def few(quick: bool, sampler: str | None) -> float:
+    """Search among `FEW` networks that are not stacked."""
+    train, judge = parts()
+
+    class Alone(tg.MLP):
+        stack = None  # type: ignore[assignment]
+
+    def build(generator: torch.Generator, **own: object) -> Alone:
+        return Alone(SIZES, init="he", generator=generator)
+
+    begin = time.perf_counter()
+    found = search(
+        build, SPACE, train, validation=judge, trials=FEW, epochs=epochs_of(quick), batch_size=BATCH, sampler=sampler
+    )
+    seconds = time.perf_counter() - begin
+    sys.stderr.write(f"{sampler}: {found.best.accuracy:.2f}\n")
+    return seconds
+
+
+def halved(quick: bool) -> float:
+    """Search among `FEW` networks of one hidden layer by our stack and halving; return seconds."""
+    train, judge = parts()
+    begin = time.perf_counter()
+    found = search(
+        "mlp",
+        {"lr": "log:1e-4:1e-1", "weight_decay": "log:1e-8:1e-4"},
+        train,
+        validation=judge,
+        trials=FEW,
+        epochs=epochs_of(quick),
+        batch_size=BATCH,
+        options={"hidden": [100]},
+        rungs=[max(1, epochs_of(quick) // 8), max(2, epochs_of(quick) // 4), max(3, epochs_of(quick) // 2)],
+        halving=True,
+    )
+    seconds = time.perf_counter() - begin
+    sys.stderr.write(f"ours: {found.best.accuracy:.2f}\n")
+    return seconds
+
+
+def halved_by_sklearn(quick: bool) -> float:
+    """The same by scikit-learn's halving over its own perceptron; return seconds."""
+    from scipy.stats import loguniform
+    from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+    from sklearn.model_selection import HalvingRandomSearchCV, PredefinedSplit
+    from sklearn.neural_network import MLPClassifier
+
+    train, judge = parts()
+    x = torch.cat([train.inputs, judge.inputs]).flatten(1).numpy()
+    y = torch.cat([train.targets, judge.targets]).numpy()
+    net = MLPClassifier([100], solver="sgd", momentum=0.0, batch_size=BATCH, tol=0.0, n_iter_no_change=10**6)
+    space = {"learning_rate_init": loguniform(1e-4, 1e-1), "alpha": loguniform(1e-8, 1e-4)}
+    longest = epochs_of(quick)
+    begin = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = HalvingRandomSearchCV(
+            net,
+            space,
+            n_candidates=FEW,
+            factor=2,
+            resource="max_iter",
+            min_resources=max(1, longest // 8),
+            max_resources=longest,
+            cv=PredefinedSplit([-1] * len(train) + [0] * len(judge)),
+            refit=False,
+            random_state=0,
+        ).fit(x, y)
+    seconds = time.perf_counter() - begin
+    sys.stderr.write(f"scikit-learn: {found.best_score_:.2f}\n")
+    return seconds
+
+
 class SearchJob(Job):
     """A job whose peer is in this file too."""
 
@@ -124,6 +211,8 @@ class SearchJob(Job):
         if side == "sequential":
             count = int(self.name.rpartition("-")[2]) if "growth" in self.name else 100
             return lambda quick: sequential(quick, count)
+        if side == "sklearn":
+            return halved_by_sklearn
         raise AttributeError(side)
 
 
@@ -143,6 +232,24 @@ def job(name: str, trials: int = 100, *, halving: bool = False) -> Job:
 JOBS = [
     job("search-stacked"),
     job("search-halving", halving=True),
+    SearchJob(
+        "search-optuna",
+        lambda quick: f"seconds for {FEW} networks, one by one; the floor is the same without Optuna",
+        ours=by_optuna,
+        floor=without_optuna,
+        threads=2,
+        rounds=3,
+        packages=("threegen", "torch", "optuna"),
+    ),
+    SearchJob(
+        "search-halving-sklearn",
+        lambda quick: f"seconds for {FEW} networks of one hidden layer, three rungs",
+        ours=halved,
+        peers=[Contestant("scikit-learn", HERE / "search.py", "search-halving-sklearn/sklearn")],
+        threads=2,
+        rounds=3,
+        packages=("threegen", "torch", "scikit-learn"),
+    ),
     *(job(f"search-growth-{trials}", trials) for trials in (10, 100, 400)),
 ]
 

@@ -112,6 +112,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.datasets.motions": ("Loop", "Saccades", "Stroke"),
         "threegen.datasets.saccades": ("Camera", "simulate"),
         "threegen.datasets.simulated": ("simulate_data",),
+        "threegen.datasets.strokes": ("mnist_form_of_strokes",),
         "threegen.datasets.text": ("read_text",),
     },
     "training": {

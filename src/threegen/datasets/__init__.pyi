@@ -40,6 +40,7 @@ from threegen.datasets.motions import Stroke as Stroke
 from threegen.datasets.saccades import Camera as Camera
 from threegen.datasets.saccades import simulate as simulate
 from threegen.datasets.simulated import simulate_data as simulate_data
+from threegen.datasets.strokes import mnist_form_of_strokes as mnist_form_of_strokes
 from threegen.datasets.text import read_text as read_text
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "load_data",
     "make_events",
     "mnist_form",
+    "mnist_form_of_strokes",
     "read_aedat2",
     "read_aedat3",
     "read_aedat4",

@@ -39,10 +39,10 @@ def mnist_form(ink: Tensor) -> Tensor:
     if longer != BOX:
         size = [max(1, round(side * BOX / longer)) for side in box.shape]
         box = F.interpolate(box[None, None], size=size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
-    return _centred(box.clamp(0, 1))[None]
+    return centred(box.clamp(0, 1))[None]
 
 
-def _centred(box: Tensor) -> Tensor:
+def centred(box: Tensor) -> Tensor:
     """Return 28 x 28 pixels with the box's centre of mass at pixel 14, or as near as its ink allows."""
     page = torch.zeros(SIDE, SIDE)
     places = []

@@ -16,7 +16,7 @@ from pathlib import Path
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # any of these is the user's own choice
 _THREADS = "OMP_NUM_THREADS"
-_LOOKS, _PAUSE = 5, 0.004  # how often the number of running processes is read, seconds between
+_LOOKS, _PAUSE = 25, 0.01  # how often the number of running threads is read, seconds between
 
 
 def available_cores() -> int:
@@ -25,18 +25,21 @@ def available_cores() -> int:
 
 
 def busy_neighbours() -> int:
-    """Return how many other threads keep a core busy now: the fewest seen within 20 ms. 0 if that cannot be known."""
+    """Return how many other threads keep a core busy: the fewest seen within a quarter of a second.
+
+    The first look at which nobody else runs ends it, so a quiet machine waits for nothing. 0 if it cannot be known.
+    """
+    fewest: int | None = None
     try:
-        return min(_running_now(number) for number in range(_LOOKS))
+        for _ in range(_LOOKS):
+            running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0]) - 1  # this thread runs too
+            fewest = running if fewest is None else min(fewest, running)
+            if fewest <= 0:
+                return 0
+            time.sleep(_PAUSE)
     except (OSError, ValueError, IndexError):
         return 0
-
-
-def _running_now(number: int) -> int:
-    if number:
-        time.sleep(_PAUSE)
-    running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
-    return max(running - 1, 0)  # this thread runs too
+    return fewest or 0
 
 
 def choose_waiting(environment: MutableMapping[str, str] | None = None) -> int | None:
@@ -48,7 +51,7 @@ def choose_waiting(environment: MutableMapping[str, str] | None = None) -> int |
     """
     environment = os.environ if environment is None else environment
     cores = available_cores()
-    if "torch" in sys.modules or _THREADS in environment or cores == 1:
+    if "torch" in sys.modules or _THREADS in environment or "MKL_NUM_THREADS" in environment or cores == 1:
         return None
     busy = busy_neighbours()
     if not busy:

@@ -48,8 +48,7 @@ from threegen.functional.diehl_cook.constants import (
 )
 from threegen.functional.diehl_cook.learning import potentiate
 from threegen.machine.compiler import serial
-from threegen.machine.simd.vector_kernels import add_sixteen
-from threegen.machine.simd.vector_parts import LANES
+from threegen.machine.simd.vector_kernels import LANES, add_sixteen
 
 Array = np.ndarray[Any, Any]
 

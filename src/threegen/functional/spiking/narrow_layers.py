@@ -16,8 +16,7 @@ from torch import Tensor
 
 from threegen.functional.spiking.event_lists import Array
 from threegen.machine.compiler import parallel, ready_numba, serial
-from threegen.machine.simd.vector_kernels import add_16, add_sixteen, list_sixteens
-from threegen.machine.simd.vector_parts import LANES
+from threegen.machine.simd.vector_kernels import LANES, add_16, add_sixteen, list_sixteens
 
 numba = ready_numba()
 

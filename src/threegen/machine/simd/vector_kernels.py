@@ -13,7 +13,6 @@ from typing import Any
 
 from threegen.machine.simd.vector_parts import (
     CODE,
-    LANES,
     NUMBERS,
     STEPS,
     WORD,
@@ -27,6 +26,9 @@ from threegen.machine.simd.vector_parts import (
     registers,
     splat,
     types,
+)
+from threegen.machine.simd.vector_parts import (
+    LANES as LANES,
 )
 
 
