@@ -81,7 +81,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(
         f"{sys.executable} -m threegen models | head -1 > /dev/null", shell=True, stderr=subprocess.PIPE, text=True
     )
-    assert done.stderr == ""
+    assert done.stderr in ("", "compiling kernels, once: about 15 s\n")  # the latter where a cache is still empty
 
 
 def test_square_brackets_stay_in_tables(capsys: pytest.CaptureFixture[str]) -> None:
