@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 from threegen.errors import ConfigError, DataError, NumericError, ShapeError
@@ -46,7 +47,7 @@ def require_number(
         if bound is not None
     ]
     wanted = "a finite number" + (" " + " and ".join(bounds) if bounds else "")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
         raise ConfigError(f"{name} must be {wanted}, got {value!r}")
     if (
         (above is not None and value <= above)
@@ -59,10 +60,10 @@ def require_number(
 
 
 def require_whole(name: str, value: int, *, least: int = 1) -> int:
-    """Return `value` where it is a whole number of at least `least`; otherwise raise `ConfigError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    """Return `value` as an int if it is a whole number (numpy's too) of at least `least`; else raise `ConfigError`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return value
+    return int(value)
 
 
 def require_sizes(name: str, sizes: Iterable[int], *, least_length: int = 2) -> list[int]:

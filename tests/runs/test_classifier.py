@@ -120,6 +120,20 @@ def test_pictures() -> None:
         Classifier("lenet-5-modern", epochs=1, image=(1, 28, 28)).fit(rows[:, :783], y)
 
 
+def test_partial_fit_is_hidden_where_it_cannot_work() -> None:
+    assert hasattr(Classifier("mlp"), "partial_fit")
+    assert not hasattr(Classifier("dbn"), "partial_fit")
+
+
+def test_numpy_numbers_are_numbers(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """As a grid of `np.arange` and `np.logspace` gives them; a rate of 0 is refused, not replaced."""
+    x, y = digits
+    found = Classifier(epochs=np.arange(1, 3)[1], batch_size=np.int64(50), lr=np.float64(0.01)).fit(x[:100], y[:100])
+    assert len(found.log_.epochs) == 2
+    with pytest.raises(ConfigError, match="lr must be a finite number above"):
+        Classifier(lr=0).fit(x[:100], y[:100])
+
+
 def test_partial_fit_goes_on(digits: tuple[np.ndarray, np.ndarray]) -> None:
     """The optimiser goes on between calls, as one more epoch of one fit would, in orders of their own."""
     x, y = digits

@@ -49,6 +49,11 @@ def _is_log_likelihood(classifier: Classifier) -> bool:
     return isinstance(rule, Backprop) and rule.loss == "cross_entropy"
 
 
+def _learns_a_little_at_a_time(classifier: Classifier) -> bool:
+    """Return whether `partial_fit` can work: not for models that learn in stages."""
+    return find_entry(classifier.model).stages is None
+
+
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model of the registry under scikit-learn's contract: rows of numbers `[N, features]` in, labels out.
 
@@ -133,15 +138,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         return self
 
+    @available_if(_learns_a_little_at_a_time)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Go once through some rows at the plan's first rate; `classes` names all classes at the first call.
 
-        The optimiser and the rule keep what they remember between calls. Raises `ConfigError` for models that
-        learn in stages.
+        The optimiser and the rule keep what they remember between calls. Models that learn in stages have no
+        `partial_fit`.
         """
         entry = find_entry(self.model)
-        if entry.stages is not None:
-            raise ConfigError(f"{entry.name} learns in stages and cannot learn a little at a time; use fit")
         first = not hasattr(self, "classes_")
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=first)
         if first and classes is None:

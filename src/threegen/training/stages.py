@@ -48,8 +48,8 @@ class Stage:
         if self.module is not None and not isinstance(self.module, nn.Module):
             raise ConfigError(f"stage {self.name!r}: module must be an nn.Module, got {self.module!r}")
         resolve_schedule(self.schedule)
-        require_whole("epochs", self.epochs, least=0)
-        require_whole("batch_size", self.batch_size)
+        self.epochs = require_whole("epochs", self.epochs, least=0)
+        self.batch_size = require_whole("batch_size", self.batch_size)
         if require_whole("accumulate", self.accumulate) > 1 and self.rule.updates_per_batch != 1:
             raise ConfigError(
                 f"stage {self.name!r}: accumulate={self.accumulate} adds up one gradient per batch, and "
@@ -58,7 +58,7 @@ class Stage:
         if self.clip_norm is not None:
             require_number("clip_norm", self.clip_norm, above=0.0)
         if self.lr is not None:
-            require_number("lr", self.lr, above=0.0)
+            self.lr = require_number("lr", self.lr, above=0.0)
 
     def describe(self) -> dict[str, object]:
         """Return the settings that a resumed run must share, as plain values."""
