@@ -20,7 +20,7 @@ from threegen.checks import require_choice, require_features, require_number, re
 from threegen.gen2.initial_values import linear, require_init
 from threegen.gen2.stacked import StackedMLP
 from threegen.machine.memory import require_weights
-from threegen.machine.sparse.layouts import has_wide_vectors
+from threegen.machine.sparse.layouts import may_pay
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -70,7 +70,8 @@ class MLP(nn.Module):
 
     def input_major(self) -> list[Tensor]:
         """Return the weights that `fit` stores by inputs: the first ones, so that blank pixels can be left out."""
-        return [cast(nn.Linear, self.layers.linear1).weight] if has_wide_vectors() else []
+        weight = cast(nn.Linear, self.layers.linear1).weight
+        return [weight] if may_pay(weight) and not self.batch_norm else []
 
     def chain(self) -> nn.Sequential | None:
         """Return the layers that make the scores of flattened inputs; None in a subclass with another `forward`."""

@@ -25,7 +25,7 @@ from threegen.functional.energy.free_energy import free_energy
 from threegen.functional.energy.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
 from threegen.functional.energy.units import GaussianUnits, Units, make_units
 from threegen.machine.memory import require_weights
-from threegen.machine.sparse.layouts import has_wide_vectors
+from threegen.machine.sparse.layouts import may_pay
 from threegen.machine.sparse.sparse_states import weigh, weigh_down
 
 UnitChoice = str | Units | Sequence[Units]
@@ -80,7 +80,7 @@ class RBM(nn.Module):
 
     def input_major(self) -> list[Tensor]:
         """Return the weights that `fit` stores by inputs, so that blank pixels can be left out."""
-        return [self.weight] if has_wide_vectors() else []
+        return [self.weight] if may_pay(self.weight) else []
 
     def extra_repr(self) -> str:
         """Return what `print` shows."""

@@ -26,6 +26,11 @@ def pays(rows: int, columns: int, outputs: int) -> bool:
     return large and rows * columns * outputs >= FEWEST_PRODUCTS and has_wide_vectors()
 
 
+def may_pay(weight: Tensor) -> bool:
+    """Return whether lists of inputs may pay for a weight [O, N], and so whether it should be stored as [N, O]."""
+    return has_wide_vectors() and weight.shape[1] >= FEWEST_COLUMNS and len(weight) >= FEWEST_OUTPUTS
+
+
 def lay_out(weight: Tensor) -> Tensor:
     """Return a weight [O, N] with the same values that is stored as [N, O]; itself if it is stored so already."""
     return weight if lies_by_inputs(weight) else weight.t().contiguous().t()
