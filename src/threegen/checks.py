@@ -83,7 +83,7 @@ def require_finite(name: str, values: torch.Tensor) -> torch.Tensor:
     if values.numel() == 0:
         return values
     if not values.is_complex():  # one pass without a mask: the smallest and the largest are NaN where any value is
-        low, high = torch.aminmax(values)
+        low, high = torch.aminmax(values.detach())
         if math.isfinite(low) and math.isfinite(high):
             return values
     finite = torch.isfinite(values)

@@ -67,7 +67,7 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     """Weights and Adam's state are 3 x 31,504 x 4 bytes and more; the limit lets the log through, these not."""
     out = tmp_path / "run"
     told = run_until_full(out, 100_000)
-    assert told.startswith(f"{out}/checkpoints/00000002 (needs 39")
+    assert told.startswith(f"{out}/checkpoints/00000002 (needs 4")
     assert told.endswith(
         " kB) is larger than this process may write; what was saved before is unharmed; "
         "raise the limit (ulimit -f) and resume"

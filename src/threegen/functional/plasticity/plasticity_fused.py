@@ -66,7 +66,7 @@ def learn_triplets(
             spikes[stimulus],
         )
     if lying is not rows:
-        weight.copy_(lying.t())
+        weight.detach().copy_(lying.t())
     return torch.from_numpy(spikes)
 
 
