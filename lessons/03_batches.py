@@ -33,7 +33,7 @@ print(len(batches), "batches; the first", tuple(batches[0].shape), "the last", t
 assert sum(len(batch) for batch in batches) == len(images)
 
 # %% [markdown]
-# `tg.load_data` gives data sets whose samples are drawn anew in each epoch by `fit`; `holdout` splits off a validation
+# `tg.load_data` gives data sets whose samples `fit` shuffles again in each epoch; `holdout` splits off a validation
 # part. Settings are chosen on validation data; the test data are read once, at the end.
 
 # %%
