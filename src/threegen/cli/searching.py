@@ -30,7 +30,9 @@ def search(
     storage: Annotated[str | None, typer.Option(help="journal:PATH or a data base's URL, to share a search.")] = None,
     out: Annotated[Path, typer.Option(help="The search's folder.")] = Path("runs/search"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue a search that was stopped.")] = False,
-    train_best: Annotated[bool, typer.Option("--train-best", help="Train the winner anew as an ordinary run.")] = False,
+    train_best: Annotated[
+        bool, typer.Option("--train-best", help="Train the winner again as an ordinary run.")
+    ] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,

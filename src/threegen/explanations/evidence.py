@@ -2,7 +2,7 @@
 
 Deletion and insertion (Petsiuk, Das and Saenko 2018): cover the pixels in the order of the map and see how fast the
 class's probability falls; uncover them and see how fast it rises. Random orders are the measure to beat.
-Cascading randomisation (Adebayo et al. 2018): draw the layers anew, from the last to the first. A map that stays as it
+Cascading randomisation (Adebayo et al. 2018): draw the layers again, from the last to the first. A map that stays as it
 was does not depend on what the net has learnt. Maps are compared by Spearman's rank correlation of magnitudes, on the
 pixels where either map is not zero (the many exact zeros would tie and look alike).
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 from threegen.checks import require_choice, require_float, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.explanations.maps import Picture
-from threegen.explanations.randomise import Layers, draw_anew
+from threegen.explanations.randomise import Layers, redraw
 from threegen.explanations.subject import Subject, Target, chosen_targets
 from threegen.plots import ACCENT, INK, SOFT, Series, line_chart, svg_frame, svg_text
 from threegen.randomness import make_generator
@@ -74,9 +74,9 @@ class Faithfulness(Picture):
 
 @dataclass(frozen=True)
 class Randomisation(Picture):
-    """How like the first map is after each layer was drawn anew: `layers`, last first; `correlation`, 1 is equal.
+    """How like the first map is after each layer was drawn again: `layers`, last first; `correlation`, 1 is equal.
 
-    `kept` names what the answer depends on and could not be drawn anew, each with the reason.
+    `kept` names what the answer depends on and could not be drawn again, each with the reason.
     """
 
     layers: tuple[str, ...]
@@ -91,7 +91,7 @@ class Randomisation(Picture):
     def _svg(self) -> str:
         numbers = list(range(len(self.layers) + 1))
         series = [Series("rank correlation", numbers, [1.0, *self.correlation])]
-        return line_chart(series, title="Cascading randomisation", x_label="layers drawn anew", y_range=(-0.2, 1.05))
+        return line_chart(series, title="Cascading randomisation", x_label="layers drawn again", y_range=(-0.2, 1.05))
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Evidence(Picture):
                 f"{a['random_insertion']:8.3f}{last:12.2f}"
             )
         kept = dict.fromkeys(one for own in self.randomisation.values() for one in own.kept)
-        return "\n".join([*lines, *([f"not drawn anew: {', '.join(kept)}"] if kept else [])])
+        return "\n".join([*lines, *([f"not drawn again: {', '.join(kept)}"] if kept else [])])
 
     def _svg(self) -> str:
         lines = str(self).splitlines()
@@ -207,7 +207,7 @@ def _curves(
 def randomisation(
     subject: Subject, x: Tensor, make: Callable[[Subject], Maker], target: Target = None
 ) -> Randomisation:
-    """Return how the maps change as the layers of a copy of the model are drawn anew, last first, one after another.
+    """Return how the maps change as the layers of a copy of the model are drawn again, last first, one after another.
 
     `make(subject)` gives the function that makes the maps. What is drawn, and how, is said in `randomise`; what the
     answer depends on and could not be drawn is listed in `kept`. Raises `ConfigError` for a model without weights.
@@ -219,10 +219,10 @@ def randomisation(
     layers = Layers(trace, changed.model)
     if not layers.weights:
         kept = f" (kept: {', '.join(layers.kept)})" if layers.kept else ""
-        raise ConfigError(f"{subject.name} calls no layer with weights; there is nothing to draw anew{kept}")
+        raise ConfigError(f"{subject.name} calls no layer with weights; there is nothing to draw again{kept}")
     found = []
     for names in layers.weights.values():
-        draw_anew(changed, names)
+        redraw(changed, names)
         found.append(rank_correlation(first, make(changed)(x, targets)))
     return Randomisation(tuple(path or subject.name for path in layers.weights), tuple(found), tuple(layers.kept))
 

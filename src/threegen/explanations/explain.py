@@ -179,7 +179,7 @@ class Look:
     def randomisation(
         self, x: Tensor, method: str = "saliency", target: Target = None, **options: Any
     ) -> Randomisation:
-        """Return how a map changes as the layers are drawn anew, last first (see `evidence`)."""
+        """Return how a map changes as the layers are drawn again, last first (see `evidence`)."""
         return randomisation(self.subject, self.subject.samples_first(x), self._maker(method, options), target)
 
     def check(

@@ -1,4 +1,4 @@
-"""Exact occlusion at a fraction of the work: behind each window only what it changes is computed anew.
+"""Exact occlusion at a fraction of the work: behind each window only what it changes is computed again.
 
 A window changes a box of the image; a convolution or a pooling turns a changed box into a somewhat larger one, whose
 input is cut out of the unoccluded activations with the changed box pasted in. Elementwise functions and normalisation

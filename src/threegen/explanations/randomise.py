@@ -1,4 +1,4 @@
-"""Draw a model's weights anew, layer by layer: everything that its answer depends on, or a word on what stayed.
+"""Draw a model's weights again, layer by layer: everything that its answer depends on, or a word on what stayed.
 
 A weight is drawn from a normal distribution with its own mean and deviation. A parametrised one (weight norm, say) is
 drawn as the layer uses it and put back through the parametrisation where that can be inverted, so that the same
@@ -45,7 +45,7 @@ class Layers:
 
 
 def _undrawable(weight: Tensor) -> str | None:
-    """Return why a weight cannot be drawn anew, or None."""
+    """Return why a weight cannot be drawn again, or None."""
     if weight.dtype == torch.bool or weight.numel() == 0:
         return "a mask"
     if not weight.is_floating_point():
@@ -56,8 +56,8 @@ def _undrawable(weight: Tensor) -> str | None:
 
 
 @torch.no_grad()
-def draw_anew(subject: Subject, names: list[str]) -> None:
-    """Draw the weights called `names` of the subject's model anew, in place."""
+def redraw(subject: Subject, names: list[str]) -> None:
+    """Draw the weights called `names` of the subject's model again, in place."""
     parameters, buffers = dict(subject.model.named_parameters()), dict(subject.model.named_buffers())
     done: set[tuple[str, str]] = set()
     for name in names:

@@ -2,7 +2,7 @@
 
 What such a net does cannot depend on the data, and in eval mode it draws nothing. So it can be run without a word to
 its modules: no mode, no `requires_grad`, no generator is touched and put back, dropout is left out. For one small image
-that saves a third of the time; the arithmetic is the same. The list of steps is made anew for each run, so that changed
+that saves a third of the time; the arithmetic is the same. The list of steps is made for each run, so that changed
 layers and weights are always seen; a layer of another type, a hook or a `forward` of its own, and the list is None.
 """
 
