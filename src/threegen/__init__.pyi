@@ -15,6 +15,7 @@ from threegen import training as training
 
 __version__: str
 
+from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.cost.count import count as count
 from threegen.datasets.batches import Batch as Batch
 from threegen.datasets.dataset import Data as Data
@@ -115,6 +116,7 @@ __all__ = [
     "evaluate",
     "explain",
     "explanations",
+    "export_onnx",
     "fit",
     "load_data",
     "load_run",

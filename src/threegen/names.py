@@ -139,7 +139,9 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.cost.count": ("count",),
         "threegen.gen3.parts": ("Cost", "Use"),
     },
-    "conversion": {},
+    "conversion": {
+        "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
+    },
     "registry": {
         "threegen.registry.diehl_cook": ("stdp_stages",),
         "threegen.registry.entry": ("Entry", "Plan"),
@@ -231,6 +233,7 @@ FLAT: tuple[str, ...] = (
     # looking and counting
     "count",
     "explain",
+    "export_onnx",
     "ThreegenError",
 )
 
