@@ -31,7 +31,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lstm-rows": {"hidden": 8},
 }
 SHAPES = {"rnn-rows": (1, 6, 9), "lstm-rows": (1, 6, 9)}
-WITHOUT_SPIKES = [entry.name for entry in all_entries().values() if entry.generation < 3 and entry.name != "neocognitron"]
+WITHOUT_SPIKES = [
+    entry.name for entry in all_entries().values() if entry.generation < 3 and entry.name != "neocognitron"
+]
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ def test_what_cannot_be_written_is_refused_and_no_file_is_left(tmp_path: Path) -
         export_onnx(nn.Sequential(nn.Flatten(), nn.LayerNorm(7)), file)
     with pytest.raises(ShapeError, match=r"at least one input, got \[0, 4\]"):
         export_onnx(tg.MLP([4, 3]), file, example=torch.rand(0, 4))
-    with pytest.raises(ConfigError, match="takes a torch.nn.Module, got str"):
+    with pytest.raises(ConfigError, match=r"takes a torch\.nn\.Module, got str"):
         export_onnx("net", file)  # type: ignore[arg-type]
     with pytest.raises(NumericError, match="computes other scores"):
         export_onnx(tg.MLP([4, 3]), file, tolerance=1e-12)

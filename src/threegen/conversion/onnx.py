@@ -228,7 +228,7 @@ def _translations() -> dict[Any, Any]:
         divisor_override: int | None = None,
     ) -> Any:
         kernel, pads = _pair(kernel_size), _pair(padding)
-        mean = op.AveragePool(
+        mean: Any = op.AveragePool(
             x,
             ceil_mode=int(ceil_mode),
             count_include_pad=int(count_include_pad or divisor_override is not None),
@@ -238,7 +238,8 @@ def _translations() -> dict[Any, Any]:
         )
         if divisor_override is None:
             return mean
-        return op.Mul(mean, op.CastLike(op.Constant(value_float=kernel[0] * kernel[1] / divisor_override), mean))
+        factor: Any = op.Constant(value_float=kernel[0] * kernel[1] / divisor_override)
+        return op.Mul(mean, op.CastLike(factor, mean))
 
     return {torch.ops.aten.avg_pool2d.default: average}
 
