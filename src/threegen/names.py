@@ -47,6 +47,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),
         "threegen.gen3.neurons": ("IF", "LIF", "LeakyIntegrator"),
         "threegen.gen3.normalisation": ("NeuNorm", "ThresholdBatchNorm"),
+        "threegen.gen3.synaptic": ("SynapticLIF",),
     },
     "encoders": {
         "threegen.functional.decoding": ("binary_image", "intensity_image"),
