@@ -44,6 +44,7 @@ from threegen.gen3.neurons import IF as IF
 from threegen.gen3.neurons import LIF as LIF
 from threegen.gen3.sequential import SpikingSequential as SpikingSequential
 from threegen.registry.pretraining import pretraining as pretraining
+from threegen.report.comparing import compare as compare
 from threegen.rules.backprop import Backprop as Backprop
 from threegen.rules.contrastive_divergence import ContrastiveDivergence as ContrastiveDivergence
 from threegen.rules.diehl_cook import DiehlCookSTDP as DiehlCookSTDP
@@ -107,6 +108,7 @@ __all__ = [
     "Update",
     "WakeSleep",
     "__version__",
+    "compare",
     "conversion",
     "cost",
     "count",

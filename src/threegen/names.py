@@ -138,7 +138,9 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cost": {
         "threegen.cost.bill": ("OPERATIONS", "Bill", "Row"),
         "threegen.cost.count": ("count",),
+        "threegen.cost.energy_tables": ("ENERGY_TABLES", "EnergyTable"),
         "threegen.gen3.parts": ("Cost", "Use"),
+        "threegen.report.comparing": ("Card", "compare"),
     },
     "conversion": {
         "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
@@ -232,6 +234,7 @@ FLAT: tuple[str, ...] = (
     "pretraining",
     "search",
     # looking and counting
+    "compare",
     "count",
     "explain",
     "export_onnx",
