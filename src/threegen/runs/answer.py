@@ -60,6 +60,12 @@ def evaluate_run(
     examples are read, scaled as the data that the run was trained on. Raises `DataError` if its classes are others.
     """
     run = open_run(path, model=module)
+    part, name = examples_to_test(run, data)
+    return RunEvaluation(run.entry.name, name, part.classes, evaluate(run.model, part, seed=seed))
+
+
+def examples_to_test(run: Run, data: str | None = None) -> tuple[Dataset, str]:
+    """Return the test split of a run's own data, or of `data` as `evaluate_run` reads it, and what it is called."""
     if data is None:
         loaded = run.load_data()
         part, name = loaded.test, loaded.name
@@ -68,7 +74,7 @@ def evaluate_run(
         name = data if part.name.endswith("-test") else f"{data} (all of it)"
     _require_same_shape(run, part.shape)
     _require_same_classes(run, part.classes)
-    return RunEvaluation(run.entry.name, name, part.classes, evaluate(run.model, part, seed=seed))
+    return part, name
 
 
 def _examples(run: Run, data: str) -> Dataset:
