@@ -20,7 +20,7 @@ for event in events.array[:3]:
 assert (events.t[1:] >= events.t[:-1]).all()
 
 # %% [markdown]
-# **Where there is movement there are events.** Their number in each 10 ms shows the three strokes and the pauses between.
+# **Where there is movement there are events.** Their number in each 10 ms shows the three strokes and the pauses.
 
 # %%
 profile = tg.datasets.to_frames(events, 30, milliseconds=300).sum((1, 2, 3))
@@ -29,8 +29,8 @@ for start, count in enumerate(profile.tolist()):
 assert 1 + int(profile[1:29].argmin()) in (9, 10, 19, 20, 21, 22)  # the quietest parts are the pauses
 
 # %% [markdown]
-# **Frames.** A spiking net with T steps wants T inputs: the events are counted in T parts of the time, ON and OFF apart.
-# No encoder is needed, and no spike is drawn at random.
+# **Frames.** A spiking net with T steps wants T inputs: events are counted in T parts of the time, ON and OFF apart. No
+# encoder is needed, and no spike is drawn at random.
 
 # %%
 frames = tg.datasets.to_frames(events, 10, milliseconds=300, binary=True)
