@@ -73,3 +73,25 @@ def spikes_of(currents: Tensor, scale: Scale, steps: int, reset: str) -> Tensor:
         else:
             potential.masked_fill_(fired, 0.0)
     return spikes
+
+
+def counts_of(currents: Tensor, threshold: Tensor, start: Tensor, steps: int, reset: str) -> Tensor:
+    """Return how many spikes neurons send in all steps, [N, C, ...], from `currents` [T or 1, N, C, ...].
+
+    For one summed input at every step and reset by subtraction that is floor(v_0 + T I / theta), within 0..T.
+    """
+    shape = tuple(currents.shape[2:])
+    inverse, first = spread(1 / threshold, shape), spread(start, shape)
+    if len(currents) == 1 and reset == "soft":
+        return (currents[0] * (inverse * steps)).add_(first).floor_().clamp_(0, steps)
+    potential = first.expand_as(currents[0]).clone()
+    counts, fired = torch.zeros_like(potential), torch.empty_like(potential)
+    for step in range(steps):
+        potential.addcmul_(currents[step if len(currents) > 1 else 0], inverse)
+        torch.ge(potential, 1.0, out=fired)
+        counts += fired
+        if reset == "soft":
+            potential -= fired
+        else:
+            potential.masked_fill_(fired.bool(), 0.0)
+    return counts

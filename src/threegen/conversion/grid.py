@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threegen.conversion.build import Scale
-from threegen.conversion.currents import Signal, batches, spikes_of
+from threegen.conversion.currents import Signal, batches, counts_of
 from threegen.conversion.graph import LINEAR, Graph, Op
 
 THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
-STARTS = (0.3, 0.4, 0.5, 0.6, 0.7)
+STARTS = (0.3, 0.4, 0.6, 0.7)  # beside a half, with the threshold that is best for it and those next to it
 ENOUGH = 150_000  # values of a channel on which a pair is judged
 STIFFNESS = 1e-3  # of the mean square of the signal: how much the weights hold on to what they were
 ROUNDS = 3  # of the one-sided fit
@@ -39,24 +39,43 @@ def grid(y: Tensor, currents: Tensor, pool: Op | None, steps: int, reset: str) -
     few = min(len(y), max(200, -(-ENOUGH // places)))
     y, currents = y[:few], currents[:, :few]
     top = y.transpose(0, 1).reshape(channels, -1).amax(1)
-    silent = ~(top > 0)
-    safe = torch.where(silent, torch.ones_like(top), top)
-    wanted = _pooled(y, pool)
-    square = _dot(wanted, wanted)
-    best = torch.full((channels,), torch.inf, dtype=torch.float64)
-    found = Scale(safe.clone(), safe.clone(), torch.full_like(safe, 0.5))
-    for share in THRESHOLDS:
+    safe = torch.where(top > 0, top, torch.ones_like(top))
+    trial = _Trial(y, currents, pool, steps, reset)
+    half = torch.full_like(safe, 0.5)
+    shares = torch.tensor(THRESHOLDS, dtype=y.dtype)
+    for share in shares:
+        trial.judge(safe * share, half)
+    best = torch.tensor([int((shares * top).sub(one).abs().argmin()) for top, one in zip(safe, trial.threshold, strict=True)])
+    for beside in (-1, 0, 1):
+        threshold = safe * shares[(best + beside).clamp(0, len(shares) - 1)]
         for start in STARTS:
-            scale = Scale(safe * share, safe * share, torch.full_like(safe, start))
-            rates = _pooled(spikes_of(currents, scale, steps, reset).sum(0, dtype=y.dtype) / steps, pool)
-            together, own = _dot(wanted, rates), _dot(rates, rates)
-            worth = together / own.clamp(min=1e-30)
-            missed = square - worth * together
-            better = (missed < best) & (own > 0)
-            best = torch.where(better, missed, best)
-            for kept, new in ((found.threshold, scale.threshold), (found.start, scale.start), (found.amplitude, worth)):
-                kept[better] = new[better].to(kept.dtype)
-    return found
+            trial.judge(threshold, torch.full_like(safe, start))
+    return Scale(trial.threshold, trial.worth, trial.start)
+
+
+class _Trial:
+    """Tries thresholds and first potentials, and keeps the best of each channel."""
+
+    def __init__(self, y: Tensor, currents: Tensor, pool: Op | None, steps: int, reset: str) -> None:
+        self.currents, self.pool, self.steps, self.reset = currents, pool, steps, reset
+        self.wanted = _pooled(y, pool)
+        self.square = _dot(self.wanted, self.wanted)
+        top = y.transpose(0, 1).reshape(y.shape[1], -1).amax(1)
+        self.threshold = torch.where(top > 0, top, torch.ones_like(top))
+        self.worth, self.start = self.threshold.clone(), torch.full_like(top, 0.5)
+        self.missed = torch.full((len(top),), torch.inf, dtype=torch.float64)
+
+    def judge(self, threshold: Tensor, start: Tensor) -> None:
+        """Keep `threshold` and `start` [C] for the channels whose activations they miss by less than those before."""
+        counts = counts_of(self.currents, threshold, start, self.steps, self.reset)
+        rates = _pooled(counts.div_(self.steps), self.pool)
+        together, own = _dot(self.wanted, rates), _dot(rates, rates)
+        worth = together / own.clamp(min=1e-30)
+        missed = self.square - worth * together
+        better = (missed < self.missed) & (own > 0) & (worth > 0)
+        self.missed = torch.where(better, missed, self.missed)
+        for kept, new in ((self.threshold, threshold), (self.start, start), (self.worth, worth.to(threshold.dtype))):
+            kept[better] = new[better]
 
 
 def _pooled(values: Tensor, pool: Op | None) -> Tensor:

@@ -10,7 +10,7 @@ from threegen.conversion.calibrate import LayerReport
 from threegen.plots import Series, line_chart
 from threegen.tables import html_table, text_table
 
-POOR = 0.9  # correlation of rates and activations below which a layer is worth a warning
+POOR = 0.75  # correlation of rates and activations below which a layer is worth a warning
 LOST = 0.02  # of the answers
 
 

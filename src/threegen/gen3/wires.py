@@ -106,8 +106,9 @@ class SumPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the counts, whole numbers where `x` is 0 or 1."""
-        if len(self.kernel) == 1:  # one dimension has no divisor_override; the product is exact again
-            return F.avg_pool1d(x, self.kernel, self.stride, self.padding).mul(self.kernel[0]).round_()
+        if len(self.kernel) == 1:  # one dimension has no divisor_override, so it is pooled as planes of width 1
+            own = ((*one, rest) for one, rest in ((self.kernel, 1), (self.stride, 1), (self.padding, 0)))
+            return F.avg_pool2d(x.unsqueeze(-1), *own, divisor_override=1).squeeze(-1)
         return AVERAGES[len(self.kernel)](x, self.kernel, self.stride, self.padding, divisor_override=1)
 
     def extra_repr(self) -> str:
