@@ -16,6 +16,7 @@ from threegen import training as training
 __version__: str
 
 from threegen.conversion.onnx import export_onnx as export_onnx
+from threegen.conversion.convert import convert as convert
 from threegen.cost.count import count as count
 from threegen.datasets.batches import Batch as Batch
 from threegen.datasets.dataset import Data as Data
@@ -110,6 +111,7 @@ __all__ = [
     "__version__",
     "compare",
     "conversion",
+    "convert",
     "cost",
     "count",
     "datasets",

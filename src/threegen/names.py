@@ -42,6 +42,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
         "threegen.gen3.plastic_layer": ("PlasticLayer",),
         "threegen.gen3.sequential": ("SpikingSequential", "TimeDropout"),
+        "threegen.gen3.spiking_graph": ("GraphLayer", "SpikingGraph", "Wire"),
     },
     "neurons": {
         "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),
@@ -153,6 +154,10 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "conversion": {
         "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
     },
+    "conversion": {
+        "threegen.conversion.convert": ("ConversionWarning", "ConvertedNet", "convert"),
+        "threegen.conversion.report": ("ConversionReport",),
+    },
     "registry": {
         "threegen.registry.diehl_cook": ("stdp_stages",),
         "threegen.registry.entry": ("Entry", "Plan"),
@@ -243,6 +248,8 @@ FLAT: tuple[str, ...] = (
     "search",
     # looking and counting
     "compare",
+    # looking, counting, converting
+    "convert",
     "count",
     "explain",
     "export_onnx",

@@ -5,4 +5,14 @@ from threegen.conversion.onnx import export_onnx as export_onnx
 __all__ = [
     "OnnxFile",
     "export_onnx",
+from threegen.conversion.convert import ConversionWarning as ConversionWarning
+from threegen.conversion.convert import ConvertedNet as ConvertedNet
+from threegen.conversion.convert import convert as convert
+from threegen.conversion.report import ConversionReport as ConversionReport
+
+__all__ = [
+    "ConversionReport",
+    "ConversionWarning",
+    "ConvertedNet",
+    "convert",
 ]

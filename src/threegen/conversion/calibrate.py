@@ -159,7 +159,8 @@ class Calibration:
         gate = MaxGate(op.options["kernel"], op.options["stride"], op.options["padding"], op.options["ceil"])
 
         def gated(start: int, stop: int) -> Tensor:
-            return gate(source.values[:, start:stop].float())[0].to(torch.uint8).transpose(0, 1)
+            pooled: Tensor = gate(source.values[:, start:stop].float())[0]
+            return pooled.to(torch.uint8).transpose(0, 1)
 
         spikes = in_batches(len(self.x), gated).transpose(0, 1)
         y = op.run([self.values[before]])
@@ -181,7 +182,7 @@ class Calibration:
             threshold, _ = scales.usable(top.expand(z.shape[1]).clone())
             self.scales[end] = scales.scale_of(threshold, own.start, 1.0)
 
-    # -- what arrives, and what should -----------------------------------------------------------------------------------
+    # -- what arrives, and what should ---------------------------------------------------------------------------------
     def _wanted(self, number: int) -> Tensor:
         """Return what the network itself has at operation `number`, [N, ...]."""
         sources = self.ann.sources(number)
@@ -202,7 +203,7 @@ class Calibration:
         return move
 
     def _shift_start(self, scale: Scale, y: Tensor, spikes: Tensor) -> Scale:
-        """Move the first potential so that the mean number of spikes of each channel becomes that of the activations."""
+        """Move the first potentials so that each channel's mean number of spikes becomes that of its activations."""
         places = [0, *range(2, y.dim())]
         wanted = (y / spread(scale.amplitude, tuple(y.shape[1:]))).clamp(max=1.0).mean(places, dtype=torch.float64)
         sent = spikes.sum(0, dtype=torch.float64).mean(places) / self.settings.steps

@@ -64,7 +64,7 @@ def convert(
     per_channel: bool = True,
     reset: str = "subtract",
     initial: str = "half",
-    input: nn.Module | str = "analog",  # noqa: A002 - the word of the field
+    input: nn.Module | str = "analog",
     readout: str = "potential",
     compensate: str | Iterable[str] = (),
     factor: float = 1.0,
@@ -110,9 +110,7 @@ def convert(
         >>> spiking(torch.rand(2, 784)).shape
         torch.Size([2, 10])
     """
-    settings = _settings(
-        method, refit, steps, percentile, per_channel, reset, initial, readout, compensate, factor
-    )
+    settings = _settings(method, refit, steps, percentile, per_channel, reset, initial, readout, compensate, factor)
     encoder = Direct() if input == "analog" else make_encoder(input)
     found = gather(calibrate, require_whole("images", images))
     x = _as_model(model, found.calibrate)
@@ -191,7 +189,9 @@ def _converted(
     """Return the spiking net of a graph, and how it was calibrated."""
     given, worth = _encoded(x, encoder, settings.steps, seed)
     own = graph.copied()
-    calibration = Calibration(graph, own, settings, Signal(given, spread(torch.full((x.shape[1],), worth), x.shape[1:])), x)
+    calibration = Calibration(
+        graph, own, settings, Signal(given, spread(torch.full((x.shape[1],), worth), x.shape[1:])), x
+    )
     calibration.run()
     plain = build(
         own,

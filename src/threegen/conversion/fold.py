@@ -36,7 +36,7 @@ def _into_weights(graph: Graph) -> None:
         layer = graph.ops[op.takes[0]]
         if layer.kind not in LINEAR or len(graph.users(layer.number)) != 1:
             continue
-        values = per_channel(cast(Tensor, _values(op)))
+        values = per_channel(_values(op))
         if values is None:
             continue
         _scale_outputs(layer, values) if op.kind == "scale" else _shift_outputs(layer, values)
@@ -129,6 +129,6 @@ def _swap(graph: Graph, first: Op, second: Op) -> None:
     else:
         second.shape = graph.ops[source[0]].shape
     order = list(graph.ops)
-    one, other = order.index(first.number), order.index(second.number)
-    order[one], order[other] = order[other], order[one]
+    early, late = order.index(first.number), order.index(second.number)
+    order[early], order[late] = order[late], order[early]
     graph.ops = {number: graph.ops[number] for number in order}

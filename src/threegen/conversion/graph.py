@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +54,7 @@ class Op:
             return MAXIMA[len(own["kernel"])](
                 values[0], own["kernel"], own["stride"], own["padding"], ceil_mode=own["ceil"]
             )
-        assert self.module is not None
-        result: Tensor = self.module(*values)
+        result: Tensor = cast(nn.Module, self.module)(*values)
         return result
 
     def rectify(self, z: Tensor) -> Tensor:
@@ -80,9 +79,6 @@ class Graph:
     output: int
     shape: tuple[int, ...]
     notes: list[str] = field(default_factory=list)
-
-    def __iter__(self) -> Iterable[Op]:  # type: ignore[override]
-        return iter(self.ops.values())
 
     def users(self, number: int) -> list[Op]:
         """Return the operations that take the result of operation `number`."""
@@ -129,7 +125,8 @@ class Graph:
 
     def run_all(self, x: Tensor, wanted: Iterable[int]) -> dict[int, Tensor]:
         """Return the results of the `wanted` operations for `x` [B, ...]."""
-        keep, made = set(wanted), {}
+        keep = set(wanted)
+        made: dict[int, Tensor] = {}
         last = {one: op.number for op in self.ops.values() for one in op.takes}
         for op in self.ops.values():
             made[op.number] = x if op.kind == INPUT else op.run([made[one] for one in op.takes])

@@ -45,7 +45,9 @@ def grid(y: Tensor, currents: Tensor, pool: Op | None, steps: int, reset: str) -
     shares = torch.tensor(THRESHOLDS, dtype=y.dtype)
     for share in shares:
         trial.judge(safe * share, half)
-    best = torch.tensor([int((shares * top).sub(one).abs().argmin()) for top, one in zip(safe, trial.threshold, strict=True)])
+    best = torch.tensor(
+        [int((shares * top).sub(one).abs().argmin()) for top, one in zip(safe, trial.threshold, strict=True)]
+    )
     for beside in (-1, 0, 1):
         threshold = safe * shares[(best + beside).clamp(0, len(shares) - 1)]
         for start in STARTS:

@@ -54,7 +54,9 @@ def gather(data: Any, wanted: int) -> Images:
     kept.sort(key=lambda one: (-one[0], one[2].sum().item()))
     few = len(kept) if len(kept) < FEW + JUDGES else min(wanted, len(kept) - JUDGES)
     every = torch.stack([one[2] for one in kept])
-    labels = None if any(one[3] is None for one in kept) else torch.stack([one[3] for one in kept if one[3] is not None])
+    labels = (
+        None if any(one[3] is None for one in kept) else torch.stack([one[3] for one in kept if one[3] is not None])
+    )
     apart = few < len(kept)
     first = slice(few, None) if apart else slice(None)
     return Images(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -67,8 +68,8 @@ def judge(
         )
         for step in range(net.steps)
     ]
-    lost = [(one - other) / count for one, other in zip(stages, stages[1:], strict=False)] if layers else []
-    return Judged(curve, None if labels is None else known / count, list(lost))
+    lost: list[float | None] = [(one - other) / count for one, other in pairwise(stages)] if layers else []
+    return Judged(curve, None if labels is None else known / count, lost)
 
 
 def _per_step(spikes: Tensor) -> Tensor:

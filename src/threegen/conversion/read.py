@@ -15,13 +15,15 @@ from threegen.conversion.refusals import refuse
 from threegen.errors import ConfigError
 from threegen.gen3.networks import SpikingNet
 from threegen.gen3.parts import is_neuron
-from threegen.tracing.trace import SOFTMAX, Node, Trace, trace_model
+from threegen.tracing.trace import Node, Trace, trace_model
 from threegen.tracing.untouched import untouched
 
 AGREES = 1e-3  # by how much of the largest score the graph may differ from the model it was read from
 SAME = frozenset(
-    "contiguous clone detach float to dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout "
-    "type_as requires_grad identity positive".split()
+    (
+        *("contiguous", "clone", "detach", "float", "to", "type_as", "requires_grad", "identity", "positive"),
+        *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"),
+    )
 )
 READERS: dict[str, Callable[[Reading, Node], None]] = {**read_layers.READERS, **read_shapes.READERS}
 

@@ -139,9 +139,7 @@ def _average_pool(reading: Reading, node: Node) -> None:
     ceil, counts = bool(argument(node, 4, "ceil_mode", False)), bool(argument(node, 5, "count_include_pad", True))
     regular = all(
         made == (given + 2 * pad - size) // step + 1
-        for made, given, pad, size, step in zip(
-            node.shape[1:], before.shape[1:], padding, kernel, stride, strict=True
-        )
+        for made, given, pad, size, step in zip(node.shape[1:], before.shape[1:], padding, kernel, stride, strict=True)
     )
     divisor = argument(node, 6, "divisor_override")
     if regular and (counts or not any(padding)):
@@ -150,8 +148,8 @@ def _average_pool(reading: Reading, node: Node) -> None:
     elif divisor:
         raise refuse(node.label, node.name, "it has a divisor of its own and windows cut at the border")
     else:
-        options = {"kernel": kernel, "stride": stride, "padding": padding, "ceil": ceil, "padding_counts": counts}
-        reading.wire(node, "average", options)
+        own: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding}
+        reading.wire(node, "average", {**own, "ceil": ceil, "padding_counts": counts})
 
 
 def _adaptive(reading: Reading, node: Node) -> None:

@@ -41,7 +41,9 @@ def percentiles(values: Tensor, share: float, per_channel: bool) -> Tensor:
     return torch.stack([row.kthvalue(place).values for row in rows])
 
 
-def from_activations(method: str, y: Tensor, currents: Tensor, *, share: float, per_channel: bool, steps: int) -> Tensor:
+def from_activations(
+    method: str, y: Tensor, currents: Tensor, *, share: float, per_channel: bool, steps: int
+) -> Tensor:
     """Return the thresholds [C] of a layer with activations y [N, C, ...] and summed input [T, N, C, ...]."""
     channels = y.shape[1]
     if method == "balance":

@@ -4,10 +4,10 @@
     MaxGate      n_j[t] = spikes of neuron j so far     o[t] = max_j n_j[t] - max_j n_j[t-1]      (j under a window)
     Sum          u[t] = u[t-1] + I[t]                                                             (never fires)
 
-Rueckauer, Lungu, Hu, Pfeiffer and Liu, "Conversion of continuous-valued deep networks to efficient event-driven networks
-for image classification", Frontiers in Neuroscience 11:682 (2017): reset by subtraction, maximum pooling by the highest
-running rate; here the gate lets a spike through where the highest count grows, so that what leaves it is that count
-exactly. Half a threshold to start from makes the number of spikes a rounded one instead of one rounded down.
+Rueckauer, Lungu, Hu, Pfeiffer and Liu, "Conversion of continuous-valued deep networks to efficient event-driven
+networks for image classification", Frontiers in Neuroscience 11:682 (2017): reset by subtraction, maximum pooling by
+the highest running rate; here the gate lets a spike through where the highest count grows, so that what leaves it is
+that count exactly. Half a threshold to start from makes the number of spikes a rounded one instead of one rounded down.
 
 Shapes: T time steps, B examples, C channels.
 """

@@ -88,9 +88,7 @@ class Resize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return planes of the new size."""
-        return F.interpolate(
-            x, self.size, mode=self.mode, align_corners=self.align_corners, antialias=self.antialias
-        )
+        return F.interpolate(x, self.size, mode=self.mode, align_corners=self.align_corners, antialias=self.antialias)
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
@@ -107,8 +105,9 @@ class SumPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the counts, whole numbers where `x` is 0 or 1."""
         if len(self.kernel) == 1:  # one dimension has no divisor_override, so it is pooled as planes of width 1
-            own = ((*one, rest) for one, rest in ((self.kernel, 1), (self.stride, 1), (self.padding, 0)))
-            return F.avg_pool2d(x.unsqueeze(-1), *own, divisor_override=1).squeeze(-1)
+            (kernel,), (stride,), (padding,) = self.kernel, self.stride, self.padding
+            planes = F.avg_pool2d(x.unsqueeze(-1), (kernel, 1), (stride, 1), (padding, 0), divisor_override=1)
+            return planes.squeeze(-1)
         return AVERAGES[len(self.kernel)](x, self.kernel, self.stride, self.padding, divisor_override=1)
 
     def extra_repr(self) -> str:
@@ -160,7 +159,7 @@ class Average(nn.Module):
         own = self.options
         if "size" in own:
             kinds = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
-            return cast(Tensor, kinds[len(own["size"])](x, own["size"]))
+            return kinds[len(own["size"])](x, own["size"])
         given = (own["kernel"], own["stride"], own["padding"], own["ceil"], own["padding_counts"])
         return AVERAGES[len(own["kernel"])](x, *given)
 
@@ -188,10 +187,8 @@ class Scale(nn.Module):
 
     def cost(self, use: Use) -> Cost:
         """Return what a call cost: an addition a spike; a multiplication a value otherwise."""
-        if use.signals[0] == "spikes":
-            work = {"ac": nonzero(use.inputs[0])}
-        else:
-            work = {"mul": use.output.numel()}
+        spiking = use.signals[0] == "spikes"
+        work = {"ac": nonzero(use.inputs[0])} if spiking else {"mul": use.output.numel()}
         return Cost(self.part, work, use.output, shape=tuple(use.output.shape[1:]))
 
 
@@ -216,12 +213,22 @@ class Shift(nn.Module):
 class Add(nn.Module):
     """The sum of several signals of one shape."""
 
+    part = "sum"
+
     def forward(self, *signals: Tensor) -> Tensor:
         """Return the sum."""
         total = signals[0]
         for one in signals[1:]:
             total = total + one
         return total
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: an addition a spike where spikes or their numbers are added, else one a value."""
+        shape = tuple(use.output.shape[1:])
+        if all(one in ("spikes", "counts") for one in use.signals):
+            work = {"ac": sum(int(one.sum()) for one in use.inputs)}
+            return Cost(self.part, work, use.output, "counts", shape=shape)
+        return Cost(self.part, {"add": (len(use.inputs) - 1) * use.output.numel()}, use.output, shape=shape)
 
 
 class Concatenate(nn.Module):
