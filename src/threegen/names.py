@@ -152,10 +152,8 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.report.comparing": ("Card", "compare"),
     },
     "conversion": {
-        "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
-    },
-    "conversion": {
         "threegen.conversion.convert": ("ConversionWarning", "ConvertedNet", "convert"),
+        "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
         "threegen.conversion.report": ("ConversionReport",),
     },
     "registry": {
@@ -249,6 +247,8 @@ FLAT: tuple[str, ...] = (
     # looking and counting
     "compare",
     # looking, counting, converting
+    # looking, counting, converting
+    "compare",
     "convert",
     "count",
     "explain",

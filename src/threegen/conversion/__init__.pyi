@@ -8,6 +8,8 @@ __all__ = [
 from threegen.conversion.convert import ConversionWarning as ConversionWarning
 from threegen.conversion.convert import ConvertedNet as ConvertedNet
 from threegen.conversion.convert import convert as convert
+from threegen.conversion.onnx import OnnxFile as OnnxFile
+from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.conversion.report import ConversionReport as ConversionReport
 
 __all__ = [
@@ -15,4 +17,7 @@ __all__ = [
     "ConversionWarning",
     "ConvertedNet",
     "convert",
+    "OnnxFile",
+    "convert",
+    "export_onnx",
 ]
