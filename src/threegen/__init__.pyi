@@ -15,8 +15,8 @@ from threegen import training as training
 
 __version__: str
 
-from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.conversion.convert import convert as convert
+from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.cost.count import count as count
 from threegen.datasets.batches import Batch as Batch
 from threegen.datasets.dataset import Data as Data

@@ -1,10 +1,4 @@
 # Written by scripts/public_names.py from the table in names.py; do not edit.
-from threegen.conversion.onnx import OnnxFile as OnnxFile
-from threegen.conversion.onnx import export_onnx as export_onnx
-
-__all__ = [
-    "OnnxFile",
-    "export_onnx",
 from threegen.conversion.convert import ConversionWarning as ConversionWarning
 from threegen.conversion.convert import ConvertedNet as ConvertedNet
 from threegen.conversion.convert import convert as convert
@@ -16,7 +10,6 @@ __all__ = [
     "ConversionReport",
     "ConversionWarning",
     "ConvertedNet",
-    "convert",
     "OnnxFile",
     "convert",
     "export_onnx",
