@@ -248,7 +248,6 @@ FLAT: tuple[str, ...] = (
     "compare",
     # looking, counting, converting
     # looking, counting, converting
-    "compare",
     "convert",
     "count",
     "explain",
