@@ -15,6 +15,7 @@ from threegen import training as training
 
 __version__: str
 
+from threegen.conversion.convert import convert as convert
 from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.cost.count import count as count
 from threegen.datasets.batches import Batch as Batch
@@ -110,6 +111,7 @@ __all__ = [
     "__version__",
     "compare",
     "conversion",
+    "convert",
     "cost",
     "count",
     "datasets",

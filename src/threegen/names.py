@@ -42,6 +42,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
         "threegen.gen3.plastic_layer": ("PlasticLayer",),
         "threegen.gen3.sequential": ("SpikingSequential", "TimeDropout"),
+        "threegen.gen3.spiking_graph": ("GraphLayer", "SpikingGraph", "Wire"),
     },
     "neurons": {
         "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),
@@ -78,6 +79,14 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.rules.reward_stdp": ("RewardSTDP",),
         "threegen.rules.rule": ("Applied", "PlainSGD", "Rule", "Update", "ascend", "descend"),
         "threegen.rules.seed_cells": ("CompetitiveSeeds", "TaughtSeeds"),
+        "threegen.rules.spiking_losses": (
+            "FirstSpikeCrossEntropy",
+            "FirstSpikeMSE",
+            "MembraneCrossEntropy",
+            "MembraneMSE",
+            "SpikeCountCrossEntropy",
+            "SpikeCountMSE",
+        ),
         "threegen.rules.symmetric_stdp": ("SymmetricSTDP",),
         "threegen.rules.triplet_stdp": ("TripletSTDP",),
         "threegen.rules.truncated_bptt": ("TruncatedBPTT",),
@@ -143,7 +152,9 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.report.comparing": ("Card", "compare"),
     },
     "conversion": {
+        "threegen.conversion.convert": ("ConversionWarning", "ConvertedNet", "convert"),
         "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
+        "threegen.conversion.report": ("ConversionReport",),
     },
     "registry": {
         "threegen.registry.diehl_cook": ("stdp_stages",),
@@ -235,6 +246,9 @@ FLAT: tuple[str, ...] = (
     "search",
     # looking and counting
     "compare",
+    # looking, counting, converting
+    # looking, counting, converting
+    "convert",
     "count",
     "explain",
     "export_onnx",
