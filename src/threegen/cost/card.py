@@ -145,10 +145,9 @@ def _energy_of(found: Comparison, place: int, table: EnergyTable) -> Section:
             _line(found, "memory traffic, at least", lambda one: one.energy[place].memory_least, "joules"),
             _line(found, "memory traffic, at most", lambda one: one.energy[place].memory_most, "joules"),
         ]
-    why = {one.energy[place].why: "" for one in found.models if one.energy[place].why}
+    why = dict.fromkeys(one.energy[place].why for one in found.models if one.energy[place].why)
     said = [f"{', '.join(one.name for one in found.models if one.energy[place].why == text)}: {text}" for text in why]
-    remark = ". ".join(text[0].upper() + text[1:] for text in (table.note, *said) if text)
-    remark += "." * bool(remark)
+    remark = "; ".join(text for text in (table.note, *said) if text)
     return Section(f"Energy estimate: {table.title}", tuple(lines), remark)
 
 
