@@ -180,6 +180,7 @@ def reproduce(
 @app.command()
 def study(
     name: Annotated[str | None, typer.Argument(help="A study, or all; none lists them.")] = None,
+    data: Annotated[str, typer.Option("--data", help="For a study that knows several data sets: which one.")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="About half a minute a study at most.")] = False,
     out: Annotated[Path, typer.Option(help="Each study's results.json and drawings go to a folder in here.")] = Path(
         "runs/studies"
@@ -203,12 +204,15 @@ def study(
             print_text(f"{result['title']}: left out; {result['skipped']}")
             return
         print_table(summary(result["figures"]), f"{result['title']} ({result['seconds']} s)")
-        print_text(f"{result['about']}\ndrawings: {out / result['study']}")
+        print_text(f"{result['about']}\ndrawings: {out / (result['study'] + (f'-{data}' if data else ''))}")
 
     if name == "all":
+        if data:
+            raise typer.BadParameter("--data is for one study; name it")
         results = run_all_studies(quick=quick, out=out, seed=seed, progress=not quiet, done=show)
         if as_json:
             print_json(results)
         return
-    result = run_study(name, quick=quick, out=out / name, seed=seed, progress=not quiet)
+    folder = out / (f"{name}-{data}" if data else name)
+    result = run_study(name, quick=quick, out=folder, seed=seed, progress=not quiet, data=data)
     print_json(result) if as_json else show(result)

@@ -61,10 +61,10 @@ class Distortions:
         """Return one distorted copy of each of `images` `[N, C, H, W]`; raises `ShapeError` for other shapes."""
         if images.dim() != 4 or not images.is_floating_point():
             raise ShapeError(f"distortions take floating images [N, C, H, W], got {images.dtype} {list(images.shape)}")
-        parts = [_sample(part, self._places(part, generator)) for part in torch.split(images, _CHUNK)]
+        parts = [_sample(part, self.places(part, generator)) for part in torch.split(images, _CHUNK)]
         return torch.cat(parts) if parts else images.clone()
 
-    def _places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+    def places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Return where each new pixel looks, [N, H, W, 2] as (x, y) in pixels from the centre."""
         count, _, height, width = images.shape
         like = {"dtype": images.dtype, "device": images.device}

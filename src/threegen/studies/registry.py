@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from threegen.checks import did_you_mean, require_whole
+from threegen.checks import did_you_mean, require_choice, require_whole
 from threegen.errors import ConfigError, DataError
 from threegen.randomness import forked_randomness
 from threegen.studies import entries as _entries
@@ -43,16 +43,27 @@ def find_study(name: str) -> Study:
 
 
 def run_study(
-    name: str, *, quick: bool = False, out: str | Path | None = None, seed: int = 0, progress: bool = False
+    name: str,
+    *,
+    quick: bool = False,
+    out: str | Path | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    data: str = "",
 ) -> dict[str, Any]:
     """Run the study called `name` and return `{"study", "title", "about", "source", "quick", "seed", "seconds",
     "figures", "files"}`.
 
-    `out` is the folder for `results.json` (the same data) and the drawings; None draws nothing. Torch's own
-    generators are left as they were. Raises `ConfigError` for an unknown name or a missing extra package.
+    `out` is the folder for `results.json` (the same data) and the drawings; None draws nothing. `data` chooses among
+    the data of a study that knows several. Torch's own generators are left as they were. Raises `ConfigError` for an
+    unknown name, data that the study does not know or a missing extra package.
     """
     study = find_study(name)
-    settings = Settings(bool(quick), require_whole("seed", seed, least=0), bool(progress))
+    if data and not study.data:
+        raise ConfigError(f"study {name} has its own data; leave out data={data!r}")
+    if data:
+        require_choice("data", data, study.data)
+    settings = Settings(bool(quick), require_whole("seed", seed, least=0), bool(progress), data)
     begun = time.perf_counter()
     with forked_randomness(seed, "study", name):
         figures = study.measure(settings)

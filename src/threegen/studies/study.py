@@ -10,11 +10,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """How a study runs: `quick` takes seconds instead of minutes, `seed` drives every draw, `progress` shows bars."""
+    """How a study runs: `quick` takes seconds instead of minutes, `seed` drives every draw, `progress` shows bars.
+
+    `data` names the data of a study that knows several; empty takes the first of them.
+    """
 
     quick: bool = False
     seed: int = 0
     progress: bool = False
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Study:
     """One study. `measure(settings)` returns its figures as plain data (what JSON can hold).
 
     `draw(figures, folder)` draws them from that data alone and returns the names of the files that it wrote.
-    `about` says in one sentence what is to be seen, `source` whose experiment it is.
+    `about` says in one sentence what is to be seen, `source` whose experiment it is. `data` lists the data sets that
+    `--data` may name, the first one being the default; empty for a study with its own data.
     """
 
     name: str
@@ -31,3 +36,4 @@ class Study:
     source: str
     measure: Callable[[Settings], dict[str, Any]]
     draw: Callable[[dict[str, Any], Path], list[str]]
+    data: tuple[str, ...] = ()
