@@ -14,7 +14,7 @@ FIGURE = Figure(
     better="higher",
     make=lambda seed, progress: snn_accuracy("n-mnist", seed, progress),
     differs="34x34x2-800-10 trained on 10,000 simulated recordings; the paper's structures and figures are not known",
-    note="10 binary frames of 30 ms, 5 epochs of Adam, squared error of the rates; tested on the 1,000 real recordings, "
-    "whose digits are not among those of training. Settings were fixed before the first test on real recordings. The "
-    "whole table: threegen study ann-against-snn --data n-mnist.",
+    note="10 binary frames of 30 ms, 5 epochs of Adam, squared error of the rates; tested on the 1,000 real "
+    "recordings, whose digits are not among those of training. Settings were fixed before the first test on real "
+    "recordings. The whole table: threegen study ann-against-snn --data n-mnist.",
 )
