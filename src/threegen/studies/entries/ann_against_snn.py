@@ -10,7 +10,7 @@ from typing import Any
 from threegen.cost.card import as_dict
 from threegen.figures.recordings import STROKES_MS, folds, learned_from_real, logistic_regression, per_cent, real_frames
 from threegen.figures.workflows import FULL, QUICK, STEPS, TESTED_ON, WAYS, compare_ways
-from threegen.studies.drawing import bars, dress, lines, panels, save
+from threegen.studies.drawing import COLOURS, bars, dress, lines, panels, save
 from threegen.studies.study import Settings, Study
 
 SEEDS = 3
@@ -109,11 +109,12 @@ def _short(name: str) -> str:
 
 def _stacked(axis: Any, ways: Mapping[str, Any], key: str, kinds: Sequence[str], title: str) -> None:
     below = [0.0] * len(ways)
-    for kind in kinds:
+    for kind, colour in zip(kinds, COLOURS, strict=False):
         values = [one[key].get(kind, 0.0) for one in ways.values()]
-        axis.bar(list(ways), values, bottom=below, label=kind.replace("_", " "))
+        axis.bar(list(ways), values, bottom=below, label=kind.replace("_", " "), color=colour)
         below = [a + b for a, b in zip(below, values, strict=True)]
-    axis.legend(fontsize=7, frameon=False)
+    axis.set_ylim(0, 1.2 * max(below))
+    axis.legend(fontsize=7, frameon=False, ncols=len(kinds), loc="upper center")
     dress(axis, title=title)
 
 
