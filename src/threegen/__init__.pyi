@@ -54,6 +54,7 @@ from threegen.rules.rule import Rule as Rule
 from threegen.rules.rule import Update as Update
 from threegen.rules.wake_sleep import WakeSleep as WakeSleep
 from threegen.runs.classifier import Classifier as Classifier
+from threegen.runs.pretrained import pretrained as pretrained
 from threegen.runs.run import load_run as load_run
 from threegen.runs.run import save_run as save_run
 from threegen.runs.search import search as search
@@ -121,6 +122,7 @@ __all__ = [
     "models",
     "neurons",
     "optimizer",
+    "pretrained",
     "pretraining",
     "registry",
     "rules",

@@ -146,6 +146,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.registry.pretraining": ("pretraining", "up_down"),
         "threegen.registry.self_organisation": ("self_organisation",),
         "threegen.runs.classifier": ("Classifier",),
+        "threegen.runs.pretrained": ("pretrained", "pretrained_models"),
         "threegen.runs.run": ("Run", "load_run", "open_run", "save_run"),
         "threegen.runs.search": ("search",),
         "threegen.runs.train": ("train_run",),
@@ -226,6 +227,7 @@ FLAT: tuple[str, ...] = (
     "load_run",
     "save_run",
     "optimizer",
+    "pretrained",
     "pretraining",
     "search",
     # looking and counting

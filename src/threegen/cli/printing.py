@@ -72,6 +72,9 @@ Module = Annotated[
     str | None,
     typer.Option(help="package.module:Class, for a run of your own module; it is imported then, and only then."),
 ]
+RunOrName = Annotated[
+    Path, typer.Argument(help="A run's folder, or the name of a model whose weights ship with threegen: lenet-5.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Root = Annotated[Path | None, typer.Option(help="The folder of the data sets; THREEGEN_DATA sets it too.")]
 
