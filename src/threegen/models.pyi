@@ -26,6 +26,9 @@ from threegen.gen3.ordered_conv import OrderedConv as OrderedConv
 from threegen.gen3.plastic_layer import PlasticLayer as PlasticLayer
 from threegen.gen3.sequential import SpikingSequential as SpikingSequential
 from threegen.gen3.sequential import TimeDropout as TimeDropout
+from threegen.gen3.spiking_graph import GraphLayer as GraphLayer
+from threegen.gen3.spiking_graph import SpikingGraph as SpikingGraph
+from threegen.gen3.spiking_graph import Wire as Wire
 
 __all__ = [
     "AlexNet",
@@ -34,6 +37,7 @@ __all__ = [
     "DBN",
     "DecisionConv",
     "DiehlCook",
+    "GraphLayer",
     "LeNet1989",
     "LeNet5",
     "LeNet5Modern",
@@ -50,9 +54,11 @@ __all__ = [
     "SigmoidNeuron",
     "SoftmaxOnRBM",
     "SpikingConvNet",
+    "SpikingGraph",
     "SpikingMLP",
     "SpikingSequential",
     "TimeDropout",
     "TwoLayerNet",
+    "Wire",
     "unhealthy_layers",
 ]

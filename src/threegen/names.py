@@ -42,11 +42,13 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
         "threegen.gen3.plastic_layer": ("PlasticLayer",),
         "threegen.gen3.sequential": ("SpikingSequential", "TimeDropout"),
+        "threegen.gen3.spiking_graph": ("GraphLayer", "SpikingGraph", "Wire"),
     },
     "neurons": {
         "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),
         "threegen.gen3.neurons": ("IF", "LIF", "LeakyIntegrator"),
         "threegen.gen3.normalisation": ("NeuNorm", "ThresholdBatchNorm"),
+        "threegen.gen3.synaptic": ("SynapticLIF",),
     },
     "encoders": {
         "threegen.functional.decoding": ("binary_image", "intensity_image"),
@@ -77,6 +79,14 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.rules.reward_stdp": ("RewardSTDP",),
         "threegen.rules.rule": ("Applied", "PlainSGD", "Rule", "Update", "ascend", "descend"),
         "threegen.rules.seed_cells": ("CompetitiveSeeds", "TaughtSeeds"),
+        "threegen.rules.spiking_losses": (
+            "FirstSpikeCrossEntropy",
+            "FirstSpikeMSE",
+            "MembraneCrossEntropy",
+            "MembraneMSE",
+            "SpikeCountCrossEntropy",
+            "SpikeCountMSE",
+        ),
         "threegen.rules.symmetric_stdp": ("SymmetricSTDP",),
         "threegen.rules.triplet_stdp": ("TripletSTDP",),
         "threegen.rules.truncated_bptt": ("TruncatedBPTT",),
@@ -137,9 +147,15 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cost": {
         "threegen.cost.bill": ("OPERATIONS", "Bill", "Row"),
         "threegen.cost.count": ("count",),
+        "threegen.cost.energy_tables": ("ENERGY_TABLES", "EnergyTable"),
         "threegen.gen3.parts": ("Cost", "Use"),
+        "threegen.report.comparing": ("Card", "compare"),
     },
-    "conversion": {},
+    "conversion": {
+        "threegen.conversion.convert": ("ConversionWarning", "ConvertedNet", "convert"),
+        "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
+        "threegen.conversion.report": ("ConversionReport",),
+    },
     "registry": {
         "threegen.registry.diehl_cook": ("stdp_stages",),
         "threegen.registry.entry": ("Entry", "Plan"),
@@ -231,8 +247,13 @@ FLAT: tuple[str, ...] = (
     "pretraining",
     "search",
     # looking and counting
+    "compare",
+    # looking, counting, converting
+    # looking, counting, converting
+    "convert",
     "count",
     "explain",
+    "export_onnx",
     "ThreegenError",
 )
 

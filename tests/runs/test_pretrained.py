@@ -185,7 +185,11 @@ def test_pictures_are_named_after_the_model(tmp_path: Path, monkeypatch: pytest.
     assert (found["file"], found["source"]) == ("mlp-saliency.svg", "the weights of mlp that ship with threegen")
     found = spikes_run("diehl-cook", "7")
     assert found["file"] == "diehl-cook-spikes.html"
-    assert {path.name for path in tmp_path.iterdir()} == {"mlp-saliency.svg", "diehl-cook-spikes.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "mlp-saliency.svg",
+        "diehl-cook-spikes.html",
+        "diehl-cook-spikes.gif",
+    }
 
 
 def test_a_picture_file_is_read_by_name(data: Data, tmp_path: Path) -> None:

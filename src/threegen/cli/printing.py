@@ -98,6 +98,18 @@ def parse_settings(given: Sequence[str] | None) -> dict[str, Any] | None:
     return found
 
 
+def parse_frames(text: str | None) -> int | list[float] | None:
+    """Return what `--frames` says: a number of frames, or the boundaries between them. Raises `ConfigError`."""
+    if text is None:
+        return None
+    try:
+        return [float(edge) for edge in text.split(",")] if "," in text else int(text)
+    except ValueError as problem:
+        raise ConfigError(
+            f"--frames takes a number such as 10, or times such as 0,103,206,310, got {text!r}"
+        ) from problem
+
+
 def _value(text: str) -> Any:
     for spelling in (text, f"[{text}]" if "," in text else text, f"0{text}" if text.startswith(".") else text):
         try:

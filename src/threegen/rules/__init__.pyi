@@ -31,6 +31,12 @@ from threegen.rules.rule import ascend as ascend
 from threegen.rules.rule import descend as descend
 from threegen.rules.seed_cells import CompetitiveSeeds as CompetitiveSeeds
 from threegen.rules.seed_cells import TaughtSeeds as TaughtSeeds
+from threegen.rules.spiking_losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
+from threegen.rules.spiking_losses import FirstSpikeMSE as FirstSpikeMSE
+from threegen.rules.spiking_losses import MembraneCrossEntropy as MembraneCrossEntropy
+from threegen.rules.spiking_losses import MembraneMSE as MembraneMSE
+from threegen.rules.spiking_losses import SpikeCountCrossEntropy as SpikeCountCrossEntropy
+from threegen.rules.spiking_losses import SpikeCountMSE as SpikeCountMSE
 from threegen.rules.symmetric_stdp import SymmetricSTDP as SymmetricSTDP
 from threegen.rules.triplet_stdp import TripletSTDP as TripletSTDP
 from threegen.rules.truncated_bptt import TruncatedBPTT as TruncatedBPTT
@@ -47,6 +53,8 @@ __all__ = [
     "DeltaRule",
     "DiehlCookSTDP",
     "ExponentialSTDP",
+    "FirstSpikeCrossEntropy",
+    "FirstSpikeMSE",
     "GrowingSeeds",
     "HybridLearning",
     "LabelPlanes",
@@ -54,6 +62,8 @@ __all__ = [
     "LevenbergMarquardt",
     "MSTDP",
     "MSTDPET",
+    "MembraneCrossEntropy",
+    "MembraneMSE",
     "OnlineBackprop",
     "OrderBasedSTDP",
     "PairSTDP",
@@ -64,6 +74,8 @@ __all__ = [
     "PowerLawSTDP",
     "RewardSTDP",
     "Rule",
+    "SpikeCountCrossEntropy",
+    "SpikeCountMSE",
     "SpikeCritic",
     "SymmetricSTDP",
     "TaughtSeeds",
