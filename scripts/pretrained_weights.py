@@ -5,7 +5,9 @@
 For each model: a run on MNIST's 60,000 training images with seed 0 (a finished run in FOLDER/NAME is taken as it is,
 an interrupted one is resumed), then `src/threegen/weights/NAME.safetensors` and its entry in `manifest.json`. Tensors
 of 4,096 values or more are stored in float16 unless that costs more than `ALLOWED` of the answers that were right on
-the first 10,000 training images. The test split is read once, by the weights as they are stored.
+the first 10,000 training images. The test split is read once, by the weights as they are stored. The manifest also says
+which of the hundred drawings in `tests/fixtures` are misread. Afterwards `scripts/weights_page.py` writes
+`docs/weights.md`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -27,6 +29,9 @@ from torch.nn.functional import cross_entropy
 
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import load_data
+from threegen.datasets.strokes import mnist_form_of_strokes
+from threegen.gen1.neocognitron import Neocognitron
+from threegen.gen1.neocognitron_cells import GrowingSCells
 from threegen.randomness import forked_randomness
 from threegen.registry.entry import build_model, find_entry
 from threegen.runs.pretrained import FORMAT, MANIFEST, WEIGHTS, build_pretrained, widened
@@ -37,6 +42,7 @@ from threegen.training.evaluate import evaluate
 from threegen.training.persistence.checkpoint import load_weights
 from threegen.training.persistence.files import write_whole
 
+DRAWINGS = Path(__file__).parents[1] / "tests" / "fixtures" / "hundred_strokes.json"
 LARGE = 4096  # values from which a tensor is stored in float16
 ALLOWED = 2  # of 10,000 answers that float16 may cost
 CHECKED = 500  # first test images that the tests answer again
@@ -48,18 +54,35 @@ class Recipe:
 
     `answering` are options of the network that ships, in place of those that it was trained with. `fitted` returns
     options and tensors of a smaller network with the same answers. `likelihood` says that the softmax of the scores is
-    a probability as they are: the network was trained on it.
+    a probability as they are: the network was trained on it. `judged` is how many training images judge float16.
     """
 
     mode: str = "full"
+    epochs: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     answering: Mapping[str, Any] = field(default_factory=dict)
     fitted: Callable[[nn.Module], tuple[dict[str, Any], dict[str, Tensor]]] | None = None
     likelihood: bool = False
+    judged: int = 10_000
+
+
+def existing_planes(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the neocognitron that has just the planes that exist, without the space for more."""
+    net = cast(Neocognitron, model)
+    counts = [int(layer.count) for layer in net.layers.values() if isinstance(layer, GrowingSCells)]
+    weights = dict(net.state_dict())
+    for name, below, own in zip(("S2", "S3", "S4"), (None, *counts), counts, strict=False):
+        for key in ("a", "labels"):
+            weights[f"layers.{name}.{key}"] = weights[f"layers.{name}.{key}"][:own]
+        weights[f"layers.{name}.a"] = weights[f"layers.{name}.a"][:, :below]
+    return {"planes": counts}, weights
 
 
 RECIPES = {
     "perceptron": Recipe(),
+    "neocognitron": Recipe(
+        "quick", options={"digits": 3000, "planes": [60, 120, 1500]}, fitted=existing_planes, judged=1000
+    ),
     "mlp": Recipe(likelihood=True),
     "lenet-1989": Recipe(),
     "lenet-5": Recipe(likelihood=True),
@@ -67,7 +90,7 @@ RECIPES = {
     "rbm-softmax": Recipe(likelihood=True),
     "dbn": Recipe(likelihood=True),
     "diehl-cook": Recipe(),
-    "spiking-mlp": Recipe(answering={"steps": 10}),
+    "spiking-mlp": Recipe("quick", epochs=5, answering={"steps": 10}),
     "spiking-conv": Recipe(answering={"steps": 10}),
 }
 
@@ -96,7 +119,7 @@ def make_weights(name: str, recipe: Recipe, folder: Path, data: Data) -> dict[st
         smaller, weights = recipe.fitted(run.model)
         options |= smaller
     model = build_model(entry, facts["shape"], len(facts["classes"]), facts["seed"], options).eval()
-    stored, precision = packed(model, weights, data.train.take(10_000), str(folder))
+    stored, precision = packed(model, weights, data.train.take(recipe.judged), str(folder))
     content = save_tensors(stored)
     WEIGHTS.mkdir(exist_ok=True)
     write_whole(WEIGHTS / f"{name}.safetensors", content)
@@ -141,6 +164,7 @@ def make_weights(name: str, recipe: Recipe, folder: Path, data: Data) -> dict[st
         "correct": whole.correct,
         "count": whole.count,
         "checked": {"images": CHECKED, "correct": few.correct, "seed": 0},
+        "drawings": drawings_read(shipped),
     }
     note(name, found)
     return found
@@ -153,7 +177,8 @@ def trained(name: str, recipe: Recipe, folder: Path) -> Run:
         return open_run(folder)
     if begun:
         return train_run(out=folder, resume=True, progress=True)
-    return train_run(name, "mnist", mode=recipe.mode, options=recipe.options or None, seed=0, out=folder, progress=True)
+    settings = {"mode": recipe.mode, "epochs": recipe.epochs, "options": recipe.options or None}
+    return train_run(name, "mnist", **settings, seed=0, out=folder, progress=True)  # type: ignore[arg-type]
 
 
 def packed(
@@ -169,9 +194,20 @@ def packed(
     taken = right[1] >= right[0] - ALLOWED
     facts = {
         "precision": "float16" if taken else "float32",
-        "right_of_10000_training_images": {"float32": right[0], "float16": right[1]},
+        "right_training_images": {"of": len(judged), "float32": right[0], "float16": right[1]},
     }
     return (narrow if taken else whole), facts
+
+
+def drawings_read(model: nn.Module) -> dict[str, Any]:
+    """Return how many of the hundred drawings are read, and the answer to each that is misread, by its number."""
+    drawings = json.loads(DRAWINGS.read_text())
+    images = torch.stack([mnist_form_of_strokes(one["strokes"]) for one in drawings])
+    with forked_randomness(0, "drawings"), torch.no_grad():
+        answers = model(images).argmax(1).tolist()
+    pairs = enumerate(zip(answers, drawings, strict=True))
+    misread = {str(number): answer for number, (answer, one) in pairs if answer != one["digit"]}
+    return {"read": len(drawings) - len(misread), "misread": misread}
 
 
 def temperature(model: nn.Module, judged: Dataset) -> float:
