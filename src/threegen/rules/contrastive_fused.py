@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from threegen.functional.energy.rbm_products import Motion, Products
 from threegen.functional.energy.units import BernoulliUnits
 from threegen.machine.draws import draw_bernoulli
+from threegen.machine.sparse.layouts import stored_like
 from threegen.rules.rule import PlainSGD, has_own_methods
 
 SPEEDS = ("weight_speed", "visible_speed", "hidden_speed")
@@ -99,7 +100,7 @@ class FusedSteps:
             kept = self.speeds.get(name)
             if kept is None or kept.shape != parameter.shape or kept.dtype != parameter.dtype:
                 self.speeds[name] = torch.zeros_like(parameter.detach())
-            elif kept.stride() != parameter.stride():  # they are stored as the parameters are
-                self.speeds[name] = torch.empty_like(parameter.detach()).copy_(kept)
+            else:
+                self.speeds[name] = stored_like(kept, parameter)
         first, second, third = (self.speeds[name] for name in SPEEDS)
         return first, second, third

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.errors import NumericError
+from threegen.machine.sparse.layouts import flat
 from threegen.rules.rule import Step, Update
 
 # Beyond these an update could overflow float32 although every gradient is finite; such steps are taken with a copy
@@ -24,8 +25,8 @@ _LARGEST_WEIGHT = 1e18
 class Guard:
     """Refuses non-finite steps for one module: names the step and the parameter and leaves the weights as they were.
 
-    The cheap test is the sum of squares of each gradient, one dot product in the memory order of the tensor: it is
-    finite only if every entry is. A sum that overflows although its entries are finite is looked at again, exactly.
+    The cheap test is the sum of squares of each gradient, one dot product: it is finite only if every entry is.
+    A sum that overflows although its entries are finite is looked at again, exactly.
     Where the rule knows a bound of that sum nothing is read, unless gradients are to be clipped (`exact`).
     On a GPU all sums and figures are put together and read once a step, which is one synchronisation.
     """
@@ -169,8 +170,5 @@ def _square_sum(tensor: Tensor) -> Tensor:
     values = tensor.detach() if tensor.requires_grad else tensor
     if values.is_sparse:
         values = values.coalesce().values()
-    if not values.is_contiguous():
-        values = values.mT if values.dim() == 2 else values  # weights may lie transposed in memory
-        values = values.contiguous()
-    flat = values if values.dim() == 1 else values.view(-1)
-    return torch.dot(flat, flat)
+    entries = flat(values)
+    return torch.dot(entries, entries)

@@ -18,7 +18,7 @@ from torch import nn
 from threegen.checks import did_you_mean, require_choice, require_number
 from threegen.errors import ConfigError
 from threegen.functional.optimization.optimizers_fused import rmsprop_, shift_average, unshift_average
-from threegen.training.optimizers.memory_order import SGD, Adagrad, Adam, AdamW
+from threegen.machine.sparse.stored_optimizers import SGD, Adagrad, Adam, AdamW
 from threegen.training.optimizers.textbook import PreviousGradient, TextbookAdam
 
 
