@@ -1,7 +1,9 @@
 """Count how processes of `torchrun -m threegen train` end: `python scripts/clean_exits.py --launches 100`.
 
 A process that ends while threads of gloo (torch.distributed on a CPU) still run can abort after its work is done
-("terminate called without an active exception", SIGABRT). threegen therefore leaves the process group before it ends.
+("terminate called without an active exception", SIGABRT): the thread releases a tensor, waits for Python's lock, and is
+ended by Python while C++ allows no such end. threegen therefore destroys the process group before it ends, and sees to
+it that nothing else keeps the group (`training/processes/workers.py`).
 Each launch trains a tiny table in `--workers` processes while `--busy` other processes keep cores busy; printed is how
 many launches and workers ended with code 0, and the end of standard error of each that did not. The exit code is 1 if
 any did not. `--control` runs processes that keep the group open at their end, to see whether this machine shows the
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +39,7 @@ def main() -> int:
     parser.add_argument("--busy", type=int, default=2, help="other processes that keep a core busy each")
     parser.add_argument("--control", action="store_true", help="keep the process group open at the end")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the busy processes end too
     spinning = [subprocess.Popen([sys.executable, "-c", SPINNING]) for _ in range(chosen.busy)]
     begun, failed = time.monotonic(), 0
     try:
