@@ -18,7 +18,7 @@ from threegen.report.results import HistoryResult, ModelResult
 from threegen.training.persistence.files import write_whole
 
 MOST_BYTES = 5_000_000
-ROOM = Path(__file__).parent
+HERE = Path(__file__).parent
 
 
 def write_report(history: HistoryResult, path: Path | str) -> Path:
@@ -46,7 +46,7 @@ def render_report(history: HistoryResult) -> str:
     if len(set(names)) != len(names):
         raise DataError(f"two models of the report have the same name: {', '.join(sorted(names))}")
     environment = Environment(
-        loader=FileSystemLoader(ROOM),
+        loader=FileSystemLoader(HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -64,7 +64,7 @@ def render_report(history: HistoryResult) -> str:
         figure=words.figure,
     )
     return environment.get_template("report.html").render(
-        style=Markup((ROOM / "report.css").read_text(encoding="utf-8")),
+        style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         history=history,
         title=words.headline(history),
         data_title=words.data_title(history),

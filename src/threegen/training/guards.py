@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from threegen.errors import NumericError
 from threegen.machine.sparse.layouts import flat
+from threegen.machine.torch_private import PlainStep
 from threegen.rules.rule import Step, Update
 
 # Beyond these an update could overflow float32 although every gradient is finite; such steps are taken with a copy
@@ -95,7 +94,8 @@ class Guard:
         if norm <= most:
             return square_sum
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        torch._foreach_mul_(gradients, most / norm)
+        for gradient in gradients:
+            gradient.mul_(most / norm)
         return most * most
 
     def _exact_norm(self) -> float:
@@ -135,34 +135,6 @@ class Guard:
     def _put_back(self, copies: Sequence[Tensor]) -> None:
         for parameter, copy in zip(self.parameters, copies, strict=True):
             parameter.copy_(copy)
-
-
-class PlainStep:
-    """An optimiser's step without the wrapper in which torch calls hooks and marks profiles.
-
-    The wrapper takes a third of the time of a small step. Where there are hooks or a profiler runs, or where torch
-    wraps otherwise than here expected, it stays in place.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.optimizer = optimizer
-        wrapper, module = type(optimizer).step, sys.modules.get("torch.optim.optimizer")
-        self._inner = getattr(wrapper, "__wrapped__", None)
-        self._hooks: list[Any] = [
-            *(getattr(optimizer, f"_optimizer_step_{when}_hooks", None) for when in ("pre", "post")),
-            *(getattr(module, f"_global_optimizer_{when}_hooks", None) for when in ("pre", "post")),
-        ]
-        known = getattr(wrapper, "hooked", False) and "step" not in vars(optimizer) and None not in self._hooks
-        self._profiled: Callable[[], bool] | None = getattr(torch.autograd, "_profiler_enabled", None)
-        if not known:
-            self._inner = None
-
-    def __call__(self) -> None:
-        """Apply one update."""
-        if self._inner is None or any(self._hooks) or self._profiled is None or self._profiled():
-            self.optimizer.step()
-        else:
-            self._inner(self.optimizer)
 
 
 def _square_sum(tensor: Tensor) -> Tensor:

@@ -69,13 +69,10 @@ def _in_one_pass(triple: Triple, *constants: float) -> None:
 
 
 def _elementary(triples: list[Triple], rate: float, rho: float, eps: float, weight_decay: float) -> None:
-    weights, gradients, sums = (list(tensors) for tensors in zip(*triples, strict=True))
-    if weight_decay:
-        gradients = list(torch._foreach_add(gradients, weights, alpha=weight_decay))
-    torch._foreach_mul_(sums, rho)
-    torch._foreach_add_(sums, eps)
-    torch._foreach_addcmul_(sums, gradients, gradients)
-    torch._foreach_addcdiv_(weights, gradients, torch._foreach_sqrt(sums), -rate)
+    for weight, given, shifted in triples:
+        gradient = given.add(weight, alpha=weight_decay) if weight_decay else given
+        shifted.mul_(rho).add_(eps).addcmul_(gradient, gradient)
+        weight.addcdiv_(gradient, shifted.sqrt(), value=-rate)
 
 
 def can_fuse(first: Tensor, *others: Tensor) -> bool:

@@ -104,8 +104,8 @@ add_16, add_32, add_64, add_128 = (_adder(vectors) for vectors in (1, 2, 4, 8))
 def list_sixteens(typing: Any, source: Any, start: Any, count: Any, places: Any) -> Any:
     """List which of `count` bytes of `source` from place `start` on are not 0, in `places`; return how many there are.
 
-    For kernels only. `count` is a multiple of sixteen; `source` (uint8) and `places` (int32, with room for `count` and
-    sixteen more) are contiguous, and nothing is checked. The numbers rise and count from `start`.
+    For kernels only. `count` is a multiple of sixteen; `source` (uint8) and `places` (int32, `count` + 16 of
+    them at least) are contiguous, and nothing is checked. The numbers rise and count from `start`.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -2,9 +2,9 @@
 
 torch's fused kernels on the CPU read a weight, its gradient and its state as flat memory. If a matrix is the transposed
 view of a contiguous table they copy its gradient first, which takes as long as the update itself (one core, 784-512-10:
-Adam 313 us instead of 159 per step, momentum 210 instead of 63); if a gradient is stored otherwise than its weight they silently permute the entries. Here
-every kernel gets contiguous matrices: the tables behind transposed views, and copies of gradients that are stored
-otherwise than their weights.
+Adam 313 us instead of 159 per step, momentum 210 instead of 63); if a gradient is stored otherwise than its weight they
+silently permute the entries. Here every kernel gets contiguous matrices: the tables behind transposed views, and copies
+of gradients that are stored otherwise than their weights.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 
 from threegen.machine.sparse.layouts import store_states_like_weights
+from threegen.machine.torch_private import GathersGroups, gather_group
 
 
-class _AsStored:
+class _AsStored(GathersGroups):
     """Hands weights, gradients and states to an optimiser's kernel as the contiguous tables that they are."""
 
-    def _init_group(
-        self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor], *states: list[Tensor]
-    ) -> Any:
-        found = super()._init_group(group, parameters, gradients, *states)  # type: ignore[misc]
+    def handed(self, parameters: list[Tensor], gradients: list[Tensor], states: tuple[list[Tensor], ...]) -> None:
+        """Replace what is no contiguous table."""
         for place, parameter in enumerate(parameters):
             gradient = gradients[place]
             if gradient.layout != torch.strided:
@@ -37,7 +36,6 @@ class _AsStored:
                 for state in states:
                     if place < len(state) and state[place].shape == parameter.shape:
                         state[place] = state[place].mT
-        return found
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a state, from weights that may have been stored otherwise."""
@@ -78,7 +76,7 @@ class SGD(torch.optim.SGD):
         parameters: list[Tensor] = []
         gradients: list[Tensor] = []
         speeds: list[Tensor | None] = []
-        sparse: bool = self._init_group(group, parameters, gradients, speeds)  # type: ignore[no-untyped-call]
+        sparse: bool = gather_group(self, torch.optim.SGD, group, parameters, gradients, speeds)
         own, turned = list(parameters), [False] * len(parameters)
         for place, (parameter, gradient) in enumerate(zip(own, gradients, strict=True)):
             if gradient.layout != torch.strided:
