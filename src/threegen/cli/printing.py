@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +68,10 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets: what there is, fet
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Seed = Annotated[int, typer.Option(help="Drives weights, order of the data and every random draw.")]
+LARGEST_SEED = 2**63 - 1  # what a generator of torch takes
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Drives weights, order of the data and every random draw.")
+]
 DataName = Annotated[str, typer.Option("--data", help="A known name (threegen data list), a CSV file or a folder.")]
 Module = Annotated[
     str | None,
@@ -102,6 +107,31 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return {"True": True, "False": False, "None": None}.get(text, text)
+
+
+class _Sentences(logging.Handler):
+    """Prints what the log says as lines on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        complain(record.getMessage())
+
+
+def say_what_is_read() -> None:
+    """Have one line printed on standard error for each table that a command reads: rows, columns, label, scale.
+
+    Of several processes of a `torchrun` the first alone says so.
+    """
+    log = logging.getLogger("threegen.data")
+    if not any(isinstance(handler, _Sentences) for handler in log.handlers):
+        log.addHandler(_Sentences())
+        log.propagate = False
+    log.setLevel(logging.WARNING if is_helper() else logging.INFO)
+
+
+def is_helper() -> bool:
+    """Return whether this is not the first of several processes that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and os.environ.get("RANK", "0") != "0"
 
 
 def complain(sentence: str) -> None:

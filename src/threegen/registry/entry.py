@@ -170,6 +170,10 @@ def _misbuilt(entry: Entry, shape: Sequence[int], classes: int, options: Mapping
     for name in options:
         if name not in known and f"{name!r}" in str(problem):
             return f"{entry.name} has no option {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
+    if "must be an iterable" in str(problem):
+        return (
+            f"{entry.name} cannot be built with {dict(options)}: sizes of layers are a list, such as hidden=[300,100]"
+        )
     return f"{entry.name} cannot be built with {dict(options)}: {problem}"
 
 
