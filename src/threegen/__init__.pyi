@@ -15,6 +15,7 @@ from threegen import training as training
 
 __version__: str
 
+from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.cost.count import count as count
 from threegen.datasets.batches import Batch as Batch
 from threegen.datasets.dataset import Data as Data
@@ -43,6 +44,7 @@ from threegen.gen3.neurons import IF as IF
 from threegen.gen3.neurons import LIF as LIF
 from threegen.gen3.sequential import SpikingSequential as SpikingSequential
 from threegen.registry.pretraining import pretraining as pretraining
+from threegen.report.comparing import compare as compare
 from threegen.rules.backprop import Backprop as Backprop
 from threegen.rules.contrastive_divergence import ContrastiveDivergence as ContrastiveDivergence
 from threegen.rules.diehl_cook import DiehlCookSTDP as DiehlCookSTDP
@@ -106,6 +108,7 @@ __all__ = [
     "Update",
     "WakeSleep",
     "__version__",
+    "compare",
     "conversion",
     "cost",
     "count",
@@ -115,6 +118,7 @@ __all__ = [
     "evaluate",
     "explain",
     "explanations",
+    "export_onnx",
     "fit",
     "load_data",
     "load_run",

@@ -47,6 +47,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),
         "threegen.gen3.neurons": ("IF", "LIF", "LeakyIntegrator"),
         "threegen.gen3.normalisation": ("NeuNorm", "ThresholdBatchNorm"),
+        "threegen.gen3.synaptic": ("SynapticLIF",),
     },
     "encoders": {
         "threegen.functional.decoding": ("binary_image", "intensity_image"),
@@ -137,9 +138,13 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cost": {
         "threegen.cost.bill": ("OPERATIONS", "Bill", "Row"),
         "threegen.cost.count": ("count",),
+        "threegen.cost.energy_tables": ("ENERGY_TABLES", "EnergyTable"),
         "threegen.gen3.parts": ("Cost", "Use"),
+        "threegen.report.comparing": ("Card", "compare"),
     },
-    "conversion": {},
+    "conversion": {
+        "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
+    },
     "registry": {
         "threegen.registry.diehl_cook": ("stdp_stages",),
         "threegen.registry.entry": ("Entry", "Plan"),
@@ -229,8 +234,10 @@ FLAT: tuple[str, ...] = (
     "pretraining",
     "search",
     # looking and counting
+    "compare",
     "count",
     "explain",
+    "export_onnx",
     "ThreegenError",
 )
 

@@ -175,3 +175,36 @@ def test_to_mlp_is_an_ordinary_net_with_the_same_features() -> None:
         dbn.to_mlp(classes=4)
     with pytest.raises(ShapeError, match="DBN expects"):
         dbn(torch.rand(2, 5))
+
+
+def test_to_mlp_with_rectified_units_begins_with_the_sigmoids_tangent() -> None:
+    """Each unit is max(0, sigmoid(0) + sigmoid'(0) x), x its total input; the slope is autograd's."""
+    dbn = spread(DBN([6, 4, 3, 5], classes=3)).double()
+    net = dbn.to_mlp(activation="relu", dropout=0.2).eval()
+    assert [type(part).__name__ for part in net] == ["Flatten", *["Linear", "ReLU", "Dropout"] * 3, "Linear"]
+    zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    torch.sigmoid(zero).backward()
+    assert zero.grad is not None
+    plain, state = dbn.to_mlp(), torch.rand(40, 6, dtype=torch.float64, generator=make_generator("x"))
+    x = state
+    for number in (1, 2, 3):
+        state = torch.relu(torch.sigmoid(zero) + zero.grad * plain.get_submodule(f"linear{number}")(state))
+    expected = plain.get_submodule("linear4")(state)
+    torch.testing.assert_close(net(x), expected, rtol=1e-12, atol=1e-12)
+    assert bool((state == 0).any())
+    with pytest.raises(ConfigError, match="activation is 'rellu'; choose sigmoid, relu"):
+        dbn.to_mlp(activation="rellu")
+
+
+def test_rectified_units_keep_what_was_pre_trained() -> None:
+    """A layer's outputs keep about the size that the next one was trained on, so that little is left to be learnt."""
+    data = striped()
+    dbn = DBN([12, 10, 8, 20], classes=3, generator=make_generator("greedy"))
+    fit(dbn, pretraining(dbn, epochs=[30, 30, 60], lr=0.1, batch_size=20), data)
+    net = dbn.to_mlp(activation="relu")
+    with torch.no_grad():
+        for number, length in ((1, 3), (2, 5)):
+            ratio = float(net[:length](data.inputs).mean() / dbn.encode(data.inputs, number).mean())
+            assert 0.5 < ratio < 2.0
+    log = fit(net, Backprop(), data, optimizer="adam", lr=1e-3, epochs=5, batch_size=20, validation=data)
+    assert log.final["validation_accuracy"] > 0.95

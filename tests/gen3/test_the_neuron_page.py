@@ -8,7 +8,7 @@ from typing import Any
 
 from threegen.functional.spiking.neurons import SURROGATES
 from threegen.gen3.encoders import ENCODERS
-from threegen.gen3.neurons import NeuronOptions
+from threegen.gen3.neuron_options import NeuronOptions
 from threegen.gen3.readouts import READOUTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "the-neuron.md").read_text()
@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "the-neuron.md").read_text()
 
 def test_the_examples_hold() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)

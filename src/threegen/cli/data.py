@@ -76,7 +76,7 @@ def data_preview(
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a hundred pictures of a data set into a PNG file."""
+    """Draw a hundred examples of a data set into a PNG file; of recordings a film too (GIF)."""
     from threegen.datasets.manage import preview_data
 
     picture = preview_data(name, out, root=root, split=split)

@@ -14,6 +14,7 @@ from threegen.cli.printing import (
     Quiet,
     Seed,
     app,
+    parse_frames,
     parse_settings,
     print_json,
     print_table,
@@ -87,6 +88,11 @@ def train(
     scale: Annotated[float | None, typer.Option(help="Tables: what the values are divided by.")] = None,
     label: Annotated[str | None, typer.Option(help="Tables: the label's column, by name or position.")] = None,
     test_share: Annotated[float | None, typer.Option(help="The share put aside where there is no test part.")] = None,
+    frames: Annotated[
+        str | None, typer.Option(help="Event data: how many frames, or the milliseconds between them: 0,103,206,310.")
+    ] = None,
+    milliseconds: Annotated[float | None, typer.Option(help="Event data: the time that is cut into frames.")] = None,
+    binary: Annotated[bool, typer.Option("--binary", help="Event data: frames of 0 and 1, not of counts.")] = False,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/MODEL by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
@@ -99,7 +105,9 @@ def train(
     """Train a model of the registry and leave a run: a folder with its weights, log and checkpoints."""
     from threegen.runs.train import train_run
 
-    of_data = {"size": size, "channels": channels, "scale": scale, "label": label, "test_share": test_share}
+    of_data: dict[str, Any] = {"size": size, "channels": channels, "scale": scale, "label": label}
+    of_data |= {"test_share": test_share, "frames": parse_frames(frames)}
+    of_data |= {"milliseconds": milliseconds, "binary": binary or None}
     done = train_run(
         model,
         data,

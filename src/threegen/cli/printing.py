@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -100,6 +100,18 @@ def parse_settings(given: Sequence[str] | None) -> dict[str, Any] | None:
     return found
 
 
+def parse_frames(text: str | None) -> int | list[float] | None:
+    """Return what `--frames` says: a number of frames, or the boundaries between them. Raises `ConfigError`."""
+    if text is None:
+        return None
+    try:
+        return [float(edge) for edge in text.split(",")] if "," in text else int(text)
+    except ValueError as problem:
+        raise ConfigError(
+            f"--frames takes a number such as 10, or times such as 0,103,206,310, got {text!r}"
+        ) from problem
+
+
 def _value(text: str) -> Any:
     for spelling in (text, f"[{text}]" if "," in text else text, f"0{text}" if text.startswith(".") else text):
         try:
@@ -136,17 +148,23 @@ def is_helper() -> bool:
 
 def complain(sentence: str) -> None:
     """Print one sentence to standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(sentence)
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(_printable(sentence, sys.stderr))
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Return the text with what the stream cannot write, such as bytes of a file's name, as \\udcff."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def print_text(text: str) -> None:
     """Print a line of text as it is."""
-    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+    Console(soft_wrap=True, highlight=False, markup=False).print(_printable(text, sys.stdout))
 
 
 def print_json(value: Any) -> None:
     """Print plain data as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(_printable(json.dumps(value, indent=2, ensure_ascii=False), sys.stdout) + "\n")
 
 
 def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
@@ -157,7 +175,7 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
         numeric = all(isinstance(row[name], int | float) for row in rows if name in row)
         table.add_column(Text(str(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(row[name])) if name in row else "" for name in names))
+        table.add_row(*(Text(_printable(_cell(row[name]), sys.stdout)) if name in row else "" for name in names))
     Console().print(table)
 
 

@@ -24,13 +24,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_features, require_number, require_sizes, require_whole
+from threegen.checks import require_choice, require_features, require_number, require_sizes, require_whole
 from threegen.errors import ConfigError
 from threegen.functional.energy.free_energy import class_free_energies, join_labels
 from threegen.functional.energy.units import BernoulliUnits, SoftmaxUnits, Units
 from threegen.gen2.initial_values import linear
 from threegen.gen2.rbm import RBM
 from threegen.machine.draws import draw_one_of
+
+# The units of `to_mlp`, with what their total input x becomes: slope x + offset.
+_UNITS: dict[str, tuple[type[nn.Module], float, float]] = {
+    "sigmoid": (nn.Sigmoid, 1.0, 0.0),
+    "relu": (nn.ReLU, 0.25, 0.5),
+}
 
 
 class AssociativeMemory(RBM):
@@ -229,15 +235,36 @@ class DBN(nn.Module):
 
     @torch.no_grad()
     def to_mlp(
-        self, classes: int | None = None, *, dropout: float = 0.0, generator: torch.Generator | None = None
+        self,
+        classes: int | None = None,
+        *,
+        activation: str = "sigmoid",
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
     ) -> nn.Sequential:
-        """Return an ordinary net of the recognition weights, sigmoid units and a last linear layer, for `Backprop()`.
+        """Return an ordinary net of the recognition weights and a last linear layer, for `Backprop()`.
 
         The last layer begins with the weights of the label units, or, for a net without labels, with small random
-        weights for `classes`; the top units' biases take the labels in at their mean, 1/C each. `dropout` puts
-        `nn.Dropout` behind each hidden layer. Nothing is shared with this net. Raises `ConfigError`.
+        weights for `classes`; the top units' biases take the labels in at their mean, 1/C each. Nothing is shared
+        with this net.
+
+        Args:
+            classes: how many scores there are; needed only by a net without label units.
+            activation: "sigmoid", the units that were pre-trained; or "relu", rectified units, which can be converted
+                to spiking ones. A rectified unit begins with the tangent of its sigmoid at 0, max(0, x / 4 + 1 / 2):
+                weights and bias are divided by 4 and 1/2 is added to the bias. So the outputs keep about the size
+                that the next layer was trained on; for small x they agree to the first order.
+            dropout: the rate of the `nn.Dropout` behind each hidden layer; 0 for none.
+            generator: what the weights of a new last layer are drawn from.
+
+        Raises `ConfigError` for settings that cannot work.
+
+        >>> net = DBN([784, 500, 500, 2000], classes=10).to_mlp(activation="relu")
+        >>> [type(part).__name__ for part in net][:3]
+        ['Flatten', 'Linear', 'ReLU']
         """
         require_number("dropout", dropout, least=0.0, below=1.0)
+        unit, slope, offset = _UNITS[require_choice("activation", activation, _UNITS)]
         if self.classes and classes not in (None, self.classes):
             raise ConfigError(f"this net knows {self.classes} classes, to_mlp was asked for {classes}")
         if not self.classes and classes is None:
@@ -249,8 +276,9 @@ class DBN(nn.Module):
         weights.append((self.top.weight[:, :below], self.top.hidden_bias + (labels.mean(1) if self.classes else 0)))
         parts: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
         for number, (weight, bias) in enumerate(weights, start=1):
-            parts[f"linear{number}"] = _filled(linear(weight.shape[1], weight.shape[0], "zeros"), weight, bias)
-            parts[f"activation{number}"] = nn.Sigmoid()
+            layer = linear(weight.shape[1], weight.shape[0], "zeros")
+            parts[f"linear{number}"] = _filled(layer, slope * weight, slope * bias + offset)
+            parts[f"activation{number}"] = unit()
             if dropout:
                 parts[f"dropout{number}"] = nn.Dropout(dropout)
         last = linear(self.sizes[-1], outputs, 0.01, generator)
@@ -261,6 +289,7 @@ class DBN(nn.Module):
 
 
 def _filled(layer: nn.Linear, weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer.to(weight)  # before it is filled: float64 weights stay what they are
     layer.weight.copy_(weight)
     layer.bias.copy_(bias)
     return layer

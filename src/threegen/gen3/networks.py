@@ -28,8 +28,9 @@ from threegen.functional.spiking.space_only import aggregated
 from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson, make_encoder
 from threegen.gen3.fast_way import all_are_watched, is_watched, replaced_method
-from threegen.gen3.initial_values import input_gain, spiking_linear
-from threegen.gen3.neurons import IF, LIF, NeuronOptions, make_neurons
+from threegen.gen3.initial_values import spiking_linear
+from threegen.gen3.neuron_options import NeuronOptions, make_neurons
+from threegen.gen3.neurons import IF, LIF
 from threegen.gen3.normalisation import NeuNorm
 from threegen.gen3.readouts import LeakyReadout, PotentialReadout, RateReadout, make_readout
 from threegen.gen3.stacked import StackedSpikingMLP
@@ -44,6 +45,7 @@ GRADIENTS = ("space-time", "space")
 # The methods in whose place kernels run: where one of them is not ours, the plain way is taken.
 REPLACED = ("summed_input", "kept", "between", "encode", "frames", "_through_layers")
 REPLACED_INSIDE = frozenset({"chances", "from_sums", "vote", "constants_now"})
+READ_BY_SPIKES = ("rate",)  # read-outs in which the neurons of the last layer count, not only what they get
 GAIN = 0.4  # by how many thresholds the summed input of a layer fluctuates at the start
 
 
@@ -318,16 +320,18 @@ class SpikingMLP(SpikingNet):
         super().__init__(steps, encoder, readout, backend, gradient, votes=votes, decay=one.constants.decay)
         self.sizes = require_sizes("sizes", sizes)
         threshold = one.constants.threshold
-        gain = input_gain(init, GAIN, one.constants.decay, one.options.kernel, steps)
+        gain, last_gain = (one.gain(kind, GAIN, steps) for kind in (init, "input"))
         widths = [*self.sizes[:-1], self.sizes[-1] * votes]
         require_weights("SpikingMLP", pairwise(widths))
         for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             last = layer == len(widths) - 2
-            own_gain = GAIN if last else gain
+            own_gain = last_gain if last else gain
             self.synapses.append(spiking_linear(inputs, outputs, threshold, generator, own_gain))
             own = for_last_layer(neurons, readout) if last else neurons
             self.neurons.append(
-                make_neurons(own, recurrent=0 if last or not recurrent else outputs, generator=generator)
+                make_neurons(
+                    own, recurrent=0 if last or not recurrent else outputs, generator=generator, layer=(outputs,)
+                )
             )
         require_spatial(self)
 
@@ -350,8 +354,16 @@ class SpikingMLP(SpikingNet):
 
 
 def for_last_layer(neurons: NeuronOptions, readout: str | nn.Module) -> NeuronOptions:
-    """Return the options of the last layer's neurons: where `readout` is not "rate" no decay learns."""
-    return neurons if readout == "rate" or isinstance(readout, nn.Module) else {**neurons, "learnable_decay": False}
+    """Return the options of the last layer's neurons: where `readout` does not read their spikes nothing learns."""
+    if readout in READ_BY_SPIKES or isinstance(readout, nn.Module):
+        return neurons
+    return {
+        **neurons,
+        "learnable_decay": False,
+        "learnable_threshold": False,
+        "learnable_synaptic_decay": False,
+        "per": "layer",
+    }
 
 
 def require_spatial(net: SpikingNet) -> None:
@@ -364,8 +376,11 @@ def require_spatial(net: SpikingNet) -> None:
         if type(part) not in (LIF, IF, RateReadout, PotentialReadout):
             raise ConfigError(f'gradient="space" knows no {type(part).__name__}; use gradient="space-time"')
     for module in net.modules():
-        if isinstance(module, LIF) and (module.leak is not None or module.recurrent_weight is not None):
-            raise ConfigError('gradient="space" knows no time: it cannot train a decay or recurrent weights')
+        if isinstance(module, LIF) and (not module.uniform or module.recurrent_weight is not None):
+            raise ConfigError(
+                'gradient="space" knows no time: it cannot train a decay or recurrent weights, nor thresholds, and '
+                "neurons of a layer must be alike"
+            )
         if isinstance(module, LIF) and (module.options.adaptation or module.options.refractory):
             raise ConfigError('gradient="space" knows neither adaptive thresholds nor refractory steps')
         if isinstance(module, AnyBatchNorm | NeuNorm):

@@ -43,7 +43,13 @@ def marker(generation: int, x: float, y: float, radius: float = 5.5) -> str:
     return f'<path d="M{x:.1f} {top:.1f}l{side:.1f} {radius * 2.1:.1f}h{-2 * side:.1f}z" style="{style}"/>'
 
 
-def cost_scatter(points: Sequence[Point], *, title: str, size: tuple[int, int] = (400, 320)) -> str:
+def cost_scatter(
+    points: Sequence[Point],
+    *,
+    title: str,
+    size: tuple[int, int] = (400, 320),
+    x_label: str = "additions and multiplications for one picture",
+) -> str:
     """Return accuracy against cost: cost on a log axis, accuracy on an axis stretched towards 100 % (log of errors)."""
     width, height = size
     left, top, right, bottom = 52.0, 12.0, width - 12.0, height - 44.0
@@ -74,9 +80,7 @@ def cost_scatter(points: Sequence[Point], *, title: str, size: tuple[int, int] =
         x, name = across(10.0**power), power_of_ten(power)
         parts.append(svg_line(x, bottom, x, bottom + 4) + svg_text(x, bottom + 17, name, anchor="middle"))
     parts.append(svg_line(left, bottom, right, bottom, stroke=LINE))
-    parts.append(
-        svg_text((left + right) / 2, height - 8, "additions and multiplications for one picture", anchor="middle")
-    )
+    parts.append(svg_text((left + right) / 2, height - 8, x_label, anchor="middle"))
     spots = [(across(point.cost), down(point.accuracy)) for point in points]
     taken: list[Box] = [(x - 7, y - 7, x + 7, y + 7) for x, y in spots]
     for point, (x, y) in zip(points, spots, strict=True):

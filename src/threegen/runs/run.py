@@ -189,7 +189,9 @@ def train_command(facts: Mapping[str, Any], folder: Path | None) -> str:
     for name, value in (settings.get("options") or {}).items():
         words += ["--set", f"{name}={json.dumps(value)}"]
     for name, value in facts["data_options"].items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:  # a switch has no value
+            words.append(",".join(f"{one:g}" for one in value) if isinstance(value, list | tuple) else str(value))
     words += ["--out", str(folder or f"runs/{facts['name']}")]
     return shlex.join(words)
 
