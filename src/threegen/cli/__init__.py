@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        app(arguments, standalone_mode=True)
+        app(arguments, standalone_mode=True, prog_name="threegen")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except StoppedError as stopped:
