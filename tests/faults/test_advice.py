@@ -57,11 +57,13 @@ def all_texts() -> tuple[tuple[str, str], ...]:
 def commands_in_documents() -> Iterator[tuple[str, str]]:
     """Yield the commands in README and docs: lines of code blocks that begin with `threegen`."""
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        for block in re.findall(r"```(?:bash|sh|shell|console|text)?\n(.*?)```", path.read_text(), flags=re.S):
-            for line in block.splitlines():
-                plain = line.strip().removeprefix("$ ").partition(" #")[0].strip()
-                if plain.startswith("threegen ") and "..." not in plain:
-                    yield path.name, plain
+        inside = False
+        for line in path.read_text().splitlines():
+            if line.startswith("```"):
+                inside = not inside
+            plain = line.strip().removeprefix("$ ").partition(" #")[0].strip(" \\")
+            if inside and plain.startswith("threegen ") and "..." not in plain:
+                yield path.name, plain
 
 
 def complaint(words: list[str]) -> str:
