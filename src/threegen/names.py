@@ -26,6 +26,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen2.alexnet": ("AlexNet",),
         "threegen.gen2.boltzmann": ("BoltzmannMachine",),
         "threegen.gen2.classification_rbm": ("ClassificationRBM",),
+        "threegen.gen2.conv_net": ("ConvNet",),
         "threegen.gen2.dbn": ("DBN",),
         "threegen.gen2.lenet": ("LeNet5Modern",),
         "threegen.gen2.lenet_1989": ("LeNet1989",),
@@ -34,6 +35,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen2.rbm": ("RBM",),
         "threegen.gen2.recurrent": ("RecurrentNet",),
         "threegen.gen2.softmax_on_rbm": ("SoftmaxOnRBM",),
+        "threegen.gen2.spike_activations": ("SoftLIF", "StepReLU"),
         "threegen.gen2.two_layer": ("TwoLayerNet",),
         "threegen.gen3.conv_networks": ("SpikingConvNet",),
         "threegen.gen3.diehl_cook": ("DiehlCook",),
@@ -244,10 +246,8 @@ FLAT: tuple[str, ...] = (
     "optimizer",
     "pretraining",
     "search",
-    # looking and counting
+    # looking, counting, converting
     "compare",
-    # looking, counting, converting
-    # looking, counting, converting
     "convert",
     "count",
     "explain",
