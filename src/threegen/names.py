@@ -62,6 +62,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.rules.boltzmann_learning": ("BoltzmannLearning",),
         "threegen.rules.contrastive_divergence": ("ContrastiveDivergence",),
         "threegen.rules.delta": ("DeltaRule",),
+        "threegen.rules.distillation": ("Distillation",),
         "threegen.rules.diehl_cook": ("AssignLabels", "DiehlCookSTDP"),
         "threegen.rules.exponential_stdp": ("ExponentialSTDP",),
         "threegen.rules.growing_seeds": ("GrowingSeeds", "LabelledSeeds"),
