@@ -13,8 +13,6 @@ from typing import Any, cast
 from torch import nn
 from torch.nn.modules import module as _all_modules
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
 
 def replaced_method(module: nn.Module, names: Iterable[str]) -> str | None:
     """Return the first of the methods `names` of `module` that is not the library's own, or None."""
@@ -32,7 +30,13 @@ def _is_ours(kind: Any, name: str) -> bool:
 def is_watched(module: nn.Module) -> bool:
     """Return whether calling a module does more than the `forward` of its class: hooks, or a `forward` of its own."""
     own = vars(module)
-    return "forward" in own or any(own[kind] for kind in HOOKS)
+    return bool(
+        own["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+        or "forward" in own
+    )
 
 
 def all_are_watched() -> bool:
