@@ -21,7 +21,7 @@ NETS = {
     "a border": [nn.Conv2d(2, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=2), nn.ReLU(), nn.Flatten()],
     "pooled twice": [
         *(nn.Conv2d(2, 4, 2), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(4, 33, 2, padding=1), nn.ReLU(), nn.AvgPool2d(3)),
-        *(nn.Flatten(), nn.Linear(33, 17), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(66, 17), nn.ReLU()),
     ],
     "vectors": [nn.Flatten(), nn.Linear(198, 300), nn.ReLU(), nn.Linear(300, 20), nn.ReLU()],
 }

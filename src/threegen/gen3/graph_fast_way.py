@@ -102,7 +102,8 @@ def _stages_of(net: SpikingGraph) -> list[Stage] | str:
         last = number == len(net.layers) - 1
         if type(neurons) is not (Sum if last else StartedIF):
             return f"{layer.name} has {type(neurons).__name__} neurons"
-        if not last and (neurons.constants.reset != "soft" or neurons.constants.threshold != 1.0):
+        own = None if last else cast(StartedIF, neurons).constants
+        if own is not None and (own.reset != "soft" or own.threshold != 1.0):
             return f"{layer.name} resets to zero"
         if number == 0:
             stages.append(Stage(1, None, neurons, flat=False))
@@ -136,7 +137,8 @@ def _stage(wiring: Wiring, neurons: nn.Module) -> Stage | None:
     if isinstance(layer, nn.Conv2d):
         square = layer.kernel_size[0] == layer.kernel_size[1] and isinstance(layer.padding, tuple)
         plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == 1 and not flat
-        small = square and layer.padding[0] == layer.padding[1] < layer.kernel_size[0]
+        border = cast(tuple[int, int], layer.padding)
+        small = square and border[0] == border[1] < layer.kernel_size[0]
         return Stage(pool, layer, neurons, flat) if square and plain and small else None
     return Stage(pool, layer, neurons, flat) if type(layer) is nn.Linear else None
 

@@ -109,9 +109,9 @@ def _listed(arrived: Array, codes: Array, times: Array) -> int:
 
 @serial
 def _push(arrived: Array, weight: Array, kernel: int, outputs: int, padded: Array, codes: Array, times: Array) -> None:
-    """Add the counts [H, W, C] of one image, each with its rows of weights, to `padded` [H + k - 1, (W + k - 1) O], flat.
+    """Add the counts [H, W, C] of one image, each with its rows of weights, to `padded`.
 
-    `weight` is [C, k, k O] turned round, flat.
+    `padded` is [H + k - 1, (W + k - 1) O], `weight` [C, k, k O] turned round, both flat.
     """
     height, width, _ = arrived.shape
     reach, wide = kernel * outputs, (width + kernel - 1) * outputs
