@@ -27,8 +27,8 @@ from threegen.training.fit import fit
 from threegen.training.optimizers.build import optimizer
 from threegen.training.stages import Stage
 
-EPOCHS, RATE = 4, 1e-3
-PRICE = 3e-7  # of a spike and connection
+EPOCHS, RATE = 12, 3e-3
+PRICE = 1e-7  # of a spike and connection
 # How many connections a spike goes to: 32 kernels of 5 x 5 (in the middle of the picture), 128 units, 10 units.
 FAN_OUT = (800.0, 128.0, 10.0)
 

@@ -201,4 +201,4 @@ def fingerprint(values: Array) -> tuple[int, int]:
     for j in range(len(values)):
         total += values[j]
         weighted += values[j] * np.uint32(j)
-    return total, weighted
+    return int(total), int(weighted)
