@@ -156,6 +156,8 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "conversion": {
         "threegen.conversion.convert": ("ConversionWarning", "ConvertedNet", "convert"),
+        "threegen.conversion.nir_read": ("import_nir",),
+        "threegen.conversion.nir_write": ("NirFile", "export_nir"),
         "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
         "threegen.conversion.report": ("ConversionReport",),
     },
@@ -252,7 +254,9 @@ FLAT: tuple[str, ...] = (
     "convert",
     "count",
     "explain",
+    "export_nir",
     "export_onnx",
+    "import_nir",
     "ThreegenError",
 )
 
