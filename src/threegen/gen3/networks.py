@@ -45,7 +45,10 @@ GRADIENTS = ("space-time", "space")
 # The methods in whose place kernels run: where one of them is not ours, the plain way is taken.
 REPLACED = ("summed_input", "kept", "between", "encode", "frames", "_through_layers")
 REPLACED_INSIDE = frozenset({"chances", "from_sums", "vote", "constants_now"})
-READ_BY_SPIKES = ("rate",)  # read-outs in which the neurons of the last layer count, not only what they get
+READ_BY_SPIKES = (
+    "rate",
+    "first-spike",
+)  # read-outs in which the neurons of the last layer count, not only what they get
 GAIN = 0.4  # by how many thresholds the summed input of a layer fluctuates at the start
 
 
@@ -93,13 +96,22 @@ class SpikingNet(nn.Module):
         decay: float = 0.5,
     ) -> None:
         super().__init__()
-        self.steps = require_whole("steps", steps)
+        self.steps = steps
         self.backend = require_choice("backend", backend, BACKENDS)
         self.gradient = require_choice("gradient", gradient, GRADIENTS)
         self.encoder = make_encoder(encoder)
         self.synapses = nn.ModuleList()
         self.neurons = nn.ModuleList()
         self.readout = make_readout(readout, votes, decay)
+
+    @property
+    def steps(self) -> int:
+        """T, the time steps over which images are encoded; it may be changed at any time, after training too."""
+        return self._steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._steps = require_whole("steps", steps)
 
     @property
     def one_input(self) -> tuple[int, ...]:
@@ -292,12 +304,12 @@ class SpikingMLP(SpikingNet):
     """A fully connected spiking net, such as `SpikingMLP([784, 800, 10])`; sizes list inputs, hidden layers, classes.
 
     `steps` is T. `encoder` is a module such as `Bernoulli()` (the default) or its name: "bernoulli", "poisson",
-    "latency", or "direct", which makes the first layer the trainable encoding layer. `readout` is "rate", "potential"
-    or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class, or a module of your own,
-    (spikes, currents [T, B, N]) -> scores [B, K]. `recurrent=True` gives the hidden layers recurrent weights.
-    `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see `SpikingNet`). `init` names the
-    initial values ("input" or "fluctuation", see `initial_values`), `generator` draws them. The other options are those
-    of the neurons (see `NeuronOptions` and `LIF`).
+    "latency", or "direct", which makes the first layer the trainable encoding layer. `readout` is "rate",
+    "first-spike", "potential" or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class, or a
+    module of your own, (spikes, currents [T, B, N]) -> scores [B, K]. `recurrent=True` gives the hidden layers
+    recurrent weights. `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see
+    `SpikingNet`). `init` names the initial values ("input" or "fluctuation", see `initial_values`), `generator` draws
+    them. The other options are those of the neurons (see `NeuronOptions` and `LIF`).
     Raises `ConfigError`, and `ResourceError` for weights that do not fit into memory.
     """
 

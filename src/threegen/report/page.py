@@ -14,6 +14,7 @@ from threegen.report.cards import model_view
 from threegen.report.figures import Point, cost_scatter, interval_strip, marker
 from threegen.report.results import HistoryResult, ModelResult
 from threegen.report.templates import embedded, environment, style
+from threegen.report.twins import price_of_spikes
 from threegen.training.persistence.files import write_whole
 
 MOST_BYTES = 5_000_000
@@ -51,7 +52,7 @@ def render_report(history: HistoryResult) -> str:
             history=history,
             title=words.headline(history),
             data_title=words.data_title(history),
-            verdict=words.verdict(history),
+            verdict=[*words.verdict(history), *_prices(history)],
             numbers=_main_numbers(history),
             generations=_generations(history),
             table=_table(history),
@@ -62,6 +63,12 @@ def render_report(history: HistoryResult) -> str:
             payload=_payload(history),
         )
     )
+
+
+def _prices(history: HistoryResult) -> list[tuple[str, str]]:
+    """Return the price of spikes for each spiking model, as lines of the verdict."""
+    said = [(model.title, price_of_spikes(model, history.models)) for model in history.models]
+    return [("Price of spikes", f"{title}: {sentence}") for title, sentence in said if sentence]
 
 
 def _main_numbers(history: HistoryResult) -> list[dict[str, str]]:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from threegen.checks import require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
-from threegen.rules.backprop import Loss, resolve_loss
 from threegen.rules.curvature import passing_curvature
+from threegen.rules.losses import Loss, resolve_loss
 from threegen.rules.rule import Rule, Step, Update, answer, require_batch
 
 _COUNTERS = ("seen", "sampled")

@@ -194,7 +194,7 @@ def answer(model: nn.Module, inputs: Tensor, generator: torch.Generator | None) 
     Raises `ShapeError` where batch normalisation gets a batch of one, which has no variance.
     """
     try:
-        if _takes_generator(type(model).forward):
+        if has_generator(type(model).forward):
             return model(inputs, generator=generator)  # type: ignore[no-any-return]
         return model(inputs)  # type: ignore[no-any-return]
     except ValueError as problem:
@@ -207,8 +207,9 @@ def answer(model: nn.Module, inputs: Tensor, generator: torch.Generator | None) 
 
 
 @cache
-def _takes_generator(forward: Callable[..., Any]) -> bool:
-    return "generator" in inspect.signature(forward).parameters
+def has_generator(method: Callable[..., Any]) -> bool:
+    """Return whether a method takes a `generator`."""
+    return "generator" in inspect.signature(method).parameters
 
 
 def ascend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
