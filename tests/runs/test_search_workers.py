@@ -42,8 +42,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     started: list[int] = []
     begin = search_workers._start
 
-    def start() -> Any:
-        process = begin()
+    def start(folder: Path) -> Any:
+        process = begin(folder)
         started.append(process.pid)
         return process
 
@@ -128,8 +128,8 @@ def test_an_error_in_a_process_is_the_error(at_once: list[int]) -> None:
 def test_a_process_that_dies_is_one_sentence(at_once: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     begin = search_workers._start
 
-    def start() -> Any:
-        process = begin()
+    def start(folder: Path) -> Any:
+        process = begin(folder)
         process.send_signal(signal.SIGKILL)
         return process
 
@@ -139,7 +139,7 @@ def test_a_process_that_dies_is_one_sentence(at_once: list[int], monkeypatch: py
 
 
 def test_a_function_of_the_main_script_trains_here(at_once: list[int]) -> None:
-    def make(generator: torch.Generator, decay: float) -> Any:  # a local function: no pickle has it
+    def make(generator: torch.Generator, decay: float) -> Any:  # a local function: no other process has it
         return tg.SpikingMLP([784, 8, 10], steps=2, learnable_decay=True, decay=decay, generator=generator)
 
     found = search(make, SPACE, digits(60), trials=3, epochs=1, workers=2)
@@ -147,3 +147,24 @@ def test_a_function_of_the_main_script_trains_here(at_once: list[int]) -> None:
     assert len(found.trials) == 3
     with pytest.raises(ConfigError, match="workers must be"):
         run(workers=0)
+
+
+MODULE = """
+from threegen import SpikingMLP
+
+def make(generator, decay):
+    print("this must not come between the answers")
+    return SpikingMLP([784, 12, 10], steps=3, learnable_decay=True, decay=decay, generator=generator)
+"""
+
+
+def test_a_function_of_a_module_goes_over_the_cores(
+    at_once: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_of_mine.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    import nets_of_mine  # type: ignore[import-not-found]
+
+    found = [search(nets_of_mine.make, SPACE, digits(60), trials=3, epochs=1, workers=count) for count in (2, 1)]
+    assert len(at_once) == 2
+    assert found[0].table() == found[1].table()

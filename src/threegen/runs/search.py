@@ -79,8 +79,8 @@ def search(
         seed: the same seed draws the same settings, weights and orders.
         out, resume: a folder that is written after each epoch; a search that was killed and is resumed ends with the
             same table, to the bit. Trials that cannot be stacked are kept once they have ended.
-        workers: processes that train what cannot be stacked; by default one per core. A model that is a function is
-            sent to them if it can be pickled, such as one of an imported module; others train here, one by one.
+        workers: processes that train what cannot be stacked; by default one per core. A model that is a function must
+            be one of an imported module for that; others train here, one by one.
         sampler, pruner, storage: Optuna's, with the `[search]` extra: random, tpe or cmaes; none, median, halving or
             hyperband; `journal:PATH` or a data base's URL, by which several processes share one search. Each trial is
             then an ordinary run, one after the other in each process.

@@ -1,4 +1,4 @@
-"""What training one trial of a search needs, as one object that can be sent to another process."""
+"""What training one trial of a search needs, as one object."""
 
 from __future__ import annotations
 

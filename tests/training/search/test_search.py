@@ -325,6 +325,17 @@ def test_no_validation_data_is_one_sentence() -> None:
             search("mlp", {"lr": "log:1e-3:1e-1"}, digits(50), trials=2, epochs=1, validation=wrong)  # type: ignore[arg-type]
 
 
+def test_the_end_of_the_first_range_is_an_end_in_later_rounds_too() -> None:
+    """.0095 is .3 % below the end of log:1e-6:1e-2, and not within a twentieth of the narrowed range."""
+    first, second = trials_with([{"lr": 0.006}]), trials_with([{"lr": 0.0095}])
+    for trials, accuracy in ((first, 0.7), (second, 0.8)):
+        trials[0].state, trials[0].validation_accuracy, trials[0].validation_loss = "finished", [accuracy], [1.0]
+    second[0].round = 1
+    spaces = [{"lr": read_range("lr", text)} for text in ("log:1e-6:1e-2", "log:0.0042:0.01")]
+    notes = SearchResult([first, second], spaces, 100, {}).notes()
+    assert any("lr=0.0095 of the best trial is at the end of its range log:1e-06:0.01" in note for note in notes)
+
+
 def test_importance_by_rank_and_by_optuna() -> None:
     """Accuracy is a peak in one setting and does not depend on the other: rank correlation sees neither, fANOVA one."""
     pytest.importorskip("optuna")

@@ -107,7 +107,7 @@ class Search:
 
             def keep() -> None:
                 number = next(ended)
-                bar.advance(number, number, {})
+                bar.advance(number, self.epochs - 1, {})
                 self._save(rounds, spaces, groups, 0)
 
             bar.stage(f"round {len(rounds)}, one by one", len(alone), len(alone) - len(waiting))
@@ -122,7 +122,7 @@ class Search:
             if epoch == self.epochs:
                 for trial in trials:
                     trial.state = "finished" if trial.state == "running" else trial.state
-            bar.advance(epoch, epoch, {})
+            bar.advance(epoch, epoch - 1, {})
             self._save(rounds, spaces, groups, epoch)
             if self.on_epoch is not None:
                 self.on_epoch(trials)

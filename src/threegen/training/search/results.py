@@ -71,10 +71,15 @@ class SearchResult:
                 f"the best {alike} trials cannot be told apart: {self.count} validation examples give the best one's "
                 f"accuracy {self.best.accuracy:.3f} a 95 % interval of {low:.3f} to {high:.3f}, and theirs are in it"
             )
-        for name, range_ in self.spaces[self.best.round].items():
-            if range_.at_end(self.best.settings[name]):
+        for name, value in self.best.settings.items():
+            own = (
+                self.spaces[0][name],
+                self.spaces[self.best.round][name],
+            )  # what was asked for, and its narrowed range
+            range_ = next((one for one in own if one.at_end(value)), None)
+            if range_ is not None:
                 found.append(
-                    f"{name}={shown(self.best.settings[name])} of the best trial is at the end of its range {range_}; "
+                    f"{name}={shown(value)} of the best trial is at the end of its range {range_}; "
                     "a wider range may hold a better one"
                 )
         diverged = sum(trial.state == "diverged" for trial in self.trials)
