@@ -16,6 +16,8 @@ from threegen import training as training
 __version__: str
 
 from threegen.conversion.convert import convert as convert
+from threegen.conversion.nir_read import import_nir as import_nir
+from threegen.conversion.nir_write import export_nir as export_nir
 from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.cost.count import count as count
 from threegen.datasets.batches import Batch as Batch
@@ -120,8 +122,10 @@ __all__ = [
     "evaluate",
     "explain",
     "explanations",
+    "export_nir",
     "export_onnx",
     "fit",
+    "import_nir",
     "load_data",
     "load_run",
     "models",

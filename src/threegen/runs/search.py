@@ -124,7 +124,8 @@ def search(
         name = f"threegen-{derive_seed(json.dumps(facts, sort_keys=True)):x}"
         shared = shared_search(
             job.build, job.split, ranges, train, judge, trials=trials, epochs=epochs, loss=loss, seed=seed,
-            sampler=sampler or "tpe", pruner=pruner or "none", storage=storage, name=name,
+            sampler="tpe" if sampler is None else sampler, pruner="none" if pruner is None else pruner,
+            storage=storage, name=name,
         )  # fmt: skip
         return SearchResult([shared], [ranges], len(judge), facts)
     folder = None if out is None else Path(out)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from threegen.checks import require_whole
 from threegen.datasets.events.preview import busiest_picture
 from threegen.errors import ConfigError
 from threegen.functional.decoding import intensity_image
@@ -40,6 +41,7 @@ def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) 
     Raises `ConfigError` for a run that does not spike or a file of another kind.
     """
     target = Path(out)
+    require_whole("seed", seed, least=0)
     if target.suffix not in (".html", ".gif"):
         raise ConfigError(f"spikes are drawn to a .html or a .gif file, got {str(out)!r}")
     run = open_run(path)

@@ -131,7 +131,8 @@ class SearchResult:
             trial = trials[number]
             epochs = range(1, trial.epochs + 1)
             axis.plot(epochs, trial.validation_accuracy, label="validation")
-            axis.plot(epochs, trial.training_accuracy, "--", label="training")
+            if trial.training_accuracy:  # Optuna's trials have none
+                axis.plot(epochs, trial.training_accuracy, "--", label="training")
             axis.set_ylim(0, 1)
             axis.set_title(f"best-{number + 1} (trial {trial.number})", fontsize=8)
         axes[0, 0].legend(fontsize=7)
