@@ -17,7 +17,19 @@ from threegen.cli.printing import StoppedError, app, complain, is_helper, say_wh
 from threegen.errors import Interrupted, ThreegenError, WorkerError
 from threegen.machine.waiting import choose_waiting
 
-__all__ = ["app", "comparing", "converting", "data", "exporting", "looking", "main", "making", "play", "run", "searching"]
+__all__ = [
+    "app",
+    "comparing",
+    "converting",
+    "data",
+    "exporting",
+    "looking",
+    "main",
+    "making",
+    "play",
+    "run",
+    "searching",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
