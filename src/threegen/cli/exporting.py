@@ -1,4 +1,4 @@
-"""Commands that write files for others: export-page."""
+"""The command that writes runs for other programs: export."""
 
 from __future__ import annotations
 
@@ -7,25 +7,19 @@ from typing import Annotated
 
 import typer
 
-from threegen.cli.printing import Json, app, print_json, print_text
+from threegen.cli.printing import Json, Module, app, print_json, print_text
 
 
-@app.command("export-page")
-def export_page(
-    file: Annotated[Path, typer.Argument(help="The HTML file to write.")],
-    models: Annotated[
-        str | None,
-        typer.Option(help="Names of models whose weights ship, or folders of runs, with commas between them."),
-    ] = None,
+@app.command()
+def export(
+    run: Path,
+    file: Annotated[Path, typer.Argument(help="FILE.nir for a spiking net, FILE.onnx for another one.")],
+    dt: Annotated[float | None, typer.Option(help="NIR: the length of a time step in seconds; 1e-4.")] = None,
+    module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page in which networks answer a drawing without a server, also from a USB stick."""
-    from threegen.web.export_page import NETWORKS
-    from threegen.web.export_page import export_page as write_page
+    """Write a run as a NIR or ONNX file, and compute the file once more to see that it does the same."""
+    from threegen.runs.export import export_run
 
-    names = NETWORKS if models is None else [name.strip() for name in models.split(",") if name.strip()]
-    found = write_page(file, names)
-    if as_json:
-        print_json(found)
-        return
-    print_text(f"page: {found['file']} ({found['bytes'] / 1e6:.1f} MB; {', '.join(found['models'])})")
+    written = export_run(run, file, dt=dt, module=module)
+    print_json(written.as_dict()) if as_json else print_text(str(written))
