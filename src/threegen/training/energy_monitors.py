@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_choice, require_number, require_whole
+from threegen.checks import require_choice, require_number, require_unit_range, require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError
 from threegen.functional.energy.units import BernoulliUnits
@@ -46,7 +46,7 @@ def reconstruction_error(model: nn.Module, visible: Tensor) -> float:
 def reconstruction_divergence(model: nn.Module, visible: Tensor) -> float:
     """Return the divergence of the reconstructions from the cases `[B, V]` in 0..1, in nats a case."""
     net = cast(TwoLayers, model)
-    _require_binary(model, "the divergence")
+    _require_binary(model, "the divergence", visible)
     back = net.visible_given_hidden(net.hidden_given_visible(visible)).clamp(1e-7, 1 - 1e-7)
     own = torch.xlogy(visible, visible) + torch.xlogy(1 - visible, 1 - visible)
     return float((own - visible * back.log() - (1 - visible) * (-back).log1p()).sum(1).mean())
@@ -62,7 +62,7 @@ def pseudo_likelihood(
     Raises `ConfigError` where the visible units are not binary.
     """
     net = cast(Any, model)
-    _require_binary(model, "the pseudo-likelihood")
+    _require_binary(model, "the pseudo-likelihood", visible)
     x = net.hidden_input(visible)
     here = net.hidden_units.log_sum(x)
     units = visible.shape[1]
@@ -95,9 +95,10 @@ def idle_units(model: nn.Module, visible: Tensor) -> tuple[list[int], list[int]]
     return dead, (chances.amin(0) > _SATURATED).nonzero().flatten().tolist()
 
 
-def _require_binary(model: nn.Module, what: str) -> None:
+def _require_binary(model: nn.Module, what: str, visible: Tensor) -> None:
     if not isinstance(getattr(model, "visible_units", None), BernoulliUnits):
         raise ConfigError(f"{what} is defined here for binary visible units, {type(model).__name__} has others")
+    require_unit_range(what, visible)
 
 
 @dataclass(frozen=True)
