@@ -13,6 +13,8 @@ Shapes: B examples, V inputs, C classes, H hidden units; the label units stand b
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -99,9 +101,9 @@ class ClassificationRBM(RBM):
 
         `labels` is one class, of which `count` examples are made, or a tensor `[B]`.
         """
-        whole = isinstance(labels, int) and not isinstance(labels, bool)
-        wanted = torch.full((require_whole("count", count),), labels) if whole else labels
-        require_labels(wanted, self.classes)
+        if isinstance(labels, int) and not isinstance(labels, bool):
+            labels = torch.full((require_whole("count", count),), labels)
+        wanted = require_labels(cast(Tensor, labels), self.classes)
         blank = self.visible_units.mean(self.visible_bias.expand(len(wanted), -1))
         means = join_labels(blank[:, : self.inputs], wanted, self.classes)
         for _ in range(require_whole("steps", steps)):
