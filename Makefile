@@ -6,10 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: history test test-kernels lint format lock bench-peers docs wheel clean help
+.PHONY: history play test test-kernels lint format lock bench-peers docs wheel clean help
 
 help:
 	@echo "make history   train the lineage on the bundled MNIST and write runs/history/report.html (ARGS=--full)"
+	@echo "make play      open the live page: draw a digit, every network answers (ARGS=--no-open)"
 	@echo "make test      run every test"
 	@echo "make test-kernels   the kernels' tests alone (ATEN_CPU_CAPABILITY=avx2: without AVX-512)"
 	@echo "make lint      ruff, the type checker and the formatter's check"
@@ -21,6 +22,9 @@ help:
 
 history: $(VENV)/.runtime
 	$(BIN)/threegen history $(ARGS)
+
+play: $(VENV)/.runtime
+	$(BIN)/threegen play $(ARGS)
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
@@ -53,6 +57,7 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	sh scripts/chromium.sh
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
 	@touch $@
 

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from threegen.datasets.motions import Saccades, Stroke
+from threegen.datasets.real_recordings import halves, real_pairs
 from threegen.datasets.saccades import Camera, simulate
-from threegen.studies.camera_data import halves, real_pairs
 from threegen.studies.camera_measures import agreement
 
 CONSTANTS = (

@@ -15,6 +15,10 @@ from threegen import training as training
 
 __version__: str
 
+from threegen.conversion.convert import convert as convert
+from threegen.conversion.nir_read import import_nir as import_nir
+from threegen.conversion.nir_write import export_nir as export_nir
+from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.cost.count import count as count
 from threegen.datasets.batches import Batch as Batch
 from threegen.datasets.dataset import Data as Data
@@ -43,6 +47,7 @@ from threegen.gen3.neurons import IF as IF
 from threegen.gen3.neurons import LIF as LIF
 from threegen.gen3.sequential import SpikingSequential as SpikingSequential
 from threegen.registry.pretraining import pretraining as pretraining
+from threegen.report.comparing import compare as compare
 from threegen.rules.backprop import Backprop as Backprop
 from threegen.rules.contrastive_divergence import ContrastiveDivergence as ContrastiveDivergence
 from threegen.rules.diehl_cook import DiehlCookSTDP as DiehlCookSTDP
@@ -106,7 +111,9 @@ __all__ = [
     "Update",
     "WakeSleep",
     "__version__",
+    "compare",
     "conversion",
+    "convert",
     "cost",
     "count",
     "datasets",
@@ -115,7 +122,10 @@ __all__ = [
     "evaluate",
     "explain",
     "explanations",
+    "export_nir",
+    "export_onnx",
     "fit",
+    "import_nir",
     "load_data",
     "load_run",
     "models",

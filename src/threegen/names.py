@@ -26,6 +26,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen2.alexnet": ("AlexNet",),
         "threegen.gen2.boltzmann": ("BoltzmannMachine",),
         "threegen.gen2.classification_rbm": ("ClassificationRBM",),
+        "threegen.gen2.conv_net": ("ConvNet",),
         "threegen.gen2.dbn": ("DBN",),
         "threegen.gen2.lenet": ("LeNet5Modern",),
         "threegen.gen2.lenet_1989": ("LeNet1989",),
@@ -34,6 +35,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen2.rbm": ("RBM",),
         "threegen.gen2.recurrent": ("RecurrentNet",),
         "threegen.gen2.softmax_on_rbm": ("SoftmaxOnRBM",),
+        "threegen.gen2.spike_activations": ("SoftLIF", "StepReLU"),
         "threegen.gen2.two_layer": ("TwoLayerNet",),
         "threegen.gen3.conv_networks": ("SpikingConvNet",),
         "threegen.gen3.diehl_cook": ("DiehlCook",),
@@ -42,11 +44,13 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
         "threegen.gen3.plastic_layer": ("PlasticLayer",),
         "threegen.gen3.sequential": ("SpikingSequential", "TimeDropout"),
+        "threegen.gen3.spiking_graph": ("GraphLayer", "SpikingGraph", "Wire"),
     },
     "neurons": {
         "threegen.functional.energy.units": ("BernoulliUnits", "GaussianUnits", "JoinedUnits", "SoftmaxUnits"),
         "threegen.gen3.neurons": ("IF", "LIF", "LeakyIntegrator"),
         "threegen.gen3.normalisation": ("NeuNorm", "ThresholdBatchNorm"),
+        "threegen.gen3.synaptic": ("SynapticLIF",),
     },
     "encoders": {
         "threegen.functional.decoding": ("binary_image", "intensity_image"),
@@ -58,6 +62,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.rules.boltzmann_learning": ("BoltzmannLearning",),
         "threegen.rules.contrastive_divergence": ("ContrastiveDivergence",),
         "threegen.rules.delta": ("DeltaRule",),
+        "threegen.rules.distillation": ("Distillation",),
         "threegen.rules.diehl_cook": ("AssignLabels", "DiehlCookSTDP"),
         "threegen.rules.exponential_stdp": ("ExponentialSTDP",),
         "threegen.rules.growing_seeds": ("GrowingSeeds", "LabelledSeeds"),
@@ -77,6 +82,14 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.rules.reward_stdp": ("RewardSTDP",),
         "threegen.rules.rule": ("Applied", "PlainSGD", "Rule", "Update", "ascend", "descend"),
         "threegen.rules.seed_cells": ("CompetitiveSeeds", "TaughtSeeds"),
+        "threegen.rules.spiking_losses": (
+            "FirstSpikeCrossEntropy",
+            "FirstSpikeMSE",
+            "MembraneCrossEntropy",
+            "MembraneMSE",
+            "SpikeCountCrossEntropy",
+            "SpikeCountMSE",
+        ),
         "threegen.rules.symmetric_stdp": ("SymmetricSTDP",),
         "threegen.rules.triplet_stdp": ("TripletSTDP",),
         "threegen.rules.truncated_bptt": ("TruncatedBPTT",),
@@ -137,9 +150,17 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "cost": {
         "threegen.cost.bill": ("OPERATIONS", "Bill", "Row"),
         "threegen.cost.count": ("count",),
+        "threegen.cost.energy_tables": ("ENERGY_TABLES", "EnergyTable"),
         "threegen.gen3.parts": ("Cost", "Use"),
+        "threegen.report.comparing": ("Card", "compare"),
     },
-    "conversion": {},
+    "conversion": {
+        "threegen.conversion.convert": ("ConversionWarning", "ConvertedNet", "convert"),
+        "threegen.conversion.nir_read": ("import_nir",),
+        "threegen.conversion.nir_write": ("NirFile", "export_nir"),
+        "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
+        "threegen.conversion.report": ("ConversionReport",),
+    },
     "registry": {
         "threegen.registry.diehl_cook": ("stdp_stages",),
         "threegen.registry.entry": ("Entry", "Plan"),
@@ -228,9 +249,14 @@ FLAT: tuple[str, ...] = (
     "optimizer",
     "pretraining",
     "search",
-    # looking and counting
+    # looking, counting, converting
+    "compare",
+    "convert",
     "count",
     "explain",
+    "export_nir",
+    "export_onnx",
+    "import_nir",
     "ThreegenError",
 )
 

@@ -8,6 +8,7 @@ from threegen.gen3.neurons import LIF as LIF
 from threegen.gen3.neurons import LeakyIntegrator as LeakyIntegrator
 from threegen.gen3.normalisation import NeuNorm as NeuNorm
 from threegen.gen3.normalisation import ThresholdBatchNorm as ThresholdBatchNorm
+from threegen.gen3.synaptic import SynapticLIF as SynapticLIF
 
 __all__ = [
     "BernoulliUnits",
@@ -18,5 +19,6 @@ __all__ = [
     "LeakyIntegrator",
     "NeuNorm",
     "SoftmaxUnits",
+    "SynapticLIF",
     "ThresholdBatchNorm",
 ]

@@ -200,7 +200,7 @@ def test_real_recordings() -> None:
     facts: 4,133 events each, half of them ON; correlation of the summed frame with the blurred digit is far higher for
     the paired image than for the next one.
     """
-    from threegen.studies.camera_data import real_pairs
+    from threegen.datasets.real_recordings import real_pairs
     from threegen.studies.camera_measures import correlation, volume
 
     pairs = real_pairs()

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.spiking.neurons import SURROGATES, LIFParameters, lif_loop, lif_step
-from threegen.gen3.neurons import IF, LIF, LeakyIntegrator, make_neurons
+from threegen.gen3.neuron_options import make_neurons
+from threegen.gen3.neurons import IF, LIF, LeakyIntegrator
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -8,15 +8,16 @@ from typing import Any
 
 from threegen.functional.spiking.neurons import SURROGATES
 from threegen.gen3.encoders import ENCODERS
-from threegen.gen3.neurons import NeuronOptions
+from threegen.gen3.neuron_options import NeuronOptions
 from threegen.gen3.readouts import READOUTS
+from threegen.rules.spiking_losses import RECORD_LOSSES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "the-neuron.md").read_text()
 
 
 def test_the_examples_hold() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)
@@ -29,4 +30,6 @@ def test_every_option_is_on_the_page() -> None:
         assert f"| `{name}`" in PAGE
     for name in READOUTS:
         assert f'readout="{name}"' in PAGE
+    for name in RECORD_LOSSES:
+        assert f"| `{name}` |" in PAGE
     assert {"direct"} < set(ENCODERS)

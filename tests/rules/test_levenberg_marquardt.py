@@ -14,8 +14,9 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import CheckpointError, ConfigError
 from threegen.gen2.lenet_5 import LeNet5
 from threegen.gen2.mlp import MLP
-from threegen.rules.backprop import Backprop, resolve_loss
+from threegen.rules.backprop import Backprop
 from threegen.rules.levenberg_marquardt import LevenbergMarquardt, diagonal_curvature
+from threegen.rules.losses import resolve_loss
 from threegen.training.fit import fit
 
 

@@ -70,13 +70,13 @@ def data_check(name: str, root: Root = None, as_json: Json = False) -> None:
 
 @data_app.command("preview")
 def data_preview(
-    name: str = "mnist",
-    out: Annotated[Path | None, typer.Option(help="The PNG file; NAME-preview.png by default.")] = None,
+    name: Annotated[str, typer.Argument(help="A known name, a table or a folder.")] = "mnist",
+    out: Annotated[Path | None, typer.Option(help="The .png file; NAME-preview.png by default.")] = None,
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a hundred pictures of a data set into a PNG file."""
+    """Draw a hundred examples of a data set into a PNG file; of recordings a film too (GIF)."""
     from threegen.datasets.manage import preview_data
 
     picture = preview_data(name, out, root=root, split=split)

@@ -18,6 +18,8 @@ from threegen.cli.printing import (
     print_text,
 )
 
+INPUT = "A picture file (a recording for a run on events), or a number: that example of the test split."
+
 
 @app.command()
 def models(as_json: Json = False) -> None:
@@ -75,12 +77,12 @@ def evaluate(
 @app.command()
 def predict(
     run: Path,
-    image: Annotated[str, typer.Argument(help="A picture file, or a number: that image of the test split.")],
+    image: Annotated[str, typer.Argument(help=INPUT)],
     seed: Seed = 0,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a run sees in one picture."""
+    """Say what a run sees in one picture or recording."""
     from threegen.runs.answer import predict_run
 
     answer = predict_run(run, image, seed=seed, module=module)
@@ -147,12 +149,12 @@ def explain(
 @app.command()
 def spikes(
     run: Path,
-    image: Annotated[str, typer.Argument(help="A picture file, or a number: that image of the test split.")],
+    image: Annotated[str, typer.Argument(help=INPUT)],
     out: Annotated[Path | None, typer.Option(help="A .html or .gif file; spikes.html in the run by default.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Draw what a spiking run does with one picture: raster, membrane potentials and the rate of each layer."""
+    """Draw what a spiking run does with one input: raster, membrane potentials, the rate of each layer, and a GIF."""
     from threegen.runs.spikes import spikes_run
 
     found = spikes_run(run, image, out or run / "spikes.html", seed=seed)
@@ -164,6 +166,8 @@ def spikes(
     for sentence in found["warnings"]:
         print_text(f"warning: {sentence}")
     print_text(f"picture: {found['file']}")
+    if found["animation"] != found["file"]:
+        print_text(f"animation: {found['animation']}")
 
 
 @app.command()

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from threegen.cli.printing import (
+    LARGEST_SEED,
     DataName,
     Json,
     Quiet,
     Seed,
     app,
+    parse_frames,
     parse_settings,
     print_json,
     print_table,
@@ -78,12 +80,19 @@ def train(
         typer.Option("--set", help="An option of the model, such as hidden=[300,100] or dropout=.2; repeatable."),
     ] = None,
     plan: Annotated[str | None, typer.Option(help="quick or full (the default): which settings are taken.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Drives weights, order and every random draw; 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Drives weights, order and every random draw; 0.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Pictures of your own: their side in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="Pictures of your own: 1 (grey) or 3 (colour).")] = None,
     scale: Annotated[float | None, typer.Option(help="Tables: what the values are divided by.")] = None,
     label: Annotated[str | None, typer.Option(help="Tables: the label's column, by name or position.")] = None,
     test_share: Annotated[float | None, typer.Option(help="The share put aside where there is no test part.")] = None,
+    frames: Annotated[
+        str | None, typer.Option(help="Event data: how many frames, or the milliseconds between them: 0,103,206,310.")
+    ] = None,
+    milliseconds: Annotated[float | None, typer.Option(help="Event data: the time that is cut into frames.")] = None,
+    binary: Annotated[bool, typer.Option("--binary", help="Event data: frames of 0 and 1, not of counts.")] = False,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/MODEL by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
@@ -96,7 +105,9 @@ def train(
     """Train a model of the registry and leave a run: a folder with its weights, log and checkpoints."""
     from threegen.runs.train import train_run
 
-    of_data = {"size": size, "channels": channels, "scale": scale, "label": label, "test_share": test_share}
+    of_data: dict[str, Any] = {"size": size, "channels": channels, "scale": scale, "label": label}
+    of_data |= {"test_share": test_share, "frames": parse_frames(frames)}
+    of_data |= {"milliseconds": milliseconds, "binary": binary or None}
     done = train_run(
         model,
         data,
@@ -131,7 +142,11 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("reproduction"),
     seed: Annotated[
         list[int] | None,
-        typer.Option(help="Make this seed alone; repeatable. A seed that is not the figure's own is printed only."),
+        typer.Option(
+            min=0,
+            max=LARGEST_SEED,
+            help="Make this seed alone; repeatable. A seed that is not the figure's own is printed only.",
+        ),
     ] = None,
     parts: Annotated[Path, typer.Option(help="Where each seed's value is kept until all are there.")] = Path(
         "runs/reproduce"

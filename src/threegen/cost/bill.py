@@ -14,6 +14,8 @@ OPERATIONS = {
     "mac": "multiply-accumulates of layers fed by values or event counts, zeros included",
     "mac_nonzero": "the same without those whose input is zero: another count of the same work, never added to it",
     "ac": "accumulates: one weight (or one event) added for each spike that arrives",
+    "ac_each": "those that layers behind counts would do, were each pooled spike handed on by itself: another count of "
+    "the same work as mac, never added to it",
     "mul": "other multiplications: average pooling, batch normalisation that cannot be folded, scaling",
     "add": "other additions: biases, average pooling, sums",
     "compare": "comparisons: rectifiers, maximum pooling, steps",
@@ -31,6 +33,7 @@ RULE = (
     "One answer for one sample, over all its time steps; the mean over the samples. Layers fed by spikes are billed "
     "one addition for each spike and each connection that it really reaches; layers fed by values or by event counts "
     "(summed or averaged spikes) are billed multiply-accumulates at every step, zeros and zero padding included; "
+    "what the same layers would add, were each summed spike handed on by itself, stands beside it (ac_each); "
     "behind the direct encoder, whose values are the same at every step, the first layer is computed once and billed "
     "once. Which of the two a layer is follows from the model, never from the data. A multiply-accumulate is one "
     "multiplication and one addition. Biases are one addition an output and step. Batch normalisation right behind a "

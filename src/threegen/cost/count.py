@@ -108,6 +108,7 @@ class Ledger(Walker):
         self.entries: dict[tuple[str, int], _Entry] = {}
         self.signals: Any = WeakIdKeyDictionary()  # of every tensor that depends on the input
         self.makers: Any = WeakIdKeyDictionary()  # tensor -> the entry whose output it is
+        self.units: Any = WeakIdKeyDictionary()  # of counts of spikes: what one spike adds
         self.samples = self.batch = 0
         self.steps = self.time = 1  # of the whole answer; of one call, where all steps go at once
         self.busiest = 0.0
@@ -190,6 +191,8 @@ class Ledger(Walker):
                 if (maker := self.makers.get(one)) is not None:
                     maker.stored = False
             self.signals[row.output] = row.signal
+            if row.signal == "counts":  # a part that sums spikes sums ones
+                self.units[row.output] = 1.0
             if row.spikes is not None:
                 self._sent(row.spikes, entry, row.sent)
                 entry.output = tuple(row.spikes.shape[2:]) if row.shape is None else row.shape
@@ -223,6 +226,9 @@ class Ledger(Walker):
             maker = self.makers.pop(data[0], None) if result is data[0] else self.makers.get(data[0])
             if maker is not None and name in MOVES and name not in ("cat", "stack", "pad"):
                 self.makers[result] = maker
+            units = {self.units.get(one) for one in data}
+            if name in MOVES and len(units) == 1 and (unit := units.pop()) is not None:
+                self.units[result] = unit
         if name in MOVES or name == "setitem" or not results:
             if any(one not in self.listed for one in weights) and results:  # a class token, put before the others
                 self._entry("moved", signal, weights).output = self._sample_shape(results[0], signal)
@@ -234,7 +240,8 @@ class Ledger(Walker):
             self._not_counted(name, results[0], weights)
             return
         table = getattr(self.visits[-1].module, "connection_table", None)
-        call = Call(name, args, kwargs, results[0], data[0], signal, table if name.startswith("conv") else None)
+        known = table if name.startswith("conv") else None
+        call = Call(name, args, kwargs, results[0], data[0], signal, known, self.units.get(data[0]))
         self._record(call, self._folded(call) or price(call), weights)
 
     def _folded(self, call: Call) -> Work | None:
@@ -257,6 +264,8 @@ class Ledger(Walker):
             if work.kind.endswith("(folded)"):
                 self._fold_weights(call, entry)
         self.signals[call.out] = work.signal
+        if work.unit is not None:
+            self.units[call.out] = work.unit
         if work.stored:
             self.makers[call.out] = entry
         elif work.kind.endswith("(folded)"):

@@ -27,6 +27,7 @@ class Call:
     data: Tensor
     signal: str
     table: Tensor | None = None
+    unit: float | None = None  # what one spike adds to the data, where they are counts of spikes
 
     def get(self, position: int, name: str, default: Any = None) -> Any:
         """Return the argument called `name`, or the one at `position`, or `default`."""
@@ -43,22 +44,33 @@ class Work:
     operations: dict[str, int] = field(default_factory=dict)
     stored: bool = False
     signal: str = "values"
+    unit: float | None = None  # of counts: what one spike adds to the output
 
 
 Price = Callable[[Call], Work]
 
 
 def products(
-    kind: str, call: Call, dense: int, effective: Callable[[], int], bias: bool, *, signal: str | None = None
+    kind: str,
+    call: Call,
+    dense: int,
+    effective: Callable[[], int],
+    bias: bool,
+    *,
+    signal: str | None = None,
+    summed: Callable[[], float] | None = None,
 ) -> Work:
     """Return the work of a layer of products: accumulates where spikes arrive, else multiply-accumulates.
 
-    `effective` counts those whose input is not zero; it is not asked where the tensors have no data.
+    `effective` counts those whose input is not zero, `summed` adds up the input of each of them; neither is asked where
+    the tensors have no data.
     """
     if (signal or call.signal) == "spikes":
         own = {"ac": effective()}
     else:
         own = {"mac": dense} if call.data.is_meta else {"mac": dense, "mac_nonzero": effective()}
+        if call.signal == "counts" and summed is not None and call.unit is not None and not call.data.is_meta:
+            own["ac_each"] = round(summed() / call.unit)
     if bias:
         own["add"] = call.out.numel()
     return Work(kind, own, stored=True)

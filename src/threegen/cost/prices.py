@@ -17,7 +17,8 @@ from threegen.gen3.parts import nonzero
 
 def _reduction(call: Call) -> Work:
     if call.signal == "spikes":
-        return Work("sum", {"ac": nonzero(call.data)}, signal="counts")
+        unit = 1.0 if call.name == "sum" else call.out.numel() / max(call.data.numel(), 1)
+        return Work("sum", {"ac": nonzero(call.data)}, signal="counts", unit=unit)
     work = {"add": call.data.numel() - call.out.numel()}
     if call.name == "mean":
         work["mul"] = call.out.numel()

@@ -17,7 +17,10 @@ from threegen.gen3.parts import nonzero
 def _linear(call: Call) -> Work:
     outputs = call.get(1, "weight").shape[0]
     bias = call.get(2, "bias") is not None
-    return products("linear", call, call.data.numel() * outputs, lambda: nonzero(call.data) * outputs, bias)
+    return products(
+        *("linear", call, call.data.numel() * outputs, lambda: nonzero(call.data) * outputs, bias),
+        summed=lambda: float(call.data.sum(dtype=torch.float64)) * outputs,
+    )
 
 
 def _matrices(call: Call, left: Tensor, right: Tensor, bias: bool) -> Work:
@@ -171,7 +174,10 @@ def _convolution(call: Call) -> Work:
         reach = connections(x, weight, call.table, **options)
         return int(((x != 0).sum(0).cpu() * reach).sum())
 
-    return products("convolution", call, dense, effective, call.get(2, "bias") is not None)
+    def summed() -> float:
+        return float((x.sum(0, dtype=torch.float64).cpu() * connections(x, weight, call.table, **options)).sum())
+
+    return products("convolution", call, dense, effective, call.get(2, "bias") is not None, summed=summed)
 
 
 # -- attention ---------------------------------------------------------------------------------------------------------

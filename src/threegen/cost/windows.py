@@ -47,13 +47,15 @@ def _adaptive_pooling(call: Call) -> Work:
 
 def _averaged(call: Call, sizes: Tensor) -> Work:
     """Return the work of averages over windows of `sizes` elements; of spikes, one accumulate a spike and window."""
+    sums = call.name.startswith("avg") and call.get(6, "divisor_override") == 1  # nothing is divided
     if call.signal == "spikes":
         nonzero(call.out[:0])  # refuses a tensor without data
-        events = round(float((call.out.double().cpu() * sizes).sum()))
-        return Work("average pooling", {"ac": events}, stored=True, signal="counts")
+        events = round(float((call.out.double().cpu() * (1 if sums else sizes)).sum()))
+        even = bool((sizes == sizes.flatten()[0]).all())
+        unit = 1.0 if sums else 1.0 / float(sizes.flatten()[0]) if even else None
+        return Work("sum pooling" if sums else "average pooling", {"ac": events}, True, "counts", unit)
     added = int((sizes - 1).expand(call.out.shape).sum())
     work = {"add": added}
-    sums = call.name.startswith("avg") and call.get(6, "divisor_override") == 1  # nothing is divided
     if call.signal == "values" and not sums:
         work["mul"] = call.out.numel()
     return Work("sum pooling" if sums else "average pooling", work, stored=True, signal=call.signal)

@@ -134,12 +134,20 @@ def read_digit(file: str | os.PathLike[str]) -> Tensor:
     are shrunk while they are decoded. Errors as in `open_picture`; `DataError` for an empty page.
     """
     pixels = open_picture(file, channels=1, max_pixels=PHOTO_PIXELS, most_side=PHOTO_SIDE)
-    values = torch.from_numpy(pixels[0].copy()).to(torch.float32).div_(255.0)
+    return digit_of_grey(torch.from_numpy(pixels[0].copy()).to(torch.float32).div_(255.0))[0]
+
+
+def digit_of_grey(values: Tensor) -> tuple[Tensor, bool]:
+    """Return a grey picture [H, W] in 0..1 as an image `[1, 28, 28]` of MNIST's form, and whether it was inverted.
+
+    The paper is the median of the border; `DataError` for an empty page.
+    """
     border = torch.cat([values[0], values[-1], values[:, 0], values[:, -1]])
     paper = border.median()
-    ink = (values - paper if paper <= 0.5 else paper - values).clamp_(min=0.0)
+    dark = bool(paper <= 0.5)
+    ink = (values - paper if dark else paper - values).clamp_(min=0.0)
     strongest = float(ink.max())
-    return mnist_form(ink / strongest if strongest > 0 else ink)
+    return mnist_form(ink / strongest if strongest > 0 else ink), not dark
 
 
 def read_picture(
@@ -178,4 +186,4 @@ def as_size(size: Size) -> tuple[int, int] | None:
 
 def short_name(path: Path) -> str:
     """Return a file and its folder, enough to find it by."""
-    return f"{path.parent.name}/{path.name}"
+    return f"{path.parent.name}/{path.name}" if path.parent.name else str(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,17 +67,26 @@ def _pieces(strokes: Strokes) -> tuple[Tensor, Tensor]:
 
 
 def _drawn(starts: Tensor, ends: Tensor, height: int, width: int, line: float) -> Tensor:
-    """Return ink [height, width]: how much of each pixel lies within half a line of a piece."""
-    rows = (torch.arange(height * FINE, dtype=torch.float64) + 0.5) / FINE
-    columns = (torch.arange(width * FINE, dtype=torch.float64) + 0.5) / FINE
-    places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1).reshape(-1, 2)
-    covered = torch.zeros(len(places), dtype=torch.bool)
-    for first in range(0, len(starts), 64):
-        start, end = starts[first : first + 64], ends[first : first + 64]
-        along = end - start
-        offset = places[:, None] - start
-        length = (along * along).sum(-1).clamp_(min=1e-12)
-        share = ((offset * along).sum(-1) / length).clamp_(0, 1)
-        nearest = (offset - share[..., None] * along).square().sum(-1)
-        covered |= (nearest <= (line / 2) ** 2).any(1)
-    return covered.float().reshape(height, FINE, width, FINE).mean((1, 3))
+    """Return ink [height, width]: how much of each pixel lies within half a line of a piece.
+
+    Each piece is compared with the fine pixels around it alone, so that a page can draw while the pen moves.
+    """
+    rows = (np.arange(height * FINE) + 0.5) / FINE
+    columns = (np.arange(width * FINE) + 0.5) / FINE
+    covered = np.zeros((height * FINE, width * FINE), dtype=bool)
+    half = line / 2
+    for (x0, y0), (x1, y1) in zip(starts.tolist(), ends.tolist(), strict=True):
+        top, bottom = _around(y0, y1, half, height)
+        left, right = _around(x0, x1, half, width)
+        down, across = rows[top:bottom, None] - y0, columns[None, left:right] - x0
+        dx, dy = x1 - x0, y1 - y0
+        share = ((across * dx + down * dy) / max(dx * dx + dy * dy, 1e-12)).clip(0.0, 1.0)
+        covered[top:bottom, left:right] |= (across - share * dx) ** 2 + (down - share * dy) ** 2 <= half * half
+    ink = covered.reshape(height, FINE, width, FINE).mean((1, 3), dtype=np.float32)
+    return torch.from_numpy(ink)
+
+
+def _around(first: float, last: float, half: float, length: int) -> tuple[int, int]:
+    """Return the fine pixels along an axis, from and up to, that a piece between two places can reach."""
+    low, high = (first, last) if first < last else (last, first)
+    return max(0, int((low - half) * FINE) - 1), min(length * FINE, int((high + half) * FINE) + 2)

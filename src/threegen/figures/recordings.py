@@ -9,13 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from threegen.datasets.dataset import Dataset
-from threegen.datasets.events.archive import recording_files
-from threegen.datasets.events.bin40 import read_bin
 from threegen.datasets.events.frames import to_frames
-from threegen.datasets.events.stream import Events
-from threegen.datasets.folders import data_root
 from threegen.datasets.lazy import CountedFrames
 from threegen.datasets.load import load_data
+from threegen.datasets.real_recordings import RECORDINGS, Pairs, real_pairs
 from threegen.datasets.simulated import simulate_data
 from threegen.errors import DataError
 from threegen.gen3.networks import SpikingMLP
@@ -25,42 +22,25 @@ from threegen.training.evaluate import evaluate
 from threegen.training.fit import fit
 from threegen.training.optimizers.build import optimizer
 
-RECORDINGS = 1000
 FOLDS = 5
 STEPS, MILLISECONDS = 10, 300.0  # of the spiking net: binary frames of 30 ms
 CLASSES = tuple("0123456789")
 
 
 @cache
-def real_recordings() -> tuple[Events, ...]:
-    """Return the first 1,000 training recordings of N-MNIST; number n shows image n - 1 of MNIST.
-
-    Raises `DataError` if they are not in the data folder, as nmnist/Train-first-1000.zip.
-    """
-    archive = data_root() / "nmnist" / "Train-first-1000.zip"
-    if not archive.is_file():
-        raise DataError(f"the real recordings are missing: expected {archive.name} in nmnist/ of the data folder")
-    found = tuple(read_bin(content, name=name) for name, content in recording_files(archive))
-    if len(found) != RECORDINGS:
-        raise DataError(f"{archive.name} holds {len(found):,} recordings, expected {RECORDINGS:,}")
-    return found
-
-
-def real_labels() -> Tensor:
-    """Return the labels of the real recordings [1000]: those of MNIST's first training images."""
-    labels = load_data("mnist").train.take(RECORDINGS).targets
-    if labels is None:
-        raise DataError("MNIST has no labels")
-    return labels
+def real_recordings() -> Pairs:
+    """Return the real recordings; see `real_pairs`."""
+    return real_pairs()
 
 
 def real_frames(steps: int | Sequence[float], *, scale: float = 1.0, most: float | None = None) -> Dataset:
     """Return the real recordings as frames: a number of binary frames, or counts between boundaries in ms."""
     binary = isinstance(steps, int)
     span = MILLISECONDS if binary else None
-    made = [to_frames(one, steps, milliseconds=span, binary=binary) for one in real_recordings()]
+    pairs = real_recordings()
+    made = [to_frames(one, steps, milliseconds=span, binary=binary) for one in pairs.recordings]
     frames = torch.stack(made).clamp(max=255).to(torch.uint8)
-    return CountedFrames(frames, real_labels(), CLASSES, "n-mnist-real", scale=scale, most=most)
+    return CountedFrames(frames, pairs.labels, CLASSES, "n-mnist-real", scale=scale, most=most)
 
 
 def folds(seed: int) -> list[tuple[Tensor, Tensor]]:

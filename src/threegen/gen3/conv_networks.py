@@ -23,10 +23,11 @@ from threegen.checks import require_choice, require_images, require_sizes
 from threegen.errors import ConfigError
 from threegen.functional.spiking.conv_blocks import ConvLayer
 from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source
-from threegen.gen3.initial_values import EXPECTED_RATE, fill_spiking, input_gain, spiking_linear
+from threegen.gen3.initial_values import EXPECTED_RATE, fill_spiking, spiking_linear
 from threegen.gen3.layer_strings import LayerPlan, parse_layers
 from threegen.gen3.networks import SpikingNet, for_last_layer, require_spatial
-from threegen.gen3.neurons import LIF, NeuronOptions, make_neurons
+from threegen.gen3.neuron_options import NeuronOptions, make_neurons
+from threegen.gen3.neurons import LIF
 from threegen.gen3.normalisation import NeuNorm, ThresholdBatchNorm
 from threegen.gen3.shortcuts import Join
 from threegen.gen3.steps import at_every_step, weights_of
@@ -74,17 +75,21 @@ class SpikingConvNet(SpikingNet):
         self.shape = tuple(require_sizes("shape", shape, least_length=3))
         self.shortcut = require_choice("shortcut", shortcut, SHORTCUTS)
         self.shortcuts, self.joins, self.norms = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
-        gain = input_gain(init, GAIN, decay, one.options.kernel, steps)
-        self._add_synapses(gain, generator)
+        gains = one.gain(init, GAIN, steps), one.gain("input", GAIN, steps)
+        places = self._add_synapses(*gains, generator)
         for number, plan in enumerate(self.plans):
             last = number == len(self.plans) - 1
             own = for_last_layer(neurons, readout) if last else neurons
             size = plan.outputs if recurrent and not plan.kernel and not last else 0
-            self.neurons.append(make_neurons(own, recurrent=size, generator=generator))
+            self.neurons.append(make_neurons(own, recurrent=size, generator=generator, layer=places[number]))
         require_spatial(self)
 
-    def _add_synapses(self, gain: float, generator: torch.Generator | None) -> None:
-        """Make the layers, drawing in order; `gain` is by how many thresholds their summed input shall fluctuate."""
+    def _add_synapses(self, gain: float, last_gain: float, generator: torch.Generator | None) -> list[tuple[int, ...]]:
+        """Make the layers, drawing in order; `gain` is by how many thresholds their summed input shall fluctuate.
+
+        Returns the shape of each layer of neurons, [C, H, W] or [N].
+        """
+        places: list[tuple[int, ...]] = []
         channels, height, width = self.shape
         entering, square = channels, EXPECTED_RATE
         for number, plan in enumerate(self.plans):
@@ -99,15 +104,17 @@ class SpikingConvNet(SpikingNet):
                 fill_spiking(convolution, gain, self.threshold, square, generator)
                 synapse: nn.Module = convolution
                 channels = plan.outputs
-                height = (height + 2 * plan.padding - plan.kernel + 1) // plan.pool
-                width = (width + 2 * plan.padding - plan.kernel + 1) // plan.pool
+                height, width = (one + 2 * plan.padding - plan.kernel + 1 for one in (height, width))
+                places.append((channels, height, width))
+                height, width = height // plan.pool, width // plan.pool
                 if min(height, width) < 1:
                     raise ConfigError(f"layers {self.layers!r} leave no place of images of shape {self.shape}")
             else:
                 inputs, channels = channels * height * width, plan.outputs * plan.votes
-                own_gain = GAIN if number == len(self.plans) - 1 else gain
+                own_gain = last_gain if number == len(self.plans) - 1 else gain
                 full = spiking_linear(inputs, channels, self.threshold, generator, own_gain, square)
                 synapse, height, width = full, 1, 1
+                places.append((channels,))
             if plan.batch_norm:
                 synapse = nn.Sequential(synapse, ThresholdBatchNorm(channels, self.threshold, alpha))
             self.synapses.append(synapse)
@@ -120,6 +127,7 @@ class SpikingConvNet(SpikingNet):
             if plan.neu_norm:
                 self.norms[str(number)] = NeuNorm(channels)
             square = EXPECTED_RATE if plan.pool == 1 else POOLED_SQUARE
+        return places
 
     def _projection(
         self, entering: int, plan: LayerPlan, gain: float, square: float, generator: torch.Generator | None

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from threegen.gen3.networks import SpikingNet
-from threegen.gen3.readouts import RateReadout
 
 SILENT, SATURATED = 0.001, 0.9  # shares of neurons and steps that fire
 
@@ -25,7 +24,7 @@ def unhealthy_layers(model: SpikingNet, x: Tensor, generator: torch.Generator | 
 def unhealthy_spikes(model: SpikingNet, trains: Sequence[Tensor]) -> list[str]:
     """Return the same sentences from the spikes [T, B, ...] that the layers of `model` sent."""
     found = []
-    looked_at = trains if isinstance(model.readout, RateReadout) else trains[:-1]
+    looked_at = trains if getattr(model.readout, "reads_spikes", False) else trains[:-1]
     for number, spikes in enumerate(looked_at):
         rate = float(spikes.mean())
         layer = f"layer {number + 1} of {len(trains)}"

@@ -28,14 +28,16 @@ from threegen.functional.spiking.space_only import aggregated
 from threegen.functional.spiking.time_blocks import Layer, LinearLayer, Neurons, Source, run_in_blocks, steps_per_block
 from threegen.gen3.encoders import Bernoulli, Encoder, Latency, Poisson, make_encoder
 from threegen.gen3.fast_way import all_are_watched, is_watched, replaced_method
-from threegen.gen3.initial_values import input_gain, spiking_linear
-from threegen.gen3.neurons import IF, LIF, NeuronOptions, make_neurons
+from threegen.gen3.initial_values import spiking_linear
+from threegen.gen3.neuron_options import NeuronOptions, make_neurons
+from threegen.gen3.neurons import IF, LIF
 from threegen.gen3.normalisation import NeuNorm
 from threegen.gen3.readouts import LeakyReadout, PotentialReadout, RateReadout, make_readout
 from threegen.gen3.stacked import StackedSpikingMLP
 from threegen.gen3.steps import at_every_step, fire, weights_of
 from threegen.gen3.trains import is_binary, is_train, train_steps
 from threegen.machine.memory import require_weights
+from threegen.machine.torch_private import AnyBatchNorm
 from threegen.randomness import draw_key
 
 BACKENDS = ("auto", "fused", "plain")
@@ -43,6 +45,10 @@ GRADIENTS = ("space-time", "space")
 # The methods in whose place kernels run: where one of them is not ours, the plain way is taken.
 REPLACED = ("summed_input", "kept", "between", "encode", "frames", "_through_layers")
 REPLACED_INSIDE = frozenset({"chances", "from_sums", "vote", "constants_now"})
+READ_BY_SPIKES = (
+    "rate",
+    "first-spike",
+)  # read-outs in which the neurons of the last layer count, not only what they get
 GAIN = 0.4  # by how many thresholds the summed input of a layer fluctuates at the start
 
 
@@ -90,13 +96,22 @@ class SpikingNet(nn.Module):
         decay: float = 0.5,
     ) -> None:
         super().__init__()
-        self.steps = require_whole("steps", steps)
+        self.steps = steps
         self.backend = require_choice("backend", backend, BACKENDS)
         self.gradient = require_choice("gradient", gradient, GRADIENTS)
         self.encoder = make_encoder(encoder)
         self.synapses = nn.ModuleList()
         self.neurons = nn.ModuleList()
         self.readout = make_readout(readout, votes, decay)
+
+    @property
+    def steps(self) -> int:
+        """T, the time steps over which images are encoded; it may be changed at any time, after training too."""
+        return self._steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._steps = require_whole("steps", steps)
 
     @property
     def one_input(self) -> tuple[int, ...]:
@@ -289,12 +304,12 @@ class SpikingMLP(SpikingNet):
     """A fully connected spiking net, such as `SpikingMLP([784, 800, 10])`; sizes list inputs, hidden layers, classes.
 
     `steps` is T. `encoder` is a module such as `Bernoulli()` (the default) or its name: "bernoulli", "poisson",
-    "latency", or "direct", which makes the first layer the trainable encoding layer. `readout` is "rate", "potential"
-    or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class, or a module of your own,
-    (spikes, currents [T, B, N]) -> scores [B, K]. `recurrent=True` gives the hidden layers recurrent weights.
-    `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see `SpikingNet`). `init` names the
-    initial values ("input" or "fluctuation", see `initial_values`), `generator` draws them. The other options are those
-    of the neurons (see `NeuronOptions` and `LIF`).
+    "latency", or "direct", which makes the first layer the trainable encoding layer. `readout` is "rate",
+    "first-spike", "potential" or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class, or a
+    module of your own, (spikes, currents [T, B, N]) -> scores [B, K]. `recurrent=True` gives the hidden layers
+    recurrent weights. `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see
+    `SpikingNet`). `init` names the initial values ("input" or "fluctuation", see `initial_values`), `generator` draws
+    them. The other options are those of the neurons (see `NeuronOptions` and `LIF`).
     Raises `ConfigError`, and `ResourceError` for weights that do not fit into memory.
     """
 
@@ -317,16 +332,18 @@ class SpikingMLP(SpikingNet):
         super().__init__(steps, encoder, readout, backend, gradient, votes=votes, decay=one.constants.decay)
         self.sizes = require_sizes("sizes", sizes)
         threshold = one.constants.threshold
-        gain = input_gain(init, GAIN, one.constants.decay, one.options.kernel, steps)
+        gain, last_gain = (one.gain(kind, GAIN, steps) for kind in (init, "input"))
         widths = [*self.sizes[:-1], self.sizes[-1] * votes]
         require_weights("SpikingMLP", pairwise(widths))
         for layer, (inputs, outputs) in enumerate(pairwise(widths)):
             last = layer == len(widths) - 2
-            own_gain = GAIN if last else gain
+            own_gain = last_gain if last else gain
             self.synapses.append(spiking_linear(inputs, outputs, threshold, generator, own_gain))
             own = for_last_layer(neurons, readout) if last else neurons
             self.neurons.append(
-                make_neurons(own, recurrent=0 if last or not recurrent else outputs, generator=generator)
+                make_neurons(
+                    own, recurrent=0 if last or not recurrent else outputs, generator=generator, layer=(outputs,)
+                )
             )
         require_spatial(self)
 
@@ -349,8 +366,16 @@ class SpikingMLP(SpikingNet):
 
 
 def for_last_layer(neurons: NeuronOptions, readout: str | nn.Module) -> NeuronOptions:
-    """Return the options of the last layer's neurons: where `readout` is not "rate" no decay learns."""
-    return neurons if readout == "rate" or isinstance(readout, nn.Module) else {**neurons, "learnable_decay": False}
+    """Return the options of the last layer's neurons: where `readout` does not read their spikes nothing learns."""
+    if readout in READ_BY_SPIKES or isinstance(readout, nn.Module):
+        return neurons
+    return {
+        **neurons,
+        "learnable_decay": False,
+        "learnable_threshold": False,
+        "learnable_synaptic_decay": False,
+        "per": "layer",
+    }
 
 
 def require_spatial(net: SpikingNet) -> None:
@@ -363,9 +388,12 @@ def require_spatial(net: SpikingNet) -> None:
         if type(part) not in (LIF, IF, RateReadout, PotentialReadout):
             raise ConfigError(f'gradient="space" knows no {type(part).__name__}; use gradient="space-time"')
     for module in net.modules():
-        if isinstance(module, LIF) and (module.leak is not None or module.recurrent_weight is not None):
-            raise ConfigError('gradient="space" knows no time: it cannot train a decay or recurrent weights')
+        if isinstance(module, LIF) and (not module.uniform or module.recurrent_weight is not None):
+            raise ConfigError(
+                'gradient="space" knows no time: it cannot train a decay or recurrent weights, nor thresholds, and '
+                "neurons of a layer must be alike"
+            )
         if isinstance(module, LIF) and (module.options.adaptation or module.options.refractory):
             raise ConfigError('gradient="space" knows neither adaptive thresholds nor refractory steps')
-        if isinstance(module, nn.modules.batchnorm._BatchNorm | NeuNorm):
+        if isinstance(module, AnyBatchNorm | NeuNorm):
             raise ConfigError(f'gradient="space" sees mean spikes, {type(module).__name__} would normalise those')

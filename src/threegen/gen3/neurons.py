@@ -12,78 +12,68 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_choice, require_number, require_whole
+from threegen.checks import require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.spiking.general_neurons import GeneralOptions, general_loop
 from threegen.functional.spiking.general_neurons_fused import fused_general
 from threegen.functional.spiking.learned_decay_fused import fused_decay_lif
 from threegen.functional.spiking.neurons import LIFParameters, NeuronState, check_currents, lif
 from threegen.functional.spiking.neurons_fused import can_fuse, fused_lif
+from threegen.gen3.initial_values import input_gain
 from threegen.gen3.parts import NEURONS, Cost, Use, nonzero
+from threegen.gen3.per_neuron import (
+    Values,
+    as_parameters,
+    decay_of,
+    logits,
+    require_fit,
+    values_of,
+)
 
-DECAY = 0.5
 # Recurrent weights start so small that a layer firing at 15 % adds this many thresholds of noise to its own input.
 RECURRENT_GAIN, RECURRENT_RATE = 0.2, 0.15
-
-
-class NeuronOptions(TypedDict, total=False):
-    """The neuron options that nets hand on to every layer; see `LIF`, which has them all but `neuron`.
-
-    `neuron` is "lif" (the default) or "if", the integrate-and-fire neuron without leak.
-    """
-
-    neuron: str
-    decay: float | None
-    threshold: float
-    reset: str
-    surrogate: str | Callable[[Tensor, float], Tensor]
-    surrogate_width: float
-    detach_reset: bool
-    tau: float | None
-    learnable_decay: bool
-    rest: float
-    reset_to: float
-    kernel: Sequence[float]
-    refractory: int
-    adaptation: float
-    adaptation_decay: float
 
 
 class LIF(nn.Module):
     """A layer of leaky integrate-and-fire neurons, run over all time steps at once.
 
     `decay` in 0..1 (default 0.5) is the share of the potential that is left after one step; `tau`, in its place, is the
-    time constant in steps: decay = exp(-1 / tau). `learnable_decay=True` trains it, one number a layer, kept within
-    0..1 as the sigmoid of `leak` (Fang et al. 2021). `threshold` above 0 is where it fires, `reset` "hard" (to
+    time constant in steps: decay = exp(-1 / tau). `threshold` above 0 is where it fires. Each is one number, or a
+    tensor with one per neuron, [N], or per channel, [C, 1, 1], of the layer. `learnable_decay=True` and
+    `learnable_threshold=True` train them: decay = sigmoid(`leak`) stays within 0..1 (Fang et al. 2021), threshold =
+    exp(`log_threshold`) above 0. `reset` is "hard" (to
     `reset_to`) or "soft" (the way from `reset_to` to the threshold is subtracted). `surrogate` is one of rectangular,
     triangular, arctan, sigmoid, superspike, with height 1/`surrogate_width` and area 1, or your own function
     of (u - threshold, width) that returns the derivative. `detach_reset=True` stops the
     gradient through the reset. `rest`, `reset_to`, `kernel`, `refractory`, `adaptation` and `adaptation_decay` are
     those of `GeneralOptions`. `recurrent` is the number of neurons of a layer whose spikes come back to it one step
     later over weights of their own (0: none), drawn from `generator`. Raises `ConfigError`.
+
+        LIF(threshold=torch.full((100,), 0.5), learnable_threshold=True)       # 100 neurons, each learns its own
     """
 
     part = NEURONS
     leak: nn.Parameter | None
+    log_threshold: nn.Parameter | None
     recurrent_weight: nn.Parameter | None
 
     def __init__(
         self,
-        decay: float | None = None,
-        threshold: float = 0.5,
+        decay: Values | None = None,
+        threshold: Values = 0.5,
         reset: str = "hard",
         surrogate: str | Callable[[Tensor, float], Tensor] = "rectangular",
         surrogate_width: float = 1.0,
         detach_reset: bool = False,
         *,
-        tau: float | None = None,
+        tau: Values | None = None,
         learnable_decay: bool = False,
+        learnable_threshold: bool = False,
         rest: float = 0.0,
         reset_to: float = 0.0,
         kernel: Sequence[float] = (1.0,),
@@ -94,30 +84,52 @@ class LIF(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        share = decay_of(decay, tau)
-        self.constants = LIFParameters(share, threshold, reset, surrogate, surrogate_width, detach_reset)
+        share, shares = decay_of(decay, tau)
+        level, levels = values_of("threshold", threshold, above=0.0)
+        self.constants = LIFParameters(share, level, reset, surrogate, surrogate_width, detach_reset)
         self.options = GeneralOptions(rest, reset_to, kernel, refractory, adaptation, adaptation_decay)
-        if reset_to >= threshold:
-            raise ConfigError(f"reset_to must lie below the threshold {threshold}, got {reset_to}: it would never rest")
-        self.leak = self.recurrent_weight = None
-        if learnable_decay:
-            require_number("decay to start learning from", share, above=0.0, below=1.0)
-            self.leak = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
+        lowest = level if levels is None else float(levels.min())
+        if reset_to >= lowest:
+            raise ConfigError(f"reset_to must lie below the threshold {lowest}, got {reset_to}: it would never rest")
+        self._decay_shape = () if shares is None else tuple(shares.shape)
+        self._threshold_shape = () if levels is None else tuple(levels.shape)
+        free = logits("decay", share, shares) if learnable_decay else None
+        self.leak, self.decays = as_parameters(free, None if learnable_decay else shares)
+        free = torch.log(torch.tensor(level) if levels is None else levels) if learnable_threshold else None
+        self.log_threshold, self.thresholds = as_parameters(free, None if learnable_threshold else levels)
+        self.recurrent_weight = None
         if require_whole("recurrent", recurrent, least=0):
-            bound = RECURRENT_GAIN * threshold * math.sqrt(3 / (recurrent * RECURRENT_RATE))
+            bound = RECURRENT_GAIN * level * math.sqrt(3 / (recurrent * RECURRENT_RATE))
             weight = torch.empty(recurrent, recurrent).uniform_(-bound, bound, generator=generator)
             self.recurrent_weight = nn.Parameter(weight)
 
     @property
     def decay(self) -> Tensor | None:
-        """The learnt decay as a 0-d tensor in 0..1, or None where it is a constant."""
-        return None if self.leak is None else torch.sigmoid(self.leak)
+        """The decay that is learnt, or those of single neurons, in 0..1; None where it is one constant."""
+        if self.leak is not None:
+            return torch.sigmoid(self.leak).view(self._decay_shape)
+        return None if self.decays is None else self.decays.view(self._decay_shape)
+
+    @property
+    def threshold(self) -> Tensor | None:
+        """The threshold that is learnt, or those of single neurons, above 0; None where it is one constant."""
+        if self.log_threshold is not None:
+            return torch.exp(self.log_threshold).view(self._threshold_shape)
+        return None if self.thresholds is None else self.thresholds.view(self._threshold_shape)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all neurons of the layer are alike, and nothing of them is learnt but recurrent weights."""
+        return self.leak is self.decays is self.log_threshold is self.thresholds is None
 
     @property
     def iterative(self) -> bool:
-        """Whether this is the iterative form, and no decay is being learnt: what the kernels of whole nets know."""
-        learns = self.leak is not None and self.leak.requires_grad and torch.is_grad_enabled()
-        return self.options.iterative and self.recurrent_weight is None and self._known_surrogate and not learns
+        """Whether this is the iterative form, all neurons alike and nothing learnt: what kernels of whole nets know."""
+        plain = self.options.iterative and self.recurrent_weight is None and self._known_surrogate
+        if self.uniform:
+            return plain
+        single = all(own is None or own.dim() == 0 for own in (self.decay, self.threshold))
+        return plain and single and not any(_learns(own) for own in (self.leak, self.log_threshold))
 
     @property
     def _known_surrogate(self) -> bool:
@@ -125,9 +137,13 @@ class LIF(nn.Module):
         return isinstance(self.constants.surrogate, str)
 
     def constants_now(self) -> LIFParameters:
-        """Return the constants of the neurons, with a learnt decay as it is at present."""
-        decay = self.decay
-        return self.constants if decay is None else replace(self.constants, decay=float(decay.detach()))
+        """Return the constants of the neurons, with what is learnt as it is at present; means, where neurons differ."""
+        now = self.constants
+        if (decay := self.decay) is not None:
+            now = replace(now, decay=float(decay.detach().mean()))
+        if (threshold := self.threshold) is not None:
+            now = replace(now, threshold=float(threshold.detach().mean()))
+        return now
 
     def forward(
         self, currents: Tensor, state: NeuronState | None = None, trace: list[Tensor] | None = None
@@ -138,19 +154,37 @@ class LIF(nn.Module):
         Raises `ShapeError` for input without a time axis, or a state of another batch or layer.
         """
         check_currents(currents)
-        if self.options.iterative and self.recurrent_weight is None:
-            spikes, potentials = self._iterate(currents, state)
+        constants, decay, threshold = self.constants, self.decay, self.threshold
+        require_fit("decay", decay, currents)
+        require_fit("threshold", threshold, currents)
+        if threshold is not None and threshold.dim() == 0 and not _learns(self.log_threshold):
+            constants, threshold = replace(constants, threshold=float(threshold.detach())), None
+        alike = threshold is None and (decay is None or decay.dim() == 0) and self.recurrent_weight is None
+        if alike and self.options.iterative:
+            spikes, potentials = self._iterate(currents, state, constants, decay)
             after = NeuronState(potentials[-1], spikes[-1])
-        elif self.recurrent_weight is None and self._known_surrogate and can_fuse(currents):
-            spikes, potentials, after = fused_general(currents, state, self.constants, self.options, self.decay)
+        elif alike and self._known_surrogate and can_fuse(currents):
+            spikes, potentials, after = fused_general(currents, state, constants, self.options, decay)
         else:
             feedback = None if self.recurrent_weight is None else self._feedback
             spikes, potentials, after = general_loop(
-                currents, state, self.constants, self.options, self.decay, feedback
+                currents, state, constants, self.options, decay, feedback, threshold
             )
         if trace is not None:
             trace.append(potentials)
         return spikes, after
+
+    def gain(self, init: str, gain: float, steps: int) -> float:
+        """Return by how many thresholds the summed input shall fluctuate at the start (see `initial_values`)."""
+        return input_gain(init, gain, self.constants.decay, self.options.kernel, steps)
+
+    def project(self) -> None:
+        """Put fixed decays and thresholds of single neurons, which somebody may have unfrozen, back into range."""
+        with torch.no_grad():
+            if self.decays is not None and self.decays.requires_grad:
+                self.decays.clamp_(0.0, 1.0)
+            if self.thresholds is not None and self.thresholds.requires_grad:
+                self.thresholds.clamp_(min=torch.finfo(self.thresholds.dtype).tiny)
 
     def cost(self, use: Use) -> Cost:
         """Return what a call cost: a leak, an integration, a comparison a neuron and step, a reset a spike.
@@ -161,10 +195,13 @@ class LIF(nn.Module):
         """
         own, spikes = self.options, use.output[0]
         sites, emitted = spikes.numel(), nonzero(spikes)
-        decay, window = self.constants_now().decay, len(own.kernel) - 1
+        decay, window = self.decay, len(own.kernel) - 1
+        share = torch.tensor(self.constants.decay) if decay is None else decay.detach()
+        share = share.broadcast_to(spikes.shape[2:]) if share.dim() else share.expand(1)
+        each = sites // share.numel()
         price = {
-            "leak": sites * (0.0 < decay < 1.0),
-            "integrate": sites * (decay > 0.0),
+            "leak": each * nonzero((share > 0.0) & (share < 1.0)),
+            "integrate": each * nonzero(share > 0.0),
             "threshold": sites,
             "reset": emitted,
         }
@@ -180,16 +217,18 @@ class LIF(nn.Module):
         states = 1 + window + bool(own.adaptation) + bool(own.refractory)
         return Cost(self.part, price, spikes, "spikes", spikes=spikes, states=states, takes_input=True)
 
-    def _iterate(self, currents: Tensor, state: NeuronState | None) -> tuple[Tensor, Tensor]:
+    def _iterate(
+        self, currents: Tensor, state: NeuronState | None, constants: LIFParameters, decay: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Run the iterative form by the fastest loop that there is for it."""
-        fusible, decay = self._known_surrogate and can_fuse(currents), self.decay
+        fusible = self._known_surrogate and can_fuse(currents)
         if decay is None:
-            return (fused_lif if fusible else lif)(currents, state, self.constants)
+            return (fused_lif if fusible else lif)(currents, state, constants)
         if fusible:
-            return fused_decay_lif(currents, state, self.constants, decay)
+            return fused_decay_lif(currents, state, constants, decay)
         if not torch.is_grad_enabled():
-            return lif(currents, state, self.constants_now())
-        return general_loop(currents, state, self.constants, self.options, decay)[:2]
+            return lif(currents, state, replace(constants, decay=float(decay.detach())))
+        return general_loop(currents, state, constants, self.options, decay)[:2]
 
     def _feedback(self, spikes: Tensor) -> Tensor:
         """Return what the spikes [B, N] of the last step add to the summed input."""
@@ -202,8 +241,9 @@ class LIF(nn.Module):
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
         own = self.constants
-        decay = "learnable" if self.leak is not None else own.decay
-        shown = f"decay={decay}, threshold={own.threshold}, reset={own.reset}, surrogate={own.surrogate}"
+        decay = _described(own.decay, self._decay_shape, self.leak)
+        threshold = _described(own.threshold, self._threshold_shape, self.log_threshold)
+        shown = f"decay={decay}, threshold={threshold}, reset={own.reset}, surrogate={own.surrogate}"
         if self.recurrent_weight is not None:
             shown += f", recurrent={len(self.recurrent_weight)}"
         return shown if self.options.iterative else f"{shown}, {self.options}"
@@ -214,12 +254,13 @@ class IF(LIF):
 
     def __init__(
         self,
-        threshold: float = 0.5,
+        threshold: Values = 0.5,
         reset: str = "hard",
         surrogate: str | Callable[[Tensor, float], Tensor] = "rectangular",
         surrogate_width: float = 1.0,
         detach_reset: bool = False,
         *,
+        learnable_threshold: bool = False,
         reset_to: float = 0.0,
         kernel: Sequence[float] = (1.0,),
         refractory: int = 0,
@@ -235,6 +276,7 @@ class IF(LIF):
             surrogate,
             surrogate_width,
             detach_reset,
+            learnable_threshold=learnable_threshold,
             reset_to=reset_to,
             kernel=kernel,
             refractory=refractory,
@@ -253,7 +295,10 @@ class LeakyIntegrator(nn.Module):
 
     def __init__(self, decay: float | None = None, *, tau: float | None = None) -> None:
         super().__init__()
-        self.decay = require_number("decay", decay_of(decay, tau), least=0.0, most=1.0)
+        share, shares = decay_of(decay, tau)
+        if shares is not None:
+            raise ConfigError("LeakyIntegrator has one decay for all its neurons; give a number")
+        self.decay = share
 
     def forward(self, currents: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
         """Return potentials [T, B, ...] and the state after the last step; raises `ShapeError`."""
@@ -270,24 +315,14 @@ class LeakyIntegrator(nn.Module):
         return f"decay={self.decay}"
 
 
-def decay_of(decay: float | None, tau: float | None) -> float:
-    """Return the decay of a step from a decay or a time constant in steps; raises `ConfigError` for both at once."""
-    if tau is None:
-        return DECAY if decay is None else decay
-    if decay is not None:
-        raise ConfigError(f"give decay or tau, not both: decay = exp(-1 / tau), got decay={decay!r} and tau={tau!r}")
-    return math.exp(-1 / require_number("tau", tau, above=0.0))
+def _learns(parameter: nn.Parameter | None) -> bool:
+    """Return whether a gradient is about to be asked of a parameter."""
+    return parameter is not None and parameter.requires_grad and torch.is_grad_enabled()
 
 
-def make_neurons(options: NeuronOptions, *, recurrent: int = 0, generator: torch.Generator | None = None) -> LIF:
-    """Return a layer of the neurons that `options` describe; raises `ConfigError`."""
-    own = dict(options)
-    kind = require_choice("neuron", own.pop("neuron", "lif"), ("lif", "if"))
-    if kind == "lif":
-        return LIF(**own, recurrent=recurrent, generator=generator)  # type: ignore[arg-type]
-    odd = [
-        name for name in ("decay", "tau", "learnable_decay", "rest") if own.pop(name, None) not in (None, False, 0.0)
-    ]
-    if odd:
-        raise ConfigError(f'neuron="if" has no leak, so no {" or ".join(odd)}; use neuron="lif"')
-    return IF(**own, recurrent=recurrent, generator=generator)  # type: ignore[arg-type]
+def _described(value: float, shape: tuple[int, ...], learnt: nn.Parameter | None) -> str:
+    """Return a decay or threshold as `print(model)` shows it."""
+    each = "" if not shape else f"{list(shape)} values, mean {value:.3g}"
+    if learnt is None:
+        return each or str(value)
+    return f"learnable ({each})" if each else "learnable"

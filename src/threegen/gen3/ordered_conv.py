@@ -69,9 +69,9 @@ class RankLatency(nn.Module):
 class OrderedConv(nn.Module):
     """`features` maps of integrate-and-fire neurons over `channels` input maps, at most one spike a neuron.
 
-    `encoder` turns images into spike times; `encoder=None` takes event frames [B, T, C, H, W] with T = `steps`, of
-    which the first spike of each place counts, or times [B, C, H, W] as floats, `steps` for never. Weights start
-    normal (`w_mean`, `w_deviation`), drawn from `generator`, and stay within `bounds`. Raises `ConfigError`.
+    `encoder` turns images into spike times. Event frames [B, T, C, H, W] with T = `steps` are taken as they are: the
+    first spike of each place counts. `encoder=None` also takes times [B, C, H, W] as floats, `steps` for never. Weights
+    start normal (`w_mean`, `w_deviation`), drawn from `generator`, and stay within `bounds`. Raises `ConfigError`.
     """
 
     weight: nn.Parameter  # [F, C, k, k]
@@ -114,12 +114,12 @@ class OrderedConv(nn.Module):
         """Return the input's spike times [B, C, H, W] (int64). Raises `ShapeError`."""
         channels, owner = self.weight.shape[1], type(self).__name__
         require_float(owner, inputs, self.weight)
-        if self.encoder is not None:
-            times: Tensor = self.encoder(inputs)
-        elif inputs.dim() == 5:
+        if inputs.dim() == 5:
             if inputs.shape[1] != self.steps:
                 raise ShapeError(f"{owner} expects frames of {self.steps} steps, got {list(inputs.shape)}")
             times = first_spikes(inputs)
+        elif self.encoder is not None:
+            times = self.encoder(inputs)
         else:
             times = inputs.round().long()
         if times.dim() != 4 or times.shape[1] != channels or min(times.shape[2:]) + 2 * self.padding < self._kernel:

@@ -26,6 +26,7 @@ from threegen.errors import ConfigError, ShapeError
 from threegen.functional.plasticity.competition import normalise_rows
 from threegen.functional.plasticity.plastic_neurons import LayerConstants, LayerState, adapted, at_rest, layer_step
 from threegen.gen3.encoders import Encoder
+from threegen.gen3.trains import is_train
 
 
 class PlasticLayer(nn.Module):
@@ -99,12 +100,12 @@ class PlasticLayer(nn.Module):
     # -- what rules and users call ----------------------------------------------------------------------------------
 
     def input_spikes(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes [T, B, I] of `inputs`: encoded, or trains [B, T, ...] as they are.
+        """Return spikes [T, B, I] of `inputs`: encoded images or vectors, or trains [B, T, ...] as they are.
 
         Raises `ShapeError` where they do not fit, and what the encoder raises.
         """
         require_float(type(self).__name__, inputs, self.weight)
-        if self.encoder is not None:
+        if self.encoder is not None and not is_train(inputs, (self.inputs,)):
             flat = inputs.flatten(1) if inputs.dim() > 1 else inputs
             if flat.dim() != 2 or flat.shape[1] != self.inputs:
                 raise ShapeError(f"PlasticLayer expects {self.inputs} inputs [B, ...], got {list(inputs.shape)}")

@@ -2,6 +2,7 @@
 
     rate        s = 1/T sum_t o[t]                  ties go to the higher potential
     potential   s = sum_t I[t]
+    first-spike s = -(silent steps before the first spike)         ties go to the higher potential
     leaky       s = u[T],  u[t] = decay * u[t-1] + I[t]        the potential of neurons that leak and never fire
     votes       s_k = mean of the scores above over the `votes` neurons of class k: the voting layer of Wu et al.,
                 "Direct training for spiking neural networks: faster, larger, better", AAAI 2019
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_number, require_whole
 from threegen.errors import ConfigError
+from threegen.functional.spiking.first_spikes import first_spike_times
 from threegen.gen3.parts import Cost, Use, nonzero
 
 
@@ -23,6 +25,7 @@ class Readout(nn.Module):
     """What all read-outs share: `votes` neurons speak for each class."""
 
     part = "read-out"
+    reads_spikes = False  # whether the spikes of the last layer count, not only what arrives there
 
     def __init__(self, votes: int = 1) -> None:
         super().__init__()
@@ -31,6 +34,10 @@ class Readout(nn.Module):
     def vote(self, values: Tensor) -> Tensor:
         """Return the mean [B, K] over the neurons [B, N] of each class."""
         return values if self.votes == 1 else values.reshape(len(values), -1, self.votes).mean(-1)
+
+    def _rank(self, summed: Tensor) -> Tensor:
+        """Return the order of the classes by their summed current [B, N], as whole numbers from 0 [B, K]."""
+        return self.vote(summed.detach()).argsort(-1).argsort(-1)
 
     def _cost(self, use: Use, fed_by: str, **operations: int) -> Cost:
         """Return what a call cost: a sum of the currents, the mean over the votes, and what the read-out adds."""
@@ -51,6 +58,8 @@ class RateReadout(Readout):
     are the bare rates, so losses are those of the paper. The gradient of a score is that of the rate in both modes.
     """
 
+    reads_spikes = True
+
     def forward(self, spikes: Tensor, currents: Tensor) -> Tensor:
         """Return scores [B, K] from spikes and input currents [T, B, N] of the last layer."""
         return self.from_sums(spikes.sum(0), currents.sum(0), len(spikes))
@@ -64,8 +73,29 @@ class RateReadout(Readout):
         rates = self.vote(counts / steps)
         if self.training:
             return rates
-        rank = self.vote(summed.detach()).argsort(-1).argsort(-1)
+        rank = self._rank(summed)
         return rates + rank * (0.1 / (steps * self.votes * rank.shape[-1]))
+
+
+class FirstSpikeReadout(Readout):
+    """The neuron that fires first wins: minus the silent steps before the first spike; ties as in `RateReadout`.
+
+    The gradient is that of `first_spike_times`.
+    """
+
+    reads_spikes = True
+
+    def forward(self, spikes: Tensor, currents: Tensor) -> Tensor:
+        """Return scores [B, K] from spikes and input currents [T, B, N] of the last layer."""
+        scores = self.vote(-first_spike_times(spikes))
+        if self.training:
+            return scores
+        rank = self._rank(currents.sum(0))
+        return scores + rank * (0.1 / (self.votes * rank.shape[-1]))
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: a comparison a neuron and step, and to break ties a current and one a class."""
+        return self._cost(use, "spikes", compare=use.inputs[0].numel() + use.output.numel())
 
 
 class PotentialReadout(Readout):
@@ -108,7 +138,12 @@ class LeakyReadout(Readout):
         return ", ".join(one for one in (f"decay={self.decay}", super().extra_repr()) if one)
 
 
-READOUTS: dict[str, type[Readout]] = {"rate": RateReadout, "potential": PotentialReadout, "leaky": LeakyReadout}
+READOUTS: dict[str, type[Readout]] = {
+    "rate": RateReadout,
+    "first-spike": FirstSpikeReadout,
+    "potential": PotentialReadout,
+    "leaky": LeakyReadout,
+}
 
 
 def make_readout(readout: str | nn.Module, votes: int, decay: float) -> nn.Module:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from threegen.checks import require_images, require_number, require_sizes
 from threegen.errors import ConfigError
 from threegen.gen3.networks import SpikingNet, require_spatial
-from threegen.gen3.neurons import DECAY
 from threegen.gen3.parts import is_neuron
+from threegen.gen3.per_neuron import DECAY
 
 
 class SpikingSequential(SpikingNet):

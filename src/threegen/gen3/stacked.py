@@ -33,7 +33,7 @@ class StackedSpikingMLP(Stack):
             own.gradient == "space-time"
             and type(own.encoder) in (Bernoulli, Poisson, Latency)
             and type(own.readout) in (RateReadout, PotentialReadout)
-            and all(type(neuron) in (LIF, IF) and neuron.iterative for neuron in own.neurons)
+            and all(type(neuron) in (LIF, IF) and neuron.iterative and neuron.uniform for neuron in own.neurons)
             and all(type(synapse) is nn.Linear for synapse in own.synapses)
         )
         if not plain:

@@ -24,6 +24,7 @@ from threegen.report import words
 from threegen.report.figures import marker
 from threegen.report.looks import looks_view
 from threegen.report.results import Filters, HistoryResult, Insides, Mistake, ModelResult, Raster
+from threegen.report.twins import price_of_spikes
 
 SHEET_ABOVE = 16
 MOST_FRAMES = 10
@@ -42,7 +43,7 @@ def model_view(model: ModelResult, history: HistoryResult) -> dict[str, Any]:
         "about": model.about or f"A net of the generation of {words.GENERATIONS[model.generation]}.",
         "memory": words.total_memory(model),
         "arithmetic": words.arithmetic(model),
-        "cost_remark": words.spiking_cost(model, history.models),
+        "cost_remark": price_of_spikes(model, history.models),
         "curves": _curves(model, inside),
         "curve_remark": _curve_remark(inside),
         "confusion": _confusion(model, inside, classes),

@@ -43,7 +43,13 @@ def marker(generation: int, x: float, y: float, radius: float = 5.5) -> str:
     return f'<path d="M{x:.1f} {top:.1f}l{side:.1f} {radius * 2.1:.1f}h{-2 * side:.1f}z" style="{style}"/>'
 
 
-def cost_scatter(points: Sequence[Point], *, title: str, size: tuple[int, int] = (400, 320)) -> str:
+def cost_scatter(
+    points: Sequence[Point],
+    *,
+    title: str,
+    size: tuple[int, int] = (400, 320),
+    x_label: str = "additions and multiplications for one picture",
+) -> str:
     """Return accuracy against cost: cost on a log axis, accuracy on an axis stretched towards 100 % (log of errors)."""
     width, height = size
     left, top, right, bottom = 52.0, 12.0, width - 12.0, height - 44.0
@@ -74,43 +80,86 @@ def cost_scatter(points: Sequence[Point], *, title: str, size: tuple[int, int] =
         x, name = across(10.0**power), power_of_ten(power)
         parts.append(svg_line(x, bottom, x, bottom + 4) + svg_text(x, bottom + 17, name, anchor="middle"))
     parts.append(svg_line(left, bottom, right, bottom, stroke=LINE))
-    parts.append(
-        svg_text((left + right) / 2, height - 8, "additions and multiplications for one picture", anchor="middle")
-    )
+    parts.append(svg_text((left + right) / 2, height - 8, x_label, anchor="middle"))
     spots = [(across(point.cost), down(point.accuracy)) for point in points]
-    taken: list[Box] = [(x - 7, y - 7, x + 7, y + 7) for x, y in spots]
     for point, (x, y) in zip(points, spots, strict=True):
         colour = generation_colour(point.generation)
         parts.append(svg_line(x, down(point.interval[0]), x, down(point.interval[1]), stroke=colour, width=1.5))
         parts.append(marker(point.generation, x, y))
-    for point, spot in zip(points, spots, strict=True):
-        label, box, anchor = _label_place(point.name, spot, taken, (2.0, 0.0, float(width), bottom))
-        taken.append(box)
-        parts.append(svg_text(*label, point.name, anchor=anchor, fill=INK, size=11.5))
+    bars = [
+        (x - 2, down(one.interval[1]), x + 2, down(one.interval[0])) for one, (x, _) in zip(points, spots, strict=True)
+    ]
+    ticks = [(0.0, down(share) - 7, left - 4, down(share) + 7) for share in MARKS if top <= down(share) <= bottom]
+    labels = place_labels([point.name for point in points], spots, bars, (2.0, 0.0, float(width), bottom), ticks)
+    for point, (x, y), label in zip(points, spots, labels, strict=True):
+        if abs(label.shift) > 20:  # far from its mark: a thin line leads to it
+            parts.append(svg_line(x, y, label.at[0], label.at[1] - 4))
+        parts.append(svg_text(*label.at, point.name, anchor=label.anchor, fill=INK, size=11.5))
     return svg_frame(width, height, title, parts)
 
 
-def _label_place(
-    text: str, spot: tuple[float, float], taken: Sequence[Box], inside: Box
-) -> tuple[tuple[float, float], Box, str]:
-    """Return where a label overlaps the fewest things: right, left, above or below its point."""
+@dataclass(frozen=True)
+class Label:
+    """Where a text goes: the point it is anchored at, its box (left, top, right, bottom), how far it was moved down."""
+
+    at: tuple[float, float]
+    box: Box
+    anchor: str
+    shift: float
+
+
+def place_labels(
+    texts: Sequence[str],
+    spots: Sequence[tuple[float, float]],
+    bars: Sequence[Box],
+    inside: Box,
+    taken: Sequence[Box] = (),
+) -> list[Label]:
+    """Return a place for each text beside its spot, so that texts do not cover each other or the marks.
+
+    Args:
+        texts: what is written, about 6.4 units per letter wide.
+        spots: the middle of each mark.
+        bars: other boxes to keep clear of if possible, such as intervals.
+        inside: the box that all texts must stay in.
+        taken: boxes of other texts.
+
+    Texts are placed one after the other and then again, each beside all others, until none moves.
+    """
+    marks = [*taken, *((x - 7, y - 7, x + 7, y + 7) for x, y in spots)]
+    chosen: list[Label | None] = [None] * len(texts)
+    for _ in range(12):
+        before = list(chosen)
+        for number, (text, spot) in enumerate(zip(texts, spots, strict=True)):
+            others = [one.box for place, one in enumerate(chosen) if one is not None and place != number]
+            chosen[number] = min(_choices(text, spot), key=lambda one: _cost(one, [*others, *marks], bars, inside))
+        if chosen == before:
+            break
+    return [one for one in chosen if one is not None]
+
+
+def _choices(text: str, spot: tuple[float, float]) -> list[Label]:
+    """Return the places for one label: right, left or across its spot, at several heights."""
     x, y = spot
-    wide = 6.2 * len(text)
-    choices: list[tuple[float, tuple[float, float], Box, str]] = []
-    for shift in (0.0, -14.0, 14.0, -27.0, 27.0):
+    wide = 6.4 * len(text)
+    found = []
+    for shift in (0.0, -14.0, 14.0, -27.0, 27.0, -41.0, 41.0, -55.0, 55.0):
         base = y + 4 + shift
         for anchor, at, start in (
             ("start", x + 10, x + 10),
             ("end", x - 10, x - 10 - wide),
             ("middle", x, x - wide / 2),
         ):
-            box = (start, base - 10, start + wide, base + 3)
-            outside = max(0.0, inside[0] - box[0]) + max(0.0, box[2] - inside[2])
-            outside += max(0.0, inside[1] - box[1]) + max(0.0, box[3] - inside[3])
-            clash = sum(_overlap(box, other) for other in taken)
-            choices.append((clash + 50 * outside + abs(shift) * 0.5, (at, base), box, anchor))
-    _, label, box, anchor = min(choices, key=lambda choice: choice[0])
-    return label, box, anchor
+            found.append(Label((at, base), (start, base - 10, start + wide, base + 3), anchor, shift))
+    return found
+
+
+def _cost(label: Label, hard: Sequence[Box], soft: Sequence[Box], inside: Box) -> float:
+    box = label.box
+    outside = max(0.0, inside[0] - box[0]) + max(0.0, box[2] - inside[2])
+    outside += max(0.0, inside[1] - box[1]) + max(0.0, box[3] - inside[3])
+    clash = 10 * sum(_overlap(box, other) for other in hard) + 0.5 * sum(_overlap(box, other) for other in soft)
+    return clash + 500 * outside + abs(label.shift) * 0.5
 
 
 def _overlap(one: Box, other: Box) -> float:

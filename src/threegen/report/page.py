@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from threegen.errors import DataError
@@ -15,10 +13,11 @@ from threegen.report import words
 from threegen.report.cards import model_view
 from threegen.report.figures import Point, cost_scatter, interval_strip, marker
 from threegen.report.results import HistoryResult, ModelResult
+from threegen.report.templates import embedded, environment, style
+from threegen.report.twins import price_of_spikes
 from threegen.training.persistence.files import write_whole
 
 MOST_BYTES = 5_000_000
-ROOM = Path(__file__).parent
 
 
 def write_report(history: HistoryResult, path: Path | str) -> Path:
@@ -45,39 +44,31 @@ def render_report(history: HistoryResult) -> str:
     names = [model.name for model in history.models]
     if len(set(names)) != len(names):
         raise DataError(f"two models of the report have the same name: {', '.join(sorted(names))}")
-    environment = Environment(
-        loader=FileSystemLoader(ROOM),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            style=style("report.css"),
+            history=history,
+            title=words.headline(history),
+            data_title=words.data_title(history),
+            verdict=[*words.verdict(history), *_prices(history)],
+            numbers=_main_numbers(history),
+            generations=_generations(history),
+            table=_table(history),
+            scatter=_scatter(history),
+            counting_rules=_counting_rules(history),
+            models=[model_view(model, history) for model in history.models],
+            limits=words.limits(history),
+            payload=_payload(history),
+        )
     )
-    environment.globals.update(
-        percent=words.percent,
-        interval=words.interval,
-        whole=words.whole,
-        compact=words.compact,
-        size_of=words.size_of,
-        duration=words.duration,
-        kind_label=words.kind_label,
-        figure=words.figure,
-    )
-    return environment.get_template("report.html").render(
-        style=Markup((ROOM / "report.css").read_text(encoding="utf-8")),
-        history=history,
-        title=words.headline(history),
-        data_title=words.data_title(history),
-        verdict=words.verdict(history),
-        numbers=_main_numbers(history),
-        generations=_generations(history),
-        table=_table(history),
-        scatter=_scatter(history),
-        counting_rules=_counting_rules(history),
-        models=[model_view(model, history) for model in history.models],
-        limits=words.limits(history),
-        payload=Markup(_payload(history)),
-    )
+
+
+def _prices(history: HistoryResult) -> list[tuple[str, str]]:
+    """Return the price of spikes for each spiking model, as lines of the verdict."""
+    said = [(model.title, price_of_spikes(model, history.models)) for model in history.models]
+    return [("Price of spikes", f"{title}: {sentence}") for title, sentence in said if sentence]
 
 
 def _main_numbers(history: HistoryResult) -> list[dict[str, str]]:
@@ -193,7 +184,7 @@ def _counting_rules(history: HistoryResult) -> list[tuple[str, str]]:
     return [("" if len(rules) == 1 else ", ".join(titles), rule) for rule, titles in rules.items()]
 
 
-def _payload(history: HistoryResult) -> str:
+def _payload(history: HistoryResult) -> Markup:
     """Return the page's data as JSON that cannot close its own script element."""
     insides = {}
     for model in history.models:
@@ -210,10 +201,4 @@ def _payload(history: HistoryResult) -> str:
             "bill": [dict(row) for row in inside.bill_rows],
             "counting_rule": inside.counting_rule,
         }
-    try:
-        text = json.dumps({"results": history.as_dict(), "insides": insides}, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as problem:
-        raise DataError(f"the report's data cannot be written as JSON: {problem}") from problem
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
+    return embedded({"results": history.as_dict(), "insides": insides})

@@ -162,7 +162,7 @@ def data_title(history: HistoryResult) -> str:
 
 
 def verdict(history: HistoryResult) -> list[tuple[str, str]]:
-    """Return what the figures say: pairs of what it is about and a sentence; also where a spiking net costs more."""
+    """Return what the figures say of all models: pairs of what it is about and a sentence."""
     ranked = sorted(history.models, key=lambda model: -model.accuracy)
     if not ranked:
         return [("Nothing", "No model was trained, so there is nothing to compare.")]
@@ -187,35 +187,7 @@ def verdict(history: HistoryResult) -> list[tuple[str, str]]:
         least = min(billed, key=lambda model: arithmetic(model) or 0.0)
         cost = f"{spoken(arithmetic(least) or 0)} additions and multiplications a picture"
         said.append(("Cheapest answer", f"{least.title}: {cost}, {percent(least.accuracy)} right."))
-    compared = [(model, spiking_cost(model, history.models)) for model in history.models]
-    return said + [("Price of spikes", f"{model.title}: {sentence}") for model, sentence in compared if sentence]
-
-
-def spiking_cost(model: ModelResult, models: tuple[ModelResult, ...]) -> str:
-    """Return what a spiking net costs beside the second-generation net nearest in size; "" where there is none.
-
-    Its additions are set against all operations of the other net and against those that it needs when it skips
-    inputs that are zero; neuron updates and memory are named too.
-    """
-    mine = arithmetic(model)
-    others = [other for other in models if other.generation == 2 and arithmetic(other)]
-    if model.generation != 3 or mine is None or not others or model.parameters < 1:
-        return ""
-    twin = min(others, key=lambda other: abs(math.log(max(1, other.parameters) / model.parameters)))
-    theirs, sparse = arithmetic(twin) or 1.0, skipping_zeros(twin)
-    dearer = mine > theirs
-    said = (
-        f"{spoken(mine)} additions and multiplications a picture. {twin.title}, the second-generation net nearest in "
-        f"size, needs {spoken(theirs)}, so the spiking net costs "
-        + (f"{times(mine / theirs)} times as much" if dearer else f"less, {percent(mine / theirs, 0)} of that")
-    )
-    if sparse and sparse < theirs:
-        turn = "but" if (mine > sparse) != dearer else "and"
-        how = f"{times(mine / sparse)} times" if mine > sparse else percent(mine / sparse, 0) + " of"
-        said += f", {turn} {how} the {spoken(sparse)} that net needs when it skips inputs that are zero"
-    updates = by_column(model.operations).get("neuron updates", 0.0)
-    extra = f"It also updates neurons {spoken(updates)} times. " if updates else ""
-    return f"{said}. {extra}Memory: {size_of(total_memory(model))} against {size_of(total_memory(twin))}."
+    return said
 
 
 def limits(history: HistoryResult) -> list[str]:

@@ -5,6 +5,7 @@ from threegen.rules.contrastive_divergence import ContrastiveDivergence as Contr
 from threegen.rules.delta import DeltaRule as DeltaRule
 from threegen.rules.diehl_cook import AssignLabels as AssignLabels
 from threegen.rules.diehl_cook import DiehlCookSTDP as DiehlCookSTDP
+from threegen.rules.distillation import Distillation as Distillation
 from threegen.rules.exponential_stdp import ExponentialSTDP as ExponentialSTDP
 from threegen.rules.growing_seeds import GrowingSeeds as GrowingSeeds
 from threegen.rules.growing_seeds import LabelledSeeds as LabelledSeeds
@@ -31,6 +32,12 @@ from threegen.rules.rule import ascend as ascend
 from threegen.rules.rule import descend as descend
 from threegen.rules.seed_cells import CompetitiveSeeds as CompetitiveSeeds
 from threegen.rules.seed_cells import TaughtSeeds as TaughtSeeds
+from threegen.rules.spiking_losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
+from threegen.rules.spiking_losses import FirstSpikeMSE as FirstSpikeMSE
+from threegen.rules.spiking_losses import MembraneCrossEntropy as MembraneCrossEntropy
+from threegen.rules.spiking_losses import MembraneMSE as MembraneMSE
+from threegen.rules.spiking_losses import SpikeCountCrossEntropy as SpikeCountCrossEntropy
+from threegen.rules.spiking_losses import SpikeCountMSE as SpikeCountMSE
 from threegen.rules.symmetric_stdp import SymmetricSTDP as SymmetricSTDP
 from threegen.rules.triplet_stdp import TripletSTDP as TripletSTDP
 from threegen.rules.truncated_bptt import TruncatedBPTT as TruncatedBPTT
@@ -46,7 +53,10 @@ __all__ = [
     "ContrastiveDivergence",
     "DeltaRule",
     "DiehlCookSTDP",
+    "Distillation",
     "ExponentialSTDP",
+    "FirstSpikeCrossEntropy",
+    "FirstSpikeMSE",
     "GrowingSeeds",
     "HybridLearning",
     "LabelPlanes",
@@ -54,6 +64,8 @@ __all__ = [
     "LevenbergMarquardt",
     "MSTDP",
     "MSTDPET",
+    "MembraneCrossEntropy",
+    "MembraneMSE",
     "OnlineBackprop",
     "OrderBasedSTDP",
     "PairSTDP",
@@ -64,6 +76,8 @@ __all__ = [
     "PowerLawSTDP",
     "RewardSTDP",
     "Rule",
+    "SpikeCountCrossEntropy",
+    "SpikeCountMSE",
     "SpikeCritic",
     "SymmetricSTDP",
     "TaughtSeeds",

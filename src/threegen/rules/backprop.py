@@ -18,28 +18,25 @@ Rumelhart, Hinton and Williams, "Learning representations by back-propagating er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from threegen.checks import require_choice, require_labels
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
 from threegen.functional.optimization.cross_entropy_fused import softmax_errors
 from threegen.rules.dense_chain import DenseChain, dense_chain
-from threegen.rules.rule import Rule, Step, Update, answer, require_batch
-from threegen.rules.targets import one_hot_targets, require_like, require_scores
+from threegen.rules.losses import LOSSES, Loss, require_classes
+from threegen.rules.rule import Rule, Step, Update, answer, has_generator, require_batch
+from threegen.rules.spiking_losses import RECORD, RECORD_LOSSES, RecordLoss
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-
+SCORES = "scores"
 _ENABLED = nullcontext()
-
-# torch leaves labels of -100 out without a word; no label is this one, so every wrong label is refused.
-_NO_LABEL = -(2**62)
 
 
 class Backprop(Rule):
@@ -48,21 +45,35 @@ class Backprop(Rule):
     `loss` is "cross_entropy", "mse", "sse", "signed_mse", "map" or a function of (scores `[B, K]`, targets) that
     returns a 0-d tensor. The named losses take labels `[B]` in 0..K-1 (mse and sse make them one-hot, 0 and 1; with
     one score, K = 1, the labels 0 and 1 themselves); all but "map" take floating targets `[B, K]` as they are too.
+
+    For spiking nets `loss` is also "spike_count_mse", "spike_count_cross_entropy", "membrane_cross_entropy",
+    "max_membrane_cross_entropy", "membrane_mse", "first_spike_cross_entropy" or "first_spike_mse", one of their classes
+    with other settings (see `spiking_losses`), or with `of="record"` a function of (record, targets): the record of
+    `model.run`, which has the spikes, counts, potentials and scores. `of` is "scores", unless the loss says itself.
     Figure: `loss`.
 
     Raises `ConfigError` for an unknown loss or a model with nothing to train, `DataError` for an empty batch, for
     missing targets and for labels out of range, `NumericError` for inputs that are not finite.
+
+        Backprop(SpikeCountMSE(correct=0.8, incorrect=0.1))
+        Backprop(lambda record, targets: record.counts[-1].square().mean(), of="record")
     """
 
     default_optimizer = "adam"
 
-    def __init__(self, loss: str | Loss = "cross_entropy") -> None:
+    def __init__(self, loss: str | Loss | RecordLoss = "cross_entropy", of: str | None = None) -> None:
         self.loss = loss
-        self._compute = resolve_loss(loss)
+        known: dict[str, Any] = {**LOSSES, **RECORD_LOSSES}
+        self._compute: Any = loss if callable(loss) else known[require_choice("loss", loss, known)]
+        own = getattr(self._compute, "of", SCORES)
+        if isinstance(loss, str) and of not in (None, own):
+            raise ConfigError(f"the loss {loss!r} is one of the {own}, not of={of!r}; leave `of` out")
+        self.of = require_choice("of", own if of is None else of, (SCORES, RECORD))
 
     def __repr__(self) -> str:
         name = getattr(self.loss, "__name__", self.loss)
-        return f"Backprop({name!r})"
+        told = "" if self.of == getattr(self._compute, "of", SCORES) else f", of={self.of!r}"
+        return f"Backprop({name!r}{told})"
 
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` where no parameter of `model` needs a gradient."""
@@ -70,22 +81,35 @@ class Backprop(Rule):
             raise ConfigError(
                 f"Backprop needs a model with parameters to train, {type(model).__name__} has none that need a gradient"
             )
+        if self.of == RECORD and not callable(getattr(model, "run", None)):
+            raise ConfigError(
+                f"{self!r} reads the record of a spiking net's run(), {type(model).__name__} has none; use a loss of "
+                "the scores, such as 'cross_entropy'"
+            )
 
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Fill `.grad` with the gradient of the loss over `batch` and yield once."""
         targets = require_batch("Backprop", batch)
         # a loss of the user's own may depend on the weights by itself
-        chain = dense_chain(model, batch.inputs) if isinstance(self.loss, str) else None
+        named = isinstance(self.loss, str) and self.of == SCORES
+        chain = dense_chain(model, batch.inputs) if named else None
         if chain is not None:
             yield self._learn_chain(chain, batch, targets)
             return
         with _ENABLED if torch.is_grad_enabled() else torch.enable_grad():
-            loss = self._loss_of(answer(model, batch.inputs, generator), targets)
+            loss = self._loss_of(self._found(model, batch.inputs, generator), targets)
             if not loss.requires_grad:
                 self.check(model)
                 raise ConfigError(f"the loss of {type(model).__name__} does not depend on its parameters")
             loss.backward()  # type: ignore[no-untyped-call]
         yield Update(loss=loss.detach())
+
+    def _found(self, model: Any, inputs: Tensor, generator: torch.Generator) -> Any:
+        """Return what the loss is a function of: the scores, or the record of a spiking net."""
+        if self.of == SCORES:
+            return answer(model, inputs, generator)
+        self.check(model)
+        return model.run(inputs, generator=generator) if has_generator(type(model).run) else model.run(inputs)
 
     def _learn_chain(self, chain: DenseChain, batch: Batch, targets: Tensor) -> Update:
         """Fill the gradients of a plain chain."""
@@ -104,25 +128,11 @@ class Backprop(Rule):
             (error,) = torch.autograd.grad(loss, scores)
         return loss.detach(), error
 
-    def _loss_of(self, scores: Tensor, targets: Tensor) -> Tensor:
-        loss = self._compute(scores, targets)
+    def _loss_of(self, found: Any, targets: Tensor) -> Tensor:
+        loss: Tensor = self._compute(found, targets)
         if loss.dim() != 0:
             raise ConfigError(f"the loss must be a 0-d tensor, got shape {list(loss.shape)}; take its mean")
         return loss
-
-
-def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
-    """Softmax and cross-entropy; floating targets `[B, K]` are class probabilities."""
-    _require_classes(scores)
-    if targets.is_floating_point():
-        return F.cross_entropy(scores, require_like(scores, targets))
-    if targets.dim() != 1 or targets.dtype == torch.bool or targets.device.type != "cpu":
-        require_labels(targets, scores.shape[1])  # on a GPU a label out of range could not be caught below
-    try:
-        return F.cross_entropy(scores, targets.long(), ignore_index=_NO_LABEL)
-    except IndexError:
-        require_labels(targets, scores.shape[1])
-        raise
 
 
 def _cross_entropy_and_error(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,7 +140,7 @@ def _cross_entropy_and_error(scores: Tensor, labels: Tensor) -> tuple[Tensor, Te
 
     Quick for scores `[B, K]` of which one class's lie side by side in memory.
     """
-    _require_classes(scores)
+    require_classes(scores)
     if labels.dtype == torch.bool:
         require_labels(labels, scores.shape[1])
     if scores.dtype == torch.float32 and scores.t().is_contiguous() and labels.is_contiguous():
@@ -154,43 +164,3 @@ def _cross_entropy_and_error(scores: Tensor, labels: Tensor) -> tuple[Tensor, Te
 def _shares(examples: int, dtype: torch.dtype) -> Tensor:
     """Return -1/B for each example `[1, B]`."""
     return torch.full((1, examples), -1.0 / examples, dtype=dtype)
-
-
-def _require_classes(scores: Tensor) -> None:
-    require_scores(scores)
-    if scores.shape[1] == 1:
-        raise ConfigError("cross_entropy needs at least 2 scores, the model has 1; use 'mse' or 'sse' for one unit")
-
-
-def _mean_squared_error(scores: Tensor, targets: Tensor) -> Tensor:
-    return F.mse_loss(scores, one_hot_targets(scores, targets))
-
-
-def _sum_of_squared_errors(scores: Tensor, targets: Tensor) -> Tensor:
-    return F.mse_loss(scores, one_hot_targets(scores, targets)) * (scores.shape[1] / 2)
-
-
-def _signed_squared_error(scores: Tensor, targets: Tensor) -> Tensor:
-    return F.mse_loss(scores, one_hot_targets(scores, targets, -1.0, 1.0))
-
-
-def _maximum_a_posteriori(scores: Tensor, targets: Tensor) -> Tensor:
-    require_scores(scores)
-    right = require_labels(targets, scores.shape[1]).long().unsqueeze(1)
-    rubbish = scores.new_full((len(scores), 1), -RUBBISH)
-    return (torch.cat([scores, rubbish], 1).logsumexp(1) - scores.gather(1, right).squeeze(1)).mean()
-
-
-RUBBISH = 5.0  # the j of "map"
-_LOSSES: dict[str, Loss] = {
-    "cross_entropy": _cross_entropy,
-    "mse": _mean_squared_error,
-    "sse": _sum_of_squared_errors,
-    "signed_mse": _signed_squared_error,
-    "map": _maximum_a_posteriori,
-}
-
-
-def resolve_loss(loss: str | Loss) -> Loss:
-    """Return the loss of that name, or the function itself; raises `ConfigError` for an unknown name."""
-    return loss if callable(loss) else _LOSSES[require_choice("loss", loss, _LOSSES)]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from threegen.checks import require_finite
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, DataError, ShapeError
+from threegen.machine.sparse.layouts import stored_like
 
 
 class Step:
@@ -193,7 +194,7 @@ def answer(model: nn.Module, inputs: Tensor, generator: torch.Generator | None) 
     Raises `ShapeError` where batch normalisation gets a batch of one, which has no variance.
     """
     try:
-        if _takes_generator(type(model).forward):
+        if has_generator(type(model).forward):
             return model(inputs, generator=generator)  # type: ignore[no-any-return]
         return model(inputs)  # type: ignore[no-any-return]
     except ValueError as problem:
@@ -206,8 +207,9 @@ def answer(model: nn.Module, inputs: Tensor, generator: torch.Generator | None) 
 
 
 @cache
-def _takes_generator(forward: Callable[..., Any]) -> bool:
-    return "generator" in inspect.signature(forward).parameters
+def has_generator(method: Callable[..., Any]) -> bool:
+    """Return whether a method takes a `generator`."""
+    return "generator" in inspect.signature(method).parameters
 
 
 def ascend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
@@ -224,11 +226,8 @@ def descend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
         return
     if parameter.grad is None:
         gradient = direction.detach()
-        if gradient.shape == parameter.shape and gradient.stride() != parameter.stride():
-            # torch's fused optimisers walk a parameter and its gradient in one memory order
-            parameter.grad = torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient)
-        else:
-            parameter.grad = gradient if own else gradient.clone()
+        kept = stored_like(gradient, parameter) if gradient.shape == parameter.shape else gradient
+        parameter.grad = kept if own or kept is not gradient else gradient.clone()
     else:
         parameter.grad.add_(direction)
 

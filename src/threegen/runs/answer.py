@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from threegen.datasets.dataset import Dataset
+from threegen.datasets.events.known import EVENT_SETS
+from threegen.datasets.events.recordings import read_frames
 from threegen.datasets.load import load_examples, table_scale
 from threegen.datasets.pictures import read_digit, read_picture
 from threegen.errors import ConfigError, DataError
@@ -60,6 +62,12 @@ def evaluate_run(
     examples are read, scaled as the data that the run was trained on. Raises `DataError` if its classes are others.
     """
     run = open_run(path, model=module)
+    part, name = examples_to_test(run, data)
+    return RunEvaluation(run.entry.name, name, part.classes, evaluate(run.model, part, seed=seed))
+
+
+def examples_to_test(run: Run, data: str | None = None) -> tuple[Dataset, str]:
+    """Return the test split of a run's own data, or of `data` as `evaluate_run` reads it, and what it is called."""
     if data is None:
         loaded = run.load_data()
         part, name = loaded.test, loaded.name
@@ -68,7 +76,7 @@ def evaluate_run(
         name = data if part.name.endswith("-test") else f"{data} (all of it)"
     _require_same_shape(run, part.shape)
     _require_same_classes(run, part.classes)
-    return RunEvaluation(run.entry.name, name, part.classes, evaluate(run.model, part, seed=seed))
+    return part, name
 
 
 def _examples(run: Run, data: str) -> Dataset:
@@ -88,7 +96,7 @@ def _require_same_classes(run: Run, classes: Sequence[str]) -> None:
 
 
 def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | None = None) -> dict[str, Any]:
-    """Return a run's answer to one picture: a file, or the number of an image of its data's test split.
+    """Return a run's answer to one picture or recording: a file, or the number of an example of its data's test split.
 
     Returns `answer`, `truth` (None for a file) and `scores`, one row a class, best first. Raises `ConfigError` for a
     number out of range, `DataError` for a file that is no picture.
@@ -109,11 +117,16 @@ def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | No
 
 
 def picture_of(run: Run, image: str) -> tuple[Tensor, str | None]:
-    """Return a picture for a run and its label: a file (no label), or the number of an image of the test split."""
+    """Return a picture for a run and its label: a file (no label), or the number of an image of the test split.
+
+    For a run on event data it is a recording as frames [T, 2, H, W], made as those that the run was trained on.
+    """
     shape = tuple(run.facts["shape"])
     if not image.isdigit():
         if not Path(image).is_file():
             raise DataError(f"there is no picture {image}; give a picture's file or the number of a test image")
+        if len(shape) == 4:
+            return _recording(run, image), None
         if run.facts["data"] == "mnist":  # a digit of any size and place
             return read_digit(image), None
         return read_picture(image, shape, invert=None), None
@@ -122,7 +135,19 @@ def picture_of(run: Run, image: str) -> tuple[Tensor, str | None]:
     if number >= len(test):
         raise ConfigError(f"image {number} is outside 0..{len(test) - 1} of the test split")
     label = None if test.targets is None else test.classes[int(test.targets[number])]
-    return torch.as_tensor(test.inputs[number]), label
+    return torch.as_tensor(test[number][0]), label
+
+
+def _recording(run: Run, file: str) -> Tensor:
+    """Return the recording in a file as the frames that the run was trained on."""
+    name = str(run.facts["data"])
+    if name not in EVENT_SETS:
+        raise ConfigError(
+            f"{run.entry.name} was trained on frames of {name or 'data of your own'}, and how those were made is not "
+            "known; in Python give the model its frames: load_run(folder)(frames[None])"
+        )
+    known = {key: run.facts["data_options"].get(key) for key in ("frames", "milliseconds", "binary")}
+    return read_frames(file, name, **{key: value for key, value in known.items() if value is not None})
 
 
 def _require_same_shape(run: Run, shape: tuple[int, ...]) -> None:

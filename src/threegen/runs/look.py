@@ -19,6 +19,7 @@ from threegen.training.persistence.files import make_folder
 
 _WITH_MODIFIER = ("saliency", "gradient-x-input", "smooth-grad", "grad-cam", "grad-cam-plus-plus")
 _WITH_LAYER = ("grad-cam", "grad-cam-plus-plus", "guided-grad-cam", "feature-maps", "filters", "spike-activation-maps")
+_WITH_DEPTH = ("summary", "diagram")
 _OF_THE_NET = ("summary", "diagram", "neurons", "filters", "maximise")
 EXPLANATIONS = (
     *(name.replace("_", "-") for name in METHODS),
@@ -101,6 +102,8 @@ def _arguments(
 ) -> dict[str, Any]:
     """Return the method's own options; one that it does not have is refused, never dropped."""
     found = dict(options or {})
+    if "depth" in found and method not in _WITH_DEPTH:
+        raise ConfigError(f"{method} has no depth; these have: {', '.join(_WITH_DEPTH)}")
     for name, value, known in (("layer", layer, _WITH_LAYER), ("modifier", modifier, _WITH_MODIFIER)):
         if value is not None:
             if method not in known:

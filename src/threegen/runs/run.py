@@ -28,6 +28,7 @@ from threegen.errors import CheckpointError, ConfigError, DataError
 from threegen.gen3.networks import SpikingNet
 from threegen.registry.entry import Entry, Plan, build_model, find_entry
 from threegen.rules.backprop import Backprop
+from threegen.runs.converted import built_again
 from threegen.runs.record import FORMAT, Facts, read_record, require_free, write_record
 from threegen.training.log import TrainingLog, read_lines
 from threegen.training.persistence.checkpoint import load_weights, read_tensors, tensor_hashes, versions, write_tensors
@@ -86,7 +87,11 @@ def open_run(path: str | Path, *, model: OwnModel | None = None) -> Run:
     if not facts["finished"]:
         raise CheckpointError(f"{folder} has not been finished; continue with: {resume_command(folder)}")
     options = facts["plan"].get("options", {})
-    if facts["module"]:
+    if facts.get("converted"):
+        own = _own_entry(facts["name"], facts["module"], facts["settings"]) if facts["module"] else None
+        network: nn.Module
+        entry, network = built_again(folder, facts, own)
+    elif facts["module"]:
         entry = _own_entry(facts["name"], facts["module"], facts["settings"])
         network = _own_model(folder, facts["module"], model, options)
     elif model is not None:
@@ -181,6 +186,8 @@ def resume_command(folder: Path) -> str:
 def train_command(facts: Mapping[str, Any], folder: Path | None) -> str:
     """Return the command line that makes a run of the registry again, with everything that was asked for."""
     settings = facts["settings"]
+    if (facts.get("converted") or {}).get("command"):
+        return str(facts["converted"]["command"])
     words = ["threegen", "train", str(facts["name"]), "--data", str(facts["data"]), "--plan", str(facts["mode"])]
     words += ["--seed", str(facts["seed"])]
     for name in ("epochs", "batch_size", "lr", "optimizer", "holdout"):
@@ -189,7 +196,9 @@ def train_command(facts: Mapping[str, Any], folder: Path | None) -> str:
     for name, value in (settings.get("options") or {}).items():
         words += ["--set", f"{name}={json.dumps(value)}"]
     for name, value in facts["data_options"].items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:  # a switch has no value
+            words.append(",".join(f"{one:g}" for one in value) if isinstance(value, list | tuple) else str(value))
     words += ["--out", str(folder or f"runs/{facts['name']}")]
     return shlex.join(words)
 

@@ -1,4 +1,4 @@
-"""`threegen spikes RUN IMAGE`: what happens inside a spiking net while it looks at one picture."""
+"""`threegen spikes RUN IMAGE|RECORDING`: what happens inside a spiking net while it looks at one input."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from threegen.checks import require_whole
+from threegen.datasets.events.preview import busiest_picture
 from threegen.errors import ConfigError
 from threegen.functional.decoding import intensity_image
 from threegen.gen3.diehl_cook import DiehlCook
@@ -17,7 +19,7 @@ from threegen.gen3.encoders import Direct
 from threegen.gen3.health import unhealthy_spikes
 from threegen.gen3.networks import Record, SpikingNet
 from threegen.gif import animated_gif
-from threegen.plots import Series, contact_sheet, data_uri, line_chart, raster
+from threegen.plots import Series, contact_sheet, data_uri, line_chart, png, raster
 from threegen.randomness import make_generator
 from threegen.runs.answer import picture_of
 from threegen.runs.run import open_run
@@ -28,14 +30,18 @@ ENLARGED = 6  # each pixel of a GIF's picture is drawn as wide as this
 
 
 def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) -> dict[str, Any]:
-    """Write what the spiking net of a run does with one picture to `out`: a page (`.html`) or an animation (`.gif`).
+    """Write what the spiking net of a run does with one picture or recording to `out`, `.html` or `.gif`.
 
-    `image` is a file or the number of an image of the test split, `seed` draws the spikes. Returns `name`, `answer`,
-    `truth`, `steps`, `layers` (a row each: neurons, spikes, rate, neurons that never fired; none for an input that
-    does not spike), `warnings` (layers that are silent or saturated) and `file`.
+    A page gets its animation beside it, with the ending `.gif`; a `.gif` alone is the animation alone.
+
+    `image` is a file (a picture; a recording for a run on event data) or the number of an example of the test split,
+    `seed` draws the spikes. Returns `name`, `answer`, `truth`, `steps`, `layers` (a row each: neurons, spikes, rate,
+    neurons that never fired; none for an input that does not spike), `warnings` (layers that are silent or saturated),
+    `file` and `animation`.
     Raises `ConfigError` for a run that does not spike or a file of another kind.
     """
     target = Path(out)
+    require_whole("seed", seed, least=0)
     if target.suffix not in (".html", ".gif"):
         raise ConfigError(f"spikes are drawn to a .html or a .gif file, got {str(out)!r}")
     run = open_run(path)
@@ -51,11 +57,11 @@ def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) 
         trains["output" if number == len(record.spikes) - 1 else f"layer {number + 1}"] = spikes
     rows = [_layer_row(name, spikes) for name, spikes in trains.items()]
     make_folder(target.parent)
-    if target.suffix == ".gif":
-        write_whole(target, _animation(record, picture))
-    else:
+    film = target.with_suffix(".gif")
+    write_whole(film, _animation(record, picture))
+    if target.suffix == ".html":
         title = f"{run.entry.name}: it says {answer}"
-        write_whole(target, _page(record, trains, rows, _speakers(run.model, record, classes), classes, title))
+        write_whole(target, _page(record, picture, trains, rows, _speakers(run.model, record, classes), classes, title))
     return {
         "name": run.entry.name,
         "answer": answer,
@@ -64,6 +70,7 @@ def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) 
         "layers": rows,
         "warnings": unhealthy_spikes(run.model, record.spikes) if isinstance(run.model, SpikingNet) else [],
         "file": str(target),
+        "animation": str(film),
     }
 
 
@@ -96,21 +103,19 @@ def _speakers(model: SpikingNet | DiehlCook, record: Record, classes: list[str])
 
 def _page(
     record: Record,
+    picture: Tensor,
     trains: dict[str, Tensor],
     rows: list[dict[str, Any]],
     speakers: dict[str, int],
     classes: list[str],
     title: str,
 ) -> str:
-    seen = intensity_image(record.inputs)[0]
     parts = [f"<h1>{html.escape(title)}</h1>"]
-    if seen.dim() == 3 or seen.numel() == 784:
-        grey = seen.mean(0) if seen.dim() == 3 else seen.view(28, 28)
-        sheet = data_uri(contact_sheet(grey[None].numpy(), scale=4))
-        parts.append(
-            f'<figure><img alt="spikes of the input, summed" src="{sheet}"><figcaption>input, summed over time'
-        )
-        parts.append("</figcaption></figure>")
+    if (sheet := _input_picture(record, picture)) is not None:
+        events = picture.dim() == 4
+        words = "the time step with the most events, ON orange and OFF blue" if events else "input, summed over time"
+        image = f'<img alt="the input" src="{data_uri(sheet)}">'
+        parts.append(f"<figure>{image}<figcaption>{words}</figcaption></figure>")
     cells = "".join(
         f"<tr><td>{row['layer']}</td><td>{row['neurons']:,}</td><td>{row['spikes']:,}</td>"
         f"<td>{row['rate']:.1%}</td><td>{row['silent']:,}</td></tr>"
@@ -131,16 +136,40 @@ def _page(
     return f"{head}<style>{style}</style><body>{''.join(parts)}</body></html>"
 
 
+def _input_picture(record: Record, picture: Tensor) -> bytes | None:
+    """Return a PNG of the input: an image summed over time, of a recording one step; None where it is no picture."""
+    if picture.dim() == 4:
+        most = picture.max().clamp(1, 3)  # counts of 3 and more are drawn in full colour
+        return png(busiest_picture((3 * picture / most).numpy()).repeat(ENLARGED, 0).repeat(ENLARGED, 1))
+    seen = intensity_image(record.inputs)[0]
+    if seen.dim() != 3 and seen.numel() != 784:
+        return None
+    grey = seen.mean(0) if seen.dim() == 3 else seen.view(28, 28)
+    return contact_sheet(grey[None].numpy(), scale=4)
+
+
 def _animation(record: Record, picture: Tensor) -> bytes:
-    """Return a GIF: a frame a step, the spikes of the input beside those of the first layer of neurons."""
+    """Return a GIF: a frame a step, the spikes of the input beside those of the first layer of neurons.
+
+    Frames of events are grey, ON white and OFF black.
+    """
     frames = []
-    height, width = picture.shape[-2:]
+    height = picture.shape[-2]
     for t in range(len(record.inputs)):
-        left = record.inputs[t, 0].reshape(-1, height, width).amax(0).numpy()
+        left = _one_step(record.inputs[t, 0], picture)
         right = _square(cast(np.ndarray[Any, Any], record.spikes[0][t, 0].flatten().numpy()), height)
         gap = np.full((height, 1), 0.5)
         frames.append(np.concatenate([left, gap, right], 1).repeat(ENLARGED, 0).repeat(ENLARGED, 1))
     return animated_gif(np.stack([(255 * frame).astype(np.uint8) for frame in frames]), seconds=0.25)
+
+
+def _one_step(inputs: Tensor, picture: Tensor) -> np.ndarray[Any, Any]:
+    """Return the input of a time step as a picture [H, W] in 0..1."""
+    planes = inputs.reshape(-1, *picture.shape[-2:])
+    if picture.dim() == 4:
+        balance = planes[1].clamp(max=1) - planes[0].clamp(max=1)
+        return np.asarray(((balance + 1) / 2).numpy())
+    return np.asarray(planes.amax(0).clamp(max=1).numpy())
 
 
 def _square(values: np.ndarray[Any, Any], height: int) -> np.ndarray[Any, Any]:

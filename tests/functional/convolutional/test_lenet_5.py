@@ -13,8 +13,9 @@ from torch import Tensor
 from threegen.datasets.batches import Batch
 from threegen.functional.convolutional import lenet_5_fused as lenet_5
 from threegen.gen2.lenet_5 import LeNet5
-from threegen.rules.backprop import Backprop, resolve_loss
+from threegen.rules.backprop import Backprop
 from threegen.rules.levenberg_marquardt import LevenbergMarquardt
+from threegen.rules.losses import resolve_loss
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -46,18 +46,19 @@ def read_bin(
         sink = Sink(length // 5, sensor_size(size), label, repair, start_at_zero)
         odd_bytes(sink, length, 5, "events")
         unwrap, marked = Unwrap(_BITS), 0
-        for piece in records(file, (np.uint8, 5)):
-            cells = piece.astype(np.int64)
-            mark = cells[:, 1] == _MARK
-            time = ((cells[:, 2] & 0x7F) << 16) | (cells[:, 3] << 8) | cells[:, 4]
+        for piece in records(file, (np.uint8, 5), length):
+            x, y, high = piece[:, 0], piece[:, 1], piece[:, 2]
+            time = (high & 0x7F).astype(np.int64)
+            time = (time << 16) | (piece[:, 3].astype(np.int64) << 8) | piece[:, 4]
+            mark = y == _MARK
             if mark.any():
                 before = (marked + np.cumsum(mark)) * _MARKED
                 marked = int(before[-1]) // _MARKED
-                cells, time, before = cells[~mark], time[~mark], before[~mark]
+                x, y, high, time, before = (part[~mark] for part in (x, y, high, time, before))
                 time = unwrap(time) + before
             else:
-                time = unwrap(time) + marked * _MARKED
-            sink.put(time, cells[:, 0], cells[:, 1], cells[:, 2] >> 7)
+                time = unwrap(time) + marked * _MARKED if marked else unwrap(time)
+            sink.put(time, x, y, high >> 7)
         return sink.close()
 
 

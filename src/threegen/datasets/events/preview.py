@@ -18,6 +18,7 @@ from threegen.plots import png
 MOST_ROWS = 20
 ON, OFF = (217, 114, 46), (22, 66, 122)  # orange and dark blue: told apart by the colour-blind too
 _FILM_STEPS, _SECONDS = 30, 0.06
+_PARTS = 10  # of a recording's time, of which the busiest is drawn
 
 
 def colour_picture(frames: Array) -> Array:
@@ -46,10 +47,16 @@ def _grey(events: Events, steps: int) -> Array:
     return np.asarray((128 + 63 * (frames[:, 1] - frames[:, 0])).clip(0, 255), np.uint8)
 
 
+def busiest_picture(frames: Array) -> Array:
+    """Return the frame of `[T, 2, H, W]` with the most events, coloured: summed over time ON and OFF would mix."""
+    return colour_picture(frames[frames.sum((1, 2, 3)).argmax()])
+
+
 def preview_events(part: Dataset, target: Path, per_class: int = 10) -> list[Path]:
     """Draw the first recordings of each class into `target` (PNG) and one of each as a film (GIF, beside it).
 
-    Returns both paths. Raises `ConfigError` for data that are no recordings.
+    Of each recording the tenth of its time with the most events is drawn. Returns both paths.
+    Raises `ConfigError` for data that are no recordings.
     """
     if not isinstance(part, EventDataset) or part.targets is None or not len(part):
         raise ConfigError(f"{part.name} holds no recordings")
@@ -60,7 +67,7 @@ def preview_events(part: Dataset, target: Path, per_class: int = 10) -> list[Pat
         places = (part.targets == label).nonzero().ravel()[:per_class]
         row = np.full((height * tall + 2, per_class * (width + 2), 3), 255, np.uint8)
         for column, place in enumerate(places.tolist()):
-            picture = colour_picture(to_frames(part.recording(place), 1)[0].numpy()).repeat(tall, 0)
+            picture = busiest_picture(to_frames(part.recording(place), _PARTS).numpy()).repeat(tall, 0)
             row[1 : 1 + height * tall, column * (width + 2) + 1 : column * (width + 2) + 1 + width] = picture
         rows.append(row)
         if len(places):

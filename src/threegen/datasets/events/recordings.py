@@ -19,11 +19,12 @@ from threegen.datasets.dataset import Data
 from threegen.datasets.events.cache import PARTS, Store, read_about, write_store
 from threegen.datasets.events.frames import to_frames
 from threegen.datasets.events.known import EVENT_SETS, KnownEvents
+from threegen.datasets.events.read import read_events
 from threegen.datasets.events.stream import Events
 from threegen.datasets.folders import Root, data_root
 from threegen.datasets.lazy import LazyDataset
 from threegen.datasets.store import staged_folder
-from threegen.errors import DataError
+from threegen.errors import ConfigError, DataError
 from threegen.randomness import make_generator
 
 
@@ -35,6 +36,11 @@ class FrameOptions:
     milliseconds: float | None = None
     by: str = "time"
     binary: bool = False
+
+    def frames(self, events: Events) -> Tensor:
+        """Return the frames of a recording, float32 `[T, 2, H, W]`."""
+        steps = self.steps if isinstance(self.steps, int) else list(self.steps)
+        return to_frames(events, steps, by=self.by, milliseconds=self.milliseconds, binary=self.binary)
 
 
 class EventDataset(LazyDataset):
@@ -68,19 +74,7 @@ class EventDataset(LazyDataset):
         """Return frames [B, T, 2, H, W], float32."""
         if not len(index):
             return torch.empty(0, *self.shape)
-        steps = self.options.steps
-        return torch.stack(
-            [
-                to_frames(
-                    self.store.read(int(number)),
-                    steps if isinstance(steps, int) else list(steps),
-                    by=self.options.by,
-                    milliseconds=self.options.milliseconds,
-                    binary=self.options.binary,
-                )
-                for number in index
-            ]
-        )
+        return torch.stack([self.options.frames(self.store.read(int(number))) for number in index])
 
     def digest(self) -> str:
         """Return a text that is equal for equal events and frames."""
@@ -116,14 +110,7 @@ def load_event_data(
     """
     known = EVENT_SETS[name]
     folder = find_store(known, root)
-    if frames is None or isinstance(frames, int):
-        options = FrameOptions(
-            known.steps if frames is None else frames,
-            known.milliseconds if milliseconds is None else milliseconds,
-            binary=binary,
-        )
-    else:
-        options = FrameOptions(tuple(float(edge) for edge in frames), None, binary=binary)
+    options = frame_options(known, frames, milliseconds, binary)
     parts = [EventDataset(Store(folder, part), options, known.classes, f"{name}-{part}") for part in PARTS]
     train, test = parts
     if len(test):
@@ -140,6 +127,37 @@ def load_event_data(
         train.subset(order[count:].sort().values, name=f"{name}-train"),
         train.subset(order[:count].sort().values, name=f"{name}-test"),
     )
+
+
+def frame_options(
+    known: KnownEvents,
+    frames: int | Sequence[float] | None = None,
+    milliseconds: float | None = None,
+    binary: bool = False,
+) -> FrameOptions:
+    """Return how recordings of a set become frames; arguments as in `load_event_data`. Raises `ConfigError`."""
+    if frames is None or isinstance(frames, int):
+        steps = known.steps if frames is None else frames
+        return FrameOptions(steps, known.milliseconds if milliseconds is None else milliseconds, binary=binary)
+    if milliseconds is not None:
+        raise ConfigError("boundaries between frames are times of their own; leave milliseconds out")
+    return FrameOptions(tuple(float(edge) for edge in frames), None, binary=binary)
+
+
+def read_frames(
+    path: str | os.PathLike[str],
+    name: str,
+    *,
+    frames: int | Sequence[float] | None = None,
+    milliseconds: float | None = None,
+    binary: bool = False,
+) -> Tensor:
+    """Read one recording and return its frames `[T, 2, H, W]`, as `load_event_data` makes them for the set `name`.
+
+    Other arguments as in `load_event_data`; errors as in `read_events`, which finds the format of the file.
+    """
+    known = EVENT_SETS[name]
+    return frame_options(known, frames, milliseconds, binary).frames(read_events(os.fspath(path), size=known.size))
 
 
 def find_store(known: KnownEvents, root: Root = None) -> Path:
@@ -195,11 +213,11 @@ def import_event_data(
 
 def describe_part(data: EventDataset) -> str:
     """Return one line on a part: recordings, sensor, events, balance of the classes."""
-    store = data.store
-    counts = np.bincount(store.labels, minlength=len(data.classes)) if len(store) else np.zeros(1, int)
-    events = np.diff(store.offsets)
+    store, index = data.store, data.index.numpy()
+    counts = np.bincount(store.labels[index], minlength=len(data.classes)) if len(index) else np.zeros(1, int)
+    events = np.diff(store.offsets)[index]
     mean = f"{events.mean():,.0f} events each ({events.min():,}..{events.max():,})" if len(events) else "no events"
     return (
-        f"{len(store):,} recordings of {store.height} x {store.width} pixels, {mean}, "
+        f"{len(index):,} recordings of {store.height} x {store.width} pixels, {mean}, "
         f"{len(data.classes)} classes, {counts.min():,} to {counts.max():,} per class"
     )

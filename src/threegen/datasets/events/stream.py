@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -124,15 +123,14 @@ class Sink:
             return
         first = self.seen
         self.seen += len(t)
-        if self.size is not None:
+        if self.size is not None and (not _within(x, self.size[1]) or not _within(y, self.size[0])):
             inside = (x >= 0) & (x < self.size[1]) & (y >= 0) & (y < self.size[0])
-            if not inside.all():
-                if not self.repair:
-                    self.refuse_outside(x, y, first)
-                self.dropped += int((~inside).sum())
-                t, x, y, p = t[inside], x[inside], y[inside], p[inside]
-                if not len(t):
-                    return
+            if not self.repair:
+                self.refuse_outside(x, y, first)
+            self.dropped += int((~inside).sum())
+            t, x, y, p = t[inside], x[inside], y[inside], p[inside]
+            if not len(t):
+                return
         self._check_order(t, first)
         end = self.count + len(t)
         room = self.array[self.count : end]
@@ -151,10 +149,10 @@ class Sink:
             )
 
     def _check_order(self, t: Array, first: int) -> None:
-        back = t[1:] < t[:-1]
         at_start = self.last is not None and int(t[0]) < self.last
-        if not at_start and not back.any():
+        if not at_start and not (t[1:] < t[:-1]).any():
             return
+        back = t[1:] < t[:-1]
         if not self.repair:
             at = 0 if at_start else int(back.argmax()) + 1
             before = self.last if at_start else int(t[at - 1])
@@ -181,6 +179,11 @@ class Sink:
         return Events(found, height, width, tuple(self.notes))
 
 
+def _within(values: Array, side: int) -> bool:
+    """Return whether all values are in 0..side - 1."""
+    return bool(values.max() < side) and (values.dtype.kind == "u" or bool(values.min() >= 0))
+
+
 def _smallest(found: Array) -> tuple[int, int]:
     if not len(found):
         return 1, 1
@@ -201,9 +204,12 @@ class Unwrap:
         """Return the times `[N]` (int64) that follow those of the calls before."""
         if not len(t):
             return t
-        before = np.concatenate([t[:1] if self.last is None else [self.last], t[:-1]])
+        at_start = self.last is not None and int(t[0]) - self.last < -(self.range // 2)
         self.last = int(t[-1])
-        laps = self.carried + np.cumsum(t - before < -(self.range // 2))
+        falls = t[1:] - t[:-1] < -(self.range // 2)
+        if not at_start and not falls.any():
+            return t + self.carried * self.range if self.carried else t
+        laps = self.carried + np.cumsum(np.concatenate([[at_start], falls]))
         self.carried = int(laps[-1])
         return np.asarray(t + laps * self.range)
 
@@ -214,24 +220,28 @@ def opened(source: Source, name: str | None = None) -> Iterator[tuple[IO[bytes],
     if isinstance(source, bytes):
         yield io.BytesIO(source), len(source), name or "the recording"
         return
-    path = Path(source)
-    label = name or path.name
+    path = os.fspath(source)
+    label = name or os.path.basename(path)
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             yield file, os.fstat(file.fileno()).st_size, label
     except OSError as problem:
         raise DataError(f"{label}: cannot read {path}: {problem.strerror or problem}") from problem
 
 
-def read_records(file: IO[bytes], dtype: Any, limit: int | None = None) -> Iterator[Array]:
-    """Yield the records of a file from where it is, `CHUNK` at a time; what is left of a last one is not given."""
+def read_records(file: IO[bytes], dtype: Any, size: int | None = None) -> Iterator[Array]:
+    """Yield the records of a file from where it is, `CHUNK` at a time; what is left of a last one is not given.
+
+    `size` is that of the file in bytes, if it is known: no more memory is then asked for than a small file needs.
+    """
     kind = np.dtype(dtype)
+    most = CHUNK * kind.itemsize if size is None else min(CHUNK * kind.itemsize, size + 1)
     while True:
-        piece = file.read(CHUNK * kind.itemsize)
+        piece = file.read(most)
         whole = len(piece) // kind.itemsize
         if whole:
             yield np.frombuffer(piece, kind, whole)
-        if len(piece) < CHUNK * kind.itemsize:
+        if len(piece) < most:
             return
 
 

@@ -35,5 +35,6 @@ FIGURE = Figure(
     differs="trained on simulated recordings, tested on 1,000 real ones",
     note="59,000 MNIST digits shown to the simulated camera of threegen, 10 binary frames of 30 ms, 5 epochs of Adam, "
     "squared error of the rates; rate and epochs were chosen on 4,000 simulated digits held out. Tested on the 1,000 "
-    "real recordings at hand, whose digits are not among those of training; 500 of them calibrated the camera.",
+    "real recordings at hand, whose digits are not among those of training. The 500 that calibrated the camera and the "
+    "500 others: 97.4 and 97.4 (seed 0), 97.8 and 97.4 (1), 97.2 and 97.2 per cent (2).",
 )

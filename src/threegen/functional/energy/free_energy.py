@@ -39,7 +39,9 @@ def class_free_energies(hidden_input: Tensor, label_weight: Tensor, label_bias: 
     """
     columns = label_weight.T.contiguous()
     block = max(1, 2_000_000 // columns.numel())
-    sums = [F.softplus(part.unsqueeze(1) + columns).sum(2) for part in torch.split(hidden_input, block)]
+    # An exported net must not depend on the number of examples, so it takes them all at once.
+    parts = (hidden_input,) if torch.compiler.is_exporting() else torch.split(hidden_input, block)
+    sums = [F.softplus(part.unsqueeze(1) + columns).sum(2) for part in parts]
     return -(torch.cat(sums) + label_bias)
 
 

@@ -86,22 +86,24 @@ def general_step(
     parameters: LIFParameters,
     options: GeneralOptions = ITERATIVE,
     decay: Tensor | None = None,
+    threshold: Tensor | None = None,
 ) -> NeuronState:
     """Advance a layer by one time step from its summed input `current` [B, ...]; `state=None` is the resting state.
 
-    `decay` takes the place of that of `parameters` where it is learnt. Raises `ShapeError`.
+    `decay` and `threshold` take the place of those of `parameters` where they are learnt or each neuron has its own.
+    Raises `ShapeError`.
     """
     start = resting_state(current, options) if state is None else state
     require_state(start, current, options)
     arriving, recent = _window_of_one(current, start.recent, options.kernel)
-    left = after_reset(start, parameters, options)
+    left = after_reset(start, parameters, options, threshold)
     share: Tensor | float = parameters.decay if decay is None else decay
     potential = options.rest + share * (left - options.rest) + arriving
     if options.refractory:
         countdown = cast(Tensor, start.countdown)
         potential = torch.where(countdown > 0, left, potential)
     lifted = potential - cast(Tensor, start.adaptation) if options.adaptation else potential
-    spikes = spike(lifted, parameters)
+    spikes = spike(lifted, parameters, threshold)
     after = None
     if options.refractory:
         spikes = torch.where(countdown > 0, torch.zeros_like(spikes), spikes)
@@ -120,17 +122,19 @@ def general_loop(
     options: GeneralOptions = ITERATIVE,
     decay: Tensor | None = None,
     feedback: Feedback | None = None,
+    threshold: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, NeuronState]:
     """Return spikes and potentials [T, B, ...] of all steps and the state after the last.
 
-    `feedback` says what the spikes of one step add to the summed input of the next: recurrent weights.
+    `feedback` says what the spikes of one step add to the summed input of the next: recurrent weights. `decay` and
+    `threshold` are tensors, [] or one value per neuron, in the place of those of `parameters`.
     Raises `ShapeError`.
     """
     check_currents(currents)
     spikes, potentials = [], []
     for current in currents:
         arriving = current if feedback is None or state is None else current + feedback(state.spikes)
-        state = general_step(arriving, state, parameters, options, decay)
+        state = general_step(arriving, state, parameters, options, decay, threshold)
         spikes.append(state.spikes)
         potentials.append(state.potential)
     if state is None:
@@ -158,11 +162,14 @@ def after_window(currents: Tensor, recent: Tensor | None, kernel: Sequence[float
     return total, history[-window:].flip(0)
 
 
-def after_reset(state: NeuronState, parameters: LIFParameters, options: GeneralOptions) -> Tensor:
+def after_reset(
+    state: NeuronState, parameters: LIFParameters, options: GeneralOptions, threshold: Tensor | None = None
+) -> Tensor:
     """Return v, what a spike has left of the potential."""
     fired = state.spikes.detach() if parameters.detach_reset else state.spikes
     if parameters.reset == "soft":
-        return state.potential - (parameters.threshold - options.reset_to) * fired
+        level = parameters.threshold if threshold is None else threshold
+        return state.potential - (level - options.reset_to) * fired
     kept = state.potential * (1 - fired)
     return kept if options.reset_to == 0.0 else kept + options.reset_to * fired
 

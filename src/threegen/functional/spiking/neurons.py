@@ -93,8 +93,12 @@ class LIFParameters:
 
     def derivative(self, potential: Tensor) -> Tensor:
         """Return the surrogate derivative h(potential - threshold), of the shape of `potential`."""
+        return self.slope(potential - self.threshold)
+
+    def slope(self, distance: Tensor) -> Tensor:
+        """Return the surrogate derivative h at a `distance` from the threshold."""
         kind: Callable[[Tensor, float], Tensor] = SURROGATES.get(self.surrogate, self.surrogate)
-        return kind(potential - self.threshold, self.surrogate_width)
+        return kind(distance, self.surrogate_width)
 
 
 class NeuronState(NamedTuple):
@@ -102,7 +106,7 @@ class NeuronState(NamedTuple):
 
     The others are there only where an option needs them (see `functional.general_neurons`): how much the threshold is
     lifted and how many refractory steps are left, [B, ...]; the inputs within the window, the newest first,
-    [T_w - 1, B, ...]; and what a normalisation behind the layer remembers.
+    [T_w - 1, B, ...]; what a normalisation behind the layer remembers; and the synaptic current [B, ...].
     """
 
     potential: Tensor
@@ -111,6 +115,7 @@ class NeuronState(NamedTuple):
     countdown: Tensor | None = None
     recent: Tensor | None = None
     normalisation: Tensor | None = None
+    current: Tensor | None = None
 
     def detach(self) -> NeuronState:
         """Return the state without its history: back-propagation through time ends here."""
@@ -136,9 +141,29 @@ class _Spike(torch.autograd.Function):
         return gradients[0] * ctx.parameters.derivative(potential), None
 
 
-def spike(potential: Tensor, parameters: LIFParameters) -> Tensor:
-    """Return 1 where `potential` >= threshold, else 0, in its type; differentiable by the surrogate."""
-    return _Spike.apply(potential, parameters)  # type: ignore[no-untyped-call,no-any-return]
+class _SpikeOver(torch.autograd.Function):
+    """1 where the distance to the threshold is not negative; the threshold gets its gradient through the distance."""
+
+    @staticmethod
+    def forward(ctx: Any, distance: Tensor, parameters: LIFParameters) -> Tensor:
+        ctx.save_for_backward(distance)
+        ctx.parameters = parameters
+        return (distance >= 0).to(distance.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (distance,) = ctx.saved_tensors
+        return gradients[0] * ctx.parameters.slope(distance), None
+
+
+def spike(potential: Tensor, parameters: LIFParameters, threshold: Tensor | None = None) -> Tensor:
+    """Return 1 where `potential` >= threshold, else 0, in its type; differentiable by the surrogate.
+
+    A tensor given as `threshold` takes the place of the number in `parameters`, and has a gradient too.
+    """
+    if threshold is None:
+        return _Spike.apply(potential, parameters)  # type: ignore[no-untyped-call,no-any-return]
+    return _SpikeOver.apply(potential - threshold, parameters)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def lif_step(current: Tensor, state: NeuronState | None, parameters: LIFParameters) -> NeuronState:

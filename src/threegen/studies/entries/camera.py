@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from threegen.datasets.motions import straight
+from threegen.datasets.real_recordings import halves, real_pairs
 from threegen.datasets.saccades import Camera, simulate
-from threegen.studies.camera_data import halves, real_pairs
 from threegen.studies.camera_measures import agreement, describe
 from threegen.studies.drawing import dress, lines, panels, save
 from threegen.studies.study import Settings, Study

@@ -1,4 +1,7 @@
-"""The real recordings that the camera is fitted to and judged on, with their digits."""
+"""The first 1,000 real training recordings of N-MNIST with the digits that they show.
+
+Half of them, drawn at random, fitted the simulated camera.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,14 @@ def real_pairs(root: Root = None) -> Pairs:
     return Pairs(recordings, shown.inputs, cast(Tensor, shown.targets), torch.arange(RECORDINGS))
 
 
+def half_places() -> tuple[Tensor, Tensor]:
+    """Return the places (sorted, 500 each) of the recordings that the camera was fitted to, and of the others."""
+    order = torch.randperm(RECORDINGS, generator=make_generator("camera", "halves"))
+    fitted, others = order.chunk(2)
+    return fitted.sort().values, others.sort().values
+
+
 def halves(pairs: Pairs) -> tuple[Pairs, Pairs]:
-    """Return the 500 pairs that the camera was fitted to and the 500 others, drawn at random."""
-    order = torch.randperm(len(pairs.recordings), generator=make_generator("camera", "halves"))
-    half = len(order) // 2
-    return pairs.pick(order[:half].sort().values), pairs.pick(order[half:].sort().values)
+    """Return the 500 pairs that the camera was fitted to and the 500 others."""
+    fitted, others = half_places()
+    return pairs.pick(fitted), pairs.pick(others)

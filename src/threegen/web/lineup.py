@@ -1,0 +1,136 @@
+"""The models of the live page: who they are, and the lock under which each of them works."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from threegen.checks import did_you_mean
+from threegen.errors import ConfigError
+from threegen.gen3.diehl_cook import DiehlCook
+from threegen.gen3.networks import SpikingNet
+from threegen.randomness import make_generator
+from threegen.registry.entry import Entry
+from threegen.runs.run import open_run
+from threegen.tracing.inputs import answer as answer_of_model
+
+CLASSES = 10
+
+
+@dataclass
+class PageModel:
+    """One card of the page.
+
+    `accuracy` is a fraction of `tested` unseen images, None as long as it has not been measured. `temperature` divides
+    the scores before the softmax that gives the confidence; None stands for 1 until one is fitted. `lock` is held
+    while the network works: it may be hooked or changed for one answer, and is put back.
+    """
+
+    name: str
+    entry: Entry
+    model: nn.Module
+    accuracy: float | None = None
+    tested: int = 0
+    steps: int | None = None
+    temperature: float | None = None
+    own: bool = False
+    plain: bool = False  # whether it answers without compiled kernels, which are not ready yet
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    known: dict[str, Any] = field(default_factory=dict, repr=False)  # results that depend on the weights alone
+
+    @property
+    def spiking(self) -> bool:
+        """Whether the network sends spikes over time steps, which can be shown one by one."""
+        return isinstance(self.model, SpikingNet | DiehlCook)
+
+    def scores(self, images: Tensor, seed: int = 0) -> Tensor:
+        """Return the scores [B, K] of images [B, 1, 28, 28]; `seed` draws the spikes. The caller holds the lock."""
+        generator = make_generator(seed, "page")
+        with torch.no_grad():
+            if self.plain and isinstance(self.model, SpikingNet | DiehlCook):
+                return self.model.run(images, generator=generator).scores.float()
+            found: Tensor = answer_of_model(self.model, images, generator)
+        return found.float()
+
+    def shares(self, scores: Tensor) -> Tensor:
+        """Return scores [..., K] as the share of each class: the confidence that the page shows."""
+        return (scores / (self.temperature or 1.0)).softmax(-1)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the page writes on the card."""
+        entry = self.entry
+        return {
+            "name": self.name,
+            "title": entry.title,
+            "generation": entry.generation,
+            "year": entry.year,
+            "rule": entry.rule_name,
+            "about": entry.about,
+            "paper": entry.paper,
+            "accuracy": self.accuracy,
+            "tested": self.tested,
+            "steps": self.steps,
+            "spiking": self.spiking,
+            "own": self.own,
+            "parameters": sum(one.numel() for one in self.model.parameters()),
+        }
+
+
+def models_for_page(names: Sequence[str] = (), runs: Sequence[str | Path] = ()) -> list[PageModel]:
+    """Return the models of the page, oldest generation first: those that ship (`names`, all by default) and `runs`.
+
+    Raises `ConfigError` for a name that does not ship, a run that does not answer digits, or no model at all, and what
+    `open_run` raises.
+    """
+    found = [_from_run(path) for path in runs]
+    known = [one.name for one in found]
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"no model {name!r} ships; choose {', '.join(known)}{did_you_mean(name, known)}")
+    if not found:
+        raise ConfigError("there is no model to show; train one and name its folder: threegen play --run runs/mlp")
+    found.sort(key=lambda one: (one.entry.generation, one.entry.year, one.name))
+    return found
+
+
+def _from_run(path: str | Path) -> PageModel:
+    run = open_run(path)
+    shape, classes = tuple(run.facts["shape"]), [str(name) for name in run.facts["classes"]]
+    if shape != (1, 28, 28) or classes != [str(digit) for digit in range(CLASSES)]:
+        raise ConfigError(
+            f"{path} takes {list(shape)} and answers {', '.join(classes[:3])} ...; the page shows models that read "
+            "digits of 28 x 28 pixels"
+        )
+    return page_model(run.entry, run.model, name=Path(path).name, own=True)
+
+
+def page_model(entry: Entry, model: nn.Module, *, name: str = "", **facts: Any) -> PageModel:
+    """Return a network as the page keeps it: in eval mode, without gradients of its own."""
+    model.eval()
+    steps = getattr(model, "steps", None)
+    if isinstance(model, DiehlCook):
+        steps = model.variant.steps
+    found = PageModel(name or entry.name, entry, model, steps=None if steps is None else int(steps), **facts)
+    found.plain = found.spiking
+    return found
+
+
+def warm_up(member: PageModel) -> None:
+    """Let a spiking network use its compiled kernels from now on; on the first start of all they are compiled here.
+
+    A copy runs meanwhile, so that the network goes on answering by the plain way.
+    """
+    if not member.plain:
+        return
+    with member.lock:
+        twin = PageModel(member.name, member.entry, copy.deepcopy(member.model))
+    twin.scores(torch.zeros(1, 1, 28, 28))  # an empty image would do for most kernels,
+    twin.scores(torch.full((1, 1, 28, 28), 0.5))  # and spikes reach the others
+    member.plain = False

@@ -1,0 +1,56 @@
+"""Work for the networks: a few threads, a bounded queue, and nothing is computed for a client that has left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Busy(Exception):
+    """The queue is full: the client is told to come back."""
+
+
+class Work:
+    """Runs functions on `threads` threads for at most `active` requests at once; `waiting` more may wait."""
+
+    def __init__(self, threads: int = 2, active: int = 2, waiting: int = 14) -> None:
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="page")
+        self.most = active + waiting
+        self.present = 0
+        self._turn = asyncio.Semaphore(active)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn; raises `Busy` where too many wait already."""
+        if self.present >= self.most:
+            raise Busy
+        self.present += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self.present -= 1
+
+    async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Run one function on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+
+    async def each(self, jobs: list[Callable[[], Result]]) -> AsyncIterator[Result]:
+        """Yield the results of jobs as they come. Where the caller stops, those that have not begun never do."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.run_in_executor(self.pool, job) for job in jobs]
+        try:
+            for done in asyncio.as_completed(tasks):
+                yield await done
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def close(self) -> None:
+        """Let what runs end, and drop what waits."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
