@@ -12,12 +12,24 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from threegen.cli import comparing, converting, data, looking, making, play, searching
+from threegen.cli import comparing, converting, data, exporting, looking, making, play, searching
 from threegen.cli.printing import StoppedError, app, complain, is_helper, say_what_is_read
 from threegen.errors import Interrupted, ThreegenError, WorkerError
 from threegen.machine.waiting import choose_waiting
 
-__all__ = ["app", "comparing", "converting", "data", "looking", "main", "making", "play", "run", "searching"]
+__all__ = [
+    "app",
+    "comparing",
+    "converting",
+    "data",
+    "exporting",
+    "looking",
+    "main",
+    "making",
+    "play",
+    "run",
+    "searching",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

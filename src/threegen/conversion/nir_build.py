@@ -6,22 +6,23 @@ The kinds of nets compute the same spikes; `SpikingMLP` and `SpikingConvNet` hav
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from threegen.conversion.nir_neurons import CLOSE
-from threegen.conversion.nir_stages import Stage, is_chain
-from threegen.errors import DataError
+from threegen.conversion.nir_stages import WITH_WEIGHTS, Add, Stage, Times, is_chain
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.encoders import ENCODERS, Poisson
 from threegen.gen3.networks import SpikingMLP, SpikingNet
 from threegen.gen3.neurons import LIF
 from threegen.gen3.readouts import make_readout
 from threegen.gen3.sequential import SpikingSequential
+from threegen.gen3.spiking_graph import GraphLayer, SpikingGraph, Wire, Wiring
 
 STEPS = 10
+WINDOW = ("kernel", "stride", "padding")
 
 
 def net_of(
@@ -50,12 +51,12 @@ def net_of(
     }
     if end is None and given["readout"] is None and "votes" not in metadata:
         left_out.append('read-out: NIR does not say how scores are made of spikes; "rate" was taken')
-    if not is_chain(stages):
-        raise DataError("the graph has branches that meet again; nets of this package that are read are chains")
     widths = _widths(stages)
-    if widths is not None:
+    if not is_chain(stages):
+        net: SpikingNet = wired(stages, shape, options)
+    elif widths is not None:
         widths[-1] //= votes
-        net: SpikingNet = SpikingMLP(widths, votes=votes, generator=torch.Generator(), **options)
+        net = SpikingMLP(widths, votes=votes, generator=torch.Generator(), **options)
         _put(net, stages, lambda stage: stage.parts[-1].module)
     elif (text := layer_string(stages)) is not None:
         text = text if votes == 1 else f"{text.rpartition('-')[0]}-{width // votes}V{votes}"
@@ -67,6 +68,57 @@ def net_of(
     net.readout = readout
     net.left_out = tuple(left_out)  # type: ignore[assignment]
     return net.eval()
+
+
+def wired(stages: Sequence[Stage], shape: tuple[int, ...], options: dict[str, Any]) -> SpikingGraph:
+    """Return a net of any wiring."""
+    shapes: dict[int, tuple[int, ...]] = {0: shape}
+    layers, weights = [], []
+    for number, stage in enumerate(stages):
+        own, wires = dict(shapes), []
+        for place, part in enumerate(stage.parts):
+            weight = next((one for one in part.module.state_dict().values()), torch.zeros(()))
+            zeros = [torch.zeros(1, *own[one], dtype=weight.dtype) for one in part.takes]
+            with torch.no_grad():
+                own[-1 - place] = tuple(part.module(*(one.to(weight.dtype) for one in zeros)).shape[1:])
+            wires.append(Wire(*_wire(part.module, own[-1 - place], part.takes)))
+        shapes[number + 1] = own[-len(wires)] if wires else own[stage.takes]
+        layers.append(GraphLayer(f"layer {number}", "sum", wires=tuple(wires), takes=stage.takes))
+        weights.append([part.module for part in stage.parts])
+    net = SpikingGraph(layers, shape=shape, **options)
+    for number, (stage, own_weights) in enumerate(zip(stages, weights, strict=True)):
+        net.neurons[number] = stage.neuron
+        for wire, module in zip(cast(Wiring, net.synapses[number]).parts, own_weights, strict=True):
+            if isinstance(module, Times):
+                cast(Any, wire).weight = nn.Parameter(cast(Tensor, module.factor))
+            elif isinstance(module, WITH_WEIGHTS):
+                cast(Any, wire).weight, cast(Any, wire).bias = module.weight, module.bias
+    return net
+
+
+def _wire(
+    module: nn.Module, after: tuple[int, ...], takes: tuple[int, ...]
+) -> tuple[str, tuple[int, ...], dict[str, Any]]:
+    """Return the kind and the options of the wire that does what a module does."""
+    if isinstance(module, Add):
+        return "add", takes, {}
+    if isinstance(module, nn.Flatten):
+        return "reshape", takes, {"shape": list(after)}
+    if isinstance(module, Times):
+        return "scale", takes, {"shape": list(cast(Tensor, module.factor).shape)}
+    bias = getattr(module, "bias", None) is not None
+    if isinstance(module, nn.Linear):
+        return "linear", takes, {"inputs": module.in_features, "outputs": module.out_features, "bias": bias}
+    if isinstance(module, nn.AvgPool2d):
+        own = {name: list(cast(Any, getattr(module, f"{name}_size" if name == "kernel" else name))) for name in WINDOW}
+        if module.divisor_override is not None:
+            return "sum-pool", takes, own
+        return "average", takes, {**own, "ceil": False, "padding_counts": True}
+    known = cast(nn.Conv2d, module)
+    own = {name: list(cast(Any, getattr(known, name))) for name in ("stride", "dilation")}
+    pads = known.padding if isinstance(known.padding, str) else list(known.padding)
+    sizes = {"inputs": known.in_channels, "outputs": known.out_channels, "kernel": list(known.kernel_size)}
+    return "convolution", takes, {**sizes, **own, "padding": pads, "groups": known.groups, "bias": bias}
 
 
 def _put(net: SpikingNet, stages: Sequence[Stage], weights: Any) -> None:

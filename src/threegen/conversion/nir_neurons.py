@@ -24,7 +24,7 @@ and a feedback, which takes one step, as every cycle in NIR does:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -33,12 +33,13 @@ from torch import Tensor, nn
 
 from threegen.errors import ConfigError, DataError
 from threegen.functional.spiking.neurons import RESETS, SURROGATES
+from threegen.gen3.graph_neurons import StartedIF, Sum
 from threegen.gen3.neurons import IF, LIF
 from threegen.gen3.synaptic import SynapticLIF
 
 Array = np.ndarray[Any, Any]
 CLOSE = 1e-5  # relative: what float32 and a division leave of a constant
-EXACT = ("decay", "threshold", "rest", "reset_to", "synaptic_decay")
+EXACT = ("decay", "threshold", "rest", "reset_to", "synaptic_decay", "initial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Constants:
     """What a layer of neurons is in discrete time: arrays [] where its neurons are alike, or of the layer's shape.
 
     `gain` is the potential that an input of 1 brings; `reset` is "hard" or "soft". `synaptic_decay` is None where
-    there is no synaptic current.
+    there is no synaptic current. `initial` is the potential before the first step, None for rest.
     """
 
     decay: Array
@@ -56,11 +57,12 @@ class Constants:
     gain: Array
     reset: str
     synaptic_decay: Array | None = None
+    initial: Array | None = None
 
 
 def require_expressible(neuron: nn.Module, place: str) -> LIF:
     """Return neurons that NIR can describe; raises `ConfigError` with the reason for others."""
-    if type(neuron) not in (LIF, IF, SynapticLIF):
+    if type(neuron) not in (LIF, IF, SynapticLIF, StartedIF):
         raise ConfigError(f"{place}: NIR has no {type(neuron).__name__}; it describes LIF, IF and SynapticLIF")
     known = cast(LIF, neuron)
     own = known.options
@@ -89,7 +91,19 @@ def constants_of(neuron: LIF) -> Constants:
         none + 1.0,
         known.reset,
         synaptic,
+        _array(0.0, neuron.initial) if isinstance(neuron, StartedIF) else None,
     )
+
+
+def shifted(own: Constants, shape: tuple[int, ...]) -> Constants:
+    """Return constants of the same neurons with all potentials less those that they start from: NIR starts from zero.
+
+    Where nothing leaks, u - u_0 follows the same equation with threshold - u_0 and reset_to - u_0.
+    """
+    if own.initial is None:
+        return own
+    start = own.initial.reshape(-1, *[1] * (len(shape) - 1))
+    return replace(own, threshold=own.threshold - start, reset_to=own.reset_to - start)
 
 
 def _array(constant: float, values: Tensor | None) -> Array:
@@ -185,22 +199,27 @@ def _leak(place: str, tau: Array, r: Array, dt: float) -> tuple[Array, Array]:
 def exact(found: Constants, metadata: Mapping[str, Any]) -> Constants:
     """Return the constants that the metadata hold exactly, where the file's arrays still say the same."""
     told = {name: np.asarray(metadata[name], np.float64) for name in EXACT if _is_numbers(metadata.get(name))}
-    if metadata.get("reset") != found.reset or not np.all(found.gain == 1.0):
+    if metadata.get("reset") != found.reset or not np.all(found.gain == 1.0) or not {*EXACT[:4]} <= set(told):
         return found
-    scale = np.abs(told.get("threshold", np.ones(()))).max()
+    held = Constants(gain=found.gain, reset=found.reset, **told)
+    shape = found.threshold.shape
+    if held.initial is not None:
+        if held.initial.ndim != 1 or not shape or len(held.initial) != shape[0]:
+            return found
+        moved = shifted(held, shape)
+        told = {**told, "threshold": moved.threshold, "reset_to": moved.reset_to}
+    scale = np.abs(told["threshold"]).max()
     for name in ("decay", "threshold", "synaptic_decay"):
         own = getattr(found, name)
         if (own is None) != (name not in told) or (own is not None and not _same(own, told[name], 0.0)):
             return found
-    if not {"rest", "reset_to"} <= set(told):
-        return found
     leaks = bool((found.decay < 1.0).any())
     remembers = found.reset == "hard" or bool((found.decay > 0.0).all())
     if (leaks and not _same(found.rest, told["rest"], scale)) or (
         remembers and not _same(found.reset_to, told["reset_to"], scale)
     ):
         return found
-    return Constants(gain=found.gain, reset=found.reset, **told)
+    return held
 
 
 def _same(own: Array, told: Array, scale: float) -> bool:
@@ -212,6 +231,10 @@ def _same(own: Array, told: Array, scale: float) -> bool:
 
 def neuron_of(place: str, own: Constants, shape: tuple[int, ...], metadata: Mapping[str, Any], recurrent: int) -> LIF:
     """Return the layer of neurons of `shape` that a file describes; raises `DataError` for one that cannot be."""
+    if own.initial is not None and not recurrent and (own.threshold == 1.0).all() and (own.decay == 1.0).all():
+        started = StartedIF(len(own.initial), initial=0.0, reset=own.reset)
+        started.initial.copy_(torch.from_numpy(own.initial))
+        return started
     surrogate, width = metadata.get("surrogate"), metadata.get("surrogate_width", 1.0)
     options: dict[str, Any] = {
         "threshold": _values(place, "thresholds", own.threshold, shape),
@@ -234,11 +257,11 @@ def neuron_of(place: str, own: Constants, shape: tuple[int, ...], metadata: Mapp
         raise DataError(f"{place} cannot be a layer of neurons: {problem}") from problem
 
 
-def told_by(place: str, metadata: Mapping[str, Any], shape: tuple[int, ...]) -> LIF:
-    """Return the neurons that metadata tell of, where the file holds their summed input alone; else plain ones."""
+def told_by(place: str, metadata: Mapping[str, Any], shape: tuple[int, ...]) -> nn.Module:
+    """Return the neurons that metadata tell of, where the file holds their summed input alone; else a sum."""
     told = {name: np.asarray(metadata[name], np.float64) for name in EXACT if _is_numbers(metadata.get(name))}
-    if not {"decay", "threshold", "rest", "reset_to"} <= told.keys() or metadata.get("reset") not in RESETS:
-        return LIF()
+    if not {*EXACT[:4]} <= told.keys() or metadata.get("reset") not in RESETS:
+        return Sum()
     return neuron_of(place, Constants(gain=np.ones(()), reset=metadata["reset"], **told), shape, metadata, 0)
 
 

@@ -18,12 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from threegen.errors import ConfigError
+from threegen.gen3 import wires
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.fast_way import replaced_method
+from threegen.gen3.graph_neurons import MaxGate
 from threegen.gen3.networks import SpikingMLP, SpikingNet
 from threegen.gen3.normalisation import ThresholdBatchNorm
 from threegen.gen3.sequential import SpikingSequential, TimeDropout
 from threegen.gen3.shortcuts import Join
+from threegen.gen3.spiking_graph import SpikingGraph, Wiring
 
 # What is not there in eval mode.
 SILENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, TimeDropout)
@@ -160,6 +163,8 @@ def stages_of(model: nn.Module) -> list[Stage]:
         )
     if isinstance(model, SpikingConvNet):
         return _convolutional(model)
+    if isinstance(model, SpikingGraph):
+        return _wired(model)
     if not isinstance(model, SpikingMLP | SpikingSequential):
         raise ConfigError(f"{type(model).__name__} is of a kind that export_nir does not know")
     stages = []
@@ -209,6 +214,71 @@ def _convolutional(model: SpikingConvNet) -> list[Stage]:
         stage.end(summed)
         stages.append(stage)
     return stages
+
+
+def _wired(model: SpikingGraph) -> list[Stage]:
+    """Return the stages of a net of any wiring; wires that only move or sum values become modules of torch."""
+    weight = model.any_weight
+    shapes: dict[int, tuple[int, ...]] = {0: model.shape}
+    stages = []
+    for number, (synapse, neuron) in enumerate(zip(model.synapses, model.neurons, strict=True)):
+        require_known(neuron, f"neurons {number}")
+        stage, own = Stage(neuron), dict(shapes)
+        made: dict[int, int] = {}
+        wiring = cast(Wiring, synapse)
+        for place, (takes, wire) in enumerate(zip(wiring.takes, wiring.parts, strict=True)):
+            before = [own[one] for one in takes]
+            with torch.no_grad():
+                zeros = [torch.zeros(1, *one, dtype=weight.dtype, device=weight.device) for one in before]
+                own[-1 - place] = tuple(wire(*zeros).shape[1:])
+            given = [made.get(one, one) for one in takes]
+            made[-1 - place] = _wire(stage, wire, given, before[0], own[-1 - place])
+        end = -len(wiring.takes) if wiring.takes else wiring.source
+        shapes[number + 1] = own[end]
+        stage.end(made.get(end, end))
+        stages.append(stage)
+    return stages
+
+
+def require_known(neuron: nn.Module, place: str) -> None:
+    """Raise `ConfigError` for layers that hand on something else than spikes of neurons."""
+    if isinstance(neuron, MaxGate):
+        raise ConfigError(f"{place}: NIR has no maximum pooling, of spikes neither; convert a net with average pooling")
+
+
+def _wire(stage: Stage, wire: nn.Module, takes: list[int], before: tuple[int, ...], after: tuple[int, ...]) -> int:
+    """Put a wire of a `SpikingGraph` into a stage; return the number of its result."""
+    if isinstance(wire, wires.Add):
+        return stage.append(Add(), *takes)
+    if len(takes) > 1:
+        raise ConfigError(f"{type(wire).__name__} cannot be written as NIR: its edges add up where they meet")
+    (source,) = takes
+    if isinstance(wire, wires.Reshape):
+        if after == before:
+            return source
+        if len(after) != 1:
+            raise ConfigError(f"NIR flattens, it has no other change of shape: {list(before)} to {list(after)}")
+        return stage.append(nn.Flatten(), source)
+    if isinstance(wire, wires.SumPool) and len(wire.kernel) == 2:
+        return stage.append(_summing(wire.kernel, wire.stride, wire.padding), source)
+    if isinstance(wire, wires.SumOver) and len(before) == 3 and set(wire.axes) in ({2, 3}, {-1, -2}):
+        summed = stage.append(_summing(before[1:], before[1:], (0, 0)), source)
+        return summed if wire.keep else stage.append(nn.Flatten(), summed)
+    if isinstance(wire, wires.Average) and len(before) == 3:
+        own = wire.options
+        if "size" in own:
+            return stage.append(nn.AdaptiveAvgPool2d(tuple(own["size"])), source)
+        kernel, stride, padding = (cast(Any, tuple(own[name])) for name in ("kernel", "stride", "padding"))
+        return stage.append(nn.AvgPool2d(kernel, stride, padding, own["ceil"], own["padding_counts"]), source)
+    if isinstance(wire, wires.Scale):
+        return stage.append(Times(wire.weight.detach()), source)
+    return stage.chain(wire, source)
+
+
+def _summing(kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> nn.Module:
+    """Return a pooling that sums."""
+    window, step, pads = (cast(Any, tuple(one)) for one in (kernel, stride, padding))
+    return nn.AvgPool2d(window, step, pads, divisor_override=1)
 
 
 def is_chain(stages: Sequence[Stage]) -> bool:

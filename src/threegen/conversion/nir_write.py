@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from threegen.conversion.nir_neurons import (
     membrane_of,
     metadata_of,
     require_expressible,
+    shifted,
     synapse_of,
 )
 from threegen.conversion.nir_parts import node_of
@@ -33,6 +34,7 @@ from threegen.conversion.nir_read import read_nir
 from threegen.conversion.nir_stages import Add, Stage, stages_of
 from threegen.errors import ConfigError, NumericError
 from threegen.gen3.encoders import Bernoulli, Direct, Latency, Poisson
+from threegen.gen3.graph_neurons import Sum
 from threegen.gen3.networks import Record, SpikingNet
 from threegen.gen3.neurons import LIF
 from threegen.gen3.readouts import LeakyReadout, PotentialReadout, RateReadout, Readout
@@ -63,6 +65,10 @@ class NirFile:
     dt: float
     nodes: int
     lost: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {**asdict(self), "file": str(self.file), "lost": list(self.lost)}
 
     def __str__(self) -> str:
         said = f"{self.file}: NIR, {self.nodes} nodes, dt = {self.dt:g} s"
@@ -190,7 +196,7 @@ class _Writer:
         """Write a layer of neurons; return the node that sends its spikes."""
         place = f"neurons {number}"
         neuron, shape = require_expressible(module, place), self.shapes[takes[0]]
-        own = constants_of(neuron)
+        own = shifted(constants_of(neuron), shape)
         if not isinstance(neuron.constants.surrogate, str):
             self.lost.append(f"{place}: the surrogate gradient is your own function, which no file can hold")
         if own.reset == "soft":
@@ -219,7 +225,7 @@ class _Writer:
                 f"neurons {number}: NIR knows a reset to a value only, these subtract the threshold; "
                 "expand=True writes them as an integrator, a threshold and a feedback"
             )
-        own = constants_of(neuron)
+        own = shifted(constants_of(neuron), shape)
         kind, values = membrane_of(own, self.dt)
         metadata = metadata_of(neuron)
         node = getattr(self.nir, kind)(**self._full(shape, values), metadata=metadata)
@@ -240,12 +246,13 @@ class _Writer:
             return self._neurons(number, stage.neuron, takes)
         decay = np.asarray(readout.decay if isinstance(readout, LeakyReadout) else 1.0)
         shape = self.shapes[takes[0]]
-        neuron = require_expressible(stage.neuron, f"neurons {number}")
+        summed = isinstance(stage.neuron, Sum)
+        metadata = {} if summed else metadata_of(require_expressible(stage.neuron, f"neurons {number}"))
         kind = "LI" if decay < 1.0 else "I"
         values = (
             {"tau": self.dt / (1 - decay), "r": 1 / (1 - decay), "v_leak": 0.0} if decay < 1.0 else {"r": 1 / self.dt}
         )
-        node = getattr(self.nir, kind)(**self._full(shape, values), metadata=metadata_of(neuron))
+        node = getattr(self.nir, kind)(**self._full(shape, values), metadata=metadata)
         return self._add(f"readout_{number}", node, takes, shape)
 
     def _facts(self) -> dict[str, Any]:
