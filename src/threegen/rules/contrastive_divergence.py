@@ -32,10 +32,11 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_choice, require_number, require_whole
+from threegen.checks import require_choice, require_number, require_unit_range, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
 from threegen.functional.energy.free_energy import squared_error
+from threegen.functional.energy.units import Units, are_binary
 from threegen.machine.draws import draw_bernoulli
 from threegen.machine.sparse.sparse_states import ListBuffers
 from threegen.rules.contrastive_fused import SPEEDS, FusedSteps, obstacle
@@ -153,8 +154,14 @@ class ContrastiveDivergence(Rule):
         return f"ContrastiveDivergence(steps={self.steps}{persistent})"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not a net of visible and hidden units."""
+        """Raise `ConfigError` where `model` is not a net of visible and hidden units, or draws data of real values."""
         require_parts(self, model, *PARTS)
+        units = getattr(model, "visible_units", None)
+        if self.draw_data and isinstance(units, Units) and not are_binary(units):
+            raise ConfigError(
+                f"draw_data draws binary states from probabilities, {type(model).__name__} has visible units of real "
+                "values; leave draw_data out"
+            )
 
     def hand_over(self, sgd: PlainSGD | None) -> None:
         """Take over plain SGD; its velocities begin at 0, but for those that a checkpoint has just brought back."""
@@ -202,7 +209,7 @@ class ContrastiveDivergence(Rule):
         """Return the gradients of F(v0) - F(vk) and of the costs, and the figures."""
         v0 = rbm.visible_states(batch.inputs, batch.targets)
         if self.draw_data:
-            v0 = draw_bernoulli(v0, generator)
+            v0 = draw_bernoulli(require_unit_range("draw_data", v0), generator)
         v0 = self._buffers.listed("data", v0, rbm.weight)
         seen = v0.mean(0)  # as long as they are in a cache near by
         h0 = rbm.hidden_given_visible(v0)

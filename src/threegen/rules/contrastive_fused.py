@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from threegen.checks import require_unit_range
 from threegen.functional.energy.rbm_products import Motion, Products
 from threegen.functional.energy.units import BernoulliUnits
 from threegen.machine.draws import draw_bernoulli
@@ -63,7 +64,7 @@ class FusedSteps:
     def step(self, rule: Any, rbm: Any, given: Tensor, sgd: PlainSGD, generator: torch.Generator) -> dict[str, Tensor]:
         """Move the parameters by one step of `rule` on the states `given` [B, V]; return the figures."""
         memory = self._ready(rule, rbm, given)
-        memory.take(draw_bernoulli(given, generator) if rule.draw_data else given)
+        memory.take(draw_bernoulli(require_unit_range("draw_data", given), generator) if rule.draw_data else given)
         figures = {}
         if rule.chains:
             memory.h0(None)
