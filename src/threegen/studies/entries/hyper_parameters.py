@@ -112,7 +112,7 @@ def _page(best: list[Mapping[str, Any]], folder: Path, name: str) -> list[str]:
     columns = min(5, len(best))
     rows = -(-len(best) // columns)
     figure, axes = panels(rows, columns, width=2.4, height=1.9, many=True)
-    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.35 / (1.9 * rows), top=1 - 0.3 / (1.9 * rows), hspace=0.3)
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.42 / (1.9 * rows), top=1 - 0.3 / (1.9 * rows), hspace=0.3)
     for number, axis in enumerate(axes):
         if number >= len(best):
             axis.set_axis_off()
