@@ -24,7 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pixels = torch.randint(0, 60, (240, 784), generator=generator)
     for index, label in enumerate(labels.tolist()):
         pixels[index, label * 260 : label * 260 + 260] += 150
-    table = "\n".join(",".join(map(str, (label, *row))) for label, row in zip(labels.tolist(), pixels.tolist()))
+    table = "\n".join(
+        ",".join(map(str, (label, *row))) for label, row in zip(labels.tolist(), pixels.tolist(), strict=True)
+    )
     (place / "little.csv").write_text(table + "\n")
     code = run(
         ["train", "mlp", "--data", str(place / "little.csv"), "--epochs", "3", "--out", str(place / "mlp"), "--quiet"]
