@@ -73,7 +73,7 @@ def _launch(folder: Path, number: int, workers: int, control: bool) -> bool:
         command += ["-m", "threegen", "train", "mlp", "--data", str(table), "--epochs", "2", "--set", "hidden=[16]"]
         command += ["--out", str(out), "--quiet", "--json"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command, capture_output=True, text=True, timeout=3600, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
     clean = done.returncode == 0 and "terminate called" not in done.stderr
     if not clean:

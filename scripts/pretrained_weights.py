@@ -85,13 +85,14 @@ RECIPES = {
     ),
     "mlp": Recipe(likelihood=True),
     "lenet-1989": Recipe(),
-    "lenet-5": Recipe(likelihood=True),
+    "lenet-5": Recipe("quick", epochs=2, likelihood=True),
     "lenet-5-modern": Recipe(likelihood=True),
     "rbm-softmax": Recipe(likelihood=True),
-    "dbn": Recipe(likelihood=True),
+    "dbn": Recipe("quick", epochs=6, likelihood=True),
     "diehl-cook": Recipe(),
     "spiking-mlp": Recipe("quick", epochs=5, answering={"steps": 10}),
-    "spiking-conv": Recipe(answering={"steps": 10}),
+    "converted": Recipe("quick", epochs=1, likelihood=True, judged=2000),
+    "spiking-conv": Recipe("quick", epochs=1, answering={"steps": 10}, likelihood=True, judged=2000),
 }
 
 
@@ -118,7 +119,9 @@ def make_weights(name: str, recipe: Recipe, folder: Path, data: Data) -> dict[st
     if recipe.fitted is not None:
         smaller, weights = recipe.fitted(run.model)
         options |= smaller
-    model = build_model(entry, facts["shape"], len(facts["classes"]), facts["seed"], options).eval()
+    model = run.model
+    if "converted" not in facts:
+        model = build_model(entry, facts["shape"], len(facts["classes"]), facts["seed"], options).eval()
     stored, precision = packed(model, weights, data.train.take(recipe.judged), str(folder))
     content = save_tensors(stored)
     WEIGHTS.mkdir(exist_ok=True)
@@ -134,13 +137,14 @@ def make_weights(name: str, recipe: Recipe, folder: Path, data: Data) -> dict[st
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         **precision,
+        **({"converted": facts["converted"]} if "converted" in facts else {}),
         "parameters": sum(one.numel() for one in model.parameters()),
         "name": name,
         "mode": facts["mode"],
         "settings": facts["settings"],
         "plan": facts["plan"],
         "options": options,
-        "steps": options.get("steps"),
+        "steps": options.get("steps") or getattr(getattr(model, "variant", None), "steps", None),
         "module": "",
         "data": facts["data"],
         "data_options": facts["data_options"],

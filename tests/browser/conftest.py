@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -45,12 +44,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if importlib.util.find_spec("threegen.runs.pretrained") is None and "THREEGEN_PLAY_RUNS" not in os.environ:
-        pytest.skip("no trained weights ship yet; THREEGEN_PLAY_RUNS may name folders of runs")
     folder = tmp_path_factory.mktemp("play")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    runs = [word for run in os.environ.get("THREEGEN_PLAY_RUNS", "").split() for word in ("--run", run)]
-    command = [sys.executable, "-m", "threegen", "play", "--no-open", "--port", "0", *runs]
+    command = [sys.executable, "-m", "threegen", "play", "--no-open", "--port", "0"]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stderr=log, stdout=log)
     try:

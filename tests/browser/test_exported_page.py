@@ -127,13 +127,13 @@ def test_taps_and_strange_strokes_are_prepared_as_in_python(page: Any) -> None:
 
 def test_a_drawn_seven_is_answered(page: Any) -> None:
     draw(page, SEVEN)
-    page.wait_for_function("document.getElementById('verdict').textContent.startsWith('4 of 4')")
+    verdict = page.locator("#verdict")
+    playwright.expect(verdict).to_have_text("4 of 4 networks say 7.")  # not wait_for_function: the page forbids eval
     assert page.locator(".digit").all_inner_texts() == ["7"] * 4
-    assert page.locator("#verdict").inner_text() == "4 of 4 networks say 7."
     assert "spikes for this answer" in page.locator("[data-model=spiking-mlp] .spikes").inner_text()
     assert "threegen play" in page.locator("main").inner_text()  # the others need the server
     page.click("#clear")
-    page.wait_for_function("document.getElementById('verdict').textContent === 'Draw something.'")
+    playwright.expect(verdict).to_have_text("Draw something.")
     assert page.locator(".digit").all_inner_texts() == [""] * 4
 
 
@@ -146,7 +146,7 @@ def test_the_keyboard_alone_gets_answers(page: Any) -> None:
         if page.evaluate("document.activeElement.dataset.digit === '3'"):
             break
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('verdict').textContent.includes('networks say 3')")
+    playwright.expect(page.locator("#verdict")).to_contain_text("networks say 3")
     assert buttons.nth(3).locator("canvas").get_attribute("aria-label") == "Test image of a 3"
 
 

@@ -1,8 +1,7 @@
 """Every command with bad values for each of its arguments and options: one of our sentences and exit code 2.
 
-The commands are found by walking over the application, so that a new one is tested without being named here, and a new
-one that needs an argument fails until `LITTLE` says how to call it. A value that happens to be a good one may end with
-0; whatever raises anything but our own errors fails.
+The commands are found in the application: a new one is tested as soon as `LITTLE` says how it is called. A value that
+happens to be a good one may end with 0; whatever raises anything but our own errors fails.
 """
 
 from __future__ import annotations
@@ -36,6 +35,8 @@ LITTLE: dict[str, list[str]] = {
     "study": ["nosuch"],
     "search": ["mlp", "--space", "lr=log:0.1:1", "--data", "t.csv", "--trials", "2", "--epochs", "1", "--quiet"],
     "compare": ["run", "nosuch"],
+    "convert": ["run", "--steps", "2", "--overwrite"],
+    "play": ["--models", "nosuch", "--run", "nosuch", "--no-open"],
     "data get": ["nosuch"],
     "data import": ["nosuch", "t.csv"],
     "data check": ["t.csv"],
@@ -117,6 +118,7 @@ def inside(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A copy of the folder, which a command that goes wrong may spoil."""
     shutil.copytree(folder, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("threegen.web.start.play", lambda load, **_: load())  # nothing is served
     return tmp_path / "here"
 
 
@@ -133,6 +135,11 @@ def with_value(command: Any, little: list[str], name: str, value: str) -> list[s
         place = words.index(option)
         del words[place : place + 2]
     return [*words, f"{option}={value}"]
+
+
+def test_every_command_that_needs_an_argument_is_called_with_one() -> None:
+    needing = {name for name, command in commands() if any(one.required for one in command.params)}
+    assert not needing - set(LITTLE), "say in LITTLE how it is called on little data"
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -13,7 +13,9 @@ from threegen.cli.printing import Json, Module, Seed, app, print_json, print_tex
 @app.command()
 def convert(
     run: Annotated[Path, typer.Argument(help="The folder of a run, a network without spikes.")],
-    steps: Annotated[int, typer.Option(help="T, the time steps that the spiking net is made for.")] = 4,
+    steps: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="T, the time steps that the spiking net is made for.")
+    ] = 4,
     method: Annotated[
         str, typer.Option(help="grid (the default), percentile, max, model, balance or least-squares.")
     ] = "grid",
@@ -38,7 +40,7 @@ def convert(
     options |= {"initial": initial, "seed": seed}
     if compensate:
         options["compensate"] = compensate
-    folder = out if out is not None else run.with_name(f"{run.name}-T{steps}")
+    folder = out if out is not None else Path(f"{run if run.name else run.resolve()}-T{steps}")
     made = convert_run(run, out=folder, steps=steps, overwrite=overwrite, model=module, data=data, **options)
     report = made.model.report
     if as_json:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from threegen.gen3.spiking_graph import SpikingGraph, Wiring
 
 LARGEST_COUNT = 255  # bytes hold the counts
+FEW = 1_000  # numbers that are compared one by one
 
 
 @dataclass
@@ -45,16 +46,25 @@ class Stage:
     flat: bool  # a linear map over planes
     prepared: tuple[Array, ...] = ()
     known: tuple[Any, ...] = field(default=())
+    views: list[_View] = field(default_factory=list)
 
     def arrays(self, channels: int, width: int) -> tuple[Array, ...]:
         """Return weight, bias and first potentials for a signal of `channels` that is `width` wide, as kernels do."""
-        found = (channels, width, *(_state_of(one) for one in (self.layer.weight, self.layer.bias, self._start())))
+        values = (self.layer._parameters["weight"], self.layer._parameters["bias"], self._start())
+        if len(self.views) != len(values):
+            self.views = [_View(one) for one in values]
+        for place, one in enumerate(values):
+            view = self.views[place]
+            if view.values is not one or (one is not None and one.data_ptr() != view.address):
+                self.views[place] = _View(one)
+        found = (channels, width, *[one.state() for one in self.views])
         if found != self.known:
             self.prepared, self.known = self._prepare(channels, width), found
         return self.prepared
 
     def _start(self) -> Tensor | None:
-        return getattr(self.neurons, "initial", None)
+        found: Tensor | None = self.neurons._buffers.get("initial")
+        return found
 
     def _prepare(self, channels: int, width: int) -> tuple[Array, ...]:
         weight, start = self.layer.weight.detach(), self._start()
@@ -69,12 +79,23 @@ class Stage:
         return weight.t().contiguous().numpy(), bias.contiguous().numpy(), first.contiguous().numpy()
 
 
-def _state_of(values: Tensor | None) -> Any:
-    """Return something that differs when the values have changed since."""
-    if values is None:
-        return None
-    own = values.detach()
-    return own.data_ptr(), own._version, fingerprint(own.reshape(-1).numpy().view(np.uint32))
+class _View:
+    """The memory of a tensor, and a number that differs when anything in it has changed."""
+
+    def __init__(self, values: Tensor | None) -> None:
+        self.values, self.address = values, 0
+        self.words: Array | None = None
+        if values is not None:
+            self.address = values.data_ptr()
+            self.words = values.detach().reshape(-1).numpy().view(np.uint32)
+
+    def state(self) -> Any:
+        """Return what differs after a change: torch's own count does not see those by way of `.data` or numpy."""
+        if self.words is None or self.values is None:
+            return None
+        if len(self.words) < FEW:
+            return self.address, self.words.tobytes()
+        return self.address, self.values._version, fingerprint(self.words)
 
 
 @dataclass

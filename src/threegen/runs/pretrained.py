@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from threegen.checks import did_you_mean
 from threegen.errors import CheckpointError, ConfigError
 from threegen.registry.entry import build_model, find_entry
+from threegen.runs.converted import built_again
 from threegen.training.persistence.checkpoint import load_weights
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -87,9 +88,13 @@ def pretrained_models() -> dict[str, dict[str, Any]]:
 
 def build_pretrained(facts: Mapping[str, Any], folder: Path) -> nn.Module:
     """Return the model of a manifest's facts with the weights in `folder`; raises `CheckpointError`."""
-    entry = find_entry(facts["entry"])
-    model = build_model(entry, facts["shape"], len(facts["classes"]), facts["seed"], facts["options"])
     path = folder / facts["file"]
+    model: nn.Module
+    if "converted" in facts:
+        _, model = built_again(path, {**facts, "name": facts["entry"]})
+    else:
+        entry = find_entry(facts["entry"])
+        model = build_model(entry, facts["shape"], len(facts["classes"]), facts["seed"], facts["options"])
     load_weights(model, widened(read_weights(path, facts["sha256"]), model), str(path))
     return model.eval()
 

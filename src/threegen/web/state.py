@@ -22,7 +22,7 @@ from threegen.web.training import LiveTraining
 
 MEASURED = 1_000  # test images by which a run of the user's own is judged
 CALIBRATED = 300  # training images by which a temperature is fitted
-PART = 50  # images that are looked through at once for one that is read wrongly
+PART = 10  # images that a network answers at once in the background: its card waits no longer than that
 
 
 class PageState:

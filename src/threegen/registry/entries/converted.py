@@ -41,7 +41,7 @@ ENTRY = Entry(
     rule=Backprop,
     plans={
         "quick": Plan(
-            epochs=2, seconds=60, optimizer=optimizer("adam", lr=3e-3), schedule="one-cycle", options={"steps": STEPS}
+            epochs=1, seconds=25, optimizer=optimizer("adam", lr=3e-3), schedule="one-cycle", options={"steps": STEPS}
         ),
         "full": Plan(
             epochs=8, seconds=200, optimizer=optimizer("adam", lr=3e-3), schedule="one-cycle", options={"steps": STEPS}
