@@ -57,6 +57,7 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	sh scripts/chromium.sh
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
 	@touch $@
 

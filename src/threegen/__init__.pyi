@@ -16,6 +16,8 @@ from threegen import training as training
 __version__: str
 
 from threegen.conversion.convert import convert as convert
+from threegen.conversion.nir_read import import_nir as import_nir
+from threegen.conversion.nir_write import export_nir as export_nir
 from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.cost.count import count as count
 from threegen.datasets.batches import Batch as Batch
@@ -57,6 +59,7 @@ from threegen.rules.rule import Rule as Rule
 from threegen.rules.rule import Update as Update
 from threegen.rules.wake_sleep import WakeSleep as WakeSleep
 from threegen.runs.classifier import Classifier as Classifier
+from threegen.runs.pretrained import pretrained as pretrained
 from threegen.runs.run import load_run as load_run
 from threegen.runs.run import save_run as save_run
 from threegen.runs.search import search as search
@@ -120,13 +123,16 @@ __all__ = [
     "evaluate",
     "explain",
     "explanations",
+    "export_nir",
     "export_onnx",
     "fit",
+    "import_nir",
     "load_data",
     "load_run",
     "models",
     "neurons",
     "optimizer",
+    "pretrained",
     "pretraining",
     "registry",
     "rules",

@@ -7,6 +7,7 @@ from threegen.gen1.perceptron import SigmoidNeuron as SigmoidNeuron
 from threegen.gen2.alexnet import AlexNet as AlexNet
 from threegen.gen2.boltzmann import BoltzmannMachine as BoltzmannMachine
 from threegen.gen2.classification_rbm import ClassificationRBM as ClassificationRBM
+from threegen.gen2.conv_net import ConvNet as ConvNet
 from threegen.gen2.dbn import DBN as DBN
 from threegen.gen2.lenet import LeNet5Modern as LeNet5Modern
 from threegen.gen2.lenet_1989 import LeNet1989 as LeNet1989
@@ -15,6 +16,8 @@ from threegen.gen2.mlp import MLP as MLP
 from threegen.gen2.rbm import RBM as RBM
 from threegen.gen2.recurrent import RecurrentNet as RecurrentNet
 from threegen.gen2.softmax_on_rbm import SoftmaxOnRBM as SoftmaxOnRBM
+from threegen.gen2.spike_activations import SoftLIF as SoftLIF
+from threegen.gen2.spike_activations import StepReLU as StepReLU
 from threegen.gen2.two_layer import TwoLayerNet as TwoLayerNet
 from threegen.gen3.conv_networks import SpikingConvNet as SpikingConvNet
 from threegen.gen3.diehl_cook import DiehlCook as DiehlCook
@@ -34,6 +37,7 @@ __all__ = [
     "AlexNet",
     "BoltzmannMachine",
     "ClassificationRBM",
+    "ConvNet",
     "DBN",
     "DecisionConv",
     "DiehlCook",
@@ -52,11 +56,13 @@ __all__ = [
     "Record",
     "RecurrentNet",
     "SigmoidNeuron",
+    "SoftLIF",
     "SoftmaxOnRBM",
     "SpikingConvNet",
     "SpikingGraph",
     "SpikingMLP",
     "SpikingSequential",
+    "StepReLU",
     "TimeDropout",
     "TwoLayerNet",
     "Wire",

@@ -26,6 +26,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen2.alexnet": ("AlexNet",),
         "threegen.gen2.boltzmann": ("BoltzmannMachine",),
         "threegen.gen2.classification_rbm": ("ClassificationRBM",),
+        "threegen.gen2.conv_net": ("ConvNet",),
         "threegen.gen2.dbn": ("DBN",),
         "threegen.gen2.lenet": ("LeNet5Modern",),
         "threegen.gen2.lenet_1989": ("LeNet1989",),
@@ -34,6 +35,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen2.rbm": ("RBM",),
         "threegen.gen2.recurrent": ("RecurrentNet",),
         "threegen.gen2.softmax_on_rbm": ("SoftmaxOnRBM",),
+        "threegen.gen2.spike_activations": ("SoftLIF", "StepReLU"),
         "threegen.gen2.two_layer": ("TwoLayerNet",),
         "threegen.gen3.conv_networks": ("SpikingConvNet",),
         "threegen.gen3.diehl_cook": ("DiehlCook",),
@@ -60,6 +62,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.rules.boltzmann_learning": ("BoltzmannLearning",),
         "threegen.rules.contrastive_divergence": ("ContrastiveDivergence",),
         "threegen.rules.delta": ("DeltaRule",),
+        "threegen.rules.distillation": ("Distillation",),
         "threegen.rules.diehl_cook": ("AssignLabels", "DiehlCookSTDP"),
         "threegen.rules.exponential_stdp": ("ExponentialSTDP",),
         "threegen.rules.growing_seeds": ("GrowingSeeds", "LabelledSeeds"),
@@ -153,6 +156,8 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "conversion": {
         "threegen.conversion.convert": ("ConversionWarning", "ConvertedNet", "convert"),
+        "threegen.conversion.nir_read": ("import_nir",),
+        "threegen.conversion.nir_write": ("NirFile", "export_nir"),
         "threegen.conversion.onnx": ("OnnxFile", "export_onnx"),
         "threegen.conversion.report": ("ConversionReport",),
     },
@@ -162,6 +167,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.registry.pretraining": ("pretraining", "up_down"),
         "threegen.registry.self_organisation": ("self_organisation",),
         "threegen.runs.classifier": ("Classifier",),
+        "threegen.runs.pretrained": ("pretrained", "pretrained_models"),
         "threegen.runs.run": ("Run", "load_run", "open_run", "save_run"),
         "threegen.runs.search": ("search",),
         "threegen.runs.train": ("train_run",),
@@ -242,16 +248,17 @@ FLAT: tuple[str, ...] = (
     "load_run",
     "save_run",
     "optimizer",
+    "pretrained",
     "pretraining",
     "search",
-    # looking and counting
+    # looking, counting, converting
     "compare",
-    # looking, counting, converting
-    # looking, counting, converting
     "convert",
     "count",
     "explain",
+    "export_nir",
     "export_onnx",
+    "import_nir",
     "ThreegenError",
 )
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from threegen.machine.torch_private import NAMES
 from threegen.names import FLAT
 
 SOURCE = Path(__file__).parents[2] / "src" / "threegen"
 
-# From the top of the house to the bottom: a module imports from rooms above it, or from its own.
-ROOMS = (
+# From the top of the house to the bottom: a module imports from packages above it, or from its own.
+PACKAGES = (
     "errors",
     "names",
     "models",
@@ -82,12 +83,12 @@ def graph() -> dict[str, set[str]]:
     return {name: imports_of(path, set(known)) - {name} for name, path in known.items()}
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     return module.partition(".")[0]
 
 
-def test_every_room_is_on_the_map() -> None:
-    assert {room(name) for name in modules()} <= set(ROOMS)
+def test_every_package_is_on_the_map() -> None:
+    assert {package(name) for name in modules()} <= set(PACKAGES)
 
 
 def test_no_import_goes_upward() -> None:
@@ -95,7 +96,7 @@ def test_no_import_goes_upward() -> None:
         f"{name} imports {target}"
         for name, targets in graph().items()
         for target in targets
-        if ROOMS.index(room(target)) > ROOMS.index(room(name))
+        if PACKAGES.index(package(target)) > PACKAGES.index(package(name))
     ]
     assert not wrong
 
@@ -105,7 +106,7 @@ def test_models_and_rules_do_not_know_each_other() -> None:
         f"{name} imports {target}"
         for name, targets in graph().items()
         for target in targets
-        if (room(name) == "rules" and room(target) in MODELS) or (room(name) in MODELS and room(target) == "rules")
+        if "rules" in (one := {package(name), package(target)}) and one & set(MODELS)
     ]
     assert not wrong
 
@@ -133,7 +134,7 @@ def test_imports_stand_at_the_top() -> None:
     wrong = [
         f"{name} defers {target}"
         for name, path in known.items()
-        if room(name) != "cli"
+        if package(name) != "cli"
         for target in imports_of(path, set(known)) - imports_of(path, set(known), top_level_only=True) - {name}
     ]
     assert not wrong
@@ -142,7 +143,7 @@ def test_imports_stand_at_the_top() -> None:
 @pytest.mark.parametrize("name", sorted(modules()))
 def test_files_and_functions_stay_small(name: str) -> None:
     text = modules()[name].read_text()
-    assert len(text.splitlines()) <= LONGEST_FILE, "the design wants a new room"
+    assert len(text.splitlines()) <= LONGEST_FILE, "the design wants a new package or module"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             first = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
@@ -161,8 +162,57 @@ def test_no_pickle_and_no_foreign_loader() -> None:
                 assert node.attr not in {"load", "save"}, name
 
 
-def test_public_functions_do_not_bear_a_rooms_name() -> None:
-    assert not set(FLAT) & set(ROOMS)
+# What torch keeps to itself on its modules, tensors and optimisers; `__x__` and our own `_x` are other things.
+TORCHS_OWN = {name for names in NAMES.values() for one in names for name in one.split(".") if name.startswith("_")}
+OURS_TOO = {"_modules", "_parameters"}  # names that a class of ours may use for itself, on `self`
+
+
+def private_names_of_torch(text: str) -> list[str]:
+    """Return what a file names of torch's own: `torch.x._y`, an import of `_y`, an attribute or string of the list."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute):
+            dotted = ast.unparse(node)
+            first, *rest = dotted.split(".")
+            ours = first == "self" and (node.attr in OURS_TOO or len(rest) == 1)
+            inside = first in ("torch", "nn", "F", "distributed") and node.attr.startswith("_")
+            if (inside and not node.attr.startswith("__")) or (node.attr in TORCHS_OWN and not ours):
+                found.append(dotted)
+        elif isinstance(node, ast.Constant) and node.value in TORCHS_OWN:
+            found.append(node.value)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "torch":
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+            found += [name for name in names if name.startswith("_")]
+    return found
+
+
+def test_private_names_of_torch_are_in_one_file() -> None:
+    wrong = {
+        name: found
+        for name, path in modules().items()
+        if name != "machine.torch_private" and (found := private_names_of_torch(path.read_text()))
+    }
+    assert not wrong, "import it from machine/torch_private.py"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch._foreach_mul_(a, 2)",
+        "torch._C._len_torch_function_stack()",
+        "from torch._C import default_generator",
+        "from torch.nn import _reduction",
+        "layer._forward_hooks.clear()",
+        "getattr(layer, '_backward_hooks')",
+        "layer._modules['a']",
+    ],
+)
+def test_a_private_name_of_torch_would_be_found(line: str) -> None:
+    assert private_names_of_torch(line)
+
+
+def test_public_functions_do_not_bear_a_packages_name() -> None:
+    assert not set(FLAT) & set(PACKAGES)
 
 
 def test_the_map_can_find_an_upward_import(tmp_path: Path) -> None:

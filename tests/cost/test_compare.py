@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import threegen as tg
@@ -104,6 +105,8 @@ def test_operations_in_every_way_of_counting(card: Card) -> None:
         "layers_nonzero": 4 + 4 + 2,
         "synaptic": 12,
         "synaptic_nonzero": 4,
+        "events": 12,
+        "events_nonzero": 4,
         "all": 26,
         "all_nonzero": 10,
     }
@@ -113,12 +116,45 @@ def test_operations_in_every_way_of_counting(card: Card) -> None:
         "layers_nonzero": 6,
         "synaptic": 4,
         "synaptic_nonzero": 4,
+        "events": 4,
+        "events_nonzero": 4,
         "all": 6 + 6 + 2,
         "all_nonzero": 14,
     }
     assert card["snn"].bill.steps == 2
     assert card["snn"].spikes == 2
     assert card["snn"].encoder_share == 0.0
+
+
+class Pooled(nn.Module):
+    """A spiking network that adds up pixels 1 and 2 before its layer [2] -> [2]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.neurons = LIF(decay=0.0)
+        self.layer = nn.Linear(2, 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes, _ = self.neurons(x.transpose(0, 1)[..., 1:].unflatten(-1, (1, 2)))
+        pooled = F.avg_pool1d(spikes.flatten(0, 1), 2).unflatten(0, spikes.shape[:2]).flatten(2)
+        return torch.as_tensor(self.layer(pooled.expand(-1, -1, 2)).sum(0))
+
+
+def test_pooled_spikes_are_counted_in_both_ways() -> None:
+    """Pixels 1 and 2 have 0, 0, 3 and 2 spikes; both inputs of the layer are their mean, two steps, two outputs."""
+    card = tg.compare({"ann": Frames(), "pooled": Pooled()}, (EVENTS, LABELS))
+    found = card["pooled"].counts
+    spikes, steps_with_spikes = 5 / 4, 4 / 4  # the third recording has 2 spikes and 1, the fourth 1 and 1
+    pool, dense, nonzero = spikes, 2 * 2 * 2, steps_with_spikes * 2 * 2
+    one_by_one = spikes * 2 * 2  # each spike to two inputs with two connections
+    assert found["synaptic"] == pool + dense
+    assert found["synaptic_nonzero"] == pool + nonzero
+    assert found["events"] == found["events_nonzero"] == pool + one_by_one
+    assert "pooled spikes one by one" in repr(card)
+    assert (
+        "pooled spikes"
+        not in repr(tg.compare({"ann": Frames(), "snn": Spikes()}, (EVENTS, LABELS))).partition("How")[0]
+    )
 
 
 def test_energy_is_the_counts_times_the_table(card: Card) -> None:

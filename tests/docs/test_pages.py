@@ -14,6 +14,7 @@ RUNNABLE = (
     "how-to.md",
     "looking-inside.md",
     "counting.md",
+    "interchange.md",
 )  # pages whose examples are made to take seconds; others are tested by their subject
 PAGES = sorted(DOCS.glob("*.md"))
 

@@ -14,6 +14,7 @@ from threegen.gen2.dbn import DBN
 from threegen.randomness import make_generator
 from threegen.registry.pretraining import pretraining
 from threegen.rules.backprop import Backprop
+from threegen.rules.wake_sleep import WakeSleep
 from threegen.training.fit import fit
 
 
@@ -208,3 +209,58 @@ def test_rectified_units_keep_what_was_pre_trained() -> None:
             assert 0.5 < ratio < 2.0
     log = fit(net, Backprop(), data, optimizer="adam", lr=1e-3, epochs=5, batch_size=20, validation=data)
     assert log.final["validation_accuracy"] > 0.95
+
+
+def real_valued(count: int = 120) -> Dataset:
+    """Twelve real features in three classes: those of one column stand 2 above the others, with noise of N(0, 1)."""
+    labels = torch.arange(count) % 3
+    features = torch.randn(count, 3, 4, generator=make_generator("real"))
+    features[torch.arange(count), :, labels] += 2.0
+    return Dataset(features.flatten(1) - features.mean(), labels, ("a", "b", "c"), "real")
+
+
+def test_gaussian_visible_units_are_an_rbm_of_real_values_below() -> None:
+    """Upwards a sigmoid of the linear input; downwards the mean is linear: x_0 ~ N(c + x_1 G, 1)."""
+    dbn = spread(DBN([6, 4, 3, 5], classes=3, visible_units="gaussian")).double()
+    x = 3 * torch.randn(7, 6, dtype=torch.float64, generator=make_generator("x"))
+    first, second = dbn.layers
+    torch.testing.assert_close(dbn.encode(x, 1), torch.sigmoid(x @ first.weight.T + first.hidden_bias))
+    states = torch.rand(7, 4, dtype=torch.float64, generator=make_generator("h"))
+    torch.testing.assert_close(dbn.below(0, states), states @ dbn.generative[0] + first.visible_bias)
+    assert dbn.needs_unit_range is False
+    assert type(second.visible_units).__name__ == "BernoulliUnits"
+    assert float(dbn.dream(torch.tensor([0, 1]), steps=3).images.abs().max()) > 1.0
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+def test_a_net_of_real_values_learns_and_is_finished(activation: str) -> None:
+    data = real_valued()
+    dbn = DBN([12, 10, 8, 20], classes=3, visible_units="gaussian", generator=make_generator("greedy"))
+    stages = pretraining(dbn, epochs=[30, 30, 60], batch_size=20)
+    assert [stage.schedule.rate for stage in stages] == [0.01, 0.05, 0.05]  # type: ignore[union-attr]
+    log = fit(dbn, stages, data, validation=data)
+    errors = [record["reconstruction_error"] for record in log.epochs]
+    assert errors[29] < 0.9 * errors[0]
+    net = dbn.to_mlp(activation=activation)
+    log = fit(net, Backprop(), data, optimizer="adam", lr=1e-2, epochs=10, batch_size=20, validation=data)
+    assert log.final["validation_accuracy"] > 0.9
+
+
+def test_up_and_down_of_real_values_takes_the_plain_way() -> None:
+    """The fused step knows sigmoids alone; the rule's own plain twin moves the same net to the same weights."""
+    data, nets = real_valued(), []
+    for fused in (True, False):
+        dbn = DBN([12, 10, 8, 20], classes=3, visible_units="gaussian", generator=make_generator("up-down"))
+        fit(dbn, WakeSleep(1, rate=0.01, fused=fused), data, epochs=3, batch_size=20, optimizer="sgd", lr=0.01)
+        nets.append(dbn)
+    for own, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(own, other, rtol=0, atol=1e-6)
+
+
+def test_one_rate_for_each_stage() -> None:
+    dbn = DBN([12, 10, 8, 20])
+    assert [stage.schedule.rate for stage in pretraining(dbn, lr=[0.1, 0.2, 0.3])] == [0.1, 0.2, 0.3]  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="lr must be one number or 3, one for each stage"):
+        pretraining(dbn, lr=[0.1])
+    with pytest.raises(ConfigError, match="lr must be a finite number above"):
+        pretraining(dbn, lr=[0.1, 0.0, 0.1])

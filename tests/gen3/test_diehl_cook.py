@@ -171,7 +171,7 @@ def test_bad_settings_and_inputs_are_refused() -> None:
     with pytest.raises(ConfigError, match="most must be at most 60"):
         DiehlCook(most=100)
     model = DiehlCook(3, inputs=4, classes=2, variant="faster")
-    with pytest.raises(ConfigError, match=r"got 0\.\.255; scale them"):
+    with pytest.raises(ConfigError, match=r"needs values in 0\.\.1, got 0\.\.255; divide by 255"):
         model(torch.tensor([[0.0, 255.0, 3.0, 4.0]]))
     with pytest.raises(NumericError, match="non-finite"):
         model(torch.tensor([[0.0, math.nan, 0.0, 0.0]]))

@@ -27,6 +27,7 @@ SOLUTIONS = {
     "11_initial_values": 0.2,  # sqrt(2 / 50)
     "12_batch_normalisation": 200,
     "13_overfitting": 1 / 0.6,
+    "14_search": 0.0376,  # sqrt(.83 * .17 / 100)
     "15_recurrent": 4 * (28 * 64 + 64 * 64 + 2 * 64),
     "16_convolution": 16,  # (32 + 4 - 5) / 2 + 1, rounded down
     "17_lenet_5": 156,
@@ -37,6 +38,7 @@ SOLUTIONS = {
     "22_encoders": 10,
     "23_surrogate_gradient": 0.125,
     "24_stdp": 0.1353,  # exp(-2)
+    "25_conversion": 4,  # floor(.5 + 5 * .7)
     "26_cost": 26 * 26 * 9 * 8,
     "27_events": 6,  # ln 5 / .25, rounded down
 }

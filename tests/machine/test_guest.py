@@ -103,9 +103,9 @@ assert wanted_features() is None or instruction_note()
 
 def test_one_variable_restricts_torch_and_the_kernels(tmp_path: Path) -> None:
     code = """
-from threegen.machine.processor import capability, features_in_use, has_half_vectors, has_wide_vectors
+from threegen.machine.processor import capability, features_in_use, has_wide_vectors
 assert capability() in ("AVX2", "DEFAULT"), capability()
-assert not has_wide_vectors() and not has_half_vectors()
+assert not has_wide_vectors()
 assert "+avx512" not in features_in_use() and "+avx10" not in features_in_use()
 """
     run(code, tmp_path, ATEN_CPU_CAPABILITY="avx2")

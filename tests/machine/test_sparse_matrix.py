@@ -9,12 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from threegen.machine.processor import has_half_vectors
 from threegen.machine.sparse import layouts
 from threegen.machine.sparse.sparse_matrix import SparseMatrix, Stack
 from threegen.machine.threads import use_threads
-
-needs_halves = pytest.mark.skipif(not has_half_vectors(), reason="this processor does not add sixteen-bit numbers")
 
 
 def grid(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -64,15 +61,12 @@ def test_both_products_are_the_dense_ones(
 
 
 @pytest.mark.parametrize("rows", [(40, 25), (100, 100), (130, 300)])
-@pytest.mark.parametrize("half", [False, pytest.param(True, marks=needs_halves)])
-def test_two_matrices_one_above_the_other(rows: tuple[int, int], half: bool) -> None:
+def test_two_matrices_one_above_the_other(rows: tuple[int, int]) -> None:
     """Their tables have factors of their own; what was there before stands in a third array."""
     parts = [sparse(count, 150, 0.1, seed=count) for count in rows]
     tables = [grid(count, 130, seed=count + 1) for count in rows]
-    if half:  # sums of halves are exact as long as they have eleven binary digits
-        parts, tables = [(part != 0).float() for part in parts], [(table * 8).round() for table in tables]
     old, result = grid(150, 130, seed=9), torch.empty(150, 130)
-    matrices = [SparseMatrix(part.shape, torch.float32, half=half) for part in parts]
+    matrices = [SparseMatrix(part.shape, torch.float32) for part in parts]
     for matrix, part in zip(matrices, parts, strict=True):
         assert matrix.take(part)
     below = (tables[1].numpy(), -0.5)
@@ -83,44 +77,13 @@ def test_two_matrices_one_above_the_other(rows: tuple[int, int], half: bool) -> 
     assert torch.equal(result, wanted)
 
 
-@needs_halves
-@settings(max_examples=25, deadline=None)
-@given(
-    rows=st.integers(1, 150),
-    columns=st.integers(1, 1500),
-    outputs=st.integers(1, 300),
-    density=st.sampled_from([0.0, 0.1, 1.0]),
-    seed=st.integers(0, 1000),
-)
-def test_halves_are_products_of_bfloat16_numbers(
-    rows: int, columns: int, outputs: int, density: float, seed: int
-) -> None:
-    """Operands are rounded to bfloat16, as torch rounds them; 32 products at a time are summed with an error of half a
-    unit in the eleventh digit each, which is at most 2^-11 of the sum of their magnitudes."""
-    generator = torch.Generator().manual_seed(seed)
-    matrix = torch.rand(rows, columns, generator=generator) * (sparse(rows, columns, density, seed=seed) != 0)
-    up, down = (torch.randn(count, outputs, generator=generator) for count in (columns, rows))
-    lists = SparseMatrix(matrix.shape, torch.float32, half=True)
-    assert lists.take(matrix)  # whatever the density
-    made, turned, gradient = torch.empty(rows, outputs), torch.empty(rows, outputs), torch.empty(columns, outputs)
-    lists.times(up.numpy(), made.numpy())
-    lists.times(up.t().contiguous().numpy(), turned.numpy(), turned=True)
-    assert torch.equal(made, turned)
-    lists.transposed_times(down.numpy(), gradient.numpy())
-    for found, left, right in ((made, matrix, up), (gradient, matrix.t(), down)):
-        narrow = [part.bfloat16().double() for part in (left, right)]
-        bound = narrow[0].abs() @ narrow[1].abs() * 17 / 2**11 + 1e-6  # sixteen sums a chain, and that of both chains
-        assert bool(((found.double() - narrow[0] @ narrow[1]).abs() <= bound).all())
-
-
-@pytest.mark.parametrize("half", [False, pytest.param(True, marks=needs_halves)])
-def test_the_number_of_threads_does_not_change_a_bit(half: bool) -> None:
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
     matrix = torch.randn(130, 784, generator=torch.Generator().manual_seed(1)) * (sparse(130, 784, 0.1) != 0)
     table, error = torch.randn(784, 500), torch.randn(130, 500)
     found = []
     for threads in (1, 2):
         with use_threads(threads):
-            lists = SparseMatrix((130, 784), torch.float32, half=half)
+            lists = SparseMatrix((130, 784), torch.float32)
             assert lists.take(matrix)
             made, gradient = torch.empty(130, 500), torch.empty(784, 500)
             lists.times(table.numpy(), made.numpy())

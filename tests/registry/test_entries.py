@@ -39,8 +39,8 @@ def test_entry_is_complete(name: str) -> None:
     assert all(plan.seconds > 0 for plan in entry.plans.values())
 
 
-def test_the_quick_lineage_declares_at_most_four_minutes() -> None:
-    assert sum(entry.plan("quick").seconds for entry in lineage_entries()) <= 240
+def test_the_quick_lineage_declares_at_most_four_and_a_half_minutes() -> None:
+    assert sum(entry.plan("quick").seconds for entry in lineage_entries()) <= 270
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -45,3 +45,11 @@ def test_a_label_alone_stands_to_the_right_of_its_mark() -> None:
     assert (label.anchor, label.at, label.shift) == ("start", (110.0, 104.0), 0.0)
     [label] = place_labels(["at the right edge"], [(390.0, 100.0)], [], INSIDE)
     assert label.anchor == "end"
+
+
+def test_a_label_keeps_clear_of_the_numbers_of_the_axis() -> None:
+    axis = [(0.0, 93.0, 48.0, 107.0)]
+    [label] = place_labels(["a long name that would reach the axis"], [(290.0, 100.0)], [], INSIDE, axis)
+    assert not overlap(label.box, axis[0])
+    [careless] = place_labels(["a long name that would reach the axis"], [(290.0, 100.0)], [], INSIDE)
+    assert overlap(careless.box, axis[0])

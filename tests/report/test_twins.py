@@ -82,7 +82,7 @@ def test_without_a_like_that_is_said(make: Callable[..., ModelResult]) -> None:
     ("correct", "words"),
     [
         (9_800, "both are equally accurate"),
-        (9_790, "it is 0.10 points less accurate, which is within the intervals"),
+        (9_790, "it is 0.10 points less accurate (the intervals overlap)"),
         (9_700, "it is 1.00 points less accurate."),
         (9_900, "it is 1.00 points more accurate."),
     ],

@@ -16,7 +16,7 @@ import threegen as tg
 from threegen.gen2.rbm import RBM
 from threegen.machine.sparse import layouts
 from threegen.machine.sparse.sparse_matrix import SparseMatrix, Stack
-from threegen.machine.sparse.sparse_states import ListRooms, weigh
+from threegen.machine.sparse.sparse_states import ListBuffers, weigh
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.rule import PlainSGD
@@ -148,20 +148,20 @@ def test_velocities_that_lay_otherwise_are_taken_over() -> None:
 
 @needs_lists
 def test_nobody_elses_tensor_keeps_lists() -> None:
-    rooms, weight, given = ListRooms(), make("blank").weight, states("blank")[:40]
-    known = rooms.listed("data", given, weight)
+    buffers, weight, given = ListBuffers(), make("blank").weight, states("blank")[:40]
+    known = buffers.listed("data", given, weight)
     assert hasattr(known, "lists")
     assert not hasattr(given, "lists")
     given.numpy()[:] = states("blank", "others")[:40].numpy()  # as a loader does that uses its memory again
     with torch.no_grad():
-        again = weigh(rooms.listed("data", given, weight), weight, torch.zeros(HIDDEN))
+        again = weigh(buffers.listed("data", given, weight), weight, torch.zeros(HIDDEN))
         torch.testing.assert_close(again, given @ weight.t(), atol=1e-5, rtol=0)
 
 
 @needs_lists
 def test_a_graph_is_made_where_one_is_asked_for() -> None:
     rbm, given = make("blank"), states("blank")[:40]
-    rbm.hidden_input(ListRooms().listed("data", given, rbm.weight)).sum().backward()
+    rbm.hidden_input(ListBuffers().listed("data", given, rbm.weight)).sum().backward()
     assert rbm.weight.grad is not None
     torch.testing.assert_close(rbm.weight.grad, given.sum(0).expand(HIDDEN, VISIBLE))
 
@@ -169,13 +169,13 @@ def test_a_graph_is_made_where_one_is_asked_for() -> None:
 @pytest.mark.parametrize("by_rows", [True, False])
 @pytest.mark.parametrize("keep", [0.0, 0.01])
 def test_differences_of_products(by_rows: bool, keep: float) -> None:
-    weight, rooms = make("both", by_rows=by_rows).weight, ListRooms()
+    weight, buffers = make("both", by_rows=by_rows).weight, ListBuffers()
     tables = [torch.rand(rows, HIDDEN, generator=make_generator("tables")) for rows in (38, 40)]
     for kinds in (("blank", "blank"), ("blank", "dense"), ("dense", "blank"), ("dense", "dense")):
         parts = [states(kind)[: len(table)] for kind, table in zip(kinds, tables, strict=True)]
-        listed = [rooms.listed(str(n), part, weight) for n, part in enumerate(parts)]
+        listed = [buffers.listed(str(n), part, weight) for n, part in enumerate(parts)]
         one, other = zip(listed, tables, strict=True)
-        found, above, squares = rooms.differences(one, other, weight, keep)
+        found, above, squares = buffers.differences(one, other, weight, keep)
         assert found.stride() == weight.stride()
         means = [table.double().t() @ part.double() / len(part) for part, table in zip(parts, tables, strict=True)]
         torch.testing.assert_close(found.double(), means[0] - means[1] + keep * weight.double(), atol=1e-5, rtol=0)
@@ -186,11 +186,11 @@ def test_differences_of_products(by_rows: bool, keep: float) -> None:
 
 @needs_lists
 def test_hidden_states_are_listed_where_few_of_them_are_1() -> None:
-    rooms, rbm = ListRooms(), make("blank")
+    buffers, rbm = ListBuffers(), make("blank")
     with torch.no_grad():
         for chance, few in ((0.1, True), (0.4, False)):
             hidden = (torch.rand(60, HIDDEN, generator=make_generator("hidden")) < chance).float()
-            known = rooms.listed("states", hidden, rbm.weight, above=True)
+            known = buffers.listed("states", hidden, rbm.weight, above=True)
             assert hasattr(known, "lists") is few
             torch.testing.assert_close(rbm.visible_input(known), rbm.visible_input(hidden), atol=1e-5, rtol=0)
 

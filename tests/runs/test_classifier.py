@@ -6,6 +6,8 @@ import copy
 import pickle
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,21 +27,32 @@ from threegen.errors import ConfigError, DataError, ShapeError
 from threegen.registry.entry import all_entries, build_model, find_entry
 from threegen.rules.backprop import Backprop
 from threegen.runs.classifier import Classifier
+from threegen.runs.feature_range import FeatureRange
+from threegen.runs.run import load_run
 from threegen.training.fit import fit
 from threegen.training.optimizers.build import optimizer
 
 # Checks that cannot apply, by model, with the reason. There are none: keep it so.
-EXPECTED_FAILURES: dict[str, dict[str, str]] = {"mlp": {}, "perceptron": {}}
+EXPECTED_FAILURES: dict[str, dict[str, str]] = {
+    name: {} for name in ("mlp", "perceptron", "rbm-softmax", "dbn", "spiking-mlp")
+}
 
 
 def expected(estimator: Classifier) -> dict[str, str]:
     return EXPECTED_FAILURES[estimator.model]
 
 
-# The 64 hidden units only save time: 512, the plan's number, pass as well.
-@parametrize_with_checks(
-    [Classifier(options={"hidden": [64]}), Classifier("perceptron")], expected_failed_checks=expected
-)
+# Fewer hidden units and epochs than the plans' only save time.
+CHECKED = [
+    Classifier(options={"hidden": [64]}),
+    Classifier("perceptron"),
+    Classifier("rbm-softmax", options={"hidden": 32}, epochs=30, batch_size=20),
+    Classifier("dbn", options={"hidden": [16, 32]}, epochs=30, batch_size=20),
+    Classifier("spiking-mlp", options={"hidden": [64]}),
+]
+
+
+@parametrize_with_checks(CHECKED, expected_failed_checks=expected)
 def test_scikit_learns_checks(estimator: Classifier, check: Any) -> None:
     check(estimator)
 
@@ -218,3 +231,89 @@ def test_without_scikit_learn() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == 'Classifier needs scikit-learn, which is not installed; pip install "threegen[sklearn]"\n'
+
+
+# -- the range of the features --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[np.ndarray, np.ndarray]:
+    """Sixty rows of four features on scales of their own; the sign of the first tells the class."""
+    generator = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    x = generator.normal(size=(60, 4)) * [1.0, 100.0, 0.001, 5.0] + [0.0, 300.0, 7.0, -2.0]
+    x[:, 0] = np.where(y, 1.0, -1.0) * (0.5 + generator.random(60))
+    return x, np.where(y, "plus", "minus")
+
+
+def small(name: str = "rbm-softmax", **settings: Any) -> Classifier:
+    options: dict[str, Any] = {"rbm-softmax": {"hidden": 16}, "spiking-mlp": {"hidden": [16]}}.get(name, {})
+    return Classifier(name, options=options, epochs=20, batch_size=20, **settings)
+
+
+@pytest.mark.parametrize("name", ["rbm-softmax", "spiking-mlp"])
+def test_models_of_unit_range_learn_from_any_scale(name: str, table: tuple[np.ndarray, np.ndarray]) -> None:
+    """As if the rows had gone through scikit-learn's `MinMaxScaler`: the same answers."""
+    x, y = table
+    ours = small(name).fit(x, y)
+    theirs = small(name, scale=None).fit(MinMaxScaler().fit_transform(x).clip(0, 1), y)
+    np.testing.assert_allclose(
+        ours.decision_function(x), theirs.decision_function(MinMaxScaler().fit_transform(x).clip(0, 1)), atol=1e-5
+    )
+    np.testing.assert_allclose(ours.range_.low, x.min(0))
+    np.testing.assert_allclose(ours.range_.low + ours.range_.span, x.max(0))
+
+
+def test_values_outside_of_the_range_are_clipped_with_one_warning(table: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = table
+    clf = small().fit(x, y)
+    far, edge = x[:3].copy(), x[:3].copy()
+    far[1, 2], edge[1, 2] = 1e6, x[:, 2].max()
+    with pytest.warns(
+        UserWarning, match=r"1 values are outside .* in row 1, feature 2: 1e\+06 where .* they are clipped"
+    ):
+        scores = clf.decision_function(far)
+    np.testing.assert_array_equal(scores, clf.decision_function(edge))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf.predict(far)
+
+
+def test_values_as_they_are(table: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = table
+    with pytest.raises(ConfigError, match=r"rbm-softmax \(scale=None\) needs values in 0\.\.1, got -"):
+        small(scale=None).fit(x, y)
+    unit = MinMaxScaler().fit_transform(x).clip(0, 1)
+    clf = small(scale=None).fit(unit, y)
+    with pytest.raises(ConfigError, match=r"needs values in 0\.\.1"):
+        clf.predict(x)
+    assert Classifier(options={"hidden": [4]}, epochs=1).fit(x, y).range_ is None  # an MLP takes any values
+    with pytest.raises(ConfigError, match="scale is 'minmax'; choose auto"):
+        small(scale="minmax").fit(x, y)
+
+
+def test_a_constant_feature_and_pictures() -> None:
+    rows = np.array([[0.0, 3.0, 10.0], [1.0, 3.0, 20.0]])
+    each = FeatureRange.of(rows, pictures=False)
+    np.testing.assert_array_equal(each(rows), [[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]])
+    one = FeatureRange.of(rows, pictures=True)
+    np.testing.assert_allclose(one(rows), rows / 20.0)
+
+
+def test_a_saved_classifier_answers_the_same(tmp_path: Path, table: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = table
+    clf = small().fit(x, y)
+    clf.save(tmp_path / "run")
+    again = Classifier.load(tmp_path / "run")
+    np.testing.assert_array_equal(again.decision_function(x), clf.decision_function(x))
+    np.testing.assert_array_equal(again.predict(x), clf.predict(x))
+    assert again.classes_.dtype == clf.classes_.dtype
+    with pytest.raises(ConfigError, match="already holds a run"):
+        clf.save(tmp_path / "run")
+    with pytest.raises(ConfigError, match="threegen does not import by itself"):
+        load_run(tmp_path / "run")  # the bare network would answer to rows that it has to scale first
+    with pytest.raises(NotFittedError):
+        small().save(tmp_path / "other")
+    whole = Classifier(options={"hidden": [4]}, epochs=1).fit(x, np.arange(60) % 3)
+    whole.save(tmp_path / "numbers")
+    assert Classifier.load(tmp_path / "numbers").predict(x).dtype == whole.predict(x).dtype

@@ -30,6 +30,7 @@ def opened(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         )
     run = SimpleNamespace(
         model=model,
+        source="the run in a test",
         entry=SimpleNamespace(name="spiking-x"),
         facts={"classes": list("0123456789"), "shape": [1, 28, 28]},
     )

@@ -15,6 +15,10 @@ def test_hyper_parameters(tmp_path: Path) -> None:
     assert second["ranges"] != first["ranges"]
     accuracies = [trial["accuracy"] for trial in first["best"]]
     assert accuracies == sorted(accuracies, reverse=True)
+    best = max(accuracies[0], second["best"][0]["accuracy"])
+    assert found["dense"]["best accuracy"] == best
+    assert found["dense"]["best accuracy of each round"] == [accuracies[0], second["best"][0]["accuracy"]]
+    assert found["dense"]["trials"] == 20
     assert found["dense"]["interval high"] - found["dense"]["interval low"] > 0.1  # of 100 images
     assert set(found["spiking"]["importance"]) == {"threshold", "decay", "steps"}
     assert all((tmp_path / name).exists() for name in result["files"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import threegen as tg
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, DataError, ShapeError
 from threegen.gen2.rbm import RBM
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
@@ -101,3 +101,72 @@ def test_training_stops_when_the_divergence_is_small() -> None:
 def test_what_is_not_binary_is_refused() -> None:
     with pytest.raises(ConfigError, match="binary visible units"):
         pseudo_likelihood(RBM(4, 3, "gaussian"), torch.rand(2, 4))
+
+
+def bars(labels: bool = True) -> tg.Dataset:
+    rows = torch.tensor([[1.0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]]).repeat(20, 1)
+    return tg.Dataset(rows, torch.arange(40) % 2 if labels else None, ("a", "b") if labels else (), "bars")
+
+
+def test_a_whole_pre_training_is_watched() -> None:
+    """Each stage is looked at with what it sees itself: the means of the layer below; the weights are not disturbed."""
+    trained = []
+    for watched in (False, True):
+        dbn = tg.DBN([6, 5, 4, 8], classes=2, generator=make_generator(0))
+        monitor = EnergyMonitor(bars(), bars())
+        stages = tg.pretraining(dbn, epochs=2, batch_size=10)
+        tg.fit(dbn, stages, bars(), callbacks=[monitor] if watched else [])
+        trained.append(dbn)
+    for own, other in zip(trained[0].parameters(), trained[1].parameters(), strict=True):
+        assert torch.equal(own, other)
+    assert [row["epoch"] for row in monitor.rows()] == [0, 1] * 3
+    last, dbn = monitor.history[3], trained[1]
+    seen = dbn.encode(bars().inputs, 1)  # the first layer has not moved since its own stage
+    second = tg.DBN([6, 5, 4, 8], classes=2, generator=make_generator(0))
+    second.load_state_dict(dbn.state_dict())
+    assert last.reconstruction_error == pytest.approx(reconstruction_error(second.layers[1], seen), rel=1e-6)
+    assert monitor.history[0].pseudo_likelihood is not None
+    assert monitor.history[5].pseudo_likelihood is None  # labels beside binary units
+
+
+def test_one_layer_of_a_pre_training_is_watched() -> None:
+    dbn = tg.DBN([6, 5, 4, 8], generator=make_generator(0))
+    whole, own = (
+        EnergyMonitor(bars(), model=dbn.layers[1]),
+        EnergyMonitor(tg.Dataset(torch.rand(9, 5)), model=dbn.layers[1]),
+    )
+    tg.fit(dbn, tg.pretraining(dbn, epochs=2, batch_size=10), bars(), callbacks=[whole, own])
+    assert len(whole.history) == len(own.history) == 2
+
+
+class Never(tg.Rule):
+    """A rule that must not be asked: what cannot be watched is refused before the first batch."""
+
+    def __call__(self, model: object, batch: object, generator: object) -> object:  # type: ignore[override]
+        raise AssertionError("trained")
+
+
+def test_what_cannot_be_watched_is_refused_before_the_first_batch() -> None:
+    def run(callback: object, model: torch.nn.Module, data: tg.Dataset) -> None:
+        stages = tg.pretraining(model, epochs=1) if isinstance(model, tg.DBN) else [tg.Stage("one", Never())]
+        for stage in stages:
+            stage.rule = Never()
+        tg.fit(model, stages, data, callbacks=[callback])
+
+    dbn = tg.DBN([6, 5, 4, 8], classes=2)
+    with pytest.raises(ConfigError, match="watches a net of two layers such as an RBM, which no stage trains"):
+        run(EnergyMonitor(bars()), tg.MLP([6, 2]), bars())
+    with pytest.raises(ConfigError, match="watches the RBM, which no stage trains; there are 'layer of 5'"):
+        run(EnergyMonitor(bars(), model=RBM(6, 5)), dbn, bars())
+    with pytest.raises(ShapeError, match=r"expects \[B, 6\]"):
+        run(EnergyMonitor(tg.Dataset(torch.rand(4, 7))), dbn, bars())
+    with pytest.raises(DataError, match="validation has no labels"):
+        run(EnergyMonitor(bars(), bars(labels=False)), dbn, bars())
+    with pytest.raises(ConfigError, match=r"needs values in 0\.\.1"):
+        run(EnergyMonitor(tg.Dataset(2 * torch.ones(4, 6))), RBM(6, 5), bars())
+    with pytest.raises(ConfigError, match="binary visible units; stage 'memory of 8' trains AssociativeMemory"):
+        run(StopAtDivergence(bars(), 1.0), dbn, bars())
+    with pytest.raises(DataError, match="training must be a Dataset, got Tensor"):
+        EnergyMonitor(torch.rand(4, 6))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="two layers such as an RBM, got MLP"):
+        EnergyMonitor(bars()).look(tg.MLP([6, 2]))

@@ -14,10 +14,11 @@ from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import NumericError
 from threegen.gen2.mlp import MLP
+from threegen.machine.torch_private import PlainStep
 from threegen.rules.backprop import Backprop
 from threegen.rules.rule import Rule, Step, Update
 from threegen.training.fit import fit
-from threegen.training.guards import Guard, PlainStep, _square_sum
+from threegen.training.guards import Guard, _square_sum
 from threegen.training.persistence.checkpoint import list_checkpoints, load_checkpoint
 
 ADVICE = "lower the rate or clip the gradients (clip_norm=)"

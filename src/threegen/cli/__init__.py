@@ -12,12 +12,25 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from threegen.cli import comparing, data, looking, making, play, searching
-from threegen.cli.printing import StoppedError, app, complain
+from threegen.cli import comparing, converting, data, exporting, looking, making, page, play, searching
+from threegen.cli.printing import StoppedError, app, complain, is_helper, say_what_is_read
 from threegen.errors import Interrupted, ThreegenError, WorkerError
 from threegen.machine.waiting import choose_waiting
 
-__all__ = ["app", "comparing", "data", "looking", "main", "making", "play", "run", "searching"]
+__all__ = [
+    "app",
+    "comparing",
+    "converting",
+    "data",
+    "exporting",
+    "looking",
+    "main",
+    "making",
+    "page",
+    "play",
+    "run",
+    "searching",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,14 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     choose_waiting()  # before torch is loaded
-    if _is_helper():
+    say_what_is_read()
+    if is_helper():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # of several processes the first one alone speaks
     try:
         code = _run(arguments)
         sys.stdout.flush()
     except OSError as problem:
         if problem.filename is not None:
-            complain(f"{problem.filename}: {problem.strerror}; choose another place for what is written")
+            complain(f"{problem.filename}: {problem.strerror}; name a file or folder that you may read and write")
             return 2
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # what waits in the old one is lost anyway
         complain(f"cannot write to standard output: {problem.strerror}")
@@ -45,13 +59,13 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        app(arguments, standalone_mode=True)
+        app(arguments, standalone_mode=True, prog_name="threegen")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except StoppedError as stopped:
         return _interrupted(stopped.stop)
     except ThreegenError as problem:
-        if not _is_helper() or isinstance(problem, WorkerError):  # where the first has died, another must say so
+        if not is_helper() or isinstance(problem, WorkerError):  # where the first has died, another must say so
             complain(f"{type(problem).__name__}: {problem}")
         else:
             _wait_for_the_first()
@@ -69,7 +83,7 @@ def _interrupted(stop: KeyboardInterrupt) -> int:
         known = (Path(stop.folder) / "run.json").is_file()
         command = f"threegen train --resume --out {shlex.quote(stop.folder)}"
         saved = f"continue with: {command}" if known else f"everything is saved in {stop.folder}; run it again"
-    if not _is_helper():
+    if not is_helper():
         complain(f"interrupted; the last batch was finished; {saved}")
     _wait_for_the_first()
     return 128 + stop.signal
@@ -77,10 +91,5 @@ def _interrupted(stop: KeyboardInterrupt) -> int:
 
 def _wait_for_the_first() -> None:
     """Let the first process say what went wrong and save: torchrun ends all others when one has ended."""
-    if _is_helper():
+    if is_helper():
         time.sleep(10)
-
-
-def _is_helper() -> bool:
-    """Return whether this is not the first of several processes that torchrun started."""
-    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and os.environ.get("RANK", "0") != "0"

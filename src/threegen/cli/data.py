@@ -71,7 +71,7 @@ def data_check(name: str, root: Root = None, as_json: Json = False) -> None:
 @data_app.command("preview")
 def data_preview(
     name: Annotated[str, typer.Argument(help="A known name, a table or a folder.")] = "mnist",
-    out: Annotated[Path | None, typer.Option(help="The PNG file; NAME-preview.png by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .png file; NAME-preview.png by default.")] = None,
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
     root: Root = None,
     as_json: Json = False,

@@ -10,6 +10,7 @@ import typer
 from threegen.cli.printing import (
     Json,
     Module,
+    RunOrName,
     Seed,
     app,
     complain,
@@ -23,11 +24,20 @@ INPUT = "A picture file (a recording for a run on events), or a number: that exa
 
 @app.command()
 def models(as_json: Json = False) -> None:
-    """List the models that there are."""
+    """List the models that there are, with the test accuracy of the weights that ship."""
     from threegen.registry.entry import all_entries
+    from threegen.runs.pretrained import pretrained_models
 
+    ships = {name: f"{facts['accuracy']:.2%}" for name, facts in pretrained_models().items()}
     rows = [
-        {"name": e.name, "generation": e.generation, "year": e.year, "rule": e.rule_name, "title": e.title}
+        {
+            "name": e.name,
+            "generation": e.generation,
+            "year": e.year,
+            "rule": e.rule_name,
+            "title": e.title,
+            "ships": ships.get(e.name, ""),
+        }
         for e in all_entries().values()
     ]
     print_json(rows) if as_json else print_table(rows)
@@ -53,7 +63,7 @@ def show(
 
 @app.command()
 def evaluate(
-    run: Path,
+    run: RunOrName,
     data: Annotated[str | None, typer.Option("--data", help="Other data than the run was trained on.")] = None,
     seed: Seed = 0,
     module: Module = None,
@@ -67,6 +77,7 @@ def evaluate(
         print_json(found.as_dict())
         return
     print_text(str(found))
+    print_text(f"answered by {found.source}")
     names = found.classes
     rows = [
         {"truth": names[i], **{name: row[j] for j, name in enumerate(names)}} for i, row in enumerate(found.confusion)
@@ -76,7 +87,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    run: Path,
+    run: RunOrName,
     image: Annotated[str, typer.Argument(help=INPUT)],
     seed: Seed = 0,
     module: Module = None,
@@ -91,12 +102,13 @@ def predict(
         return
     truth = "" if answer["truth"] is None else f" (it is {answer['truth']})"
     print_text(f"{answer['answer']}{truth}")
+    print_text(f"answered by {answer['source']}")
     print_table(answer["scores"])
 
 
 @app.command()
 def explain(
-    run: Path,
+    run: RunOrName,
     image: Annotated[
         str | None, typer.Argument(help="A picture file, or a number: that image of the test split.")
     ] = None,
@@ -143,12 +155,13 @@ def explain(
         print_text(found["text"])
     if "answer" in found:
         print_text(f"answer: {found['answer']}")
+    print_text(f"of {found['source']}")
     print_text(f"picture: {found['file']}")
 
 
 @app.command()
 def spikes(
-    run: Path,
+    run: RunOrName,
     image: Annotated[str, typer.Argument(help=INPUT)],
     out: Annotated[Path | None, typer.Option(help="A .html or .gif file; spikes.html in the run by default.")] = None,
     seed: Seed = 0,
@@ -157,7 +170,7 @@ def spikes(
     """Draw what a spiking run does with one input: raster, membrane potentials, the rate of each layer, and a GIF."""
     from threegen.runs.spikes import spikes_run
 
-    found = spikes_run(run, image, out or run / "spikes.html", seed=seed)
+    found = spikes_run(run, image, out, seed=seed)
     if as_json:
         print_json(found)
         return
@@ -165,6 +178,7 @@ def spikes(
     print_table(found["layers"])
     for sentence in found["warnings"]:
         print_text(f"warning: {sentence}")
+    print_text(f"of {found['source']}")
     print_text(f"picture: {found['file']}")
     if found["animation"] != found["file"]:
         print_text(f"animation: {found['animation']}")

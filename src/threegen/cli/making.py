@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from threegen.cli.printing import (
+    LARGEST_SEED,
     DataName,
     Json,
     Quiet,
@@ -79,7 +80,9 @@ def train(
         typer.Option("--set", help="An option of the model, such as hidden=[300,100] or dropout=.2; repeatable."),
     ] = None,
     plan: Annotated[str | None, typer.Option(help="quick or full (the default): which settings are taken.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Drives weights, order and every random draw; 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Drives weights, order and every random draw; 0.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Pictures of your own: their side in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="Pictures of your own: 1 (grey) or 3 (colour).")] = None,
     scale: Annotated[float | None, typer.Option(help="Tables: what the values are divided by.")] = None,
@@ -139,7 +142,11 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("reproduction"),
     seed: Annotated[
         list[int] | None,
-        typer.Option(help="Make this seed alone; repeatable. A seed that is not the figure's own is printed only."),
+        typer.Option(
+            min=0,
+            max=LARGEST_SEED,
+            help="Make this seed alone; repeatable. A seed that is not the figure's own is printed only.",
+        ),
     ] = None,
     parts: Annotated[Path, typer.Option(help="Where each seed's value is kept until all are there.")] = Path(
         "runs/reproduce"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -66,11 +68,17 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets: what there is, fet
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Seed = Annotated[int, typer.Option(help="Drives weights, order of the data and every random draw.")]
+LARGEST_SEED = 2**63 - 1  # what a generator of torch takes
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Drives weights, order of the data and every random draw.")
+]
 DataName = Annotated[str, typer.Option("--data", help="A known name (threegen data list), a CSV file or a folder.")]
 Module = Annotated[
     str | None,
     typer.Option(help="package.module:Class, for a run of your own module; it is imported then, and only then."),
+]
+RunOrName = Annotated[
+    Path, typer.Argument(help="A run's folder, or the name of a model whose weights ship with threegen: lenet-5.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 Root = Annotated[Path | None, typer.Option(help="The folder of the data sets; THREEGEN_DATA sets it too.")]
@@ -116,19 +124,50 @@ def _value(text: str) -> Any:
     return {"True": True, "False": False, "None": None}.get(text, text)
 
 
+class _Sentences(logging.Handler):
+    """Prints what the log says as lines on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        complain(record.getMessage())
+
+
+def say_what_is_read() -> None:
+    """Have one line printed on standard error for each table that a command reads: rows, columns, label, scale.
+
+    Of several processes of a `torchrun` the first alone says so.
+    """
+    log = logging.getLogger("threegen.data")
+    if not any(isinstance(handler, _Sentences) for handler in log.handlers):
+        log.addHandler(_Sentences())
+        log.propagate = False
+    log.setLevel(logging.WARNING if is_helper() else logging.INFO)
+
+
+def is_helper() -> bool:
+    """Return whether this is not the first of several processes that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE") or 1) > 1 and os.environ.get("RANK", "0") != "0"
+
+
 def complain(sentence: str) -> None:
     """Print one sentence to standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(sentence)
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(_printable(sentence, sys.stderr))
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Return the text with what the stream cannot write, such as bytes of a file's name, as \\udcff."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def print_text(text: str) -> None:
     """Print a line of text as it is."""
-    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+    Console(soft_wrap=True, highlight=False, markup=False).print(_printable(text, sys.stdout))
 
 
 def print_json(value: Any) -> None:
     """Print plain data as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(_printable(json.dumps(value, indent=2, ensure_ascii=False), sys.stdout) + "\n")
 
 
 def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
@@ -139,7 +178,7 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
         numeric = all(isinstance(row[name], int | float) for row in rows if name in row)
         table.add_column(Text(str(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(row[name])) if name in row else "" for name in names))
+        table.add_row(*(Text(_printable(_cell(row[name]), sys.stdout)) if name in row else "" for name in names))
     Console().print(table)
 
 

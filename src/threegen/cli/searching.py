@@ -28,6 +28,9 @@ def search(
     sampler: Annotated[str | None, typer.Option(help="Optuna's: random, tpe, cmaes.")] = None,
     pruner: Annotated[str | None, typer.Option(help="Optuna's: none, median, halving, hyperband.")] = None,
     storage: Annotated[str | None, typer.Option(help="journal:PATH or a data base's URL, to share a search.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes for models that cannot be stacked; one per core.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The search's folder.")] = Path("runs/search"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue a search that was stopped.")] = False,
     train_best: Annotated[
@@ -44,7 +47,8 @@ def search(
     given: dict[str, Any] = {
         "trials": trials, "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "holdout": holdout,
         "options": parse_settings(settings), "rounds": rounds, "halving": halving, "sampler": sampler,
-        "pruner": pruner, "storage": storage, "seed": seed, "resume": resume, "progress": not quiet,
+        "pruner": pruner, "storage": storage, "workers": workers, "seed": seed, "resume": resume,
+        "progress": not quiet,
     }  # fmt: skip
     result, files = search_into(out, model, ranges, data, examples=examples, train_best=train_best, **given)
     if as_json:

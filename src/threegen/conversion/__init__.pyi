@@ -2,6 +2,9 @@
 from threegen.conversion.convert import ConversionWarning as ConversionWarning
 from threegen.conversion.convert import ConvertedNet as ConvertedNet
 from threegen.conversion.convert import convert as convert
+from threegen.conversion.nir_read import import_nir as import_nir
+from threegen.conversion.nir_write import NirFile as NirFile
+from threegen.conversion.nir_write import export_nir as export_nir
 from threegen.conversion.onnx import OnnxFile as OnnxFile
 from threegen.conversion.onnx import export_onnx as export_onnx
 from threegen.conversion.report import ConversionReport as ConversionReport
@@ -10,7 +13,10 @@ __all__ = [
     "ConversionReport",
     "ConversionWarning",
     "ConvertedNet",
+    "NirFile",
     "OnnxFile",
     "convert",
+    "export_nir",
     "export_onnx",
+    "import_nir",
 ]

@@ -15,7 +15,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,10 @@ class OnnxFile:
     opset: int
     difference: float
     examples: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {**asdict(self), "file": str(self.file), "shape": list(self.shape)}
 
     def __str__(self) -> str:
         taken = ", ".join(("batch", *map(str, self.shape)))

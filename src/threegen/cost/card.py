@@ -95,6 +95,7 @@ def _compute(found: Comparison) -> Section:
         "multiply-accumulates (MAC, in both lines above)": lambda one: one.bill.operations.get("mac", 0),
         "multiply-accumulates with a non-zero input": lambda one: one.bill.operations.get("mac_nonzero", 0),
         "accumulates (AC, one per spike and connection)": lambda one: one.bill.operations.get("ac", 0),
+        "accumulates for pooled spikes one by one (instead of MACs)": lambda one: one.bill.operations.get("ac_each", 0),
         "neuron updates": lambda one: one.bill.compute["neuron_updates"],
         "encoder": lambda one: one.bill.compute["encoder"],
         "comparisons": lambda one: one.bill.compute["comparisons"],
@@ -106,10 +107,12 @@ def _compute(found: Comparison) -> Section:
         "layers_nonzero": "C_mul + C_add, zero inputs skipped",
         "synaptic": "synaptic operations (MAC + AC), dense",
         "synaptic_nonzero": "synaptic operations, zero inputs skipped",
+        "events": "synaptic operations, pooled spikes one by one",
+        "events_nonzero": "the same, zero inputs skipped",
         "all": "all operations, dense",
         "all_nonzero": "all operations, zero inputs skipped",
     }
-    for name in COUNTS:
+    for name in found.counts:
         lines.append(_line(found, labels[name], lambda one, name=name: one.counts[name]))  # type: ignore[misc]
     least = [one.name for one in found.models if not one.bill.complete]
     remark = f"At least, for {', '.join(least)}: some functions have no price." if least else ""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.checks import did_you_mean, require_labels, require_whole
-from threegen.cost.bill import Bill
+from threegen.cost.bill import Bill, Row
 from threegen.cost.count import count
 from threegen.cost.energy_tables import ENERGY_TABLES, ESTIMATE_RULE, TRAFFIC_RULE, EnergyTable, Estimate, estimate
 from threegen.cost.mcnemar import Pair, compare_pairs
@@ -35,6 +35,8 @@ COUNTS = {
     "layers_nonzero": "the same, products with a zero input skipped",
     "synaptic": "synaptic operations: multiply-accumulates and accumulates, one each",
     "synaptic_nonzero": "the same, products with a zero input skipped",
+    "events": "synaptic operations, each pooled spike handed on by itself",
+    "events_nonzero": "the same, products with a zero input skipped",
     "all": "all operations: layers, neuron updates, encoder, comparisons, function values",
     "all_nonzero": "the same, products with a zero input skipped",
 }
@@ -64,15 +66,24 @@ class Compared:
         made, compute = self.bill.operations, self.bill.compute
         skipped = made.get("mac", 0) - made.get("mac_nonzero", made.get("mac", 0))
         synaptic = made.get("mac", 0) + made.get("ac", 0)
+        events = sum(row.operations["ac_each"] - row.operations["mac"] for row in self._pooled)
+        unskipped = sum(row.operations["mac"] - row.operations["mac_nonzero"] for row in self._pooled)
         beside = sum(compute[kind] for kind in ("neuron_updates", "encoder", "comparisons", "functions"))
         return {
             "layers": compute["total"],
             "layers_nonzero": compute["total_skipping_zeros"],
             "synaptic": synaptic,
             "synaptic_nonzero": synaptic - skipped,
+            "events": synaptic + events,
+            "events_nonzero": synaptic + events - skipped + unskipped,
             "all": compute["total"] + beside,
             "all_nonzero": compute["total_skipping_zeros"] + beside,
         }
+
+    @property
+    def _pooled(self) -> list[Row]:
+        """The layers behind pooled or summed spikes, for which there are two ways of counting."""
+        return [row for row in self.bill.rows if "ac_each" in row.operations]
 
     @property
     def encoder_share(self) -> float:
@@ -113,6 +124,12 @@ class Comparison:
                 return one
         names = [one.name for one in self.models]
         raise ConfigError(f"the comparison has no model {name!r}{did_you_mean(name, names)}; it has {', '.join(names)}")
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """The ways of counting that differ here: those of `COUNTS`, of pooled spikes only if a model pools spikes."""
+        pooled = any("ac_each" in one.bill.operations for one in self.models)
+        return tuple(name for name in COUNTS if pooled or not name.startswith("events"))
 
     def pair(self, first: str, second: str) -> Pair:
         """Return the test of two models, in either order; raises `ConfigError` for an unknown name."""

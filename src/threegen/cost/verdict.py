@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from threegen.cost.compare import COUNTS, Compared, Comparison
+from threegen.cost.compare import Compared, Comparison
 from threegen.cost.mcnemar import SIGNIFICANT, Pair
 
 VERDICT_RULE = (
@@ -19,6 +21,8 @@ _SHORT = {
     "layers_nonzero": "additions and multiplications with zeros skipped",
     "synaptic": "synaptic operations",
     "synaptic_nonzero": "synaptic operations with zeros skipped",
+    "events": "synaptic operations with pooled spikes one by one",
+    "events_nonzero": "synaptic operations with pooled spikes one by one and zeros skipped",
     "all": "all operations",
     "all_nonzero": "all operations with zeros skipped",
 }
@@ -53,14 +57,15 @@ def verdict(found: Comparison) -> list[Verdict]:
         'cheaper'
     """
     base = found[found.reference]
-    return [_on(one, base, found.pair(one.name, base.name)) for one in found.models if one.name != base.name]
+    others = [one for one in found.models if one.name != base.name]
+    return [_on(one, base, found.pair(one.name, base.name), found.counts) for one in others]
 
 
-def _outcome(one: Compared, base: Compared) -> str:
+def _outcome(one: Compared, base: Compared, counts: Sequence[str]) -> str:
     """Return the word for one model's compute beside another's."""
     if not (one.bill.complete and base.bill.complete):
         return "unknown"
-    signs = {_sign(one.counts[name], base.counts[name]) for name in COUNTS}
+    signs = {_sign(one.counts[name], base.counts[name]) for name in counts}
     if len(signs) > 1:
         return "depends"
     return {-1: "cheaper", 0: "equal", 1: "more expensive"}[signs.pop()]
@@ -70,18 +75,18 @@ def _sign(first: float, second: float) -> int:
     return (first > second) - (first < second)
 
 
-def _on(one: Compared, base: Compared, pair: Pair) -> Verdict:
-    reasons = " ".join((_compute(one, base), _memory(one, base), _accuracy(one, base, pair)))
-    return Verdict(one.name, _outcome(one, base), _headline(one, base, pair), reasons)
+def _on(one: Compared, base: Compared, pair: Pair, counts: Sequence[str]) -> Verdict:
+    outcome = _outcome(one, base, counts)
+    reasons = " ".join((_compute(one, base, counts), _memory(one, base), _accuracy(one, base, pair)))
+    return Verdict(one.name, outcome, _headline(one, base, pair, outcome), reasons)
 
 
-def _headline(one: Compared, base: Compared, pair: Pair) -> str:
+def _headline(one: Compared, base: Compared, pair: Pair, kind: str) -> str:
     """Return the verdict itself; the sentences after it give the reasons."""
     better = one.evaluation.correct > base.evaluation.correct
     accuracy = (
         f"{'more' if better else 'less'} accurate" if pair.significant else "not measurably different in accuracy"
     )
-    kind = _outcome(one, base)
     if kind == "cheaper":
         return f"{one.name} is cheaper in compute than {base.name} and {accuracy}."
     if kind == "more expensive":
@@ -95,22 +100,22 @@ def _headline(one: Compared, base: Compared, pair: Pair) -> str:
     return f"Whether {one.name} is cheaper in compute than {base.name} depends on the count; it is {accuracy}."
 
 
-def _compute(one: Compared, base: Compared) -> str:
+def _compute(one: Compared, base: Compared, counts: Sequence[str]) -> str:
     if not (one.bill.complete and base.bill.complete):
         said = [f"{m.name}: {', '.join(m.bill.uncounted)}" for m in (one, base) if m.bill.uncounted]
         return f"The counts leave out functions that have no price ({'; '.join(said)})."
-    ratios = {name: _ratio(one.counts[name], base.counts[name]) for name in COUNTS}
-    kind = _outcome(one, base)
+    ratios = {name: _ratio(one.counts[name], base.counts[name]) for name in counts}
+    kind = _outcome(one, base, counts)
     if kind == "equal":
         return "All counts are equal."
     if kind in ("cheaper", "more expensive"):
         few, many = min(ratios.values()), max(ratios.values())
         span = _times(few) if _times(few) == _times(many) else f"{_times(few)} to {_times(many)}"
         return f"{one.name} needs {span} times the operations of {base.name}, whichever way they are counted."
-    signs = {name: _sign(one.counts[name], base.counts[name]) for name in COUNTS}
+    signs = {name: _sign(one.counts[name], base.counts[name]) for name in counts}
     said = []
     for word, sign in (("fewer", -1), ("equal", 0), ("more", 1)):
-        named = [f"{_SHORT[name]} ({_times(ratios[name])} times)" for name in COUNTS if signs[name] == sign]
+        named = [f"{_SHORT[name]} ({_times(ratios[name])} times)" for name in counts if signs[name] == sign]
         said += [f"{word} by {_listed(named)}"] if named else []
     return f"{one.name} needs {'; '.join(said)}."
 
@@ -138,7 +143,7 @@ def _ratio(value: float, base: float) -> float:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.3g}" if ratio < 1000 else f"{ratio:,.0f}"
+    return f"{ratio:.3g}" if ratio < 1000 else f"{ratio:,.0f}" if math.isfinite(ratio) else "infinitely many"
 
 
 def _chance(p: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from threegen.datasets.mnist import load_idx_data
 from threegen.datasets.parts import divide
 from threegen.datasets.pictures import Size
 from threegen.datasets.tables import Label, Table, class_names, read_npz, read_table, scale_of, to_dataset
-from threegen.errors import DataError
+from threegen.errors import ConfigError, DataError
 
 _TABLES = (".csv", ".tsv", ".txt", ".npz")
 
@@ -57,6 +57,9 @@ def load_data(
 
     Raises `ConfigError` for an unknown name, `DataError` where files are absent, damaged or not the published ones.
     """
+    given = {"size": size, "channels": channels, "scale": scale, "label": label}
+    if isinstance(name, str) and (name in KNOWN or name in EVENT_SETS):
+        _refuse_unused(name, "is a known data set", given)
     if isinstance(name, str) and name in KNOWN:
         return load_known(KNOWN[name], root=root, verify=verify)
     if isinstance(name, str) and name in EVENT_SETS:
@@ -78,12 +81,22 @@ def load_data(
     options = {"size": size, "channels": channels}
     tables = _tables(path, label)
     if tables:
+        _refuse_unused(path.name, "is a table", options)
         return _from_tables(tables, path, scale, require_number("test_share", test_share, above=0, below=1), seed)
+    _refuse_unused(path.name, "holds pictures", {"scale": scale, "label": label})
     pair = _find_pair(path)
     if pair is None:
         share = require_number("test_share", test_share, above=0, below=1)
         return divide(_read(path, path.stem, options), path.stem, share, seed)
     return _join(_read(pair[0], f"{path.name}-train", options), _read(pair[1], f"{path.name}-test", options), path.name)
+
+
+def _refuse_unused(name: str, kind: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that data of this kind have no use for: they would be dropped silently."""
+    given = [f"{option}=" for option, value in options.items() if value is not None]
+    if given:
+        uses = "size= and channels= are for folders of pictures, scale= and label= for tables"
+        raise ConfigError(f"{name} {kind}, which has no {', '.join(given)} ({uses}); leave it out")
 
 
 def load_examples(
@@ -101,7 +114,8 @@ def load_examples(
     path = Path(name).expanduser()
     known = isinstance(name, str) and (name in KNOWN or name in EVENT_SETS)
     if known or not path.exists():
-        return load_data(name, scale=scale, label=label, **options).test
+        rest = {option: value for option, value in options.items() if option not in ("size", "channels")}
+        return load_data(name, **rest).test
     tables = _tables(path, label)
     if tables:
         last = tables[-1]

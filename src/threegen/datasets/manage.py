@@ -234,6 +234,8 @@ def preview_data(
 
 def _write(name: str, out: str | os.PathLike[str] | None, draw: Callable[[Path], object]) -> Path:
     target = Path(out) if out is not None else Path(f"{name}-preview.png")
+    if target.suffix.lower() != ".png":  # it would be written over whatever the file holds
+        raise ConfigError(f"the preview is a .png file, got {target.name!r}; give such an ending")
     try:
         draw(target)
     except OSError as error:

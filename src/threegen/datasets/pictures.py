@@ -186,4 +186,4 @@ def as_size(size: Size) -> tuple[int, int] | None:
 
 def short_name(path: Path) -> str:
     """Return a file and its folder, enough to find it by."""
-    return f"{path.parent.name}/{path.name}"
+    return f"{path.parent.name}/{path.name}" if path.parent.name else str(path)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from threegen.errors import ConfigError, ResourceError
 from threegen.explanations.heat import figure_bytes, heat_figure
+from threegen.machine.torch_private import plain_results
 from threegen.plots import data_uri, diverging_palette, escape, png, svg_frame, svg_text
 
 _GAP = 4  # pixels between tiles
@@ -91,7 +92,7 @@ class Maps(Tensor, Picture):
     facts: dict[str, Any]
     samples_at: int  # the axis of the samples
     # Ours never runs: a result of arithmetic is a plain tensor, not a map.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    __torch_function__ = plain_results
 
     def __getattr__(self, name: str) -> Any:
         facts = self.__dict__.get("facts", {})

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from threegen.checks import require_finite, require_number, require_whole
+from threegen.checks import needs_unit_range, require_finite, require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.explanations.maps import Maps, make_maps
 from threegen.explanations.probe import modifier_name
@@ -76,12 +76,14 @@ def smooth_grad(
     """Return the mean gradient over `samples` noisy copies, shaped like `x`.
 
     The noise is normal, its deviation `noise` times the range of each sample; each sample meets the same draws whatever
-    batch it is in. Behind an encoder of spikes the noisy pixels are kept in 0..1.
+    batch it is in. If the model takes values in 0..1 alone (an encoder of spikes, binary units), the noisy pixels are
+    kept there.
     """
     kind = modifier_name(modifier)
     require_whole("samples", samples)
     require_number("noise", noise, least=0.0)
     encoded = subject.encoder(x) is not None
+    bounded = encoded or needs_unit_range(subject.model)
     flat = x.flatten(1)
     spread = (noise * (flat.amax(1) - flat.amin(1))).reshape(-1, *[1] * (x.dim() - 1))
     generator = make_generator(subject.seed, "smooth-grad")
@@ -90,7 +92,7 @@ def smooth_grad(
     for _ in range(samples):
         draw = torch.randn(1, *x.shape[1:], generator=generator, dtype=x.dtype).to(x.device)
         noisy = x + spread * draw
-        if encoded:
+        if bounded:
             noisy = noisy.clamp(0.0, 1.0)
         values, _ = _each(subject, noisy, targets, lambda part, aim: _gradient(subject, part, aim, kind))
         total = values if total is None else total + values

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.tracing.hooks import has_hooks, have_all_hooks
+from threegen.machine.torch_private import has_hooks, have_all_hooks, own_modules
 
 Step = tuple[nn.Module, Callable[[Any, Tensor], Tensor]]
 
@@ -65,7 +65,7 @@ def straight_steps(model: nn.Module) -> list[Step] | None:
 def _gather(net: nn.Sequential, steps: list[Step]) -> bool:
     if has_hooks(net):
         return False
-    for layer in net._modules.values():
+    for layer in own_modules(net).values():
         if isinstance(layer, nn.Sequential) and type(layer) is nn.Sequential:
             if not _gather(layer, steps):
                 return False

@@ -14,6 +14,7 @@ from threegen.cost.count import count
 from threegen.errors import ConfigError, ThreegenError
 from threegen.explanations.maps import Picture
 from threegen.explanations.subject import Subject
+from threegen.machine.torch_private import AnyConvolution
 from threegen.plots import INK, svg_frame, svg_line, svg_text
 from threegen.randomness import make_generator
 from threegen.tables import html_table, text_table
@@ -237,11 +238,11 @@ def _folded(model: nn.Module, paths: list[str], rows: list[SummaryRow], depth: i
 
 def example_for(subject: Subject) -> Tensor:
     """Return a grey batch of one that the model takes, guessed from its first layer; raises `ConfigError`."""
-    kinds = nn.Linear | nn.modules.conv._ConvNd | nn.RNNBase | nn.Embedding
+    kinds = nn.Linear | AnyConvolution | nn.RNNBase | nn.Embedding
     first = next((module for module in subject.model.modules() if isinstance(module, kinds)), None)
     weight = next((one for one in subject.model.parameters() if one.is_floating_point()), torch.zeros(()))
     shapes: list[tuple[int, ...]] = []
-    if isinstance(first, nn.modules.conv._ConvNd):
+    if isinstance(first, AnyConvolution):
         axes = len(first.kernel_size)
         shapes = [(first.in_channels, *[side] * axes) for side in (_SIDES if axes < 3 else _SIDES[:4])]
     elif isinstance(first, nn.Linear):

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_features, require_number, require_whole
+from threegen.checks import require_features, require_number, require_states, require_unit_range, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.energy.partition import MOST_ENUMERATED, all_states
 from threegen.machine.memory import require_weights
@@ -37,6 +37,7 @@ class BoltzmannMachine(nn.Module):
     """
 
     classifies = False  # `forward` gives no scores of classes; evaluate refuses it
+    needs_unit_range = True  # values in 0..1 alone
 
     def __init__(
         self,
@@ -65,6 +66,8 @@ class BoltzmannMachine(nn.Module):
         -1/2 x^T J x is, up to a constant, that of W = 4 J and b = -2 J 1. Up to about .138 N random patterns are kept.
         Raises `ShapeError` and `ConfigError` for anything else than patterns of 0 and 1.
         """
+        if not isinstance(patterns, Tensor):
+            raise ShapeError(f"patterns must be a tensor [P, N], got {type(patterns).__name__}")
         if patterns.dim() != 2:
             raise ShapeError(f"patterns must be [P, N], got {list(patterns.shape)}")
         if bool(((patterns != 0) & (patterns != 1)).any()):
@@ -94,10 +97,25 @@ class BoltzmannMachine(nn.Module):
 
     def visible_states(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
         """Return a batch's inputs as states of the visible units `[B, V]`; targets are not looked at."""
-        return require_features("BoltzmannMachine", inputs, self.visible, self.weight)
+        name = type(self).__name__
+        return require_unit_range(name, require_features(name, inputs, self.visible, self.weight))
+
+    def _states(self, states: Tensor) -> Tensor:
+        """Return states of all units `[..., N]`; raises `ShapeError`, or `ConfigError` for values outside of 0..1."""
+        name = type(self).__name__
+        return require_unit_range(name, require_states(name, "states of all units", states, self.units, self.weight))
+
+    def _seen(self, visible: Tensor) -> Tensor:
+        """Return states of the visible units `[B, V]`; raises as `_states`."""
+        name = type(self).__name__
+        require_states(name, "states of the visible units", visible, self.visible, self.weight)
+        if visible.dim() != 2:
+            raise ShapeError(f"{name} expects [B, {self.visible}], got {list(visible.shape)}")
+        return require_unit_range(name, visible)
 
     def energy(self, states: Tensor) -> Tensor:
         """Return E `[...]` of the states of all units `[..., N]`."""
+        states = self._states(states)
         return -(states @ self.weight.triu(1) * states).sum(-1) - states @ self.bias
 
     # -- sampling -----------------------------------------------------------------------------------------------------
@@ -118,6 +136,8 @@ class BoltzmannMachine(nn.Module):
         keeps its own where both have the same.
         """
         t = self.temperature if temperature is None else require_number("temperature", temperature, least=0.0)
+        if self._states(states).dim() != 2:
+            raise ShapeError(f"{type(self).__name__} expects states [B, {self.units}], got {list(states.shape)}")
         states, couplings = states.clone(), self.couplings
         first = self.visible if clamp_visible else 0
         for _ in range(require_whole("sweeps", sweeps, least=0)):
@@ -158,6 +178,7 @@ class BoltzmannMachine(nn.Module):
     @torch.no_grad()
     def start_states(self, visible: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return states `[B, N]` with the visible units as given and fair coins for the hidden ones."""
+        visible = self._seen(visible)
         coins = torch.rand(len(visible), self.hidden, generator=generator).to(visible) < 0.5
         return torch.cat([visible, coins.to(visible.dtype)], 1)
 
@@ -169,6 +190,7 @@ class BoltzmannMachine(nn.Module):
         if self.temperature == 0:
             raise ConfigError("mean field needs a temperature above 0; use recall() at temperature 0")
         require_number("damping", damping, least=0.0, below=1.0)
+        visible = self._seen(visible)
         couplings, bias = self.couplings[self.visible :], self.bias[self.visible :]
         means = torch.cat([visible, visible.new_full((len(visible), self.hidden), 0.5)], 1)
         for _ in range(require_whole("steps", steps) if self.hidden else 0):
@@ -210,6 +232,7 @@ class BoltzmannMachine(nn.Module):
 
     def _completed(self, visible: Tensor) -> Tensor:
         """Return `[B, 2^H, N]`: each case with every state of the hidden units."""
+        visible = self._seen(visible)
         hidden = self._every_state(self.hidden)
         shape = (len(visible), len(hidden))
         return torch.cat([visible.unsqueeze(1).expand(*shape, -1), hidden.expand(*shape, -1)], 2)

@@ -13,6 +13,8 @@ Shapes: B examples, V inputs, C classes, H hidden units; the label units stand b
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,7 +22,7 @@ from torch.nn import functional as F
 from threegen.checks import require_features, require_labels, require_whole
 from threegen.errors import DataError
 from threegen.functional.energy.free_energy import class_free_energies, join_labels
-from threegen.functional.energy.units import SoftmaxUnits, make_units
+from threegen.functional.energy.units import SoftmaxUnits, are_binary, make_units, require_unit_values
 from threegen.gen2.rbm import RBM, UnitChoice
 
 
@@ -46,8 +48,14 @@ class ClassificationRBM(RBM):
     ) -> None:
         self.inputs = require_whole("inputs", inputs)
         self.classes = require_whole("classes", classes, least=2)
-        units = [make_units("inputs", inputs, input_units), SoftmaxUnits(classes)]
+        self.input_units = make_units("inputs", inputs, input_units)
+        units = [self.input_units, SoftmaxUnits(classes)]
         super().__init__(inputs + classes, hidden, units, init=init, generator=generator)
+
+    @property
+    def needs_unit_range(self) -> bool:
+        """Whether the inputs must be in 0..1; Gaussian units take any value."""
+        return are_binary(self.input_units)
 
     @property
     def input_weight(self) -> Tensor:
@@ -66,7 +74,7 @@ class ClassificationRBM(RBM):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the scores `[B, C]`, larger is better."""
-        flat = require_features("ClassificationRBM", inputs, self.inputs, self.weight)
+        flat = self._inputs(inputs)
         total = F.linear(flat, self.input_weight, self.hidden_bias)
         return -class_free_energies(total, self.label_weight, self.label_bias)
 
@@ -74,8 +82,11 @@ class ClassificationRBM(RBM):
         """Return inputs and labels `[B]` as states of all visible units `[B, V + C]`; both are needed."""
         if targets is None:
             raise DataError("ClassificationRBM learns pixels and labels together, the batch has no targets")
-        flat = require_features("ClassificationRBM", inputs, self.inputs, self.weight)
-        return join_labels(flat, targets, self.classes)
+        return join_labels(self._inputs(inputs), targets, self.classes)
+
+    def _inputs(self, inputs: Tensor) -> Tensor:
+        name = type(self).__name__
+        return require_unit_values(name, self.input_units, require_features(name, inputs, self.inputs, self.weight))
 
     @torch.no_grad()
     def start_visible_bias(self, data: Tensor, targets: Tensor | None = None) -> None:
@@ -90,8 +101,9 @@ class ClassificationRBM(RBM):
 
         `labels` is one class, of which `count` examples are made, or a tensor `[B]`.
         """
-        wanted = torch.full((count,), labels) if isinstance(labels, int) else labels
-        require_labels(wanted, self.classes)
+        if isinstance(labels, int) and not isinstance(labels, bool):
+            labels = torch.full((require_whole("count", count),), labels)
+        wanted = require_labels(cast(Tensor, labels), self.classes)
         blank = self.visible_units.mean(self.visible_bias.expand(len(wanted), -1))
         means = join_labels(blank[:, : self.inputs], wanted, self.classes)
         for _ in range(require_whole("steps", steps)):

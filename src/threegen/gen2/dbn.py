@@ -24,12 +24,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_choice, require_features, require_number, require_sizes, require_whole
-from threegen.errors import ConfigError
+from threegen.checks import (
+    require_choice,
+    require_features,
+    require_labels,
+    require_number,
+    require_sizes,
+    require_states,
+    require_unit_range,
+    require_whole,
+)
+from threegen.errors import ConfigError, ShapeError
 from threegen.functional.energy.free_energy import class_free_energies, join_labels
-from threegen.functional.energy.units import BernoulliUnits, SoftmaxUnits, Units
+from threegen.functional.energy.units import (
+    BernoulliUnits,
+    SoftmaxUnits,
+    Units,
+    are_binary,
+    require_unit_values,
+)
 from threegen.gen2.initial_values import linear
-from threegen.gen2.rbm import RBM
+from threegen.gen2.rbm import RBM, UnitChoice
 from threegen.machine.draws import draw_one_of
 
 # The units of `to_mlp`, with what their total input x becomes: slope x + offset.
@@ -55,7 +70,8 @@ class AssociativeMemory(RBM):
 
     def visible_states(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
         """Return `inputs` `[B, P]` with the code of the labels `targets` `[B]` beside them, `[B, P + C]`."""
-        below = require_features(type(self).__name__, inputs, self.below, self.weight)
+        name = type(self).__name__
+        below = require_unit_range(name, require_features(name, inputs, self.below, self.weight))
         if not self.classes:
             return below
         if targets is None:
@@ -80,7 +96,10 @@ class AssociativeMemory(RBM):
 
 @dataclass(frozen=True, eq=False)
 class Dream:
-    """What the memory had in mind: `images` [F, N, pixels] in 0..1 at F moments; `states` [N, P] to go on from."""
+    """What the memory had in mind: `images` [F, N, pixels] at F moments, and `states` [N, P] to go on from.
+
+    Images are in 0..1 for binary visible units.
+    """
 
     images: Tensor
     states: Tensor
@@ -97,24 +116,51 @@ class DBN(nn.Module):
     energies `[B, classes]`: their softmax is P(y | x_n), exactly. A net without classes returns the means of its top
     layer `[B, sizes[-1]]`. Train it by `fit(dbn, pretraining(dbn, epochs=...), data)`, then by `up_down(dbn, ...)` or,
     as `to_mlp()`, by `Backprop()`.
-    Weights are drawn from `generator`, N(0, .01^2). Raises `ConfigError` for sizes or classes that cannot work,
+
+    `visible_units` are those of the input, as of `RBM`: "bernoulli" takes values in 0..1, "gaussian" real values of
+    about variance 1, such as standardised features. All other layers are binary. Weights are drawn from `generator`,
+    N(0, .01^2).
+
+    Raises `ConfigError` for sizes, units or classes that cannot work and for inputs outside of 0..1 into binary units,
     `ShapeError` for inputs of another width or type.
+
+    >>> dbn = DBN([20, 16, 16, 32], classes=3, visible_units="gaussian")
+    >>> dbn(torch.randn(5, 20)).shape
+    torch.Size([5, 3])
     """
 
     def __init__(
-        self, sizes: Iterable[int], *, classes: int | None = None, generator: torch.Generator | None = None
+        self,
+        sizes: Iterable[int],
+        *,
+        classes: int | None = None,
+        visible_units: UnitChoice = "bernoulli",
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.sizes = require_sizes("sizes", sizes, least_length=3)
         self.classes = 0 if classes is None else require_whole("classes", classes, least=2)
         pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
-        self.layers = nn.ModuleList(RBM(lower, upper, generator=generator) for lower, upper in pairs[:-1])
+        kinds: list[UnitChoice] = [visible_units, *["bernoulli"] * (len(pairs) - 2)]
+        self.layers = nn.ModuleList(
+            RBM(lower, upper, kind, generator=generator) for (lower, upper), kind in zip(pairs[:-1], kinds, strict=True)
+        )
         self.generative = nn.ParameterList(layer.weight.detach().clone() for layer in self._rbms())
         self.top = AssociativeMemory(*pairs[-1], self.classes, generator)
 
     def extra_repr(self) -> str:
         """Return what `print` shows."""
         return f"{self.sizes}, {self.classes} classes"
+
+    @property
+    def visible_units(self) -> Units:
+        """The units of the input."""
+        return self._rbms()[0].visible_units
+
+    @property
+    def needs_unit_range(self) -> bool:
+        """Whether the input takes values in 0..1 alone; Gaussian units take any."""
+        return are_binary(self.visible_units)
 
     def _rbms(self) -> list[RBM]:
         return [layer for layer in self.layers if isinstance(layer, RBM)]
@@ -128,7 +174,11 @@ class DBN(nn.Module):
 
     def encode(self, inputs: Tensor, depth: int | None = None) -> Tensor:
         """Return the means of layer `depth` (0: the input; by default the one below the top), nothing is drawn."""
-        state = require_features(type(self).__name__, inputs, self.sizes[0], self.top.weight)
+        if depth is not None and not 0 <= require_whole("depth", depth, least=0) < len(self.sizes) - 1:
+            raise ConfigError(f"depth must be 0..{len(self.sizes) - 2}, got {depth}")
+        name = type(self).__name__
+        state = require_features(name, inputs, self.sizes[0], self.top.weight)
+        require_unit_values(name, self.visible_units, state)
         for layer in self._rbms()[:depth]:
             state = layer.hidden_given_visible(state)
         return state
@@ -136,10 +186,16 @@ class DBN(nn.Module):
     def below(self, number: int, upper: Tensor) -> Tensor:
         """Return the means `[..., L]` of layer `number` given states `[..., U]` of the next one, by the weights G."""
         rbm = self._rbms()[number]
-        return torch.sigmoid(F.linear(upper, self.generative[number].T, rbm.visible_bias))
+        name = type(self).__name__
+        require_states(name, f"states of layer {number + 1}", upper, rbm.hidden, rbm.weight)
+        require_unit_range(name, upper, finite=False)
+        return rbm.visible_units.mean(F.linear(upper, self.generative[number].T, rbm.visible_bias))
 
     def decode(self, states: Tensor) -> Tensor:
-        """Return the images `[..., sizes[0]]` that states `[..., P]` of the layer below the top bring about."""
+        """Return the images `[..., sizes[0]]` that states `[..., P]` of the layer below the top bring about.
+
+        Gaussian visible units give real values, binary ones probabilities.
+        """
         for number in range(len(self.layers) - 1, -1, -1):
             states = self.below(number, states)
         return states
@@ -178,7 +234,14 @@ class DBN(nn.Module):
         if labels is not None and not self.classes:
             raise ConfigError("this net has no classes; let its chains run free, without labels")
         require_whole("steps", steps)
+        require_whole("every", every, least=0)
         width = self.sizes[-2]
+        if labels is not None:
+            require_labels(labels, self.classes)
+        if states is not None:
+            require_states(type(self).__name__, "states", states, width, self.top.weight)
+            if labels is not None and len(labels) != len(states):
+                raise ShapeError(f"dream got {len(labels)} labels for {len(states)} states; give one for each")
         if states is None:
             number = require_whole("chains", chains) if labels is None else len(labels)
             alone = torch.sigmoid(self.top.visible_bias[:width]).expand(number, width)

@@ -174,7 +174,8 @@ class LeNet1989(nn.Module):
             with torch.enable_grad():
                 loss = F.mse_loss(self.layers(image), target)
                 gradients = torch.autograd.grad(loss, parameters)
-            torch._foreach_add_(parameters, gradients, alpha=-rate)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.add_(gradient, alpha=-rate)
             total += loss.detach()
         return total / len(images)
 

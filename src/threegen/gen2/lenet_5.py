@@ -35,6 +35,7 @@ from threegen.errors import ConfigError
 from threegen.functional.convolutional.lenet_5_fused import planes_of_lenet_5
 from threegen.gen2.digit_codes import digit_codes
 from threegen.gen2.lenet_units import ScaledTanh, fill_by_fan_in
+from threegen.machine.torch_private import functions_are_watched, has_hooks
 
 # Which planes of S2 each plane of C3 reads (the paper's table I): 60 of the 96 pairs.
 C3_TABLE = (
@@ -203,10 +204,7 @@ class LeNet5(nn.Module):
             return False
         if images.dtype != torch.float32 or images.device.type != "cpu":
             return False
-        if torch._C._len_torch_function_stack() or torch._C._len_torch_dispatch_stack():
-            return False
-        hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-        return not any(getattr(part, kind) for part in self.layers.modules() for kind in hooks)
+        return not functions_are_watched() and not any(map(has_hooks, self.layers.modules()))
 
     def _quickly(self, images: Tensor) -> Tensor:
         """The same as `layers(images)`, C1 to S4 compiled."""

@@ -19,11 +19,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_choice, require_features, require_number, require_whole
+from threegen.checks import (
+    require_choice,
+    require_features,
+    require_finite,
+    require_number,
+    require_states,
+    require_whole,
+)
 from threegen.errors import ConfigError
 from threegen.functional.energy.free_energy import free_energy
 from threegen.functional.energy.partition import LogPartition, Net, annealed_log_partition, exact_log_partition
-from threegen.functional.energy.units import GaussianUnits, Units, make_units
+from threegen.functional.energy.units import GaussianUnits, Units, are_binary, make_units, require_unit_values
 from threegen.machine.memory import require_weights
 from threegen.machine.sparse.layouts import may_pay
 from threegen.machine.sparse.sparse_states import weigh, weigh_down
@@ -69,6 +76,11 @@ class RBM(nn.Module):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 
     @property
+    def needs_unit_range(self) -> bool:
+        """Whether the visible units take values in 0..1 alone; Gaussian ones take any."""
+        return are_binary(self.visible_units)
+
+    @property
     def visible(self) -> int:
         """V, the number of visible units."""
         return self.weight.shape[1]
@@ -92,17 +104,30 @@ class RBM(nn.Module):
 
     def visible_states(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
         """Return a batch's inputs as states of the visible units `[B, V]`; targets are not looked at."""
-        return require_features(type(self).__name__, inputs, self.visible, self.weight)
+        name = type(self).__name__
+        return require_unit_values(name, self.visible_units, require_features(name, inputs, self.visible, self.weight))
+
+    def _visible(self, states: Tensor) -> Tensor:
+        """Return visible states `[..., V]`; NaN passes, which a diverged net draws: the guard of `fit` names it."""
+        name = type(self).__name__
+        require_states(name, "visible states", states, self.visible, self.weight)
+        return require_unit_values(name, self.visible_units, states, finite=False)
+
+    def _hidden(self, states: Tensor) -> Tensor:
+        """Return hidden states `[..., H]`, as `_visible` does."""
+        name = type(self).__name__
+        require_states(name, "hidden states", states, self.hidden, self.weight)
+        return require_unit_values(name, self.hidden_units, states, finite=False)
 
     # -- the two conditional distributions ----------------------------------------------------------------------------
 
     def hidden_input(self, visible: Tensor) -> Tensor:
         """Return the hidden units' total inputs b + W v, `[..., H]`."""
-        return weigh(visible, self.weight, self.hidden_bias)
+        return weigh(self._visible(visible), self.weight, self.hidden_bias)
 
     def visible_input(self, hidden: Tensor) -> Tensor:
         """Return the visible units' total inputs a + W^T h, `[..., V]`."""
-        return weigh_down(hidden, self.weight, self.visible_bias)
+        return weigh_down(self._hidden(hidden), self.weight, self.visible_bias)
 
     def hidden_given_visible(self, visible: Tensor) -> Tensor:
         """Return the hidden units' means `[..., H]` given visible states; probabilities for binary units."""
@@ -114,17 +139,17 @@ class RBM(nn.Module):
 
     def draw_hidden(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return hidden states drawn given their means `[..., H]`."""
-        return self.hidden_units.draw(mean, generator)
+        return self.hidden_units.draw(self._hidden(mean), generator)
 
     def draw_visible(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return visible states drawn given their means `[..., V]`."""
-        return self.visible_units.draw(mean, generator)
+        return self.visible_units.draw(self._visible(mean), generator)
 
     # -- energies -----------------------------------------------------------------------------------------------------
 
     def energy(self, visible: Tensor, hidden: Tensor) -> Tensor:
         """Return E `[...]` of joint states `[..., V]` and `[..., H]`."""
-        own = self.visible_units.own_energy(visible) + self.hidden_units.own_energy(hidden)
+        own = self.visible_units.own_energy(self._visible(visible)) + self.hidden_units.own_energy(self._hidden(hidden))
         return own - visible @ self.visible_bias - (hidden * self.hidden_input(visible)).sum(-1)
 
     def free_energy(self, visible: Tensor) -> Tensor:
@@ -145,9 +170,14 @@ class RBM(nn.Module):
 
         method: "exact" sums over all states of the smaller layer (at most 25 binary units); "ais" is annealed
             importance sampling over `steps` intermediate distributions with `runs` chains.
-        base: data `[N, ...]` whose means the walk starts from; by default it starts from units without any input.
+        base: data `[N, ...]` (or states of the visible units `[N, V]`) whose means annealing starts from; by default it
+            starts from units without any input, which needs far more steps for the same error.
 
-        Raises `ConfigError` where the exact sum would have too many terms.
+        The estimate states its error bar and the effective number of runs, and warns if that is so small that the bar
+        cannot be trusted. Raises `ConfigError` if the exact sum would have too many terms.
+
+        >>> round(float(RBM(5, 4, init=0.0).log_partition()), 4)  # log 2^9: without weights all states weigh the same
+        6.2383
         """
         units = (self.visible_units, self.hidden_units)
         net = Net(*units, self.weight.detach(), self.visible_bias.detach(), self.hidden_bias.detach())
@@ -155,7 +185,9 @@ class RBM(nn.Module):
             return exact_log_partition(net)
         start = torch.zeros_like(net.visible_bias)
         if base is not None:
-            start = self.visible_units.bias_of(self.visible_states(base).mean(0))
+            whole = isinstance(base, Tensor) and base.dim() == 2 and base.shape[1] == self.visible
+            states = require_finite("base", self._visible(base)) if whole else self.visible_states(base)
+            start = self.visible_units.bias_of(states.mean(0))
         return annealed_log_partition(net, start, steps=steps, runs=runs, generator=generator)
 
     @torch.no_grad()
@@ -176,6 +208,7 @@ class RBM(nn.Module):
     @torch.no_grad()
     def gibbs(self, visible: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return visible states `[B, V]` after `steps` full steps of Gibbs sampling from `visible` `[B, V]`."""
+        visible = self._visible(visible)
         for _ in range(require_whole("steps", steps, least=0)):
             hidden = self.draw_hidden(self.hidden_given_visible(visible), generator)
             visible = self.draw_visible(self.visible_given_hidden(hidden), generator)

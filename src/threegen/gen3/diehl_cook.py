@@ -24,7 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_choice, require_features, require_finite, require_float, require_whole
+from threegen.checks import (
+    require_choice,
+    require_features,
+    require_finite,
+    require_float,
+    require_unit_range,
+    require_whole,
+)
 from threegen.errors import ConfigError, DataError, ShapeError
 from threegen.functional.diehl_cook.constants import VARIANTS, Plasticity, Variant, numbers_of, tables_of, wholes_of
 from threegen.functional.diehl_cook.network import Trace, input_spikes, presentation_key, simulate
@@ -62,6 +69,8 @@ class DiehlCook(nn.Module):
     Raises `ConfigError` for sizes and settings that cannot work, `ResourceError` for weights that do not fit into
     memory, `ShapeError` for inputs of another width or type.
     """
+
+    needs_unit_range = True  # images; frames of counts may hold more
 
     theta: Tensor
     potential: Tensor
@@ -200,10 +209,11 @@ class DiehlCook(nn.Module):
                 )
         else:
             frames = require_features("DiehlCook", x, self.inputs, self.weight).unsqueeze(1)
-        require_finite("the input of DiehlCook", frames)
-        if frames.numel() and (float(frames.min()) < 0.0 or (frames.shape[1] == 1 and float(frames.max()) > 1.0)):
-            low, high = (float(bound) for bound in torch.aminmax(frames))
-            raise ConfigError(f"DiehlCook takes values in 0..1 as rates, got {low:g}..{high:g}; scale them to 0..1")
+        if frames.shape[1] == 1:
+            return require_unit_range("DiehlCook", frames)
+        require_finite("DiehlCook", frames)
+        if frames.numel() and float(frames.min()) < 0.0:
+            raise ConfigError(f"DiehlCook takes counts of 0 and more as frames, got {float(frames.min()):g}")
         return frames
 
     def run(self, x: Tensor, state: None = None, generator: torch.Generator | None = None) -> Record:

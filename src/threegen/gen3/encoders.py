@@ -37,6 +37,8 @@ class Encoder(nn.Module):
 class Bernoulli(Encoder):
     """Rate coding: at each step a spike with probability x, drawn anew."""
 
+    needs_unit_range = True
+
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, ...]. Raises `ConfigError`, `NumericError`, `ShapeError` (see `bernoulli_spikes`)."""
         return bernoulli_spikes(x, steps, generator)
@@ -52,6 +54,8 @@ class Bernoulli(Encoder):
 
 class Poisson(Encoder):
     """Poisson coding: `rate * x` events a step on average, at most one spike a step."""
+
+    needs_unit_range = True
 
     def __init__(self, rate: float = 1.0) -> None:
         super().__init__()
@@ -77,6 +81,8 @@ class Poisson(Encoder):
 
 class Latency(Encoder):
     """Time-to-first-spike coding: one spike per intensity above 0, the stronger the earlier; nothing is drawn."""
+
+    needs_unit_range = True
 
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, ...]. Raises like `latency_spikes`; `generator` is not used."""

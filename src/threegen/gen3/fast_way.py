@@ -11,9 +11,8 @@ from functools import cache
 from typing import Any, cast
 
 from torch import nn
-from torch.nn.modules import module as _all_modules
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+from threegen.machine.torch_private import has_hooks, have_all_hooks
 
 
 def replaced_method(module: nn.Module, names: Iterable[str]) -> str | None:
@@ -31,10 +30,9 @@ def _is_ours(kind: Any, name: str) -> bool:
 
 def is_watched(module: nn.Module) -> bool:
     """Return whether calling a module does more than the `forward` of its class: hooks, or a `forward` of its own."""
-    own = vars(module)
-    return "forward" in own or any(own[kind] for kind in HOOKS)
+    return has_hooks(module)
 
 
 def all_are_watched() -> bool:
     """Return whether there are hooks that every module calls."""
-    return bool(_all_modules._has_any_global_hook())  # type: ignore[no-untyped-call]
+    return have_all_hooks()

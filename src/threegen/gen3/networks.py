@@ -37,6 +37,7 @@ from threegen.gen3.stacked import StackedSpikingMLP
 from threegen.gen3.steps import at_every_step, fire, weights_of
 from threegen.gen3.trains import is_binary, is_train, train_steps
 from threegen.machine.memory import require_weights
+from threegen.machine.torch_private import AnyBatchNorm
 from threegen.randomness import draw_key
 
 BACKENDS = ("auto", "fused", "plain")
@@ -394,5 +395,5 @@ def require_spatial(net: SpikingNet) -> None:
             )
         if isinstance(module, LIF) and (module.options.adaptation or module.options.refractory):
             raise ConfigError('gradient="space" knows neither adaptive thresholds nor refractory steps')
-        if isinstance(module, nn.modules.batchnorm._BatchNorm | NeuNorm):
+        if isinstance(module, AnyBatchNorm | NeuNorm):
             raise ConfigError(f'gradient="space" sees mean spikes, {type(module).__name__} would normalise those')

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_float, require_number, require_whole
+from threegen.checks import require_float, require_number, require_unit_range, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.plasticity.competition import Winner, inhibit_across_maps, pick_winners
 from threegen.functional.plasticity.rank_order import (
@@ -40,6 +40,8 @@ class RankLatency(nn.Module):
     `radius` is that of the local normalisation, 0 for none. Defaults: Mozafari et al. 2019. Raises `ConfigError`.
     """
 
+    needs_unit_range = True
+
     filters: Tensor
 
     def __init__(
@@ -52,8 +54,8 @@ class RankLatency(nn.Module):
         self.register_buffer("filters", contrast_filters(sizes).float(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return spike times (int64), `steps` for never. Raises `ShapeError`."""
-        require_float("RankLatency", images)
+        """Return spike times (int64), `steps` for never. Raises `ShapeError`, `ConfigError` for values out of 0..1."""
+        require_unit_range("RankLatency", require_float("RankLatency", images))
         found = contrasts(images, self.filters, self.least)
         if self.radius:
             found = normalise_locally(found, self.radius)

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_images, require_sizes
 from threegen.errors import ConfigError
+from threegen.gen3.graph_fast_way import Chain, Stage, answer, chain_of, obstacle
 from threegen.gen3.graph_neurons import MaxGate, StartedIF, Sum
-from threegen.gen3.networks import SpikingNet
+from threegen.gen3.networks import REPLACED, SpikingNet
 from threegen.gen3.steps import at_every_step
+from threegen.gen3.trains import is_train
 from threegen.gen3.wires import Add, Concatenate, build_wire
 
 NEURONS = {"if": StartedIF, "max": MaxGate, "sum": Sum}
@@ -107,6 +109,7 @@ class SpikingGraph(SpikingNet):
             self.synapses.append(Wiring(layer))
             self.neurons.append(NEURONS[require_choice("neurons", layer.neurons, NEURONS)](**layer.options))
         needed = [min(layer.sources) for layer in self.layers]
+        self._chain: Chain | None = None
         self._kept = [min([*needed[number + 1 :], number + 1]) for number in range(len(needed))]
 
     @property
@@ -149,7 +152,16 @@ class SpikingGraph(SpikingNet):
         return []
 
     def _obstacle(self, x: Tensor) -> str | None:
-        return "a SpikingGraph has no kernel for the whole net"
+        if is_train(x, self.one_input):
+            return "frames have no kernel"
+        self._chain = chain_of(self, self._chain)
+        return obstacle(self, self._chain, x, REPLACED)
+
+    def _forward_in_blocks(self, pixels: Tensor, generator: torch.Generator | None, *, given: bool = False) -> Tensor:
+        return answer(self, cast(list[Stage], cast(Chain, self._chain).stages), pixels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_chain": None}  # the kernels' copies of the weights are made anew
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""

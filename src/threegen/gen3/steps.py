@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.gen3.fast_way import is_watched
+from threegen.machine.torch_private import AnyDropout
 
 
 def fire(neuron: nn.Module, currents: Tensor, state: Any, trace: list[Tensor] | None = None) -> tuple[Tensor, Any]:
@@ -53,7 +54,7 @@ def at_every_step(synapse: nn.Module, spikes: Tensor) -> Tensor:
 def _answers_alike(synapse: nn.Module) -> bool:
     """Return whether a module answers the same to the same input: torch's and ours do, dropout aside."""
     for module in synapse.modules():
-        random = isinstance(module, nn.modules.dropout._DropoutNd) and module.training
+        random = isinstance(module, AnyDropout) and module.training
         if random or type(module).__module__.partition(".")[0] not in ("torch", "threegen"):
             return False
     return True

@@ -49,7 +49,7 @@ def _base() -> Path:
 def kernel_files() -> list[Path]:
     """Return every file whose text can change what is compiled: `functional`, `machine`, and each `*kernels.py`."""
     package = Path(__file__).parents[1]
-    inside = {path for room in ("functional", "machine") for path in (package / room).rglob("*.py")}
+    inside = {path for part in ("functional", "machine") for path in (package / part).rglob("*.py")}
     return sorted(inside | set(package.rglob("*kernels.py")))
 
 

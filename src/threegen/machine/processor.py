@@ -40,11 +40,6 @@ def knows(feature: str) -> bool:
     return f"+{feature}" in features_in_use().split(",")
 
 
-def has_half_vectors() -> bool:
-    """Return whether kernels may add and multiply vectors of 32 sixteen-bit numbers (AVX512-FP16)."""
-    return has_wide_vectors() and knows("avx512fp16")
-
-
 def processor_name() -> str:
     """Return LLVM's name of this processor, such as "znver5"."""
     return str(_binding().get_host_cpu_name())

@@ -6,6 +6,8 @@ from threegen.registry.pretraining import pretraining as pretraining
 from threegen.registry.pretraining import up_down as up_down
 from threegen.registry.self_organisation import self_organisation as self_organisation
 from threegen.runs.classifier import Classifier as Classifier
+from threegen.runs.pretrained import pretrained as pretrained
+from threegen.runs.pretrained import pretrained_models as pretrained_models
 from threegen.runs.run import Run as Run
 from threegen.runs.run import load_run as load_run
 from threegen.runs.run import open_run as open_run
@@ -22,6 +24,8 @@ __all__ = [
     "SpikeHealth",
     "load_run",
     "open_run",
+    "pretrained",
+    "pretrained_models",
     "pretraining",
     "save_run",
     "search",

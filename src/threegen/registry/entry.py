@@ -75,8 +75,9 @@ class Entry:
 
     `about` is one plain sentence; `equations` what `threegen show` prints; `rule` builds the learning rule and
     `rule_name` says it in words; `plans` holds a `Plan` for "quick" and one for "full". `stages`, where given,
-    replaces the rule by stages made for the built model and a plan. `lineage` says whether `threegen history`
-    trains it.
+    replaces the rule by stages made for the built model and a plan. `finish`, where given, makes the model of the run
+    from the trained one and its training data (a spiking copy, say). `lineage` says whether `threegen history` trains
+    it.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Entry:
     rule: Callable[[], Rule]
     plans: Mapping[str, Plan]
     stages: Callable[[nn.Module, Plan], list[Stage]] | None = None
+    finish: Callable[[nn.Module, Dataset, Plan], nn.Module] | None = None
     lineage: bool = True
 
     def plan(self, mode: str) -> Plan:
@@ -170,6 +172,10 @@ def _misbuilt(entry: Entry, shape: Sequence[int], classes: int, options: Mapping
     for name in options:
         if name not in known and f"{name!r}" in str(problem):
             return f"{entry.name} has no option {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
+    if "must be an iterable" in str(problem):
+        return (
+            f"{entry.name} cannot be built with {dict(options)}: sizes of layers are a list, such as hidden=[300,100]"
+        )
     return f"{entry.name} cannot be built with {dict(options)}: {problem}"
 
 

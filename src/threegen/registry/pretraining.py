@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,6 +29,7 @@ from threegen.training.schedules import Progress
 from threegen.training.stages import Stage
 
 _BLOCK = 5_000  # examples that are encoded at a time
+_RATE, _GAUSSIAN_RATE = 0.05, 0.01
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def pretraining(
     dbn: DBN,
     *,
     epochs: int | Sequence[int] = 30,
-    lr: float = 0.05,
+    lr: float | Sequence[float] | None = None,
     batch_size: int = 100,
     weight_cost: float = 2e-4,
     backend: str = "auto",
@@ -91,17 +93,18 @@ def pretraining(
 
     Each learns by contrastive divergence of one step from the means of the layer below it, which are computed once;
     labels are needed for the last stage alone, and there only where the net has classes. Visible biases begin at
-    the logarithmic odds of the data. A finished layer's weights are copied to the generative ones. `epochs` is one
-    number, or one for each stage. `backend` is that of `ContrastiveDivergence`. Raises `ConfigError` for settings that
-    cannot work.
+    the logarithmic odds of the data (of Gaussian units at its means). A finished layer's weights are copied to the
+    generative ones. `epochs` and `lr` are one number, or one for each stage; `lr=None` is .05, and .01 for a first
+    layer of Gaussian units, whose reconstructions have no bounds (guide, section 13.2). `backend` is that of
+    `ContrastiveDivergence`. Raises `ConfigError` for settings that cannot work.
     """
     if not isinstance(dbn, DBN):
         raise ConfigError(f"pretraining needs a DBN, got {type(dbn).__name__}")
     rbms: list[nn.Module] = [*dbn.layers, dbn.top]
-    listed = [epochs] * len(rbms) if isinstance(epochs, int) else list(epochs)
-    if len(listed) != len(rbms):
-        raise ConfigError(f"epochs must be one number or {len(rbms)}, one for each stage, got {list(listed)}")
-    require_number("lr", lr, above=0.0)
+    if lr is None:
+        lr = [_RATE if dbn.needs_unit_range else _GAUSSIAN_RATE, *[_RATE] * (len(rbms) - 1)]
+    listed = _one_each("epochs", epochs, len(rbms))
+    rates = [require_number("lr", rate, above=0.0) for rate in _one_each("lr", lr, len(rbms))]
     stages = []
     for number, rbm in enumerate(rbms):
         upper = dbn.sizes[number + 1]
@@ -112,15 +115,24 @@ def pretraining(
                 rule=ContrastiveDivergence(visible="probabilities", weight_cost=weight_cost, backend=backend),
                 module=rbm,
                 transform=_Encoding(dbn, number),
-                optimizer=optimizer("momentum", lr=lr, momentum=0.5),
+                optimizer=optimizer("momentum", lr=rates[number], momentum=0.5),
                 epochs=listed[number],
                 batch_size=batch_size,
-                schedule=GreedySchedule(lr),
+                schedule=GreedySchedule(rates[number]),
                 end=None if last else _Untying(dbn, number),
                 validate=last and bool(dbn.classes),
             )
         )
     return stages
+
+
+def _one_each(name: str, value: Any, count: int) -> list[Any]:
+    """Return `count` values: the one that is given for each, or those of a list."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return [value] * count
+    if len(value) != count:
+        raise ConfigError(f"{name} must be one number or {count}, one for each stage, got {list(value)}")
+    return list(value)
 
 
 def up_down(

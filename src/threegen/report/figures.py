@@ -89,7 +89,8 @@ def cost_scatter(
     bars = [
         (x - 2, down(one.interval[1]), x + 2, down(one.interval[0])) for one, (x, _) in zip(points, spots, strict=True)
     ]
-    labels = place_labels([point.name for point in points], spots, bars, (2.0, 0.0, float(width), bottom))
+    ticks = [(0.0, down(share) - 7, left - 4, down(share) + 7) for share in MARKS if top <= down(share) <= bottom]
+    labels = place_labels([point.name for point in points], spots, bars, (2.0, 0.0, float(width), bottom), ticks)
     for point, (x, y), label in zip(points, spots, labels, strict=True):
         if abs(label.shift) > 20:  # far from its mark: a thin line leads to it
             parts.append(svg_line(x, y, label.at[0], label.at[1] - 4))
@@ -108,7 +109,11 @@ class Label:
 
 
 def place_labels(
-    texts: Sequence[str], spots: Sequence[tuple[float, float]], bars: Sequence[Box], inside: Box
+    texts: Sequence[str],
+    spots: Sequence[tuple[float, float]],
+    bars: Sequence[Box],
+    inside: Box,
+    taken: Sequence[Box] = (),
 ) -> list[Label]:
     """Return a place for each text beside its spot, so that texts do not cover each other or the marks.
 
@@ -117,10 +122,11 @@ def place_labels(
         spots: the middle of each mark.
         bars: other boxes to keep clear of if possible, such as intervals.
         inside: the box that all texts must stay in.
+        taken: boxes of other texts.
 
     Texts are placed one after the other and then again, each beside all others, until none moves.
     """
-    marks = [(x - 7, y - 7, x + 7, y + 7) for x, y in spots]
+    marks = [*taken, *((x - 7, y - 7, x + 7, y + 7) for x, y in spots)]
     chosen: list[Label | None] = [None] * len(texts)
     for _ in range(12):
         before = list(chosen)

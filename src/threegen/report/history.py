@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from threegen.datasets.load import data_source, load_data
-from threegen.errors import CheckpointError
+from threegen.errors import CheckpointError, ConfigError
 from threegen.report.lineage import gather, measure_run, train_lineage
 from threegen.report.page import write_report
 from threegen.report.results import HistoryResult, ModelResult, results_json
@@ -57,6 +57,8 @@ def report_runs(
         raise CheckpointError(
             f"{folder} holds no run; `threegen train MODEL --out RUN` or `threegen history` makes one"
         )
+    if out is not None and Path(out).suffix.lower() not in (".html", ".htm"):  # it would be written over any file
+        raise ConfigError(f"a report is a .html file, got {Path(out).name!r}; give such an ending")
     begun = time.perf_counter()
     runs = [open_run(part, model=module) for part in folders]
     others = {str(run.facts["data"]) for run in runs} - {str(runs[0].facts["data"])}

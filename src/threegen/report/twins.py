@@ -93,7 +93,7 @@ def _more_accurate(model: ModelResult, other: ModelResult) -> str:
         return "both are equally accurate"
     apart = model.interval[0] > other.interval[1] or other.interval[0] > model.interval[1]
     said = f"it is {abs(points):.2f} points {'more' if points > 0 else 'less'} accurate"
-    return said if apart else f"{said}, which is within the intervals"
+    return said if apart else f"{said} (the intervals overlap)"
 
 
 def _beside(model: ModelResult, other: ModelResult) -> str:

@@ -5,6 +5,7 @@ from threegen.rules.contrastive_divergence import ContrastiveDivergence as Contr
 from threegen.rules.delta import DeltaRule as DeltaRule
 from threegen.rules.diehl_cook import AssignLabels as AssignLabels
 from threegen.rules.diehl_cook import DiehlCookSTDP as DiehlCookSTDP
+from threegen.rules.distillation import Distillation as Distillation
 from threegen.rules.exponential_stdp import ExponentialSTDP as ExponentialSTDP
 from threegen.rules.growing_seeds import GrowingSeeds as GrowingSeeds
 from threegen.rules.growing_seeds import LabelledSeeds as LabelledSeeds
@@ -52,6 +53,7 @@ __all__ = [
     "ContrastiveDivergence",
     "DeltaRule",
     "DiehlCookSTDP",
+    "Distillation",
     "ExponentialSTDP",
     "FirstSpikeCrossEntropy",
     "FirstSpikeMSE",

@@ -32,12 +32,13 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_choice, require_number, require_whole
+from threegen.checks import require_choice, require_number, require_unit_range, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError, ConfigError
 from threegen.functional.energy.free_energy import squared_error
+from threegen.functional.energy.units import Units, are_binary
 from threegen.machine.draws import draw_bernoulli
-from threegen.machine.sparse.sparse_states import ListRooms
+from threegen.machine.sparse.sparse_states import ListBuffers
 from threegen.rules.contrastive_fused import SPEEDS, FusedSteps, obstacle
 from threegen.rules.rule import SLACK, Applied, PlainSGD, Rule, Step, Update, descend, require_batch, require_parts
 
@@ -141,7 +142,7 @@ class ContrastiveDivergence(Rule):
         self.sparsity = None if sparsity is None else require_number("sparsity", sparsity, above=0.0, below=1.0)
         self.sparsity_cost = require_number("sparsity_cost", sparsity_cost, least=0.0)
         self.sparsity_decay = require_number("sparsity_decay", sparsity_decay, least=0.0, below=1.0)
-        self._rooms = ListRooms()  # where visible states are not 0; of its own it holds nothing from batch to batch
+        self._buffers = ListBuffers()  # where visible states are not 0; of its own it holds nothing from batch to batch
         self._chain: Tensor | None = None  # [N, H]
         # Running means of P(h0|v0) [H]: for the sparsity target, and, with those of v0 [V], for the centres.
         self._running: dict[str, Tensor] = {}
@@ -153,8 +154,14 @@ class ContrastiveDivergence(Rule):
         return f"ContrastiveDivergence(steps={self.steps}{persistent})"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not a net of visible and hidden units."""
+        """Raise `ConfigError` where `model` is not a net of visible and hidden units, or draws data of real values."""
         require_parts(self, model, *PARTS)
+        units = getattr(model, "visible_units", None)
+        if self.draw_data and isinstance(units, Units) and not are_binary(units):
+            raise ConfigError(
+                f"draw_data draws binary states from probabilities, {type(model).__name__} has visible units of real "
+                "values; leave draw_data out"
+            )
 
     def hand_over(self, sgd: PlainSGD | None) -> None:
         """Take over plain SGD; its velocities begin at 0, but for those that a checkpoint has just brought back."""
@@ -202,8 +209,8 @@ class ContrastiveDivergence(Rule):
         """Return the gradients of F(v0) - F(vk) and of the costs, and the figures."""
         v0 = rbm.visible_states(batch.inputs, batch.targets)
         if self.draw_data:
-            v0 = draw_bernoulli(v0, generator)
-        v0 = self._rooms.listed("data", v0, rbm.weight)
+            v0 = draw_bernoulli(require_unit_range("draw_data", v0), generator)
+        v0 = self._buffers.listed("data", v0, rbm.weight)
         seen = v0.mean(0)  # as long as they are in a cache near by
         h0 = rbm.hidden_given_visible(v0)
         figures = {"activity": h0.mean()}
@@ -212,7 +219,7 @@ class ContrastiveDivergence(Rule):
         else:
             first, vk, hk = self._from_data(rbm, h0, generator)
             figures = {"reconstruction_error": squared_error(v0, first), **figures}
-        weight, hidden, squares = self._rooms.differences((vk, hk), (v0, h0), rbm.weight, self.weight_cost)
+        weight, hidden, squares = self._buffers.differences((vk, hk), (v0, h0), rbm.weight, self.weight_cost)
         visible = vk.mean(0).sub_(seen)
         if self.centred:
             m, centre = self._centres(seen, h0.mean(0))
@@ -231,10 +238,10 @@ class ContrastiveDivergence(Rule):
         """Return the first reconstruction, vk [B, V] and P(hk|vk) [B, H] of chains that start at h0."""
         first, visible, hidden = h0, h0, h0
         for step in range(self.steps):
-            states = self._rooms.listed("states", rbm.draw_hidden(hidden, generator), rbm.weight, above=True)
+            states = self._buffers.listed("states", rbm.draw_hidden(hidden, generator), rbm.weight, above=True)
             visible = rbm.visible_given_hidden(states)
             if self.visible == "drawn":
-                visible = self._rooms.listed("chains", rbm.draw_visible(visible, generator), rbm.weight)
+                visible = self._buffers.listed("chains", rbm.draw_visible(visible, generator), rbm.weight)
             hidden = rbm.hidden_given_visible(visible)
             first = visible if step == 0 else first
         return first, visible, hidden
@@ -244,7 +251,7 @@ class ContrastiveDivergence(Rule):
         states = self._begun_chain(rbm, generator).to(rbm.weight.device, dtype)
         for _ in range(self.steps):
             visible = rbm.draw_visible(rbm.visible_given_hidden(states), generator)
-            visible = self._rooms.listed("chains", visible, rbm.weight)
+            visible = self._buffers.listed("chains", visible, rbm.weight)
             hidden = rbm.hidden_given_visible(visible)
             states = rbm.draw_hidden(hidden, generator)
         self._chain = states

@@ -17,9 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from threegen.checks import require_unit_range
 from threegen.functional.energy.rbm_products import Motion, Products
 from threegen.functional.energy.units import BernoulliUnits
 from threegen.machine.draws import draw_bernoulli
+from threegen.machine.sparse.layouts import stored_like
+from threegen.machine.torch_private import own_parameters
 from threegen.rules.rule import PlainSGD, has_own_methods
 
 SPEEDS = ("weight_speed", "visible_speed", "hidden_speed")
@@ -34,7 +37,7 @@ def obstacle(model: nn.Module) -> str | None:
     if not has_own_methods(model, _METHODS):
         return f"{type(model).__name__} replaces a method of the library"
     for name in _PARAMETERS:
-        parameter = model._parameters.get(name)
+        parameter = own_parameters(model).get(name)
         if parameter is None or not parameter.requires_grad:
             return f"{name} is frozen or no plain parameter"
         if parameter.device.type != "cpu" or parameter.dtype not in (torch.float32, torch.float64):
@@ -61,7 +64,7 @@ class FusedSteps:
     def step(self, rule: Any, rbm: Any, given: Tensor, sgd: PlainSGD, generator: torch.Generator) -> dict[str, Tensor]:
         """Move the parameters by one step of `rule` on the states `given` [B, V]; return the figures."""
         memory = self._ready(rule, rbm, given)
-        memory.take(draw_bernoulli(given, generator) if rule.draw_data else given)
+        memory.take(draw_bernoulli(require_unit_range("draw_data", given), generator) if rule.draw_data else given)
         figures = {}
         if rule.chains:
             memory.h0(None)
@@ -99,7 +102,7 @@ class FusedSteps:
             kept = self.speeds.get(name)
             if kept is None or kept.shape != parameter.shape or kept.dtype != parameter.dtype:
                 self.speeds[name] = torch.zeros_like(parameter.detach())
-            elif kept.stride() != parameter.stride():  # they are stored as the parameters are
-                self.speeds[name] = torch.empty_like(parameter.detach()).copy_(kept)
+            else:
+                self.speeds[name] = stored_like(kept, parameter)
         first, second, third = (self.speeds[name] for name in SPEEDS)
         return first, second, third

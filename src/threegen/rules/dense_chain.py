@@ -19,15 +19,22 @@ import operator
 import weakref
 from collections.abc import Callable, MutableMapping
 from functools import lru_cache
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from threegen.machine.sparse.layouts import lies_by_inputs, pays
 from threegen.machine.sparse.sparse_matrix import SparseMatrix
+from threegen.machine.torch_private import (
+    gradient_is_watched,
+    has_hooks,
+    have_all_hooks,
+    hooks_among,
+    own_modules,
+    own_parameters,
+)
 from threegen.rules.rule import SLACK
-from threegen.tracing.hooks import has_hooks, have_all_hooks, hooks_among
 
 _aten = torch.ops.aten
 
@@ -185,7 +192,7 @@ class _Known:
         self.parameters = [p for pair in zip(chain.weights, chain.biases, strict=True) for p in pair]
         modules = list(dict.fromkeys([model, layers, *layers]))
         self.attributes = [module.__dict__ for module in modules]
-        parts = [module._modules for module in modules] + [module._parameters for module in modules]
+        parts: list[dict[str, Any]] = [*map(own_modules, modules), *map(own_parameters, modules)]
         self.parts = [(part, list(part.values())) for part in parts if part]
 
     def is_as_it_was(self) -> bool:
@@ -202,12 +209,12 @@ _known: MutableMapping[nn.Module, _Known] = weakref.WeakKeyDictionary()
 def _as_chain(layers: nn.Sequential) -> DenseChain | None:
     linears: list[nn.Linear] = []
     activations: list[Activation | None] = []
-    for number, layer in enumerate(layers._modules.values()):
+    for number, layer in enumerate(own_modules(layers).values()):
         kind = type(layer)
         if layer is None or has_hooks(layer):
             return None
         if isinstance(layer, nn.Linear) and kind is nn.Linear and layer not in linears:
-            if any(parameter is None for parameter in layer._parameters.values()):  # no bias
+            if any(parameter is None for parameter in own_parameters(layer).values()):  # no bias
                 return None
             linears.append(layer)
             activations.append(None)
@@ -236,7 +243,6 @@ def _learns(parameter: Tensor, inputs: Tensor) -> bool:
         and parameter.grad is None
         and parameter.dtype == inputs.dtype
         and parameter.is_cpu
-        and not parameter._backward_hooks
-        and not getattr(parameter, "_post_accumulate_grad_hooks", None)
+        and not gradient_is_watched(parameter)
         and (parameter.is_contiguous() or parameter.t().is_contiguous())
     )

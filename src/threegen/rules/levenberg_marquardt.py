@@ -114,8 +114,9 @@ class LevenbergMarquardt(Rule):
         if not self._scales:
             curvature = self.curvature
             self._scales = {name: 1.0 / (curvature[name] + self.mu) for name in curvature}
-        moved = [(p.grad, self._scales[name]) for name, p in model.named_parameters() if p.grad is not None]
-        torch._foreach_mul_([gradient for gradient, _ in moved], [scale for _, scale in moved])
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(self._scales[name])
         yield Update(loss=loss.detach())
 
     def _sample(self, model: nn.Module, batch: Batch, targets: Tensor, generator: torch.Generator) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from threegen.checks import require_finite
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, DataError, ShapeError
+from threegen.machine.sparse.layouts import stored_like
 
 
 class Step:
@@ -225,11 +226,8 @@ def descend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
         return
     if parameter.grad is None:
         gradient = direction.detach()
-        if gradient.shape == parameter.shape and gradient.stride() != parameter.stride():
-            # torch's fused optimisers walk a parameter and its gradient in one memory order
-            parameter.grad = torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient)
-        else:
-            parameter.grad = gradient if own else gradient.clone()
+        kept = stored_like(gradient, parameter) if gradient.shape == parameter.shape else gradient
+        parameter.grad = kept if own or kept is not gradient else gradient.clone()
     else:
         parameter.grad.add_(direction)
 

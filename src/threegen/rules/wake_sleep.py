@@ -30,6 +30,7 @@ from threegen.checks import require_labels, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError
 from threegen.functional.energy.label_pulls import LabelPulls, plain_label_pulls
+from threegen.functional.energy.units import BernoulliUnits
 from threegen.functional.energy.up_down import Centres, Directed, Memory, UpDownStep, learn_errors
 from threegen.rules.contrastive_divergence import TwoLayers
 from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, require_batch, require_parts
@@ -158,7 +159,7 @@ class WakeSleep(Rule):
             targets = require_labels(batch.targets, net.classes)
         parameters = list(model.parameters())
         rate = self.rate if self._sgd is None else self._sgd.rate
-        if self._moves and all(_is_simple(one) for one in parameters):
+        if self._moves and _is_binary(net) and all(_is_simple(one) for one in parameters):
             step = self._step(net, len(inputs), parameters)
             error = step(
                 net.encode(inputs, 0).contiguous(),
@@ -269,6 +270,12 @@ class WakeSleep(Rule):
         if set(names) != set(state):
             raise CheckpointError(f"WakeSleep keeps running means alone, the checkpoint has {', '.join(sorted(state))}")
         self._centres.means = [state[name].clone() for name in names]
+
+
+def _is_binary(net: BeliefNet) -> bool:
+    """Whether the input's units are those of the fused step: a sigmoid above a linear input."""
+    units = getattr(net, "visible_units", None)
+    return units is None or isinstance(units, BernoulliUnits)
 
 
 def _is_simple(parameter: Tensor) -> bool:

@@ -29,6 +29,7 @@ class RunEvaluation:
     data: str
     classes: tuple[str, ...]
     found: Evaluation
+    source: str = ""
 
     @property
     def confusion(self) -> list[list[int]]:
@@ -39,6 +40,7 @@ class RunEvaluation:
         """Return the figures as plain data for JSON."""
         return {
             "name": self.name,
+            "source": self.source,
             "data": self.data,
             "accuracy": self.found.accuracy,
             "interval": list(self.found.interval),
@@ -56,14 +58,14 @@ class RunEvaluation:
 def evaluate_run(
     path: str | Path, *, data: str | None = None, seed: int = 0, module: str | None = None
 ) -> RunEvaluation:
-    """Evaluate a run's folder on the test split of its own data, or on `data`; `module` as for `open_run`.
+    """Evaluate a run on the test split of its own data, or on `data`; `path` and `module` as for `open_run`.
 
     `data` is a known name, of which the test split is read, or a path: of a table or a folder without a test part all
     examples are read, scaled as the data that the run was trained on. Raises `DataError` if its classes are others.
     """
     run = open_run(path, model=module)
     part, name = examples_to_test(run, data)
-    return RunEvaluation(run.entry.name, name, part.classes, evaluate(run.model, part, seed=seed))
+    return RunEvaluation(run.entry.name, name, part.classes, evaluate(run.model, part, seed=seed), run.source)
 
 
 def examples_to_test(run: Run, data: str | None = None) -> tuple[Dataset, str]:
@@ -98,7 +100,8 @@ def _require_same_classes(run: Run, classes: Sequence[str]) -> None:
 def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | None = None) -> dict[str, Any]:
     """Return a run's answer to one picture or recording: a file, or the number of an example of its data's test split.
 
-    Returns `answer`, `truth` (None for a file) and `scores`, one row a class, best first. Raises `ConfigError` for a
+    `path` is a run's folder, or the name of a model whose weights ship. Returns `source` (which of them was taken),
+    `answer`, `truth` (None for a file) and `scores`, one row per class, best first. Raises `ConfigError` for a
     number out of range, `DataError` for a file that is no picture.
     """
     run = open_run(path, model=module)
@@ -110,6 +113,7 @@ def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | No
     order = scores.argsort(descending=True).tolist()
     return {
         "name": run.entry.name,
+        "source": run.source,
         "answer": names[order[0]],
         "truth": truth,
         "scores": [{"class": names[k], "score": float(scores[k]), "softmax": float(shares[k])} for k in order],

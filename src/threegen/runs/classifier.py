@@ -11,19 +11,22 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from threegen.checks import require_whole
+from threegen.checks import needs_unit_range, require_choice, require_unit_range, require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError, MissingExtraError, NumericError, ShapeError
 from threegen.randomness import derive_seed, forked_randomness
 from threegen.registry.entry import Entry, Plan, build_model, find_entry
 from threegen.rules.backprop import Backprop
 from threegen.rules.rule import Rule
+from threegen.runs.feature_range import FeatureRange
+from threegen.runs.kept_classifier import keep_classifier, restore_classifier
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.fit import fit
 from threegen.training.log import TrainingLog
@@ -57,8 +60,7 @@ def _learns_a_little_at_a_time(classifier: Classifier) -> bool:
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model of the registry under scikit-learn's contract: rows of numbers `[N, features]` in, labels out.
 
-    Values are taken as they are; scaling is a step of your pipeline (spiking models need 0..1). Weights learn in
-    float32 and answer in float64, so that an answer does not depend on which rows are asked with it.
+    Weights learn in float32 and answer in float64, so that an answer does not depend on which rows are asked with it.
 
     Args:
         model: a name from `threegen models`.
@@ -70,11 +72,17 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         lr: the rate; None is the optimiser's own.
         image: `(channels, height, width)` of each row, for models that need pictures. Without it rows are flat;
             for a model that refuses those, rows of a square number of values are taken as square grey pictures.
+        scale: "auto" learns the range of each feature in `fit` (of pictures one range for all pixels) and maps it to
+            0..1 for models that take nothing else (binary units, spike encoders); values outside of it are clipped
+            later, with one warning. Other models get values as they are. None takes values as they are for all models,
+            and refuses those that the model cannot mean.
         device: None leaves everything on the CPU; "auto" takes a GPU where there is one.
         random_state: a whole number, None (different each time) or a numpy `RandomState`.
         progress: show a progress bar.
 
-    After `fit`: `classes_`, `n_features_in_`, `model_` (the trained `nn.Module`), `log_` (its `TrainingLog`).
+    After `fit`: `classes_`, `n_features_in_`, `model_` (the trained `nn.Module`), `log_` (its `TrainingLog`), `range_`
+    (the features' range, None if values are taken as they are). `save(folder)` and `Classifier.load(folder)` keep all
+    of it in a run's folder.
     `predict_proba` and `predict_log_proba` are there where the scores are log-likelihoods (not for `perceptron`).
 
     Raises `ConfigError` for settings that cannot work and `DataError` for labels that cannot be learnt; what
@@ -84,6 +92,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     classes_: np.ndarray
     model_: nn.Module
     log_: TrainingLog
+    range_: FeatureRange | None
     _shape: tuple[int, ...]  # in which the model gets each row
     _seed: int
     _rule: Rule | None  # these three: what partial_fit goes on with
@@ -101,6 +110,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         optimizer: str | OptimizerRecipe | None = None,
         lr: float | None = None,
         image: tuple[int, int, int] | None = None,
+        scale: str | None = "auto",
         device: str | None = None,
         random_state: int | np.random.RandomState | None = 0,
         progress: bool = False,
@@ -113,6 +123,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.optimizer = optimizer
         self.lr = lr
         self.image = image
+        self.scale = scale
         self.device = device
         self.random_state = random_state
         self.progress = progress
@@ -182,6 +193,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._optimizer = None
         self._calls = 0
         self.model_, self._shape = self._build(find_entry(self.model), rows.shape[1])
+        self.range_ = None
+        bounded = needs_unit_range(self.model_)
+        if self.scale is not None:
+            require_choice("scale", self.scale, ("auto",))
+            if bounded:
+                self.range_ = FeatureRange.of(rows, pictures=len(self._shape) > 1)
+        elif bounded:
+            require_unit_range(f"{self.model} (scale=None)", torch.from_numpy(rows))
 
     def _build(self, entry: Entry, features: int) -> tuple[nn.Module, tuple[int, ...]]:
         """Return the model and the shape that it gets each row in."""
@@ -212,6 +231,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"label {given[unknown].tolist()[0]!r} is not one of the classes {self.classes_.tolist()!r}"
             )
         names = [str(name) for name in self.classes_]
+        if self.range_ is not None:
+            rows = self.range_(rows)
         inputs = torch.from_numpy(rows.astype(np.float32, copy=True)).reshape(-1, *self._shape)
         return Dataset(inputs, torch.from_numpy(places.astype(np.int64)), names, "rows")
 
@@ -242,6 +263,21 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         return build
 
+    # -- keeping --------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Save the trained classifier, with its labels and its features' range, into a run's folder.
+
+        Raises `ConfigError` if the folder holds a run already or the labels and options are not plain values.
+        """
+        check_is_fitted(self, "model_")
+        keep_classifier(self, path, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return the classifier that `save` wrote; raises `CheckpointError` for anything else."""
+        return restore_classifier(cls, path)  # type: ignore[no-any-return]
+
     # -- answering ------------------------------------------------------------------------------------------------
 
     def predict(self, X: Any) -> np.ndarray:
@@ -268,6 +304,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the scores `[N, classes]` in float64."""
         check_is_fitted(self, "model_")
         rows = validate_data(self, X, dtype=np.float64, reset=False)
+        if self.range_ is not None:
+            rows = self.range_(rows)
+        elif needs_unit_range(self.model_):
+            require_unit_range(f"{self.model} (scale=None)", torch.from_numpy(np.array(rows)))
         double = copy.deepcopy(self.model_).double()
         device = next((p.device for p in double.parameters()), torch.device("cpu"))
         parts: list[Tensor] = []

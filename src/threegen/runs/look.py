@@ -14,11 +14,12 @@ from threegen.errors import ConfigError
 from threegen.explanations.explain import METHODS, Look, explain
 from threegen.explanations.maps import Maps, Picture
 from threegen.runs.answer import picture_of
-from threegen.runs.run import open_run
+from threegen.runs.run import open_run, picture_file
 from threegen.training.persistence.files import make_folder
 
 _WITH_MODIFIER = ("saliency", "gradient-x-input", "smooth-grad", "grad-cam", "grad-cam-plus-plus")
 _WITH_LAYER = ("grad-cam", "grad-cam-plus-plus", "guided-grad-cam", "feature-maps", "filters", "spike-activation-maps")
+_WITH_DEPTH = ("summary", "diagram")
 _OF_THE_NET = ("summary", "diagram", "neurons", "filters", "maximise")
 EXPLANATIONS = (
     *(name.replace("_", "-") for name in METHODS),
@@ -45,19 +46,21 @@ def explain_run(
     drawing: Mapping[str, Any] | None = None,
     module: str | None = None,
 ) -> dict[str, Any]:
-    """Look inside the run in the folder `path` by `method` (one of `EXPLANATIONS`), at one picture where it needs one.
+    """Look inside a run by `method` (one of `EXPLANATIONS`), at one picture where it needs one.
 
-    `image` is a picture's file or the number of an image of its data's test split. `target` is a class by name (the
-    answer by default); `layer`, `modifier` and `options` go to the method. `out` names the `.svg`, `.png` or (of heat
-    maps) `.pdf` file, by default RUN/METHOD.svg; `drawing` holds `overlay`, `scale`, `bar` and `colormap` of heat maps.
-    Returns `name`, `method`, `file` and, by method, `answer`, `truth`, `target`, `scores`,
-    `layer`, `table`. Raises `ConfigError` for unknown names and what cannot be done, `DataError` for no picture.
+    `path` is its folder, or the name of a model whose weights ship. `image` is a picture's file or the number of an
+    image of its data's test split. `target` is a class by name (the answer by default); `layer`, `modifier` and
+    `options` go to the method. `out` names the `.svg`, `.png` or (of heat maps) `.pdf` file, by default RUN/METHOD.svg,
+    or NAME-METHOD.svg in the current folder for a model that ships; `drawing` holds `overlay`, `scale`, `bar` and
+    `colormap` of heat maps. Returns `name`, `source`, `method`, `file` and, by method, `answer`, `truth`, `target`,
+    `scores`, `layer`, `table`. Raises `ConfigError` for unknown names and what cannot be done, `DataError` for no
+    picture.
     """
     require_choice("method", method, EXPLANATIONS)
     run = open_run(path, model=module)
     look = explain(run.model, example=torch.full((1, *run.facts["shape"]), 0.5), seed=seed)
     classes = [str(name) for name in run.facts["classes"]]
-    found: dict[str, Any] = {"name": run.entry.name, "method": method}
+    found: dict[str, Any] = {"name": run.entry.name, "source": run.source, "method": method}
     x: Tensor | None = None
     if method not in _OF_THE_NET:
         if image is None:
@@ -81,7 +84,7 @@ def explain_run(
     if hasattr(result, "as_dict"):
         found["table"] = result.as_dict()
         found["text"] = str(result)
-    file = Path(out) if out is not None else (run.folder or Path()) / f"{method}.svg"
+    file = Path(out) if out is not None else picture_file(run, f"{method}.svg")
     make_folder(file.parent)
     wanted = {name: value for name, value in (drawing or {}).items() if value is not None and value is not False}
     if wanted and not isinstance(result, Maps):
@@ -101,6 +104,8 @@ def _arguments(
 ) -> dict[str, Any]:
     """Return the method's own options; one that it does not have is refused, never dropped."""
     found = dict(options or {})
+    if "depth" in found and method not in _WITH_DEPTH:
+        raise ConfigError(f"{method} has no depth; these have: {', '.join(_WITH_DEPTH)}")
     for name, value, known in (("layer", layer, _WITH_LAYER), ("modifier", modifier, _WITH_MODIFIER)):
         if value is not None:
             if method not in known:

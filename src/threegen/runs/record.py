@@ -68,6 +68,7 @@ SCHEMA: dict[str, tuple[str, Callable[[object], bool], bool]] = {
     "held_out": ("a whole number", _whole, True),
     "seconds": ("a number", _number, False),
     "figures": ("figures by name", _named, False),
+    "converted": ("what a converted net is built from, by name", _named, False),
     "sha256": ("a SHA-256 for each tensor", _named_texts, False),
 }
 

@@ -22,13 +22,17 @@ from typing import Any
 
 from torch import nn
 
+from threegen.checks import did_you_mean
 from threegen.datasets.dataset import Data
 from threegen.datasets.load import data_source, load_data
 from threegen.errors import CheckpointError, ConfigError, DataError
 from threegen.gen3.networks import SpikingNet
 from threegen.registry.entry import Entry, Plan, build_model, find_entry
 from threegen.rules.backprop import Backprop
-from threegen.runs.record import FORMAT, Facts, read_record, require_free, write_record
+from threegen.runs.converted import built_again
+from threegen.runs.pretrained import WEIGHTS as SHIPPED
+from threegen.runs.pretrained import build_pretrained, pretrained_models
+from threegen.runs.record import FORMAT, NAME, Facts, read_record, require_free, write_record
 from threegen.training.log import TrainingLog, read_lines
 from threegen.training.persistence.checkpoint import load_weights, read_tensors, tensor_hashes, versions, write_tensors
 from threegen.training.persistence.files import make_folder, write_whole
@@ -40,7 +44,10 @@ OwnModel = nn.Module | Callable[..., nn.Module] | str
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model: its folder, entry of the registry, network, training log and the facts of `run.json`."""
+    """A trained model: its folder, entry of the registry, network, training log and the facts of `run.json`.
+
+    Of a model whose weights ship in the package `folder` is None and the facts are those of the manifest.
+    """
 
     folder: Path | None
     entry: Entry
@@ -58,6 +65,13 @@ class Run:
         """The command that makes this run again, in full."""
         return train_command(self.facts, self.folder)
 
+    @property
+    def source(self) -> str:
+        """Where the weights are from, in words: a run's folder, or the package."""
+        if self.folder is None:
+            return f"the weights of {self.entry.name} that ship with threegen"
+        return f"the run in {self.folder}"
+
     def load_data(self) -> Data:
         """Load the data that the run was trained on; raises `DataError` if their test part is another by now."""
         source = str(self.facts["data"])
@@ -74,19 +88,32 @@ class Run:
 
 
 def open_run(path: str | Path, *, model: OwnModel | None = None) -> Run:
-    """Open a run's folder.
+    """Open a run's folder, or by its name a model whose weights ship in the package (`pretrained`).
 
-    `model` is for runs of a user's own module: the module to load the weights into, a class or function that builds
-    it from the options that were saved, or its import path as text, `"package.module:Class"`, which is imported then.
+    A folder that holds a run wins over a name that ships; `Run.source` says which was taken. `model` is for runs of a
+    user's own module: the module to load the weights into, a class or function that builds it from the options that
+    were saved, or its import path as text, `"package.module:Class"`, which is imported then.
     Raises `CheckpointError` if it is no run, is damaged or has not been finished, `ConfigError` if the module is
     missing.
     """
     folder = Path(path)
+    if not (folder / NAME).is_file() and str(path) in pretrained_models():
+        return _shipped_run(str(path), model)
+    if not folder.exists():
+        known = pretrained_models()
+        raise CheckpointError(
+            f"{path} is not a run: it has no {NAME}, and no weights ship by that name; `threegen train MODEL --out "
+            f"RUN` makes one; these ship: {', '.join(known)}{did_you_mean(str(path), known)}"
+        )
     facts = read_record(folder)
     if not facts["finished"]:
         raise CheckpointError(f"{folder} has not been finished; continue with: {resume_command(folder)}")
     options = facts["plan"].get("options", {})
-    if facts["module"]:
+    if facts.get("converted"):
+        own = _own_entry(facts["name"], facts["module"], facts["settings"]) if facts["module"] else None
+        network: nn.Module
+        entry, network = built_again(folder, facts, own)
+    elif facts["module"]:
         entry = _own_entry(facts["name"], facts["module"], facts["settings"])
         network = _own_model(folder, facts["module"], model, options)
     elif model is not None:
@@ -104,9 +131,24 @@ def open_run(path: str | Path, *, model: OwnModel | None = None) -> Run:
     return Run(folder, entry, network, log, facts)
 
 
+def _shipped_run(name: str, model: OwnModel | None) -> Run:
+    """Return the model whose weights ship as `name` as a run without a folder."""
+    if model is not None:
+        raise ConfigError(f"{name} ships with threegen and is a model of the registry; leave model out")
+    facts = pretrained_models()[name]
+    log = TrainingLog()
+    log.seconds = float(facts["seconds"])
+    return Run(None, find_entry(facts["entry"]), build_pretrained(facts, SHIPPED), log, facts)
+
+
 def load_run(path: str | Path, *, model: OwnModel | None = None) -> nn.Module:
     """Return the trained network of a run's folder, in eval mode; arguments and errors are those of `open_run`."""
     return open_run(path, model=model).model
+
+
+def picture_file(run: Run, name: str) -> Path:
+    """Return where a picture of a run is written by default: in its folder; without one, beside, named after it."""
+    return Path(f"{run.entry.name}-{name}") if run.folder is None else run.folder / name
 
 
 def save_run(
@@ -181,6 +223,8 @@ def resume_command(folder: Path) -> str:
 def train_command(facts: Mapping[str, Any], folder: Path | None) -> str:
     """Return the command line that makes a run of the registry again, with everything that was asked for."""
     settings = facts["settings"]
+    if (facts.get("converted") or {}).get("command"):
+        return str(facts["converted"]["command"])
     words = ["threegen", "train", str(facts["name"]), "--data", str(facts["data"]), "--plan", str(facts["mode"])]
     words += ["--seed", str(facts["seed"])]
     for name in ("epochs", "batch_size", "lr", "optimizer", "holdout"):

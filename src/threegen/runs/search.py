@@ -5,34 +5,34 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from threegen.checks import did_you_mean, require_choice, require_whole
+from threegen.checks import did_you_mean, require_choice, require_number, require_whole
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import load_data
-from threegen.errors import ConfigError, DataError, NumericError
-from threegen.randomness import derive_seed, make_generator
-from threegen.registry.entry import Entry, build_model, find_entry
+from threegen.errors import ConfigError, DataError
+from threegen.randomness import derive_seed
+from threegen.registry.entry import Entry, find_entry
 from threegen.rules.backprop import Backprop
+from threegen.runs.search_workers import train_over_cores
 from threegen.runs.shared_search import shared_search
-from threegen.training.fit import fit
-from threegen.training.optimizers.build import optimizer as optimizer_recipe
+from threegen.runs.trial_task import Build, TrialTask
 from threegen.training.search.engine import Search
 from threegen.training.search.halving import default_rungs
 from threegen.training.search.optimizers import KINDS
 from threegen.training.search.results import SearchResult
-from threegen.training.search.space import Choice, Range, read_space
+from threegen.training.search.space import Choice, Numbers, Range, read_space
 from threegen.training.search.stacked import LOSSES
 from threegen.training.search.trials import Trial
 
-OPTIMIZER_SETTINGS = ("lr", "weight_decay", "momentum")
-TRAINING_SETTINGS = ("optimizer", "batch_size")
 HOLDOUT = 0.2
-
-Build = Callable[..., nn.Module]
+_BOUNDS: Mapping[str, Mapping[str, float]] = {
+    "lr": {"above": 0.0},
+    "weight_decay": {"least": 0.0},
+    "momentum": {"least": 0.0, "below": 1.0},
+}
 
 
 def search(
@@ -57,6 +57,7 @@ def search(
     sampler: str | None = None,
     pruner: str | None = None,
     storage: str | None = None,
+    workers: int | None = None,
     progress: bool = False,
     on_epoch: Callable[[list[Trial]], None] | None = None,
 ) -> SearchResult:
@@ -77,8 +78,9 @@ def search(
         loss: cross_entropy or mse; by default that of the model's own rule.
         seed: the same seed draws the same settings, weights and orders.
         out, resume: a folder that is written after each epoch; a search that was killed and is resumed ends with the
-            same table, to the bit.
-
+            same table, to the bit. Trials that cannot be stacked are kept once they have ended.
+        workers: processes that train what cannot be stacked; by default one per core. A model that is a function must
+            be one of an imported module for that; others train here, one by one.
         sampler, pruner, storage: Optuna's, with the `[search]` extra: random, tpe or cmaes; none, median, halving or
             hyperband; `journal:PATH` or a data base's URL, by which several processes share one search. Each trial is
             then an ordinary run, one after the other in each process.
@@ -87,30 +89,19 @@ def search(
     `DataError` without validation data, `CheckpointError` if `out` cannot be resumed.
     """
     ranges = read_space(space)
-    chosen = _as_builder(model)
+    _require_model(model)
     train, judge = _parts(data, validation, holdout)
     for name, value in {"epochs": epochs, "trials": trials, "rounds": rounds}.items():
         require_whole(name, value)
+    if workers is not None:
+        require_whole("workers", workers)
     loss = require_choice("loss", loss or _usual_loss(model), LOSSES)
-    _check_optimizers(ranges, optimizer)
+    _check_training(ranges, optimizer)
     fixed = {"optimizer": optimizer, "batch_size": require_whole("batch_size", batch_size)}
+    if options is not None and not isinstance(options, Mapping):
+        raise ConfigError(f"options must be a dictionary of options of the model, got {options!r}")
     own: dict[str, Any] = dict(options or {})
-
-    def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], str, int]:
-        rates = {name: value for name, value in settings.items() if name in OPTIMIZER_SETTINGS}
-        training = {**fixed, **{name: settings[name] for name in TRAINING_SETTINGS if name in settings}}
-        others = {
-            name: value for name, value in settings.items() if name not in (*OPTIMIZER_SETTINGS, *TRAINING_SETTINGS)
-        }
-        return {**own, **others}, rates, training["optimizer"], training["batch_size"]
-
-    def build(settings: Mapping[str, Any], number: int) -> nn.Module:
-        return chosen(train, settings, number)
-
-    def train_alone(alone: Sequence[Trial]) -> None:
-        for trial in alone:
-            train_trial(trial, build, split, train, judge, epochs, loss)
-
+    job = TrialTask(model, own, fixed, train, judge, epochs, loss)
     halts = _rungs(epochs, halving, rungs)
     facts = {
         "model": model if isinstance(model, str) else getattr(model, "name", getattr(model, "__qualname__", "own")),
@@ -132,35 +123,28 @@ def search(
             raise ConfigError("rounds, halving and resume are the stack's; with Optuna use its sampler and pruner")
         name = f"threegen-{derive_seed(json.dumps(facts, sort_keys=True)):x}"
         shared = shared_search(
-            build, split, ranges, train, judge, trials=trials, epochs=epochs, loss=loss, seed=seed,
-            sampler=sampler or "tpe", pruner=pruner or "none", storage=storage, name=name,
+            job.build, job.split, ranges, train, judge, trials=trials, epochs=epochs, loss=loss, seed=seed,
+            sampler="tpe" if sampler is None else sampler, pruner="none" if pruner is None else pruner,
+            storage=storage, name=name,
         )  # fmt: skip
         return SearchResult([shared], [ranges], len(judge), facts)
     folder = None if out is None else Path(out)
-    task = Search(
-        build, split, train_alone, ranges, train, judge, trials, epochs, rounds, tuple(halts), loss, seed,
+    train_alone = partial(train_over_cores, job, workers)
+    whole = Search(
+        job.build, job.split, train_alone, ranges, train, judge, trials, epochs, rounds, tuple(halts), loss, seed,
         facts, folder, on_epoch,
     )  # fmt: skip
-    return task.run(resume=resume, progress=progress)
+    return whole.run(resume=resume, progress=progress)
 
 
-def _as_builder(model: str | Entry | Build) -> Callable[[Dataset, Mapping[str, Any], int], nn.Module]:
-    """Return a function of (training data, settings, seed) that builds the network."""
+def _require_model(model: str | Entry | Build) -> None:
+    """Raise `ConfigError` for a model that a search cannot build."""
     entry = find_entry(model) if isinstance(model, str) else model
     if isinstance(entry, Entry):
         if entry.stages is not None:
             raise ConfigError(f"{entry.name} learns in stages, which carry their own rates; search one of its parts")
-        return lambda data, settings, seed: build_model(entry, data.shape, len(data.classes), seed, settings)
-    if not callable(entry):
+    elif not callable(entry):
         raise ConfigError(f"model must be a name or a function build(generator, **settings), got {entry!r}")
-    return lambda data, settings, seed: _built(entry, settings, seed)
-
-
-def _built(build: Build, settings: Mapping[str, Any], seed: int) -> nn.Module:
-    try:
-        return build(make_generator(seed, "weights"), **settings)
-    except TypeError as problem:
-        raise ConfigError(f"the model cannot be built with {dict(settings)}: {problem}") from problem
 
 
 def _usual_loss(model: str | Entry | Build) -> str:
@@ -180,17 +164,23 @@ def _parts(data: Data | Dataset | str, validation: Dataset | None, holdout: int 
     if train.targets is None or not train.classes:
         raise DataError(f"{train.name} has no labels; a search compares accuracies")
     if validation is not None:
-        if len(validation) == 0 or validation.targets is None:
+        if not isinstance(validation, Dataset) or len(validation) == 0 or validation.targets is None:
             raise DataError("validation has no labelled examples to judge by; give a Dataset with labels")
         return train, validation
-    count = math.ceil(len(train) * HOLDOUT) if holdout is None else holdout
+    count = math.ceil(len(train) * HOLDOUT) if holdout is None else require_whole("holdout", holdout, least=0)
     if count < 1:
         raise DataError("a search needs validation data: give validation=, or holdout= of at least 1 example")
     parts = train.holdout(count, seed=0)
     return parts.train, parts.validation
 
 
-def _check_optimizers(ranges: Mapping[str, Range], optimizer: str) -> None:
+def _check_training(ranges: Mapping[str, Range], optimizer: str) -> None:
+    """Raise `ConfigError` for settings of the training that no trial could be trained with."""
+    for name, bounds in _BOUNDS.items():
+        for value in _ends(ranges.get(name)):
+            require_number(f"{name} of the space", value, **bounds)
+    for value in _ends(ranges.get("batch_size")):
+        require_whole("batch_size of the space", value)
     drawn = ranges.get("optimizer")
     for kind in drawn.values if isinstance(drawn, Choice) else (optimizer,):
         require_choice("optimizer", kind, KINDS)
@@ -198,45 +188,21 @@ def _check_optimizers(ranges: Mapping[str, Range], optimizer: str) -> None:
             raise ConfigError(f"{kind} has no momentum to look for{did_you_mean('momentum', ())}; use sgd or momentum")
 
 
+def _ends(range_: Range | None) -> Sequence[Any]:
+    """Return the values of a choice, or the ends of a range of numbers; none of a range of the user's own."""
+    if isinstance(range_, Choice):
+        return range_.values
+    if isinstance(range_, Numbers):
+        return [int(end) if range_.whole else end for end in (range_.low, range_.high)]
+    return ()
+
+
 def _rungs(epochs: int, halving: bool, rungs: Sequence[int] | None) -> list[int]:
     if rungs is None:
+        if halving and epochs < 2:
+            raise ConfigError("halving gives up networks after some of the epochs, so it needs at least 2, got 1")
         return list(default_rungs(epochs)) if halving else []
     for rung in rungs:
         if require_whole("rungs", rung) >= epochs:
             raise ConfigError(f"a rung must be before the last of {epochs} epochs, got {rung}")
     return sorted(rungs)
-
-
-def train_trial(
-    trial: Trial,
-    build: Callable[[Mapping[str, Any], int], nn.Module],
-    split: Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any], str, int]],
-    train: Dataset,
-    validation: Dataset,
-    epochs: int,
-    loss: str,
-) -> nn.Module:
-    """Train one trial alone by `fit`, the way that a stack must agree with; fill in its curves; return the network."""
-    settings, rates, kind, batch_size = split(trial.settings)
-    network = build(settings, trial.seed)
-    recipe = optimizer_recipe(kind, **{name: value for name, value in rates.items() if value or name == "lr"})
-    try:
-        log = fit(
-            network,
-            Backprop(loss),
-            train,
-            optimizer=recipe,
-            epochs=epochs,
-            batch_size=min(batch_size, len(train)),
-            seed=trial.seed,
-            validation=validation,
-        )
-    except NumericError:
-        trial.state = "diverged"
-        return network
-    for record in log.epochs:
-        trial.training_loss.append(record["loss"])
-        trial.validation_loss.append(record["validation_loss"])
-        trial.validation_accuracy.append(record["validation_accuracy"])
-    trial.state = "finished"
-    return network

@@ -14,8 +14,9 @@ from threegen.errors import ConfigError
 from threegen.registry.entry import Plan, find_entry
 from threegen.rules.backprop import Backprop
 from threegen.runs.run import Run
-from threegen.runs.search import OPTIMIZER_SETTINGS, TRAINING_SETTINGS, search
+from threegen.runs.search import search
 from threegen.runs.train import train_run
+from threegen.runs.trial_task import OPTIMIZER_SETTINGS, TRAINING_SETTINGS
 from threegen.training.optimizers.build import optimizer as optimizer_recipe
 from threegen.training.persistence.files import make_folder, write_whole
 from threegen.training.search.folder import RECORD

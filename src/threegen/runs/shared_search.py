@@ -16,11 +16,12 @@ from torch import nn
 
 from threegen.checks import require_choice
 from threegen.datasets.dataset import Dataset
-from threegen.errors import ConfigError, MissingExtraError, NumericError
+from threegen.errors import ConfigError, NumericError
 from threegen.rules.backprop import Backprop
 from threegen.training.fit import fit
 from threegen.training.loop import Callback
 from threegen.training.optimizers.build import optimizer as optimizer_recipe
+from threegen.training.search.importance import load_optuna
 from threegen.training.search.space import Choice, Numbers, Range
 from threegen.training.search.trials import Trial
 
@@ -28,18 +29,6 @@ SAMPLERS = ("random", "tpe", "cmaes")
 PRUNERS = ("none", "median", "halving", "hyperband")
 Split = Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any], str, int]]
 Build = Callable[[Mapping[str, Any], int], nn.Module]
-
-
-def load_optuna() -> Any:
-    """Return the module optuna; raises `MissingExtraError` naming the extra."""
-    try:
-        import optuna
-    except ImportError as problem:
-        raise MissingExtraError(
-            'samplers, pruners and storages need Optuna; pip install "threegen[search]"'
-        ) from problem
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
 
 
 def open_storage(optuna: Any, url: str | None) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from threegen.checks import require_whole
 from threegen.datasets.events.preview import busiest_picture
 from threegen.errors import ConfigError
 from threegen.functional.decoding import intensity_image
@@ -21,30 +22,33 @@ from threegen.gif import animated_gif
 from threegen.plots import Series, contact_sheet, data_uri, line_chart, png, raster
 from threegen.randomness import make_generator
 from threegen.runs.answer import picture_of
-from threegen.runs.run import open_run
+from threegen.runs.run import open_run, picture_file
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.persistence.files import make_folder, write_whole
 
 ENLARGED = 6  # each pixel of a GIF's picture is drawn as wide as this
 
 
-def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) -> dict[str, Any]:
+def spikes_run(path: str | Path, image: str, out: str | Path | None = None, *, seed: int = 0) -> dict[str, Any]:
     """Write what the spiking net of a run does with one picture or recording to `out`, `.html` or `.gif`.
 
     A page gets its animation beside it, with the ending `.gif`; a `.gif` alone is the animation alone.
+    `path` is a run's folder, or the name of a model whose weights ship; `out` is RUN/spikes.html by default, or
+    NAME-spikes.html in the current folder for a model that ships.
 
     `image` is a file (a picture; a recording for a run on event data) or the number of an example of the test split,
-    `seed` draws the spikes. Returns `name`, `answer`, `truth`, `steps`, `layers` (a row each: neurons, spikes, rate,
-    neurons that never fired; none for an input that does not spike), `warnings` (layers that are silent or saturated),
-    `file` and `animation`.
+    `seed` draws the spikes. Returns `name`, `source`, `answer`, `truth`, `steps`, `layers` (a row each: neurons,
+    spikes, rate, neurons that never fired; none for an input that does not spike), `warnings` (layers that are silent
+    or saturated), `file` and `animation`.
     Raises `ConfigError` for a run that does not spike or a file of another kind.
     """
-    target = Path(out)
-    if target.suffix not in (".html", ".gif"):
+    require_whole("seed", seed, least=0)
+    if out is not None and Path(out).suffix not in (".html", ".gif"):
         raise ConfigError(f"spikes are drawn to a .html or a .gif file, got {str(out)!r}")
     run = open_run(path)
     if not isinstance(run.model, SpikingNet | DiehlCook):
         raise ConfigError(f"{run.entry.name} has no spikes to show; choose a run of a spiking net")
+    target = picture_file(run, "spikes.html") if out is None else Path(out)
     picture, truth = picture_of(run, image)
     classes = [str(name) for name in run.facts["classes"]]
     with evaluation_mode(run.model), torch.no_grad():
@@ -62,6 +66,7 @@ def spikes_run(path: str | Path, image: str, out: str | Path, *, seed: int = 0) 
         write_whole(target, _page(record, picture, trains, rows, _speakers(run.model, record, classes), classes, title))
     return {
         "name": run.entry.name,
+        "source": run.source,
         "answer": answer,
         "truth": truth,
         "steps": len(record.inputs),

@@ -12,6 +12,7 @@ from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import data_source, load_data
 from threegen.errors import ConfigError, DataError
 from threegen.registry.entry import Entry, Plan, build_model, find_entry
+from threegen.runs.converted import converted_facts
 from threegen.runs.record import FORMAT, Facts, read_record, require_free, write_record
 from threegen.runs.run import WEIGHTS, Run
 from threegen.runs.spike_health import LOOKED_AT, SpikeHealth
@@ -118,6 +119,9 @@ def train_run(
             **how,
         )
         model.cpu()
+        if entry.finish is not None:
+            model = entry.finish(model, part, plan)
+            facts |= converted_facts(model)
         facts |= {"seconds": log.seconds, "finished": True, "figures": log.final}
         if folder is not None and writes:
             write_tensors(folder / WEIGHTS, model.state_dict())

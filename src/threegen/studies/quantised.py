@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from threegen.checks import require_whole
+from threegen.machine.torch_private import whole_product
 
 
 def scales_of(weight: Tensor, bits: int) -> Tensor:
@@ -44,7 +45,7 @@ class Int8Linear(nn.Module):
         """Return `[B, outputs]` in float32."""
         input_scales = scales_of(inputs, 8).unsqueeze(1)
         whole = (inputs / input_scales).round().to(torch.int8)
-        sums = torch._int_mm(whole, self.weight.T)
+        sums = whole_product(whole, self.weight.T)
         return sums * input_scales * self.scales + self.bias
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, prune, vector_to_parameters
 
+from threegen.machine.torch_private import own_parameters
 from threegen.testing.tools import Broken, same_bits
 
 Scores = Callable[[nn.Module], Tensor]
@@ -59,7 +60,7 @@ def check_vector(model: nn.Module, scores: Scores) -> None:
 def check_pruning(model: nn.Module, scores: Scores) -> None:
     """A pruned model answers as one whose weights were set to zero by hand."""
     found = [
-        part for part in model.modules() if isinstance(part, nn.Linear | nn.Conv2d) and "weight" in part._parameters
+        part for part in model.modules() if isinstance(part, nn.Linear | nn.Conv2d) and "weight" in own_parameters(part)
     ]
     if not found:
         return

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from threegen.checks import require_whole
+from threegen.machine.torch_private import own_modules, own_parameters
 from threegen.randomness import derive_seed, forked_randomness
 
 
@@ -32,7 +33,7 @@ class untouched:
         modules = _modules(self._model)
         self._modes = [(module, module.training) for module in modules]
         # a shared weight is put back twice
-        own = [weight for module in modules for weight in module._parameters.values() if weight is not None]
+        own = [weight for module in modules for weight in own_parameters(module).values() if weight is not None]
         self._weights = [(weight, weight.requires_grad, weight.grad) for weight in own]
         self._forked: AbstractContextManager[None] | None = None
         if _has_gpu():
@@ -69,7 +70,7 @@ def _modules(model: nn.Module) -> list[nn.Module]:
     """Return every module, a shared one each time that it is met: `model.modules()` takes five times as long."""
     found = [model]
     for module in found:  # grows while it is read
-        children = module._modules
+        children = own_modules(module)
         if children:
             found += [child for child in children.values() if child is not None]
     return found

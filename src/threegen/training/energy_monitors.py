@@ -16,6 +16,7 @@ Shapes: B cases, V visible units, H hidden units.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -23,13 +24,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_choice, require_number, require_whole
+from threegen.checks import require_choice, require_number, require_unit_range, require_whole
 from threegen.datasets.dataset import Dataset
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, DataError
 from threegen.functional.energy.units import BernoulliUnits
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import TwoLayers
 from threegen.training.loop import Callback, Training
+from threegen.training.stages import Stage
 
 _DEAD, _SATURATED = 0.01, 0.99
 
@@ -46,7 +48,7 @@ def reconstruction_error(model: nn.Module, visible: Tensor) -> float:
 def reconstruction_divergence(model: nn.Module, visible: Tensor) -> float:
     """Return the divergence of the reconstructions from the cases `[B, V]` in 0..1, in nats a case."""
     net = cast(TwoLayers, model)
-    _require_binary(model, "the divergence")
+    _require_binary(model, "the divergence", visible)
     back = net.visible_given_hidden(net.hidden_given_visible(visible)).clamp(1e-7, 1 - 1e-7)
     own = torch.xlogy(visible, visible) + torch.xlogy(1 - visible, 1 - visible)
     return float((own - visible * back.log() - (1 - visible) * (-back).log1p()).sum(1).mean())
@@ -62,7 +64,7 @@ def pseudo_likelihood(
     Raises `ConfigError` where the visible units are not binary.
     """
     net = cast(Any, model)
-    _require_binary(model, "the pseudo-likelihood")
+    _require_binary(model, "the pseudo-likelihood", visible)
     x = net.hidden_input(visible)
     here = net.hidden_units.log_sum(x)
     units = visible.shape[1]
@@ -95,9 +97,10 @@ def idle_units(model: nn.Module, visible: Tensor) -> tuple[list[int], list[int]]
     return dead, (chances.amin(0) > _SATURATED).nonzero().flatten().tolist()
 
 
-def _require_binary(model: nn.Module, what: str) -> None:
+def _require_binary(model: nn.Module, what: str, visible: Tensor) -> None:
     if not isinstance(getattr(model, "visible_units", None), BernoulliUnits):
         raise ConfigError(f"{what} is defined here for binary visible units, {type(model).__name__} has others")
+    require_unit_range(what, visible)
 
 
 @dataclass(frozen=True)
@@ -112,11 +115,50 @@ class EnergyFigures:
     saturated: int
 
 
+class _Cases:
+    """The first cases of a data set, as the net of each stage sees them."""
+
+    def __init__(self, name: str, data: Dataset, count: int) -> None:
+        if not isinstance(data, Dataset):
+            raise DataError(f"{name} must be a Dataset, got {type(data).__name__}; use Dataset.from_arrays(x, y)")
+        if len(data) == 0:
+            raise DataError(f"{name} is empty; a monitor needs cases to look at")
+        self.name, self.data = name, data.take(min(count, len(data)))
+        self._mapped = True  # whether a stage's own transform maps these cases, too
+
+    def states(self, net: Any, stage: Stage | None = None) -> Tensor:
+        """Return them as states of the visible units of `net` `[B, V]`, mapped as the stage maps its data."""
+        part = self.data
+        if self._mapped and stage is not None and stage.transform is not None:
+            part = stage.transform(part)
+        return cast(Tensor, net.visible_states(part.inputs, part.targets))
+
+    def begin(self, run: Training, stages: Sequence[Stage]) -> None:
+        """Raise what `states` would raise in any of these stages, before the first of them is trained."""
+        given = run.data
+        self._mapped = isinstance(given, Dataset) and given.inputs.shape[1:] == self.data.inputs.shape[1:]
+        for stage in stages:
+            if not self._mapped or stage.transform is None:
+                self.states(stage.module or run.model, None)
+            elif isinstance(given, Dataset) and given.targets is not None and self.data.targets is None:
+                raise DataError(f"{self.name} has no labels, the training data have; give them to the monitor too")
+
+
+def _is_two_layers(model: nn.Module) -> bool:
+    parts = ("visible_states", "visible_units", "hidden_given_visible", "visible_given_hidden", "hidden_bias")
+    return all(hasattr(model, part) for part in parts)
+
+
 class EnergyMonitor(Callback):
     """Watch an RBM after every `every` epochs, on the first `cases` of the data; `history` holds what was seen.
 
     validation: gives the free-energy gap. flips: as of `pseudo_likelihood`. Warns once when more than a tenth of the
-    hidden units are dead or saturated. Of a run of stages it watches those that train `model`.
+    hidden units are dead or saturated.
+
+    Of a run of stages, such as `pretraining(dbn)`, it watches those that train `model`, or without it each that trains
+    a net of two layers; the data are those of the whole run, and are mapped as each stage maps its own. What cannot be
+    watched is refused before the first batch: `ConfigError` if no stage trains such a net, `DataError` and `ShapeError`
+    for data that do not fit.
     """
 
     def __init__(
@@ -129,25 +171,43 @@ class EnergyMonitor(Callback):
         cases: int = 500,
         flips: str = "one",
     ) -> None:
-        self.training, self.validation, self.model = training, validation, model
         self.every, self.cases = require_whole("every", every), require_whole("cases", cases)
+        self.training, self.model = _Cases("training", training, cases), model
+        self.validation = None if validation is None else _Cases("validation", validation, cases)
         self.flips = require_choice("flips", flips, ("all", "one"))
         self.history: list[EnergyFigures] = []
         self._warned = False
 
+    def _watches(self, run: Training, stage: Stage) -> bool:
+        model = stage.module or run.model
+        return _is_two_layers(model) and (self.model is None or model is self.model)
+
+    def on_begin(self, run: Training) -> None:
+        """Refuse a run that cannot be watched, and data that do not fit it."""
+        stages = [stage for stage in run.session.stages if self._watches(run, stage)]
+        if not stages:
+            what = "a net of two layers such as an RBM" if self.model is None else f"the {type(self.model).__name__}"
+            names = ", ".join(repr(stage.name) for stage in run.session.stages)
+            raise ConfigError(f"EnergyMonitor watches {what}, which no stage trains; there are {names}")
+        for cases in (self.training, self.validation):
+            if cases is not None:
+                cases.begin(run, stages)
+
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
         """Take the figures after an epoch."""
-        if (record["epoch"] + 1) % self.every:
-            return
         stage = run.session.stages[record["stage"]]
-        model = stage.module or run.model
-        if self.model is None or model is self.model:
-            self.history.append(self.look(model, record["epoch"]))
+        if (record["epoch"] + 1) % self.every == 0 and self._watches(run, stage):
+            self.history.append(self._look(stage.module or run.model, record["epoch"], stage))
 
     def look(self, model: nn.Module, epoch: int = 0) -> EnergyFigures:
-        """Return the figures of `model` as it is now."""
+        """Return the figures of `model` as it is now; the data must be what this net takes."""
+        if not _is_two_layers(model):
+            raise ConfigError(f"EnergyMonitor watches a net of two layers such as an RBM, got {type(model).__name__}")
+        return self._look(model, epoch, None)
+
+    def _look(self, model: nn.Module, epoch: int, stage: Stage | None) -> EnergyFigures:
         net = cast(Any, model)
-        visible = self._states(net, self.training)
+        visible = self.training.states(net, stage)
         binary = isinstance(net.visible_units, BernoulliUnits)
         generator = make_generator("pseudo-likelihood", epoch)
         dead, saturated = idle_units(model, visible)
@@ -161,7 +221,7 @@ class EnergyMonitor(Callback):
             )
         gap = None
         if self.validation is not None:
-            gap = free_energy_gap(model, visible, self._states(net, self.validation))
+            gap = free_energy_gap(model, visible, self.validation.states(net, stage))
         return EnergyFigures(
             epoch,
             reconstruction_error(model, visible),
@@ -175,26 +235,36 @@ class EnergyMonitor(Callback):
         """Return the history as plain values."""
         return [asdict(figures) for figures in self.history]
 
-    def _states(self, net: Any, data: Dataset) -> Tensor:
-        part = data.take(min(self.cases, len(data)))
-        return cast(Tensor, net.visible_states(part.inputs, part.targets))
-
 
 class StopAtDivergence(Callback):
     """End training after the epoch in which the divergence between data and reconstructions falls under `bound` nats.
 
-    It is judged on the first `cases` of `data`; the reached value stands in `value`.
+    It is judged on the first `cases` of `data`, mapped as the stage maps its own; `value` is what was reached. The
+    whole run ends: train the stages of a deep net by a `fit` each. Raises `ConfigError` before the first batch if a
+    stage trains anything else than a net of two layers with binary visible units.
     """
 
     def __init__(self, data: Dataset, bound: float, *, cases: int = 500) -> None:
-        self.data, self.cases = data, require_whole("cases", cases)
+        self.cases = require_whole("cases", cases)
+        self.data = _Cases("data", data, cases)
         self.bound = require_number("bound", bound, above=0.0)
         self.value: float | None = None
 
+    def on_begin(self, run: Training) -> None:
+        """Refuse a run in which the divergence is not defined, and data that do not fit it."""
+        for stage in run.session.stages:
+            model = stage.module or run.model
+            if not _is_two_layers(model) or not isinstance(getattr(model, "visible_units", None), BernoulliUnits):
+                raise ConfigError(
+                    "StopAtDivergence needs a net of two layers with binary visible units; "
+                    f"stage {stage.name!r} trains {type(model).__name__}"
+                )
+        self.data.begin(run, run.session.stages)
+
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
         """Stop the run where the bound is reached."""
-        net = cast(Any, run.session.stages[record["stage"]].module or run.model)
-        part = self.data.take(min(self.cases, len(self.data)))
-        self.value = reconstruction_divergence(net, net.visible_states(part.inputs, part.targets))
+        stage = run.session.stages[record["stage"]]
+        net = stage.module or run.model
+        self.value = reconstruction_divergence(net, self.data.states(net, stage))
         if self.value < self.bound:
             run.stop(f"the reconstructions' divergence {self.value:.4g} fell under {self.bound:g} nats")

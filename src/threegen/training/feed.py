@@ -38,7 +38,7 @@ class MemoryFeed:
                 f"batch_size {batch_size} is larger than {data.name!r} ({len(data)}); one batch holds it all",
                 stacklevel=2,
             )
-        self.data, self.batch_size, self.shuffle = data, batch_size, shuffle
+        self.data, self.batch_size, self.shuffle = data, min(batch_size, max(1, len(data))), shuffle
         self.seed, self.stage = seed, stage
         self.batches: int | None = -(-len(data) // batch_size)
         self.generators: list[Generator] = []
@@ -66,7 +66,7 @@ class ItemFeed:
     """
 
     def __init__(self, data: Any, batch_size: int, shuffle: bool, seed: int, stage: int) -> None:
-        self.data, self.batch_size, self.shuffle = data, batch_size, shuffle
+        self.data, self.batch_size, self.shuffle = data, min(batch_size, max(1, len(data))), shuffle
         self.seed, self.stage = seed, stage
         self.batches: int | None = -(-len(data) // batch_size)
         self.generators = own_generators(data)

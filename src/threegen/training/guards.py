@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from threegen.errors import NumericError
+from threegen.machine.sparse.layouts import flat
+from threegen.machine.torch_private import PlainStep
 from threegen.rules.rule import Step, Update
 
 # Beyond these an update could overflow float32 although every gradient is finite; such steps are taken with a copy
@@ -24,8 +24,8 @@ _LARGEST_WEIGHT = 1e18
 class Guard:
     """Refuses non-finite steps for one module: names the step and the parameter and leaves the weights as they were.
 
-    The cheap test is the sum of squares of each gradient, one dot product in the memory order of the tensor: it is
-    finite only if every entry is. A sum that overflows although its entries are finite is looked at again, exactly.
+    The cheap test is the sum of squares of each gradient, one dot product: it is finite only if every entry is.
+    A sum that overflows although its entries are finite is looked at again, exactly.
     Where the rule knows a bound of that sum nothing is read, unless gradients are to be clipped (`exact`).
     On a GPU all sums and figures are put together and read once a step, which is one synchronisation.
     """
@@ -94,7 +94,8 @@ class Guard:
         if norm <= most:
             return square_sum
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        torch._foreach_mul_(gradients, most / norm)
+        for gradient in gradients:
+            gradient.mul_(most / norm)
         return most * most
 
     def _exact_norm(self) -> float:
@@ -136,41 +137,10 @@ class Guard:
             parameter.copy_(copy)
 
 
-class PlainStep:
-    """An optimiser's step without the wrapper in which torch calls hooks and marks profiles.
-
-    The wrapper takes a third of the time of a small step. Where there are hooks or a profiler runs, or where torch
-    wraps otherwise than here expected, it stays in place.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.optimizer = optimizer
-        wrapper, module = type(optimizer).step, sys.modules.get("torch.optim.optimizer")
-        self._inner = getattr(wrapper, "__wrapped__", None)
-        self._hooks: list[Any] = [
-            *(getattr(optimizer, f"_optimizer_step_{when}_hooks", None) for when in ("pre", "post")),
-            *(getattr(module, f"_global_optimizer_{when}_hooks", None) for when in ("pre", "post")),
-        ]
-        known = getattr(wrapper, "hooked", False) and "step" not in vars(optimizer) and None not in self._hooks
-        self._profiled: Callable[[], bool] | None = getattr(torch.autograd, "_profiler_enabled", None)
-        if not known:
-            self._inner = None
-
-    def __call__(self) -> None:
-        """Apply one update."""
-        if self._inner is None or any(self._hooks) or self._profiled is None or self._profiled():
-            self.optimizer.step()
-        else:
-            self._inner(self.optimizer)
-
-
 def _square_sum(tensor: Tensor) -> Tensor:
     """Return the sum of squares of a tensor's entries, 0-d."""
     values = tensor.detach() if tensor.requires_grad else tensor
     if values.is_sparse:
         values = values.coalesce().values()
-    if not values.is_contiguous():
-        values = values.mT if values.dim() == 2 else values  # weights may lie transposed in memory
-        values = values.contiguous()
-    flat = values if values.dim() == 1 else values.view(-1)
-    return torch.dot(flat, flat)
+    entries = flat(values)
+    return torch.dot(entries, entries)

@@ -39,7 +39,10 @@ from threegen.training.stages import Stage
 
 
 class Callback:
-    """A user's own code in the loop. Either method may be left out; `run.stop(reason)` ends training early."""
+    """A user's own code in the loop. Any method may be left out; `run.stop(reason)` ends training early."""
+
+    def on_begin(self, run: Training) -> None:
+        """Run before the first batch (of a resumed run, too): the place to refuse what cannot work."""
 
     def on_step(self, run: Training, step: Step) -> None:
         """Run after every update; `step.figures` are 0-d tensors."""
@@ -98,6 +101,8 @@ class Training:
 
     def run(self) -> None:
         """Walk the stages from where the session stands."""
+        for listener in self.options.listeners("on_begin"):
+            listener(self)
         for number in range(self.progress.stage, len(self.session.stages)):
             if self.log.stopped:
                 break

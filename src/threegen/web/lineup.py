@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from threegen.errors import ConfigError
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.networks import SpikingNet
 from threegen.randomness import make_generator
-from threegen.registry.entry import Entry
+from threegen.registry.entry import Entry, find_entry
+from threegen.runs.pretrained import pretrained, pretrained_models
 from threegen.runs.run import open_run
 from threegen.tracing.inputs import answer as answer_of_model
 
@@ -86,29 +87,43 @@ class PageModel:
 def models_for_page(names: Sequence[str] = (), runs: Sequence[str | Path] = ()) -> list[PageModel]:
     """Return the models of the page, oldest generation first: those that ship (`names`, all by default) and `runs`.
 
-    Raises `ConfigError` for a name that does not ship, a run that does not answer digits, or no model at all, and what
-    `open_run` raises.
+    Raises `ConfigError` for a name that does not ship or a run that does not answer digits, and what `open_run` raises.
     """
-    found = [_from_run(path) for path in runs]
-    known = [one.name for one in found]
+    shipped = {name: facts for name, facts in pretrained_models().items() if _reads_digits(facts)}
     for name in names:
-        if name not in known:
-            raise ConfigError(f"no model {name!r} ships; choose {', '.join(known)}{did_you_mean(name, known)}")
-    if not found:
-        raise ConfigError("there is no model to show; train one and name its folder: threegen play --run runs/mlp")
+        if name not in shipped:
+            known = ", ".join(shipped)
+            raise ConfigError(f"no model {name!r} ships; choose {known}{did_you_mean(name, shipped)}")
+    found = [_shipped(name, facts) for name, facts in shipped.items() if not names or name in names]
+    found += [_from_run(path) for path in runs]
     found.sort(key=lambda one: (one.entry.generation, one.entry.year, one.name))
     return found
 
 
+def _reads_digits(facts: Mapping[str, Any]) -> bool:
+    digits = [str(digit) for digit in range(CLASSES)]
+    return tuple(facts["shape"]) == (1, 28, 28) and [str(name) for name in facts["classes"]] == digits
+
+
+def _shipped(name: str, facts: Mapping[str, Any]) -> PageModel:
+    entry = find_entry(facts["entry"])
+    told = {"title": facts["title"], "year": facts["year"], "rule_name": facts["rule"], "paper": facts["paper"]}
+    entry = replace(entry, generation=facts["generation"], **told)
+    known = {"accuracy": facts["accuracy"], "tested": facts["count"], "temperature": facts.get("temperature")}
+    return page_model(entry, pretrained(name), name=name, **known)
+
+
 def _from_run(path: str | Path) -> PageModel:
     run = open_run(path)
-    shape, classes = tuple(run.facts["shape"]), [str(name) for name in run.facts["classes"]]
-    if shape != (1, 28, 28) or classes != [str(digit) for digit in range(CLASSES)]:
+    if not _reads_digits(run.facts):
         raise ConfigError(
-            f"{path} takes {list(shape)} and answers {', '.join(classes[:3])} ...; the page shows models that read "
-            "digits of 28 x 28 pixels"
+            f"{path} takes {list(run.facts['shape'])} and answers {', '.join(map(str, run.facts['classes'][:3]))} ...; "
+            "the page shows models that read digits of 28 x 28 pixels"
         )
-    return page_model(run.entry, run.model, name=Path(path).name, own=True)
+    name = Path(path).name
+    if name in pretrained_models():
+        name = f"{name}-own"
+    return page_model(run.entry, run.model, name=name, own=True)
 
 
 def page_model(entry: Entry, model: nn.Module, *, name: str = "", **facts: Any) -> PageModel:

@@ -101,12 +101,16 @@ def _tiles(name: str, values: Tensor, units: int) -> dict[str, Any]:
 def _fields(member: PageModel) -> dict[str, Any] | None:
     """Return what the first layer's units look for, as pictures: the same for every image, so made once."""
     if "fields" not in member.known:
-        member.known["fields"] = _make_fields(member)
+        member.known["fields"] = first_fields(member)
     found: dict[str, Any] | None = member.known["fields"]
     return found
 
 
-def _make_fields(member: PageModel) -> dict[str, Any] | None:
+def first_fields(member: PageModel, most: int = MOST_TILES) -> dict[str, Any] | None:
+    """Return the weights of up to `most` units of the first layer as pictures, each scaled to its largest value.
+
+    None where they do not form pictures. The caller holds the model's lock.
+    """
     model = member.model
     try:
         if isinstance(model, DiehlCook):
@@ -119,7 +123,7 @@ def _make_fields(member: PageModel) -> dict[str, Any] | None:
     except (ThreegenError, RuntimeError):
         return None
     layers = list(hidden_layers(member))
-    chosen = torch.linspace(0, len(weight) - 1, min(MOST_TILES, len(weight))).round().long()
+    chosen = torch.linspace(0, len(weight) - 1, min(most, len(weight))).round().long()
     shown = weight[chosen]
     scaled = shown / shown.abs().amax((1, 2), keepdim=True).clamp_min(1e-12)
     labels = model.assignments[chosen].tolist() if isinstance(model, DiehlCook) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -17,13 +18,16 @@ from starlette.routing import Route
 
 from threegen.errors import DataError, ThreegenError
 from threegen.web import answers, looks, spiking
+from threegen.web.comparing import compare_members
 from threegen.web.guards import TooLarge, refusal, too_large
 from threegen.web.lineup import PageModel, models_for_page
 from threegen.web.queue import Busy, Work
-from threegen.web.request import Asked, BadRequest, encoded_image, read_question, whole
+from threegen.web.request import Asked, BadRequest, encoded_image, number, read_question, whole
 from threegen.web.state import PageState
+from threegen.web.training import Order, trainable
 from threegen.web.upload import Refused, picture_from_bytes
 
+MOST_COMPARED = 6
 Endpoint = Callable[[Request], Awaitable[Response]]
 Job = Callable[[], dict[str, Any]]
 
@@ -47,11 +51,14 @@ def make_app(state: PageState) -> Starlette:
         "dream": api.dream,
         "spikes": api.spikes,
         "steps": api.steps,
+        "compare": api.compare,
+        "train": api.train,
         "upload": api.upload,
         "test-image": api.test_image,
     }
     routes = [Route(f"/{name}", _guarded(endpoint), methods=["POST"]) for name, endpoint in posts.items()]
-    return Starlette(routes=[Route("/models", api.models), *routes])
+    gets = [Route("/models", api.models), Route("/training", api.training)]
+    return Starlette(routes=[*gets, *routes])
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:
@@ -142,6 +149,27 @@ class _Api:
         async with self.work.turn():
             return JSONResponse(await self.work.run(self.state.accuracy_by_steps, member))
 
+    async def compare(self, request: Request) -> Response:
+        """Compare models on the first test images."""
+        body = await body_of(request)
+        members = self.state.chosen(body)
+        if not 2 <= len(members) <= MOST_COMPARED:
+            raise BadRequest(f"choose 2 to {MOST_COMPARED} models to compare")
+        images = whole(body, "images", 500, least=50, most=2_000)
+        async with self.work.turn():
+            test = await self.work.run(lambda: self.state.data.test)
+            return JSONResponse(await self.work.run(compare_members, members, test, images))
+
+    async def training(self, request: Request) -> Response:
+        """Return what can be trained, and how the training stands."""
+        return JSONResponse({"models": trainable(), **self.state.live.describe()})
+
+    async def train(self, request: Request) -> Response:
+        """Start, pause, continue, prolong or stop the training, set its rate, or let its run join the page."""
+        body = await body_of(request)
+        await asyncio.to_thread(_train, self.state, body)  # quick, and not to wait behind answers
+        return JSONResponse(self.state.live.describe())
+
     async def _of_one(self, request: Request, function: Callable[[PageModel, Asked], dict[str, Any]]) -> Response:
         body = await body_of(request)
         member = self.state.find(body.get("model") if isinstance(body, dict) else None)
@@ -195,6 +223,35 @@ class _Lines(StreamingResponse):
             close = getattr(self.body_iterator, "aclose", None)
             if close is not None:
                 await close()
+
+
+def _train(state: PageState, body: Any) -> None:
+    """Carry out what the tab asks of the training."""
+    if not isinstance(body, dict):
+        raise BadRequest("expected a JSON object")
+    live, action = state.live, body.get("action")
+    if action == "start":
+        model, rule = body.get("model"), body.get("rule")
+        if not isinstance(model, str) or not isinstance(rule, str):
+            raise BadRequest("model and rule are names")
+        live.start(
+            Order(
+                model,
+                rule,
+                epochs=whole(body, "epochs", 1, least=1, most=50),
+                images=whole(body, "images", 10_000, least=500, most=59_500),
+                seed=whole(body, "seed", 0, least=0, most=2**31),
+                rate=None if body.get("rate") is None else number(body, "rate", 0.001, least=1e-6, most=10.0),
+            )
+        )
+    elif action == "rate":
+        live.set_rate(number(body, "rate", 0.001, least=1e-6, most=10.0))
+    elif action == "join":
+        state.join_trained()
+    elif action in ("pause", "go_on", "stop", "add_epoch"):
+        {"pause": live.pause, "go_on": live.go_on, "stop": live.stop, "add_epoch": live.add_epoch}[action]()
+    else:
+        raise BadRequest("action is one of start, pause, go_on, stop, add_epoch, rate, join")
 
 
 def _line(value: dict[str, Any]) -> bytes:

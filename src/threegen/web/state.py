@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import threading
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,15 +12,17 @@ from torch import Tensor
 
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import load_data
+from threegen.errors import ConfigError
 from threegen.randomness import make_generator
 from threegen.web.calibrate import temperature_for
-from threegen.web.lineup import PageModel, warm_up
+from threegen.web.lineup import PageModel, page_model, warm_up
 from threegen.web.request import BadRequest, encoded_image, whole
 from threegen.web.spiking import IMAGES, accuracy_by_steps
+from threegen.web.training import LiveTraining
 
 MEASURED = 1_000  # test images by which a run of the user's own is judged
 CALIBRATED = 300  # training images by which a temperature is fitted
-PART = 50  # images that are looked through at once for one that is read wrongly
+PART = 10  # images that a network answers at once in the background: its card waits no longer than that
 
 
 class PageState:
@@ -29,6 +33,7 @@ class PageState:
         self.by_name = {one.name: one for one in models}
         self._data = data
         self._loading = threading.Lock()
+        self.live = LiveTraining(lambda: self.data)
 
     @property
     def data(self) -> Data:
@@ -50,6 +55,19 @@ class PageState:
             if member.accuracy is None:
                 right = self._scores(member, test).argmax(1) == torch.as_tensor(test.targets)
                 member.tested, member.accuracy = len(right), float(right.float().mean())
+
+    def join_trained(self) -> None:
+        """Let the run that was trained on the page join its cards; raises `ConfigError` where there is none."""
+        run, now = self.live.run, self.live.watched
+        if run is None or now.state not in ("done", "stopped") or self.live.busy:
+            raise ConfigError("there is no finished training that could join the page")
+        name = Path(now.folder).name
+        if name in self.by_name:
+            raise ConfigError(f"{name} is on the page already")
+        member = page_model(run.entry, copy.deepcopy(run.model), name=name, own=True)
+        self.models.append(member)
+        self.by_name[name] = member
+        threading.Thread(target=self.get_ready, daemon=True, name="page-ready").start()
 
     @staticmethod
     def _scores(member: PageModel, part: Dataset) -> Tensor:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 
 import pytest
 import torch
 
 from threegen.errors import ConfigError
-from threegen.functional.energy.partition import Net, annealed_log_partition, log_sum_rise, paper_schedule
+from threegen.functional.energy.partition import (
+    LogPartition,
+    Net,
+    _summarised,
+    annealed_log_partition,
+    log_sum_rise,
+    paper_schedule,
+)
 from threegen.functional.energy.units import BernoulliUnits, GaussianUnits, SoftmaxUnits, Units
+from threegen.gen2.classification_rbm import ClassificationRBM
 from threegen.gen2.rbm import RBM
 from threegen.randomness import make_generator
 
@@ -71,9 +80,9 @@ def test_a_base_near_the_data_narrows_the_bar() -> None:
         rbm.visible_bias.mul_(5)
     data = torch.sigmoid(rbm.visible_bias.detach()).expand(10, -1)
     exact = float(rbm.log_partition())
-    far, near = (
-        rbm.log_partition("ais", steps=100, base=base, generator=make_generator("ais")) for base in (None, data)
-    )
+    with pytest.warns(UserWarning, match=r"start from the data's means \(base=data\)"):
+        far = rbm.log_partition("ais", steps=100, generator=make_generator("ais"))
+    near = rbm.log_partition("ais", steps=100, base=data, generator=make_generator("ais"))
     assert near.high - near.low < far.high - far.low
     assert abs(near.value - exact) < 0.2
 
@@ -103,3 +112,59 @@ def test_what_cannot_work_is_refused() -> None:
     net = Net(BernoulliUnits(2), BernoulliUnits(2), torch.zeros(2, 2), torch.zeros(2), torch.zeros(2))
     with pytest.raises(ConfigError, match="rise from 0 to 1"):
         annealed_log_partition(net, torch.zeros(2), temperatures=[0.0, 0.5])
+
+
+def steep() -> RBM:
+    """A net of 12 visible and 6 hidden units, whose 2^6 terms are summed exactly, with weights of N(0, 16)."""
+    rbm = RBM(12, 6, init=4.0, generator=make_generator("tiny"))
+    with torch.no_grad():
+        rbm.visible_bias.copy_(-3 + 2 * torch.randn(12, generator=make_generator("b")))
+    return rbm
+
+
+def estimates(rbm: RBM, steps: int, count: int = 20) -> tuple[list[LogPartition], list[str]]:
+    found = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for seed in range(count):
+            found.append(rbm.log_partition("ais", steps=steps, runs=50, generator=make_generator("r", seed)))
+    return found, [str(warning.message) for warning in caught]
+
+
+def test_a_bar_that_does_not_cover_is_announced() -> None:
+    """Too few steps: the exact sum is outside most bars of three standard errors, and each estimate warns."""
+    rbm = steep()
+    exact = float(rbm.log_partition())
+    found, said = estimates(rbm, 30)
+    assert sum(one.low <= exact <= one.high for one in found) <= 10
+    assert max(one.effective for one in found) < 10
+    assert len(said) == 20
+    first = found[0]
+    assert said[0] == (
+        f"annealed importance sampling: only {first.effective:.1f} of 50 runs count (effective sample size); log Z = "
+        f"{first.value:.2f} may be off by more than its error bar, {first.low:.2f} to {first.high:.2f}; start from the "
+        "data's means (base=data), or take more steps (there were 30)"
+    )
+
+
+def test_a_bar_that_covers_is_not() -> None:
+    rbm = steep()
+    exact = float(rbm.log_partition())
+    found, said = estimates(rbm, 2000)
+    assert sum(one.low <= exact <= one.high for one in found) >= 18
+    assert said == []
+    assert "three standard errors; ais" in str(found[0])
+    assert str(rbm.log_partition()) == f"log Z = {exact:.4f} nats (exact)"
+
+
+def test_the_effective_number_of_runs() -> None:
+    """(sum w)^2 / sum w^2 by hand: for the weights 1, 1, 2 it is 16 / 6."""
+    assert _summarised(torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64).log(), 0.0).effective == pytest.approx(16 / 6)
+
+
+def test_states_of_all_visible_units_are_a_base() -> None:
+    """A classification RBM's inputs do not come without labels; its joint states do."""
+    rbm = ClassificationRBM(6, 3, 4, generator=make_generator(0))
+    states = rbm.visible_states(torch.rand(20, 6), torch.arange(20) % 3)
+    found = rbm.log_partition("ais", steps=500, base=states, generator=make_generator("base"))
+    assert found.low < float(rbm.log_partition()) < found.high

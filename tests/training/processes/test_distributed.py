@@ -293,6 +293,33 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert again.stderr.count("already holds a run") == 1
 
 
+ENDING = """
+import atexit, os, sys
+from pathlib import Path
+
+def write_threads():  # registered before the group is joined, so it runs after the group was left
+    names = sorted(path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+    Path(sys.argv[1], os.environ["RANK"]).write_text(" ".join(names))
+
+atexit.register(write_threads)
+import torch
+import threegen as tg
+tg.fit(tg.MLP([4, 3, 2]), tg.Backprop(), (torch.rand(8, 4), torch.arange(8) % 2), optimizer="adam", batch_size=4)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are named in /proc, which Linux has")
+def test_no_thread_of_gloo_outlives_the_training(tmp_path: Path) -> None:
+    """One that releases a tensor while Python ends aborts the process, once in tens of runs under load."""
+    script = tmp_path / "ending.py"
+    script.write_text(ENDING)
+    launcher = torchrun()[: -len(("-m", "threegen"))]
+    done = subprocess.run([*launcher, str(script), str(tmp_path)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for rank in "01":
+        assert "gloo" not in (tmp_path / rank).read_text()
+
+
 def test_a_killed_command_line_run_goes_on(tmp_path: Path) -> None:
     """kill -9 of one worker in mid-run: torchrun ends, and `--resume` finishes the run."""
     write_tables(tmp_path)

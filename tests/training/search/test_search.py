@@ -292,6 +292,17 @@ def test_ranges_are_read_and_drawn() -> None:
         ({"lr": "log:0:1"}, {}, "above 0"),
         ({"lr": "log:1"}, {}, "two numbers"),
         ({"lr": "1e-3"}, {}, "is no range"),
+        ({"lr": 1e-3}, {}, "is no range"),
+        ({"lr": "choice:a,b"}, {}, "lr of the space must be a finite number above 0.0, got 'a'"),
+        ({"lr": "linear:-1:1"}, {}, "lr of the space must be .* above 0.0, got -1.0"),
+        ({"weight_decay": "linear:-1:1"}, {}, "weight_decay of the space must be .* at least 0.0"),
+        ({"momentum": "linear:0:1"}, {}, "momentum of the space must be .* below 1.0, got 1.0"),
+        ({"batch_size": "linear:1:5"}, {}, "batch_size of the space must be a whole number"),
+        ({"n": "int:1.5:3"}, {}, "two whole numbers"),
+        ({"hidden": "sizes:10xa"}, {}, "layer sizes of at least 1"),
+        ({"hidden": "sizes:0"}, {}, "layer sizes of at least 1"),
+        ({"lr": "log:1e-3:1e-1"}, {"options": 3}, "options must be a dictionary"),
+        ({"lr": "log:1e-3:1e-1"}, {"epochs": 1, "halving": True}, "needs at least 2"),
         ({"lr": "linear:2:1"}, {}, "lower and a higher"),
         ({}, {}, "at least one setting"),
         ({"droput": "linear:0:0.5"}, {}, "has no option 'droput'"),
@@ -303,12 +314,63 @@ def test_ranges_are_read_and_drawn() -> None:
 )
 def test_what_cannot_work_is_one_sentence(space: dict[str, str], more: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        search("mlp", space, digits(50), trials=2, epochs=3, **more)
+        search("mlp", space, digits(50), **{"trials": 2, "epochs": 3, **more})
 
 
 def test_no_validation_data_is_one_sentence() -> None:
     with pytest.raises(DataError, match="validation"):
         search("mlp", {"lr": "log:1e-3:1e-1"}, digits(50), trials=2, epochs=1, holdout=0)
+    for wrong in (Dataset(torch.rand(3, 1, 28, 28)), "mnist"):
+        with pytest.raises(DataError, match="no labelled examples to judge by"):
+            search("mlp", {"lr": "log:1e-3:1e-1"}, digits(50), trials=2, epochs=1, validation=wrong)  # type: ignore[arg-type]
+
+
+def test_the_end_of_the_first_range_is_an_end_in_later_rounds_too() -> None:
+    """.0095 is .3 % below the end of log:1e-6:1e-2, and not within a twentieth of the narrowed range."""
+    first, second = trials_with([{"lr": 0.006}]), trials_with([{"lr": 0.0095}])
+    for trials, accuracy in ((first, 0.7), (second, 0.8)):
+        trials[0].state, trials[0].validation_accuracy, trials[0].validation_loss = "finished", [accuracy], [1.0]
+    second[0].round = 1
+    spaces = [{"lr": read_range("lr", text)} for text in ("log:1e-6:1e-2", "log:0.0042:0.01")]
+    notes = SearchResult([first, second], spaces, 100, {}).notes()
+    assert any("lr=0.0095 of the best trial is at the end of its range log:1e-06:0.01" in note for note in notes)
+
+
+def test_importance_by_rank_and_by_optuna() -> None:
+    """Accuracy is a peak in one setting and does not depend on the other: rank correlation sees neither, fANOVA one."""
+    pytest.importorskip("optuna")
+    settings = [
+        {"lr": 0.1 * (number + 1), "width": [[10], [20]][number % 2], "decay": 0.01 * ((7 * number) % 20)}
+        for number in range(20)
+    ]
+    trials = trials_with(settings)
+    for trial in trials:
+        trial.state = "finished"
+        trial.validation_accuracy = [0.1, round(1 - abs(trial.settings["lr"] - 1.05), 6)]
+    space = {"lr": Numbers(0.1, 2.0), "decay": Numbers(0.0, 0.2), "width": Choice(([10], [20]))}
+    result = SearchResult([trials], [space], 100, {})
+    ranks, shares = result.importance(), result.optuna_importance()
+    assert set(ranks) == {"lr", "decay"}
+    assert ranks["lr"] == pytest.approx(0.0, abs=1e-9)  # the tent is symmetrical
+    assert shares is not None
+    assert set(shares) == set(space)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["lr"] > 0.8
+    assert "Optuna's fANOVA" in str(result)
+    assert result.as_dict()["importance_by_optuna"] == result.optuna_importance()  # the forest is seeded
+
+
+def test_importance_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    trials = trials_with([{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3}, {"lr": 0.4}])
+    for trial in trials:
+        trial.state, trial.validation_accuracy, trial.validation_loss = "finished", [trial.settings["lr"]], [1.0]
+    result = SearchResult([trials], [{"lr": Numbers(0.1, 0.4)}], 100, {})
+    assert result.optuna_importance() is None
+    assert result.importance() == {"lr": pytest.approx(1.0)}
+    assert "fANOVA" not in str(result)
 
 
 def test_ranking_and_optimisers_know_their_order() -> None:

@@ -95,7 +95,7 @@ def normalise_columns(net: Any, columns: Array, sums: Array) -> None:
 
 @serial
 def normalise(net: Any, sums: Array) -> None:
-    """Scale the weights of all neurons; `sums` [N] is room for their sums."""
+    """Scale the weights of all neurons; `sums` [N] receives their sums."""
     weight = net.weight
     sums[:] = 0.0
     for i in range(len(weight)):

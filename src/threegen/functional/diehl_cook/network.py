@@ -20,16 +20,16 @@ from torch import Tensor
 
 from threegen.functional.diehl_cook import constants as c
 from threegen.functional.diehl_cook.network_fused import GOLDEN, Net, hashed
-from threegen.functional.diehl_cook.runs import draw_sorted, make_cell, make_rooms
+from threegen.functional.diehl_cook.runs import draw_sorted, make_buffers, make_cell
 
 Array = np.ndarray[Any, Any]
 
 
 def input_spikes(net: Net, pixels: Tensor, intensity: float, key: int) -> list[Tensor]:
     """Return the inputs that fire at each step of a presentation of `pixels` [F, D], ascending: T tensors."""
-    rooms = make_rooms(net.weight.shape[0] * int(net.n[c.STEPS]), int(net.n[c.STEPS]))
-    draw_sorted(pixels.numpy(), float(intensity), np.uint64(key), net, make_cell(net), rooms)
-    (_, _, sources), starts = rooms
+    buffers = make_buffers(net.weight.shape[0] * int(net.n[c.STEPS]), int(net.n[c.STEPS]))
+    draw_sorted(pixels.numpy(), float(intensity), np.uint64(key), net, make_cell(net), buffers)
+    (_, _, sources), starts = buffers
     return [torch.from_numpy(sources[a:b].astype(np.int64)) for a, b in pairwise(starts)]
 
 

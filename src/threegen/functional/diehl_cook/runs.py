@@ -69,15 +69,15 @@ SPIKES, REPEATS, MOST_TOGETHER, SENT, ALL_SPIKES = OUTCOME = range(5)
 
 
 @serial
-def make_rooms(room: int, steps: int) -> Any:
+def make_buffers(size: int, steps: int) -> Any:
     """Return the memory for the input spikes of one presentation: three lists, and where each step's begin."""
-    return np.empty((3, room), np.int32), np.empty(steps + 1, np.int64)
+    return np.empty((3, size), np.int32), np.empty(steps + 1, np.int64)
 
 
 @serial
-def draw_sorted(pixels: Array, intensity: float, key: Any, net: Net, cell: Cell, rooms: tuple[Array, Array]) -> int:
+def draw_sorted(pixels: Array, intensity: float, key: Any, net: Net, cell: Cell, buffers: tuple[Array, Array]) -> int:
     """Draw the input spikes of one presentation in the order of steps; return how many there are."""
-    spikes, starts = rooms
+    spikes, starts = buffers
     many: int = draw_input(pixels, intensity, key, net, cell, spikes[0], spikes[1])
     sort_by_step(spikes[0], spikes[1], many, starts, spikes[2])
     return many
@@ -128,10 +128,10 @@ def _rest(v: Array, rest: Any, still: Any) -> None:
 
 
 @serial
-def present(net: Net, cell: Cell, rooms: tuple[Array, Array], learn: bool) -> int:
+def present(net: Net, cell: Cell, buffers: tuple[Array, Array], learn: bool) -> int:
     """Present sorted input spikes to the network and let it rest; return the spikes of its neurons."""
     _begin(net, cell)
-    spikes_of, starts = rooms
+    spikes_of, starts = buffers
     sources = spikes_of[2]
     weight, k, n, floats, whole, ring, marks = net.weight, net.k, net.n, cell.floats, cell.whole, cell.ring, cell.marks
     steps, slots, spikes = n[STEPS], n[SLOTS], 0
@@ -180,8 +180,8 @@ def train_images(
     `intensity` holds the first one and what each further presentation adds. `outcome` [B, 5] gets a row an
     example (see `OUTCOME`); `wins` [N] gains each neuron's spikes.
     """
-    examples, room = len(pixels), pixels.shape[2] * net.n[STEPS]
-    rooms = make_rooms(room, net.n[STEPS])
+    examples, size = len(pixels), pixels.shape[2] * net.n[STEPS]
+    buffers = make_buffers(size, net.n[STEPS])
     cell = make_cell(net)
     cell.floats[V, :] = potential
     sums = np.empty(len(potential), np.float64)
@@ -192,8 +192,8 @@ def train_images(
         while True:
             normalise_columns(net, cell.whole[FIRED, : cell.marks[FIRED]], sums)
             own = hashed(key + GOLDEN * np.uint64(b * 64 + tries + 1))
-            many = draw_sorted(pixels[b], strength, own, net, cell, rooms)
-            spikes = present(net, cell, rooms, True)
+            many = draw_sorted(pixels[b], strength, own, net, cell, buffers)
+            spikes = present(net, cell, buffers, True)
             _forget(net.theta, net.k[THETA_KEEP])
             outcome[b, SENT] += many
             outcome[b, ALL_SPIKES] += spikes
@@ -214,28 +214,28 @@ def count_spikes(net: Net, pixels: Array, key: Any, intensity: Array, counts: Ar
 
     `outcome` is that of `train_images`. Nothing of the network changes, and no example depends on another.
     """
-    examples, room = len(pixels), pixels.shape[2] * net.n[STEPS]
+    examples, size = len(pixels), pixels.shape[2] * net.n[STEPS]
     for block in numba.prange((examples + BLOCK - 1) // BLOCK):
-        rooms = make_rooms(room, net.n[STEPS])
+        buffers = make_buffers(size, net.n[STEPS])
         cell = make_cell(net)
         for b in range(block * BLOCK, min((block + 1) * BLOCK, examples)):
             own = hashed(key + GOLDEN * np.uint64(b + 1))
-            _answer(net, cell, pixels[b], own, intensity, outcome[b], rooms)
+            _answer(net, cell, pixels[b], own, intensity, outcome[b], buffers)
             for j in range(counts.shape[1]):
                 counts[b, j] = cell.whole[COUNTS, j]
 
 
 @serial
 def _answer(
-    net: Net, cell: Cell, pixels: Array, key: Any, intensity: Array, outcome: Array, rooms: tuple[Array, Array]
+    net: Net, cell: Cell, pixels: Array, key: Any, intensity: Array, outcome: Array, buffers: tuple[Array, Array]
 ) -> None:
     """Present one example until the network answers; the cell holds the spikes."""
     tries, strength = 0, intensity[0]
     outcome[:] = 0
     while True:
         cell.floats[V, :] = net.k[REST_E]
-        many = draw_sorted(pixels, strength, hashed(key + GOLDEN * np.uint64(tries + 1)), net, cell, rooms)
-        spikes = present(net, cell, rooms, False)
+        many = draw_sorted(pixels, strength, hashed(key + GOLDEN * np.uint64(tries + 1)), net, cell, buffers)
+        spikes = present(net, cell, buffers, False)
         outcome[SENT] += many
         outcome[ALL_SPIKES] += spikes
         if spikes >= net.n[LEAST] or tries >= net.n[MOST] or many == 0:

@@ -8,7 +8,7 @@ Loops have no branches and no calls inside, so that the compiler turns them into
 One thread does each pass: several were not measurably faster, for they are not those of the matrix products.
 
 Total inputs lie where the means or the states will be, so that a step touches less memory. A loop over two arrays that
-are one and the same memory is not made into vector code: such loops get one array, or go through room for a row.
+are one and the same memory is not made into vector code: such loops get one array, or go through a buffer of one row.
 
 Shapes: R rows, N units.
 """

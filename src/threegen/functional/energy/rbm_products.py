@@ -86,9 +86,9 @@ class Products:
         self.scale = -batch / chains
         # The weights lie as `table` [V, H] where they can be summed row by row; lists of v0 and vk, where they pay.
         self.table = self.weight.t()
-        self.lists = data, chained = self._room_for_lists(self.v0), self._room_for_lists(self.vk)
+        self.lists = data, chained = self._memory_for_lists(self.v0), self._memory_for_lists(self.vk)
         self.stack = None if data is None or chained is None else Stack(data, chained)
-        self.state_lists = self._room_for_lists(self.states)
+        self.state_lists = self._memory_for_lists(self.states)
         self.listed = [False, False]
         self.data = self.v0  # where v0 stands: in the caller's own memory, if it is listed
         # Sums over the rows of v0, vk, P(h0|v0) and -B/N P(hk|vk), in the type of the weights; each is made when its
@@ -96,8 +96,8 @@ class Products:
         self.v0_sum, self.vk_sum = (torch.zeros(visible, dtype=self.dtype) for _ in range(2))
         self.h0_sum, self.hk_sum = (torch.zeros(hidden, dtype=self.dtype) for _ in range(2))
 
-    def _room_for_lists(self, states: Tensor) -> SparseMatrix | None:
-        """Return room for the lists of such states, None where products are quicker whatever the states are."""
+    def _memory_for_lists(self, states: Tensor) -> SparseMatrix | None:
+        """Return memory for the lists of such states, None where products are quicker whatever the states are."""
         useful = self.binary and states.dtype == torch.float32 and lies_by_inputs(self.weight)
         if not (useful and pays(len(states), *self.weight.shape)):
             return None

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from threegen.checks import require_choice, require_whole
+from threegen.checks import require_choice, require_unit_range, require_whole
 from threegen.errors import ConfigError
 from threegen.machine.draws import draw_bernoulli, draw_normal, draw_one_of
 
@@ -221,3 +221,24 @@ def make_units(name: str, size: int, choice: str | Units | Sequence[Units]) -> U
         found = f"{units.size} units" if isinstance(units, Units) else repr(choice)
         raise ConfigError(f"{name}_units must hold {size} units, got {found}")
     return units
+
+
+def require_unit_values(owner: str, units: Units, states: Tensor, *, finite: bool = True) -> Tensor:
+    """Return `states` [..., size] if `units` can have them: binary and softmax units take values in 0..1 alone.
+
+    Real-valued units, and kinds of a user's own, take any. Raises `ConfigError`, and `NumericError` for values that
+    are not finite (with `finite=False` NaN is let through: see `require_unit_range`).
+    """
+    if are_binary(units):
+        require_unit_range(owner, states, finite=finite)
+    elif isinstance(units, JoinedUnits):
+        for part, own in units._split(states):
+            require_unit_values(owner, part, own, finite=finite)
+    return states
+
+
+def are_binary(units: Units) -> bool:
+    """Return whether all of `units` take values in 0..1 alone."""
+    if isinstance(units, JoinedUnits):
+        return all(are_binary(part) for part in units.parts)
+    return isinstance(units, BernoulliUnits | SoftmaxUnits)

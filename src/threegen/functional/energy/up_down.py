@@ -145,9 +145,9 @@ class UpDownStep:
     def _climb(self, inputs: Tensor, generator: torch.Generator | None) -> list[Tensor]:
         """Return the states of the wake phase, x_0 .. x_n."""
         states = [inputs]
-        for layer, room in zip(self.layers, self._wake, strict=True):
-            _units(layer.upper, states[-1], layer.recognition.t(), room)
-            states.append(draw_bernoulli(room, generator))
+        for layer, buffer in zip(self.layers, self._wake, strict=True):
+            _units(layer.upper, states[-1], layer.recognition.t(), buffer)
+            states.append(draw_bernoulli(buffer, generator))
         return states
 
     def _associate(
@@ -180,9 +180,9 @@ class UpDownStep:
         """Return the states of the sleep phase, z_0 .. z_n."""
         states = [self._fantasy]
         for number in range(len(self.layers) - 1, -1, -1):
-            layer, room = self.layers[number], self._sleep[number]
-            _units(layer.lower, states[0], layer.generative, room)
-            states.insert(0, draw_bernoulli(room, generator) if number else room)
+            layer, buffer = self.layers[number], self._sleep[number]
+            _units(layer.lower, states[0], layer.generative, buffer)
+            states.insert(0, draw_bernoulli(buffer, generator) if number else buffer)
         return states
 
     def _move_memory(self, centres: Centres | None, share: float, keep: float, discriminative: float) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from threegen.functional.optimization.rmsprop_fused import move_weights
+from threegen.machine.sparse.layouts import flat, is_table
 
 Triple = tuple[Tensor, Tensor, Tensor]  # a weight, its gradient, its shifted average
 
@@ -63,25 +64,21 @@ def rmsprop_(
 
 def _in_one_pass(triple: Triple, *constants: float) -> None:
     """Move a weight and its average; `constants` are rho, epsilon, the rate and the weight decay."""
-    arrays = [tensor.detach().numpy() if tensor.is_contiguous() else tensor.detach().mT.numpy() for tensor in triple]
-    weight, gradient, shifted = (array.reshape(-1) for array in arrays)
+    weight, gradient, shifted = (flat(tensor.detach()).numpy() for tensor in triple)
     move_weights(weight, gradient, shifted, *map(weight.dtype.type, constants))
 
 
 def _elementary(triples: list[Triple], rate: float, rho: float, eps: float, weight_decay: float) -> None:
-    weights, gradients, sums = (list(tensors) for tensors in zip(*triples, strict=True))
-    if weight_decay:
-        gradients = list(torch._foreach_add(gradients, weights, alpha=weight_decay))
-    torch._foreach_mul_(sums, rho)
-    torch._foreach_add_(sums, eps)
-    torch._foreach_addcmul_(sums, gradients, gradients)
-    torch._foreach_addcdiv_(weights, gradients, torch._foreach_sqrt(sums), -rate)
+    for weight, given, shifted in triples:
+        gradient = given.add(weight, alpha=weight_decay) if weight_decay else given
+        shifted.mul_(rho).add_(eps).addcmul_(gradient, gradient)
+        weight.addcdiv_(gradient, shifted.sqrt(), value=-rate)
 
 
 def can_fuse(first: Tensor, *others: Tensor) -> bool:
     """Return whether a kernel may walk over the tensors as flat memory: real numbers on the CPU, dense alike."""
     dtype, stride = first.dtype, first.stride()
-    if dtype not in _REAL or not first.is_cpu or not (first.is_contiguous() or _is_transposed(first)):
+    if dtype not in _REAL or not first.is_cpu or not is_table(first):
         return False
     for other in others:  # as large as the first, so its memory is dense where the steps are the same
         if other.layout != torch.strided or other.dtype != dtype or other.stride() != stride or not other.is_cpu:
@@ -90,7 +87,3 @@ def can_fuse(first: Tensor, *others: Tensor) -> bool:
 
 
 _REAL = (torch.float32, torch.float64)
-
-
-def _is_transposed(tensor: Tensor) -> bool:
-    return tensor.dim() == 2 and tensor.mT.is_contiguous()

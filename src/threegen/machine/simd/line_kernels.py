@@ -1,11 +1,9 @@
 """Vector instructions for lists of numbers and the rows of a table that they weigh (`sparse_matrix.py`).
 
-A table is copied to a room near by, `WIDE` numbers a row, as it is or in half precision: a row of halves is half as
-many loads and half as many sums. Halves are what bfloat16 holds: eight bits of precision, which half precision holds
-exactly between 2^-14 and 65504. Sums of 32 products are made in half precision, and added up in float32.
+A table is packed into a cache-resident buffer of `WIDE` columns.
 
 Instructions: masked loads, stores and `vfmadd231ps` on eight registers of sixteen numbers (AVX-512F: Intel from
-Skylake-X, AMD from Zen 4); `vfmadd231ph` for the halves (AVX512-FP16: Intel from Sapphire Rapids).
+Skylake-X, AMD from Zen 4).
 By hand: the compiler writes the 128 sums of a row back to memory after each listed row.
 Elsewhere: `sparse.layouts.pays` says no and torch's dense products run; the code itself is right there too.
 
@@ -32,16 +30,8 @@ from threegen.machine.simd.vector_parts import (
     types,
 )
 
-WIDE = 128  # numbers in a row of a room
+WIDE = 128  # numbers in a row of a buffer
 _VECTORS = WIDE // LANES
-_SHORT = 32  # products that are summed in half precision
-_HALVES = ir.VectorType(ir.HalfType(), LANES)
-_MANY_HALVES = ir.VectorType(ir.HalfType(), 2 * LANES)
-
-
-def is_half(array: Any) -> bool:
-    """Return whether an array holds halves: as their 16 bits, or each twice in 32 bits."""
-    return array.dtype in (types.uint16, types.uint32)
 
 
 def masks_of(builder: Any, width: Any, vectors: int) -> list[Any]:
@@ -76,60 +66,42 @@ def size_of(vector: Any) -> int:
     return 8 if isinstance(vector.element, ir.DoubleType) else 4
 
 
-def halves(builder: Any, vector: Any) -> Any:
-    """Return sixteen float32 numbers as halves: the nearest bfloat16 numbers, ties to even, in half precision."""
-    bits = builder.bitcast(vector, NUMBERS)
-    odd = builder.and_(builder.lshr(bits, many(16)), many(1))
-    rounded = builder.and_(builder.add(bits, builder.add(odd, many(0x7FFF))), many(-0x10000))
-    return builder.fptrunc(builder.bitcast(rounded, vector.type), _HALVES)
-
-
-def many(number: int) -> Any:
-    """Return a vector of sixteen times the same 32 bits."""
-    return ir.Constant(NUMBERS, [number] * LANES)
-
-
 @extending.intrinsic  # type: ignore[untyped-decorator]
-def copy_line(typing: Any, table: Any, at: Any, width: Any, scale: Any, room: Any, to: Any) -> Any:
-    """Copy `width` numbers of `table` from place `at` on, times `scale`, to place `to` of `room`, and 0 behind them.
-
-    Where `room` is uint16 they become halves, which `table` must be float32 for.
-    """
+def copy_line(typing: Any, table: Any, at: Any, width: Any, scale: Any, buffer: Any, to: Any) -> Any:
+    """Copy `width` numbers of `table` from `at` on, times `scale`, to `buffer` from `to` on, and 0 behind them."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers, kept = begins_of(context, builder, signature, arguments, 0, 4)
-        half, factor = is_half(signature.args[4]), splat(builder, arguments[3])
+        factor = splat(builder, arguments[3])
         sources = pieces_from(builder, builder.gep(numbers, [arguments[1]]), _VECTORS)
         read = load_some(builder, sources, masks_of(builder, arguments[2], _VECTORS))
-        _keep(builder, [builder.fmul(piece, factor) for piece in read], builder.gep(kept, [arguments[5]]), half)
+        _keep(builder, [builder.fmul(piece, factor) for piece in read], builder.gep(kept, [arguments[5]]))
         return context.get_dummy_value()
 
     place = types.intp
-    return types.none(table, place, place, table.dtype, room, place), generate
+    return types.none(table, place, place, table.dtype, buffer, place), generate
 
 
-def _keep(builder: Any, values: list[Any], begin: Any, half: bool) -> None:
-    """Store vectors side by side, as they are or as halves."""
+def _keep(builder: Any, values: list[Any], begin: Any) -> None:
+    """Store vectors side by side."""
     for number, value in enumerate(values):
-        made = builder.bitcast(halves(builder, value), ir.VectorType(ir.IntType(16), LANES)) if half else value
         place = builder.gep(begin, [ir.Constant(WORD, LANES * number)])
-        builder.store(made, builder.bitcast(place, made.type.as_pointer()), align=2 if half else size_of(value.type))
+        builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=size_of(value.type))
 
 
 @extending.intrinsic  # type: ignore[untyped-decorator]
 def copy_turned(
-    typing: Any, table: Any, at: Any, stride: Any, rows: Any, columns: Any, scale: Any, room: Any, to: Any
+    typing: Any, table: Any, at: Any, stride: Any, rows: Any, columns: Any, scale: Any, buffer: Any, to: Any
 ) -> Any:
-    """Copy sixteen columns of sixteen rows of `table`, times `scale`, as rows to `room`.
+    """Copy sixteen columns of sixteen rows of `table`, times `scale`, as rows to `buffer`.
 
     The rows begin at places at + r stride, their first `columns` numbers count, and the first `rows` rows; the others
-    are taken as 0. What was column c stands from place to + WIDE c on. Halves as for `copy_line`. The sixteen rows that
-    follow are fetched.
+    are taken as 0. What was column c is stored from place to + WIDE c on. The sixteen rows that follow are fetched.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers, kept = begins_of(context, builder, signature, arguments, 0, 6)
-        half, factor = is_half(signature.args[6]), splat(builder, arguments[5])
+        factor = splat(builder, arguments[5])
         inside, nothing = masks_of(builder, arguments[4], 1), ir.Constant(MASKS, None)
         vectors = []
         for r in range(LANES):
@@ -142,11 +114,11 @@ def copy_turned(
             bring(builder, builder.gep(numbers, [following]))
         for c, column in enumerate(_turned(builder, vectors)):
             place = builder.add(arguments[7], ir.Constant(WORD, WIDE * c))
-            _keep(builder, [column], builder.gep(kept, [place]), half)
+            _keep(builder, [column], builder.gep(kept, [place]))
         return context.get_dummy_value()
 
     place = types.intp
-    return types.none(table, place, place, place, place, table.dtype, room, place), generate
+    return types.none(table, place, place, place, place, table.dtype, buffer, place), generate
 
 
 def _turned(builder: Any, rows: list[Any]) -> list[Any]:
@@ -173,7 +145,7 @@ def add_line(
     keep: Any,
     least: Any,
     start: Any,
-    room: Any,
+    buffer: Any,
     places: Any,
     factors: Any,
     begin: Any,
@@ -181,7 +153,7 @@ def add_line(
 ) -> Any:
     """Make `width` numbers of `result` from place `at` on a sum over a list; return the sum of their squares.
 
-        keep old[at ...] + start[...] + the rows places[p] of `room` times factors[p], p = begin .. end - 1
+        keep old[at ...] + start[...] + the rows places[p] of `buffer` times factors[p], p = begin .. end - 1
 
     but at least `least`. Sums are kept in registers. A `keep` of 0 forgets `old`, whose numbers that lie `apart` behind
     are fetched otherwise. `start` holds WIDE numbers.
@@ -207,8 +179,7 @@ def add_line(
                         builder, own, load_some(builder, before, masks_of(builder, arguments[3], _VECTORS)), share
                     )
         lists = begins_of(context, builder, signature, arguments, 8, 9, 10)
-        add = _add_halves if is_half(signature.args[8]) else _add_numbers
-        add(builder, own, lists, *arguments[11:])
+        _add_numbers(builder, own, lists, *arguments[11:])
         low = splat(builder, arguments[6])
         sums = [builder.load(total) for total in own]
         found = [builder.select(builder.fcmp_ordered("<", one, low), low, one) for one in sums]
@@ -221,7 +192,7 @@ def add_line(
         return _square_sum(builder, found)
 
     place, number = types.intp, result.dtype
-    lists = (room, places, factors, place, place)
+    lists = (buffer, places, factors, place, place)
     return number(result, place, place, place, old, number, number, start, *lists), generate
 
 
@@ -245,53 +216,19 @@ def _square_sum(builder: Any, vectors: list[Any]) -> Any:
 
 def _add_numbers(builder: Any, totals: list[Any], lists: list[Any], begin: Any, end: Any) -> None:
     """Add the listed multiples of rows to registers, in the order of the list."""
-    room, places, factors = lists
+    buffer, places, factors = lists
     size = size_of(totals[0].type.pointee)
     with cgutils.for_range_slice(builder, begin, end, ir.Constant(WORD, 1), WORD) as (p, _):
-        row = pieces_from(builder, _row(builder, room, places, p), _VECTORS)
+        row = pieces_from(builder, _row(builder, buffer, places, p), _VECTORS)
         factor = splat(builder, builder.load(builder.gep(factors, [p])))
         for total, piece in zip(totals, row, strict=True):
             _add_product(builder, total, builder.load(piece, align=size), factor)
 
 
-def _add_halves(builder: Any, totals: list[Any], lists: list[Any], begin: Any, end: Any) -> None:
-    """As `_add_numbers` for halves: sums of `_SHORT` products in half precision, in two chains."""
-    chains = [registers(builder, [ir.Constant(_MANY_HALVES, None)] * (_VECTORS // 2)) for _ in range(2)]
-    one, short = ir.Constant(WORD, 1), ir.Constant(WORD, _SHORT)
-    with cgutils.for_range_slice(builder, begin, end, short, WORD) as (first, _):
-        for total in (*chains[0], *chains[1]):
-            builder.store(ir.Constant(_MANY_HALVES, None), total)
-        stop = builder.add(first, short)
-        last = builder.select(builder.icmp_signed("<", stop, end), stop, end)
-        pairs = builder.sub(last, builder.and_(builder.sub(last, first), one))
-        with cgutils.for_range_slice(builder, first, pairs, ir.Constant(WORD, 2), WORD) as (p, _):
-            _add_half_row(builder, chains[0], lists, p)
-            _add_half_row(builder, chains[1], lists, builder.add(p, one))
-        with builder.if_then(builder.icmp_signed("<", pairs, last)):
-            _add_half_row(builder, chains[0], lists, pairs)
-        for number in range(_VECTORS // 2):
-            both = builder.fadd(builder.load(chains[0][number]), builder.load(chains[1][number]))
-            for part in range(2):
-                total = totals[2 * number + part]
-                lanes = ir.Constant(NUMBERS, [LANES * part + lane for lane in range(LANES)])
-                wide = builder.fpext(builder.shuffle_vector(both, both, lanes), total.type.pointee)
-                builder.store(builder.fadd(builder.load(total), wide), total)
-
-
-def _add_half_row(builder: Any, chain: list[Any], lists: list[Any], p: Any) -> None:
-    """Add the p-th listed multiple of a row of halves to registers."""
-    room, places, factors = lists
-    row = builder.bitcast(_row(builder, room, places, p), _MANY_HALVES.as_pointer())
-    factor = builder.bitcast(splat(builder, builder.load(builder.gep(factors, [p]))), _MANY_HALVES)
-    for number, total in enumerate(chain):
-        piece = builder.load(builder.gep(row, [ir.Constant(WORD, number)]), align=2)
-        _add_product(builder, total, piece, factor)
-
-
-def _row(builder: Any, room: Any, places: Any, p: Any) -> Any:
+def _row(builder: Any, buffer: Any, places: Any, p: Any) -> Any:
     """Return where the p-th listed row begins."""
     row = builder.sext(builder.load(builder.gep(places, [p])), WORD)
-    return builder.gep(room, [builder.mul(row, ir.Constant(WORD, WIDE))])
+    return builder.gep(buffer, [builder.mul(row, ir.Constant(WORD, WIDE))])
 
 
 def _add_product(builder: Any, total: Any, piece: Any, factor: Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from threegen.machine.processor import has_wide_vectors, knows
-from threegen.machine.simd.line_kernels import halves, is_half, load_some, many, masks_of, size_of
+from threegen.machine.simd.line_kernels import load_some, masks_of, size_of
 from threegen.machine.simd.vector_parts import (
     CODE,
     LANES,
@@ -36,12 +36,12 @@ def list_numbers(typing: Any, source: Any, start: Any, count: Any, places: Any, 
     """List which of `count` numbers of `source` from place `start` on are not 0; return how many there are.
 
     Their numbers, which rise and count from `start`, go to `places` (int32) and they themselves to `factors`, both from
-    place `at` on, with room for `count` and sixteen more. Where `factors` are uint32, they are halves, each twice.
+    place `at` on, with space for `count` and sixteen more.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers, listed, kept = begins_of(context, builder, signature, arguments, 0, 3, 4)
-        half, vector = is_half(signature.args[4]), ir.VectorType(numbers.type.pointee, LANES)
+        vector = ir.VectorType(numbers.type.pointee, LANES)
         found_at = cgutils.alloca_once_value(builder, arguments[5])
         whole = ir.Constant(WORD, LANES)
         with cgutils.for_range_slice(builder, ir.Constant(WORD, 0), arguments[2], whole, WORD) as (first, _):
@@ -52,7 +52,7 @@ def list_numbers(typing: Any, source: Any, start: Any, count: Any, places: Any, 
             now = builder.load(found_at)
             found = builder.add(splat(builder, builder.trunc(first, CODE)), STEPS)
             _pack(builder, found, builder.gep(listed, [now]), mask)
-            _pack(builder, _twice(builder, read) if half else read, builder.gep(kept, [now]), mask)
+            _pack(builder, read, builder.gep(kept, [now]), mask)
             builder.store(builder.add(now, count_bits(builder, mask)), found_at)
         return builder.sub(builder.load(found_at), arguments[5])
 
@@ -72,13 +72,6 @@ def _pack(builder: Any, vector: Any, place: Any, mask: Any) -> None:
     pack = cgutils.get_or_insert_function(builder.module, packing, f"llvm.x86.avx512.mask.compress.v{LANES}{name}32")
     packed = builder.call(pack, [vector, ir.Constant(kind, None), mask])
     builder.store(packed, builder.bitcast(place, kind.as_pointer()), align=4)
-
-
-def _twice(builder: Any, vector: Any) -> Any:
-    """Return sixteen float32 numbers as halves, each twice in 32 bits."""
-    bits = builder.bitcast(halves(builder, vector), ir.VectorType(ir.IntType(16), LANES))
-    low = builder.zext(bits, NUMBERS)
-    return builder.or_(low, builder.shl(low, many(16)))
 
 
 @extending.intrinsic  # type: ignore[untyped-decorator]

@@ -100,12 +100,59 @@ def _adder(vectors: int) -> Any:
 add_16, add_32, add_64, add_128 = (_adder(vectors) for vectors in (1, 2, 4, 8))
 
 
+def _weighted_adder(vectors: int) -> Any:
+    """As `_adder`, for rows that are multiplied by numbers:
+
+        add(result, at, source, first, stride, codes, times, start, stop)
+
+    adds times[p] source[first + codes[p] stride ...] for p from `start` to `stop`; codes are not negative. Product and
+    sum may be one instruction, rounded once.
+    """
+
+    @extending.intrinsic  # type: ignore[untyped-decorator]
+    def add(
+        typing: Any,
+        result: Any,
+        at: Any,
+        source: Any,
+        first: Any,
+        stride: Any,
+        codes: Any,
+        times: Any,
+        start: Any,
+        stop: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            size = context.get_abi_sizeof(context.get_data_type(signature.args[0].dtype))
+            totals, rows, listed, factors = begins_of(context, builder, signature, arguments, 0, 2, 5, 6)
+            targets = pieces_from(builder, builder.gep(totals, [arguments[1]]), vectors)
+            sums = registers(builder, [builder.load(target, align=size) for target in targets])
+            with cgutils.for_range_slice(builder, arguments[7], arguments[8], ir.Constant(WORD, 1), WORD) as (p, _):
+                row = builder.sext(builder.load(builder.gep(listed, [p])), WORD)
+                factor = splat(builder, builder.load(builder.gep(factors, [p])))
+                begin = builder.gep(rows, [builder.add(builder.mul(row, arguments[4]), arguments[3])])
+                for own, piece in zip(sums, pieces_from(builder, begin, vectors), strict=True):
+                    scaled = builder.fmul(builder.load(piece, align=size), factor, flags=("contract",))
+                    builder.store(builder.fadd(builder.load(own), scaled, flags=("contract",)), own)
+            for own, target in zip(sums, targets, strict=True):
+                builder.store(builder.load(own), target, align=size)
+            return context.get_dummy_value()
+
+        place = types.intp
+        return types.none(result, place, source, place, place, codes, times, place, place), generate
+
+    return add
+
+
+weigh_16, weigh_32, weigh_64, weigh_160 = (_weighted_adder(vectors) for vectors in (1, 2, 4, 10))
+
+
 @extending.intrinsic  # type: ignore[untyped-decorator]
 def list_sixteens(typing: Any, source: Any, start: Any, count: Any, places: Any) -> Any:
     """List which of `count` bytes of `source` from place `start` on are not 0, in `places`; return how many there are.
 
-    For kernels only. `count` is a multiple of sixteen; `source` (uint8) and `places` (int32, with room for `count` and
-    sixteen more) are contiguous, and nothing is checked. The numbers rise and count from `start`.
+    For kernels only. `count` is a multiple of sixteen; `source` (uint8) and `places` (int32, `count` + 16 of
+    them at least) are contiguous, and nothing is checked. The numbers rise and count from `start`.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

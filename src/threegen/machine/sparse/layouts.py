@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from threegen.machine.processor import has_wide_vectors as has_wide_vectors  # asked for here too
@@ -39,6 +40,37 @@ def lay_out(weight: Tensor) -> Tensor:
 def lies_by_inputs(weight: Tensor) -> bool:
     """Return whether a weight [O, N] is stored as [N, O]."""
     return weight.stride() == (1, weight.shape[0])  # asked for several times a step: one call, no view
+
+
+def stored_like(values: Tensor, like: Tensor) -> Tensor:
+    """Return `values` stored as `like`, a tensor of the same shape: themselves if they are, else a copy.
+
+    torch's fused optimisers read a weight, its gradient and its state as flat memory.
+    """
+    if values.stride() == like.stride():
+        return values
+    return torch.empty_like(like, dtype=values.dtype, requires_grad=False).copy_(values)
+
+
+def flat(values: Tensor) -> Tensor:
+    """Return the entries of a tensor in one dimension, in an order of their own; a copy only if they are scattered."""
+    if not values.is_contiguous():
+        values = (values.mT if values.dim() == 2 else values).contiguous()
+    return values if values.dim() == 1 else values.view(-1)
+
+
+def is_table(values: Tensor) -> bool:
+    """Return whether a tensor is contiguous, or the transposed view of a contiguous matrix."""
+    return values.is_contiguous() or (values.dim() == 2 and values.mT.is_contiguous())
+
+
+@torch.no_grad()
+def store_states_like_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Store each state tensor as its weight: fused kernels permute the entries otherwise, or round in another way."""
+    for parameter, entries in optimizer.state.items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                entries[key] = stored_like(value, parameter)
 
 
 @contextmanager

@@ -28,12 +28,12 @@ class Lists(NamedTuple):
 
     begin: Array  # [blocks, lines], counted through all blocks
     many: Array  # [blocks, lines], how many there are
-    places: Array  # [blocks, room] int32, counted from where the block begins
-    factors: Array  # [blocks, room], what stands there
+    places: Array  # [blocks, size] int32, counted from where the block begins
+    factors: Array  # [blocks, size], the entries
 
     @staticmethod
-    def room(lines: int, length: int, deep: int, kind: Any) -> Lists:
-        """Return room for `lines` lines of `length` places, in blocks of `deep`."""
+    def empty(lines: int, length: int, deep: int, kind: Any) -> Lists:
+        """Return empty lists for `lines` lines of `length` places, in blocks of `deep`."""
         blocks = -(-length // deep)
         begin, many = (np.zeros((blocks, lines), np.int64) for _ in range(2))
         size = (blocks, lines * min(length, deep) + LANES)

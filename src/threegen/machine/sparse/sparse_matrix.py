@@ -33,7 +33,7 @@ Array = np.ndarray[Any, Any]
 
 MOST = 0.42  # share of entries that are not 0; above, the dense product is as quick
 MOST_TURNED = 0.36  # the same where the table must be transposed
-BLOCK, HALVES = 128, 1024  # rows of a table at a time, as numbers and as halves
+BLOCK = 128  # rows of a table at a time
 AHEAD = 8  # rows of a table that are fetched before they are needed
 LINE = 64  # bytes of a cache line
 
@@ -46,8 +46,8 @@ def _fetch_row(table: Array, row: int, low: int, high: int) -> None:
 
 
 @serial
-def _pack(tables: Any, gate: Array, first: int, last: int, low: int, high: int, room: Array) -> None:
-    """Copy a piece of a table to `room`, whose rows lie side by side.
+def _pack(tables: Any, gate: Array, first: int, last: int, low: int, high: int, buffer: Array) -> None:
+    """Copy a piece of a table to `buffer`, whose rows lie side by side.
 
     `tables` are the table and what it is multiplied by, and the same for another one whose rows follow. The first
     counts as 0 where `gate`, which is as large or empty, is not above 0.
@@ -57,39 +57,47 @@ def _pack(tables: Any, gate: Array, first: int, last: int, low: int, high: int, 
     for i in range(first, last):
         at, to = i * columns + low, (i - first) * WIDE
         if i >= rows:
-            copy_line(below, at - table.size, high - low, below_scale, room, to)
+            copy_line(below, at - table.size, high - low, below_scale, buffer, to)
             continue
         _fetch_row(table, i + AHEAD, low, high)
         if len(gate):
-            row, kept, open_ = table[i, low:high], room[i - first], gate[i, low:high]
+            row, kept, open_ = table[i, low:high], buffer[i - first], gate[i, low:high]
             for j in range(high - low):
                 kept[j] = scale * row[j] if open_[j] > 0 else 0
         else:
-            copy_line(table, at, high - low, scale, room, to)
+            copy_line(table, at, high - low, scale, buffer, to)
 
 
 @serial
-def _pack_turned(table: Array, scale: Any, first: int, last: int, low: int, high: int, room: Array) -> None:
-    """As `_pack` with a piece of `table` [O, N] transposed: its columns first .. last are rows of `room`."""
+def _pack_turned(table: Array, scale: Any, first: int, last: int, low: int, high: int, buffer: Array) -> None:
+    """As `_pack` with a piece of `table` [O, N] transposed: its columns first .. last are rows of `buffer`."""
     stride = table.shape[1]
     for j in range(low, high, LANES):
         for i in range(first, last, LANES):
             rows, columns, to = min(LANES, high - j), min(LANES, last - i), (i - first) * WIDE + j - low
-            copy_turned(table, j * stride + i, stride, rows, columns, scale, room, to)
+            copy_turned(table, j * stride + i, stride, rows, columns, scale, buffer, to)
 
 
 @serial
-def _add_sums(room: Array, rows: int, total: Array) -> None:
-    """Add the sums over the rows of `room` to `total` [O]."""
+def _add_sums(buffer: Array, rows: int, total: Array) -> None:
+    """Add the sums over the rows of `buffer` to `total` [O]."""
     for i in range(rows):
-        row = room[i]
+        row = buffer[i]
         for j in range(len(total)):
             total[j] += row[j]
 
 
 @serial
 def _add_block(
-    lists: Any, block: int, lines: Any, room: Array, columns: Any, numbers: Any, old: Array, start: Array, result: Array
+    lists: Any,
+    block: int,
+    lines: Any,
+    buffer: Array,
+    columns: Any,
+    numbers: Any,
+    old: Array,
+    start: Array,
+    result: Array,
 ) -> Any:
     """Add the listed rows that lie in one block of the table to columns low..high of `result`, line by line.
 
@@ -101,13 +109,12 @@ def _add_block(
         where = line * outputs + low, outputs, high - low
         first = begin[block, line]
         end = first + many[block, line]
-        squares += add_line(result, *where, old, keep, least, start, room, places, factors, first, end)
+        squares += add_line(result, *where, old, keep, least, start, buffer, places, factors, first, end)
     return squares
 
 
 @parallel
 def _multiply(
-    deep: int,
     begin: Array,
     many: Array,
     places: Array,
@@ -125,14 +132,13 @@ def _multiply(
     result: Array,
     spans: int,
     sums: Array,
-    kind: Array,
 ) -> Any:
     """result <- keep old + start + scale times the listed rows of `table`, but at least `least`.
 
     `result` and `old` are [lines, O], `start` is [O] or empty. `table` is [N, O], or [O, N] if `turned`; it
     counts as 0 where `gate`, unless empty, is not above 0. The rows of `below`, times `below_scale`, follow those of
-    the table. Lines are taken in `spans` parts. `sums` [O], unless empty, gain the sums over the scaled rows. `kind` is
-    any array of the numbers of a room. Returns the sum of the squares of the result.
+    the table. Lines are taken in `spans` parts. `sums` [O], unless empty, gain the sums over the scaled rows.
+    Returns the sum of the squares of the result.
     """
     (lines, outputs), last = result.shape, len(many) - 1
     inputs = table.shape[1] if turned else len(table) + len(below)
@@ -142,26 +148,26 @@ def _multiply(
     for job in numba.prange((outputs + WIDE - 1) // WIDE * spans):
         low, top = job // spans * WIDE, job % spans * span
         high = min(low + WIDE, outputs)
-        size = (min(deep, inputs) + LANES - 1) // LANES * LANES  # `_pack_turned` fills sixteen rows at a time
-        memory = np.empty(size * WIDE + LINE, kind.dtype)
+        size = (min(BLOCK, inputs) + LANES - 1) // LANES * LANES  # `_pack_turned` fills sixteen rows at a time
+        memory = np.empty(size * WIDE + LINE, table.dtype)
         shift = (LINE - memory.ctypes.data % LINE) // memory.itemsize
-        room = memory[shift : shift + size * WIDE].reshape(size, WIDE)
+        buffer = memory[shift : shift + size * WIDE].reshape(size, WIDE)
         own, begun = (top, min(top + span, lines)), np.zeros(WIDE, table.dtype)
         for block in range(last + 1):
-            first = block * deep
-            end = min(first + deep, inputs)
+            first = block * BLOCK
+            end = min(first + BLOCK, inputs)
             if turned:
-                _pack_turned(table, scale, first, end, low, high, room)
+                _pack_turned(table, scale, first, end, low, high, buffer)
             else:
-                _pack((table, scale, below, below_scale), gate, first, end, low, high, room)
+                _pack((table, scale, below, below_scale), gate, first, end, low, high, buffer)
             if len(sums) and top == 0:
-                _add_sums(room[:, : high - low], end - first, sums[low:high])
+                _add_sums(buffer[:, : high - low], end - first, sums[low:high])
             for j in range(high - low):
                 begun[j] = start[low + j] if block == 0 and len(start) else 0
             numbers, columns = (keep if block == 0 else one, least if block == last else lowest), (low, high)
             before = old if block == 0 else result
             added = _add_block(
-                (begin, many, places, factors), block, own, room, columns, numbers, before, begun, result
+                (begin, many, places, factors), block, own, buffer, columns, numbers, before, begun, result
             )
             if block == last:
                 squares += added
@@ -169,7 +175,6 @@ def _multiply(
 
 
 def _weigh(
-    layout: tuple[int, Array],
     lists: Lists,
     table: Array,
     result: Array,
@@ -185,44 +190,33 @@ def _weigh(
     spans: int = 1,
     sums: Array | None = None,
 ) -> float:
-    """Run `_multiply` for a `layout`, its `deep` and `kind`; what is not given changes nothing, `old` is the result."""
-    number, (deep, kind) = result.dtype.type, layout
+    """Run `_multiply`; what is not given changes nothing, `old` is the result."""
+    number = result.dtype.type
     nothing = np.zeros((0, result.shape[1]), result.dtype)
     second, second_scale = (nothing, 0.0) if below is None else below
     tables = (table, turned, number(scale), second, number(second_scale), nothing if gate is None else gate)
     none = nothing.reshape(-1)
     before = (result if old is None else old, number(keep), none if start is None else start, number(least))
-    found: float = _multiply(deep, *lists, *tables, *before, result, spans, none if sums is None else sums, kind)
+    found: float = _multiply(*lists, *tables, *before, result, spans, none if sums is None else sums)
     return found
 
 
 class SparseMatrix:
-    """The lists of one matrix `[rows, columns]` after another, float32 or float64: `take` fills them.
+    """The lists of one matrix `[rows, columns]` after another, float32 or float64: `take` fills them."""
 
-    half: products of a float32 matrix in half precision, as `line_kernels.py` has it: about three quarters of the time
-        on processors that add sixteen-bit numbers (`threads.has_half_vectors`), where no matrix is refused.
-    """
-
-    def __init__(self, shape: Sequence[int], dtype: torch.dtype, *, half: bool = False) -> None:
+    def __init__(self, shape: Sequence[int], dtype: torch.dtype) -> None:
         rows, columns = self.shape = tuple(shape)
-        self.dtype, self.half = dtype, half
-        number: Any = np.float32 if dtype == torch.float32 else np.float64
-        # how many rows of a table are taken at a time, and as what numbers
-        self.layout = (HALVES, np.empty(0, np.uint16)) if half else (BLOCK, np.empty(0, number))
-        self.lists = Lists.room(rows, columns, self.layout[0], np.uint32 if half else number)
+        self.dtype = dtype
+        self.lists = Lists.empty(rows, columns, BLOCK, np.float32 if dtype == torch.float32 else np.float64)
         self._alone: Stack | None = None
 
     def fits(self, matrix: Tensor) -> bool:
         """Return whether this memory is for matrices such as `matrix`."""
         return matrix.shape == self.shape and matrix.dtype == self.dtype
 
-    def take(self, matrix: Tensor, most: float | None = None) -> bool:
-        """List the entries of a contiguous matrix on the CPU; return False where more than `most` (a share) are not 0.
-
-        `MOST` is the default; with halves nothing is refused.
-        """
-        most = (1.0 if self.half else MOST) if most is None else most
-        return bool(list_rows(matrix.numpy(), most, self.layout[0], *self.lists) <= most * matrix.numel())
+    def take(self, matrix: Tensor, most: float = MOST) -> bool:
+        """List the entries of a contiguous matrix on the CPU; return False if more than `most` (a share) are not 0."""
+        return bool(list_rows(matrix.numpy(), most, BLOCK, *self.lists) <= most * matrix.numel())
 
     def times(
         self, table: Array, result: Array, start: Array | None = None, *, rectify: bool = False, turned: bool = False
@@ -232,7 +226,7 @@ class SparseMatrix:
         With `turned` the table is given as [O, N].
         """
         least = 0.0 if rectify else -np.inf
-        _weigh(self.layout, self.lists, table, result, turned=turned, start=start, least=least)
+        _weigh(self.lists, table, result, turned=turned, start=start, least=least)
 
     def transposed_times(self, table: Array, result: Array, **options: Any) -> tuple[Array, float]:
         """Fill `result` [N, O] with X^T D, D the `table` [R, O], as `Stack` does."""
@@ -246,11 +240,10 @@ class Stack:
 
     def __init__(self, upper: SparseMatrix, lower: SparseMatrix | None = None) -> None:
         columns, number = upper.shape[1], upper.lists.factors.dtype
-        self._layout = deep, _ = upper.layout
-        below = Lists.room(0, columns, deep, number) if lower is None else lower.lists
+        below = Lists.empty(0, columns, BLOCK, number) if lower is None else lower.lists
         self._parts = (*upper.lists, *below)
         rows = upper.shape[0] + (0 if lower is None else lower.shape[0])
-        self._lists = Lists.room(columns, rows, deep, number)
+        self._lists = Lists.empty(columns, rows, BLOCK, number)
 
     def transposed_times(
         self,
@@ -270,7 +263,7 @@ class Stack:
         own. It counts as 0 where `gate` [R, O] is not above 0. Returns the sums over the rows of D [O], with `sums`,
         and the sum of the squares of the result: they cost next to nothing here.
         """
-        list_columns(*self._parts, *self._lists, self._layout[0])
+        list_columns(*self._parts, *self._lists, BLOCK)
         found = np.zeros(result.shape[1] if sums else 0, result.dtype)
         options: dict[str, Any] = {"scale": scale, "below": below, "keep": keep, "old": old, "gate": gate}
-        return found, _weigh(self._layout, self._lists, table, result, spans=2, sums=found, **options)
+        return found, _weigh(self._lists, table, result, spans=2, sums=found, **options)

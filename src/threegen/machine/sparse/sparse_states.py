@@ -1,8 +1,8 @@
 """States of a layer that know where they are not 0, for products without a graph.
 
-A rule lists the states of a batch once (`ListRooms.listed`); the layer above sums the rows of its weights over the
-list (`weigh`), and the directions of the weights are made from the same list (`ListRooms.differences`). Where lists do
-not pay, or the weights do not lie by inputs in memory, all of this is the ordinary products.
+A rule lists the states of a batch once (`ListBuffers.listed`); the layer above sums the rows of its weights over the
+list (`weigh`), and the directions of the weights are made from the same list (`ListBuffers.differences`). If
+lists do not pay, or the weights are not stored by inputs, all of this is the ordinary products.
 
 Shapes: R rows, N inputs, O outputs.
 """
@@ -22,11 +22,11 @@ MOST_ROWS = 1024  # lists of more rows would take more memory than is worth whil
 _REAL = (torch.float32, torch.float64)
 
 
-class ListRooms:
+class ListBuffers:
     """Memory for the lists of a rule's states, by a name for each; it is used again from batch to batch."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, SparseMatrix] = {}
+        self._buffers: dict[str, SparseMatrix] = {}
         self._stack: tuple[SparseMatrix, SparseMatrix, Stack] | None = None  # of two of them
 
     def listed(self, name: str, states: Tensor, weight: Tensor, *, above: bool = False) -> Tensor:
@@ -39,12 +39,12 @@ class ListRooms:
             return states
         if len(states) > MOST_ROWS or not pays(len(states), *weight.shape):
             return states
-        room = self._rooms.get(name)
-        if room is None or not room.fits(states):
-            room = self._rooms[name] = SparseMatrix(states.shape, states.dtype)
+        buffer = self._buffers.get(name)
+        if buffer is None or not buffer.fits(states):
+            buffer = self._buffers[name] = SparseMatrix(states.shape, states.dtype)
         own = states.detach()  # another tensor of the same memory: nobody else's keeps the lists
-        if room.take(own, MOST_TURNED if above else MOST):
-            own.lists = room  # type: ignore[attr-defined]
+        if buffer.take(own, MOST_TURNED if above else MOST):
+            own.lists = buffer  # type: ignore[attr-defined]
         return own
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ def _mixed_differences(
     kept: Tensor,
     keep: float,
 ) -> tuple[Tensor, Tensor]:
-    """As `ListRooms.differences` where not all states are listed, with torch's products for those that are not."""
+    """As `ListBuffers.differences` where not all states are listed, with torch's products for those that are not."""
     (x, d), (y, e) = one, other
     share, rows = 1.0 / len(x), len(x)
     above = torch.cat((d, e * (-rows / len(y))))

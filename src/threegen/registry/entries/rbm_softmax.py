@@ -57,7 +57,7 @@ def _stages(model: nn.Module, plan: Plan) -> list[Stage]:
         transform=partial(_start, net.rbm),
         optimizer=optimizer("momentum", lr=0.1, momentum=0.5),
         epochs=plan.epochs,
-        batch_size=100,
+        batch_size=min(100, plan.batch_size),
         schedule="linear",
         validate=False,
     )

@@ -70,13 +70,16 @@ def described(result: SearchResult) -> dict[str, Any]:
                 "best": [one(result, trial) for trial in trials],
             }
         )
-    best = rounds[0]["best"][0]
+    best = one(result, result.best)
     return {
         "best accuracy": best["accuracy"],
         "interval low": best["low"],
         "interval high": best["high"],
+        "best accuracy of each round": [found["best"][0]["accuracy"] for found in rounds],
+        "trials": len(result.trials),
         "cannot be told apart": result.indistinguishable(),
         "importance": result.importance(),
+        "importance by Optuna": result.optuna_importance(),
         "notes": result.notes(),
         "rounds": rounds,
     }
@@ -109,6 +112,7 @@ def _page(best: list[Mapping[str, Any]], folder: Path, name: str) -> list[str]:
     columns = min(5, len(best))
     rows = -(-len(best) // columns)
     figure, axes = panels(rows, columns, width=2.4, height=1.9, many=True)
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.42 / (1.9 * rows), top=1 - 0.3 / (1.9 * rows), hspace=0.3)
     for number, axis in enumerate(axes):
         if number >= len(best):
             axis.set_axis_off()
@@ -118,6 +122,10 @@ def _page(best: list[Mapping[str, Any]], folder: Path, name: str) -> list[str]:
         if trial["training"]:
             axis.plot(range(1, len(trial["training"]) + 1), trial["training"], "--", label="training")
         axis.set_ylim(0, 1)
+        axis.set_xlabel("epoch", fontsize=8)
+        axis.set_ylabel("accuracy", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.label_outer()
         axis.set_title(f"best-{number + 1}: {trial['accuracy']:.2f}", fontsize=8)
     axes[0].legend(fontsize=7)
     return save(figure, folder, name)

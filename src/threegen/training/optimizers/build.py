@@ -18,7 +18,7 @@ from torch import nn
 from threegen.checks import did_you_mean, require_choice, require_number
 from threegen.errors import ConfigError
 from threegen.functional.optimization.optimizers_fused import rmsprop_, shift_average, unshift_average
-from threegen.training.optimizers.memory_order import SGD, Adagrad, Adam, AdamW
+from threegen.machine.sparse.stored_optimizers import SGD, Adagrad, Adam, AdamW
 from threegen.training.optimizers.textbook import PreviousGradient, TextbookAdam
 
 
@@ -193,7 +193,8 @@ def resolve_optimizer(
         return choice
     if choice is None or isinstance(choice, str):
         rate = lr if lr is not None or choice is not None else default_rate
-        return optimizer(choice or default) if rate is None else optimizer(choice or default, lr=rate)
+        name = default if choice is None else choice
+        return optimizer(name) if rate is None else optimizer(name, lr=rate)
     if isinstance(choice, torch.optim.Optimizer):
         if lr is not None:
             raise ConfigError("lr works with an optimizer's name or class; your optimizer object has its rates already")

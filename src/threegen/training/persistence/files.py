@@ -38,6 +38,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
     Raises `CheckpointError` where it cannot be written.
     """
+    if path.exists() and not path.is_file():  # a device or a pipe would be replaced by a file
+        raise CheckpointError(f"{path} is not an ordinary file; choose another name for what is written")
     data = content.encode() if isinstance(content, str) else content
     beside = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:

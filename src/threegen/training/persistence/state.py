@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from threegen.errors import CheckpointError
-from threegen.training.optimizers.memory_order import match_layouts
+from threegen.machine.sparse.layouts import store_states_like_weights
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -45,7 +45,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
             f"the checkpoint's optimiser state does not fit {type(optimizer).__name__}: {problem}; "
             "resume with the optimiser that the run was started with"
         ) from problem
-    match_layouts(optimizer)
+    store_states_like_weights(optimizer)
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

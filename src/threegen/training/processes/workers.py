@@ -12,6 +12,7 @@ The first process alone writes files and prints. An error in one process ends al
 from __future__ import annotations
 
 import atexit
+import importlib
 import math
 import os
 from collections.abc import Iterator
@@ -60,13 +61,20 @@ def join_workers() -> Workers | None:
             return None
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        # its functions name the group of all processes as a default, whatever that is when the module is loaded; the
+        # first step of an optimiser would load it later, and the group could never be destroyed
+        importlib.import_module("torch.distributed.nn.functional")
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-        # gloo's threads must be joined before the process ends, or ending it aborts ("terminate called ...").
         atexit.register(_leave_workers)
     return Workers() if distributed.get_world_size() > 1 else None
 
 
 def _leave_workers() -> None:
+    """Destroy the group, which joins its threads.
+
+    A thread of gloo's that releases a tensor while the interpreter ends waits for Python's lock, is ended there by
+    Python, and aborts the process ("terminate called without an active exception").
+    """
     if distributed.is_initialized():
         distributed.destroy_process_group()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from threegen.training.search.trials import Trial, ranked, trial_seed
 BEST = 20  # as many trials of a round are shown, and the next round's ranges are drawn around the best 5
 AROUND = 5
 
-Alone = Callable[[Trial], None]
+TrainAlone = Callable[[Sequence[Trial], Callable[[], None]], None]
 Split = Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any], str, int]]
 
 
@@ -29,12 +30,13 @@ class Search:
     """What a search needs to know; `run` carries it out.
 
     `build` makes a network of a trial's settings, `split` takes them apart (see `group_trials`), `train_alone` trains
-    trials that cannot be stacked and fills in their curves, several at once if it can.
+    trials that cannot be stacked and fills in their curves, several at once if it can; it calls its second argument
+    after each.
     """
 
     build: Build
     split: Split
-    train_alone: Callable[[Sequence[Trial]], None]
+    train_alone: TrainAlone
     space: Mapping[str, Range]
     data: Dataset
     validation: Dataset
@@ -99,8 +101,17 @@ class Search:
                 group.keep([place for place, trial in enumerate(group.trials) if trial.state == "running"])
                 if group.trials:
                     group.restore(str(number), found["loaded"], found["steps"][number])
-        if alone and not epoch:
-            self.train_alone(alone)
+        waiting = [trial for trial in alone if trial.state == "running"]
+        if waiting and not epoch:
+            ended = itertools.count(len(alone) - len(waiting) + 1)
+
+            def keep() -> None:
+                number = next(ended)
+                bar.advance(number, self.epochs - 1, {})
+                self._save(rounds, spaces, groups, 0)
+
+            bar.stage(f"round {len(rounds)}, one by one", len(alone), len(alone) - len(waiting))
+            self.train_alone(waiting, keep)
         while epoch < self.epochs:
             for group in groups:
                 if group.trials:
@@ -111,7 +122,7 @@ class Search:
             if epoch == self.epochs:
                 for trial in trials:
                     trial.state = "finished" if trial.state == "running" else trial.state
-            bar.advance(epoch, epoch, {})
+            bar.advance(epoch, epoch - 1, {})
             self._save(rounds, spaces, groups, epoch)
             if self.on_epoch is not None:
                 self.on_epoch(trials)

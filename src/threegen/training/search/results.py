@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from threegen.errors import MissingExtraError
 from threegen.plots import html_table
 from threegen.tables import text_table
 from threegen.training.evaluate import wilson_interval
+from threegen.training.search.importance import optuna_importance, rank_importance
 from threegen.training.search.space import Range
 from threegen.training.search.trials import Trial, ranked
 
@@ -71,10 +71,15 @@ class SearchResult:
                 f"the best {alike} trials cannot be told apart: {self.count} validation examples give the best one's "
                 f"accuracy {self.best.accuracy:.3f} a 95 % interval of {low:.3f} to {high:.3f}, and theirs are in it"
             )
-        for name, range_ in self.spaces[self.best.round].items():
-            if range_.at_end(self.best.settings[name]):
+        for name, value in self.best.settings.items():
+            own = (
+                self.spaces[0][name],
+                self.spaces[self.best.round][name],
+            )  # what was asked for, and its narrowed range
+            range_ = next((one for one in own if one.at_end(value)), None)
+            if range_ is not None:
                 found.append(
-                    f"{name}={shown(self.best.settings[name])} of the best trial is at the end of its range {range_}; "
+                    f"{name}={shown(value)} of the best trial is at the end of its range {range_}; "
                     "a wider range may hold a better one"
                 )
         diverged = sum(trial.state == "diverged" for trial in self.trials)
@@ -98,17 +103,17 @@ class SearchResult:
         0: it does not matter or the relation has a peak in the middle; 1: the more, or the less, the better. Halving
         compares trials after different numbers of epochs, so the accuracies after the first rung count then.
         """
-        trials = [trial for trial in self.rounds[0] if trial.epochs]
-        if len(trials) < 3:
-            return {}
-        epochs = min(trial.epochs for trial in trials)
-        reached = _ranks([trial.validation_accuracy[epochs - 1] for trial in trials])
-        found = {}
-        for name in self.spaces[0]:
-            values = [trial.settings[name] for trial in trials]
-            if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-                found[name] = abs(_correlation(_ranks(values), reached))
-        return found
+        return rank_importance(self.rounds[0], self.spaces[0])
+
+    def optuna_importance(self) -> dict[str, float] | None:
+        """Return Optuna's fANOVA importance of each setting, first round only; None without Optuna.
+
+        The shares of the accuracy's variance that the settings explain, choices too; they add up to 1.
+        """
+        try:
+            return optuna_importance(self.rounds[0], self.spaces[0])
+        except MissingExtraError:
+            return None
 
     def figure(self, path: str | Path, *, most: int = SHOWN) -> Path:
         """Draw the curves of the best trials, training dashed and validation solid, and return the file."""
@@ -126,7 +131,8 @@ class SearchResult:
             trial = trials[number]
             epochs = range(1, trial.epochs + 1)
             axis.plot(epochs, trial.validation_accuracy, label="validation")
-            axis.plot(epochs, trial.training_accuracy, "--", label="training")
+            if trial.training_accuracy:  # Optuna's trials have none
+                axis.plot(epochs, trial.training_accuracy, "--", label="training")
             axis.set_ylim(0, 1)
             axis.set_title(f"best-{number + 1} (trial {trial.number})", fontsize=8)
         axes[0, 0].legend(fontsize=7)
@@ -145,14 +151,19 @@ class SearchResult:
             "table": self.table(),
             "notes": self.notes(),
             "importance": self.importance(),
+            "importance_by_optuna": self.optuna_importance(),
         }
 
     def __str__(self) -> str:
         rows = self.table()[:SHOWN]
         heads = list(rows[0])
         lines = [heads, *[[shown(row[head]) for head in heads] for row in rows]]
-        matters = ", ".join(f"{name} {value:.2f}" for name, value in self.importance().items())
-        more = [f"importance (|rank correlation|): {matters}"] if matters else []
+        measures = {"|rank correlation|": self.importance(), "Optuna's fANOVA": self.optuna_importance() or {}}
+        more = [
+            f"importance ({how}): " + ", ".join(f"{name} {value:.2f}" for name, value in found.items())
+            for how, found in measures.items()
+            if found
+        ]
         return "\n".join([text_table(lines, right=range(len(heads)), total=False), *self.notes(), *more])
 
     def __repr__(self) -> str:
@@ -166,16 +177,3 @@ class SearchResult:
 def shown(value: Any) -> str:
     """Return a value as a short text."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _ranks(values: Sequence[float]) -> torch.Tensor:
-    """Return ranks, equal values sharing their mean."""
-    numbers = torch.tensor(values, dtype=torch.float64)
-    below = (numbers[:, None] > numbers[None]).sum(1).double()
-    return below + ((numbers[:, None] == numbers[None]).sum(1).double() - 1) / 2
-
-
-def _correlation(a: torch.Tensor, b: torch.Tensor) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(a.norm() * b.norm())
-    return float(a @ b) / size if size else 0.0

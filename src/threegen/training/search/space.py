@@ -114,16 +114,26 @@ class Choice:
 Space = Mapping[str, Range]
 
 
+_WANTED = {
+    "log": "two numbers are needed, as in log:1e-6:1e-2",
+    "linear": "two numbers are needed, as in linear:0:0.5",
+    "int": "two whole numbers are needed, as in int:2:8",
+    "sizes": "layer sizes of at least 1 are needed, as in sizes:100x6,50x3",
+}
+
+
 def read_range(name: str, text: str | Range) -> Range:
     """Return the range that a text describes (see the top of this file); raises `ConfigError` naming the setting."""
     if not isinstance(text, str):
-        return text
+        if all(callable(getattr(text, method, None)) for method in ("draw", "narrowed", "at_end")):
+            return text
+        raise ConfigError(f"{name}={text!r} is no range; write a text such as log:1e-4:1e-1, a Numbers or a Choice")
     kind, _, rest = text.partition(":")
     try:
         if kind in ("log", "linear", "int"):
             low, high = (float(part) for part in rest.split(":"))
             if kind == "int" and not (low.is_integer() and high.is_integer()):
-                raise ConfigError("int: takes whole numbers")
+                raise ValueError(rest)
             return Numbers(low, high, log=kind == "log", whole=kind == "int")
         if kind == "choice":
             return Choice(tuple(_value(part) for part in rest.split(",") if part))
@@ -132,7 +142,7 @@ def read_range(name: str, text: str | Range) -> Range:
     except ConfigError as problem:
         raise ConfigError(f"{name}={text}: {problem}") from problem
     except ValueError as problem:
-        raise ConfigError(f"{name}={text}: two numbers are needed, as in log:1e-6:1e-2") from problem
+        raise ConfigError(f"{name}={text}: {_WANTED.get(kind, '')}") from problem
     raise ConfigError(
         f"{name}={text!r} is no range; write log:LOW:HIGH, linear:LOW:HIGH, int:LOW:HIGH, choice:A,B or sizes:100x6,50"
     )
@@ -149,11 +159,15 @@ def _value(text: str) -> Any:
 
 def _sizes(text: str) -> list[int]:
     width, _, layers = text.partition("x")
+    if min(int(width), int(layers or 1)) < 1:
+        raise ValueError(text)
     return [int(width)] * int(layers or 1)
 
 
 def read_space(space: Mapping[str, str | Range]) -> dict[str, Range]:
     """Return a space of ranges; raises `ConfigError` for an empty one or a bad range."""
+    if not isinstance(space, Mapping):
+        raise ConfigError(f"space must be a dictionary of settings and ranges, got {space!r}")
     if not space:
         raise ConfigError("a search needs at least one setting to look for, such as lr=log:1e-4:1e-1")
     return {name: read_range(name, text) for name, text in space.items()}

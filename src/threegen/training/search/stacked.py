@@ -101,7 +101,7 @@ class Group:
         )
         total = torch.zeros(len(self.trials), dtype=torch.float64)
         right = torch.zeros(len(self.trials), dtype=torch.long)
-        batches = torch.split(orders, self.batch_size, dim=1)
+        batches = torch.split(orders, min(self.batch_size, len(data)), dim=1)
         for index in batches:
             labels = targets[index]
             scores, each = self._learn(data.inputs[index], labels)

@@ -19,7 +19,7 @@ export function makeCards(lookInside) {
       facts: element("dl", { class: "facts" }), look: element("button", { class: "quiet", onclick: () => lookInside(model.name) }),
       title: element("h3"), meta: element("p", { class: "meta" }), time: element("span", { class: "hint" }),
     };
-    parts.root = element("article", { class: "card", "data-name": model.name },
+    parts.root = element("article", { class: "card", "data-name": model.name, "data-spiking": model.spiking },
       element("header", {}, parts.title, parts.meta),
       element("div", { class: "says" }, element("p", {}, parts.digit, parts.sign), parts.heat),
       parts.chart, parts.facts, element("footer", {}, parts.look, parts.time));
@@ -95,6 +95,16 @@ export function showFacts(name) {
   if (model.spiking) rows.push([t("card.spikes"), cost && cost.spikes !== null && !cost.error ? amount(cost.spikes) : "–"]);
   const rule = has(`model.${name}.rule`) ? t(`model.${name}.rule`) : model.rule;
   parts.facts.replaceChildren(element("dd", { class: "full" }, rule), ...rows.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
+}
+
+/** The stroke has changed: every card shows it, below the evidence of before until new evidence comes. */
+export function showStroke() {
+  let plain = null;
+  for (const [name, parts] of cards) {
+    if (state.heats[name]?.map) { showHeat(name); continue; }
+    if (plain) parts.heat.getContext("2d").drawImage(plain, 0, 0);
+    else { paintHeat(parts.heat, null, state.seen); plain = parts.heat; }
+  }
 }
 
 export function showHeat(name) {

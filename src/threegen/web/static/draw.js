@@ -38,7 +38,7 @@ export function paintHeat(canvas, evidence, seen, width = 28) {
     }
     image.data[4 * i + 3] = 255;
   }
-  canvas.width = width; canvas.height = image.height;
+  if (canvas.width !== width || canvas.height !== image.height) { canvas.width = width; canvas.height = image.height; }
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 

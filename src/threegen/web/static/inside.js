@@ -1,7 +1,7 @@
 // Inside one network: hidden units (a click switches one off), what they look for, dreams, spikes over time.
 import { post } from "./api.js";
 import { describeDamage } from "./damage.js";
-import { colour, decoded, element, paintGrey } from "./draw.js";
+import { decoded, element, paintGrey } from "./draw.js";
 import { describeSpikes, makeSpikes, stopSpikes } from "./spikes.js";
 import { modelOf, question, state } from "./state.js";
 import { amount, bytes, has, percent, t } from "./text.js";
@@ -83,6 +83,16 @@ function sheet(model, layer, title) {
   });
   const small = layer.height === 1 && layer.width === 1;
   return element("div", { class: "sheet" }, element("h4", {}, title), element("div", { class: `tiles${small ? " small" : ""}` }, ...tiles));
+}
+
+/** Paint a sheet of pictures that are only looked at. */
+export function paintSheet(holder, sheet) {
+  const values = new Int8Array(decoded(sheet.values).buffer), size = sheet.height * sheet.width;
+  holder.replaceChildren(...sheet.units.map((_, place) => {
+    const canvas = element("canvas", { width: sheet.width, height: sheet.height, "aria-hidden": "true" });
+    paintSigned(canvas, values.subarray(place * size, (place + 1) * size), sheet.width);
+    return element("span", { class: "tile still" }, canvas);
+  }));
 }
 
 function paintSigned(canvas, values, width) {

@@ -15,7 +15,7 @@ import { METHODS, makeWhy, whyHelp } from "./why.js";
 
 const SETTLED = 220; // ms after the last change until costs and heat maps are asked for
 const get = (id) => document.getElementById(id);
-let settle = 0, lastSaid = 0, saying = 0;
+let settle = 0, lastSaid = 0, saying = 0, agreeing = false;
 
 const answering = new Latest("/api/answer", { each: takeAnswer, problem: complain, idle: () => { document.body.dataset.idle = "yes"; } });
 const costing = new Latest("/api/cost", { each: (line) => { if (line.name) { state.costs[line.name] = line; cards.showFacts(line.name); } } });
@@ -25,12 +25,19 @@ function takeAnswer(line) {
   if (line.seen) {
     state.seen = decoded(line.seen);
     paintGrey(get("seen"), state.seen);
-    for (const model of state.models) cards.showHeat(model.name);
+    cards.showStroke();
   } else if (line.name) {
     state.answers[line.name] = line;
     cards.showAnswer(line.name);
-    say(cards.showAgreement());
+    agree();
   } else if (line.done) document.body.dataset.answered = String(performance.now());
+}
+
+/** Lines that come together are summed up together. */
+function agree() {
+  if (agreeing) return;
+  agreeing = true;
+  queueMicrotask(() => { agreeing = false; say(cards.showAgreement()); });
 }
 
 /** The region that is read aloud changes at most once a second, and ends with what holds. */
@@ -167,6 +174,7 @@ function wire() {
 }
 
 async function begin() {
+  if (matchMedia("(max-width: 820px)").matches) for (const one of document.querySelectorAll(".left details")) one.open = false;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   document.documentElement.dataset.theme = localStorage.getItem("threegen-theme") || (dark.matches ? "dark" : "light");
   dark.addEventListener("change", (event) => { if (!localStorage.getItem("threegen-theme")) setTheme(event.matches ? "dark" : "light"); });

@@ -1,0 +1,56 @@
+"""What the figures of converted nets share: the network of one seed, trained once and kept under `runs/converted`.
+
+The network is 16C5-BN-AP2-32C5-BN-AP2-128-10, trained on all 60,000 images, each shown a little moved, sheared and
+scaled, otherwise in each pass (`Distortions`). Epochs, rate and distortions were chosen on a holdout of 10,000.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from threegen.conversion.convert import ConvertedNet, convert
+from threegen.datasets.dataset import Dataset
+from threegen.datasets.distortions import DistortedDataset, Distortions
+from threegen.datasets.load import load_data
+from threegen.figures.reproduce import Made
+from threegen.gen2.conv_net import ConvNet
+from threegen.randomness import make_generator
+from threegen.rules.backprop import Backprop
+from threegen.training.evaluate import evaluate
+from threegen.training.fit import fit
+from threegen.training.optimizers.build import optimizer
+from threegen.training.stages import Stage
+
+FOLDER = Path("runs/converted")
+LAYERS = "16C5-P2-32C5-P2-128-10"
+EPOCHS, RATE, BATCH = 8, 3e-3, 100
+MOVED = Distortions(shift=2.0, scale=0.08, shear=0.08, elastic=0.0)
+
+
+def network(seed: int, train: Dataset, *, folder: Path = FOLDER, progress: bool = False) -> tuple[ConvNet, float]:
+    """Return the trained network of a seed and the seconds that it took; a run that stopped goes on."""
+    net = ConvNet(LAYERS, generator=make_generator(seed, "converted"))
+    stage = Stage(
+        "network",
+        Backprop("cross_entropy"),
+        optimizer=optimizer("adam", lr=RATE),
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        schedule="one-cycle",
+    )
+    out = folder / f"network-{seed}"
+    log = fit(net, [stage], DistortedDataset(train, MOVED), seed=seed, out=out, resume=out.is_dir(), progress=progress)
+    return net.eval(), log.seconds
+
+
+def converted(seed: int, steps: int, *, progress: bool = False) -> tuple[ConvNet, ConvertedNet, float]:
+    """Return the network of a seed, its spiking copy by the default method, and the seconds of training."""
+    data = load_data("mnist")
+    net, seconds = network(seed, data.train, progress=progress)
+    return net, convert(net, data.train, steps=steps, seed=seed), seconds
+
+
+def accuracy_after(steps: int, seed: int, progress: bool) -> Made:
+    """Return the test accuracy of the converted net of a seed in per cent."""
+    _, spiking, seconds = converted(seed, steps, progress=progress)
+    return Made(100 * evaluate(spiking, load_data("mnist").test, seed=seed).accuracy, seconds)

@@ -1,0 +1,50 @@
+"""Compare models of the page on the same test images: the card of `tg.compare`, as tables for the page."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from threegen.cost.card import pair_rows, sections, shown, shown_ratio
+from threegen.cost.compare import compare_models
+from threegen.cost.verdict import verdict
+from threegen.datasets.dataset import Dataset
+from threegen.web.lineup import PageModel
+
+COUNTED = 20  # images over which memory and operations are averaged
+
+
+def compare_members(members: Sequence[PageModel], test: Dataset, images: int) -> dict[str, Any]:
+    """Return the comparison of at least two models on the first test images; copies of them work, the cards go on.
+
+    `sections` have a title, a remark and lines of a label, texts by model and ratios by model; `verdict` is a list of
+    sentences, `pairs` the tests of all pairs. Raises what `compare_models` raises.
+    """
+    copies = {}
+    for one in members:
+        with one.lock:
+            copies[one.name] = copy.deepcopy(one.model)
+    found = compare_models(copies, test.take(images), counted=min(COUNTED, images), batch_size=100)
+    return {
+        "models": [one.name for one in members],
+        "reference": found.reference,
+        "images": images,
+        "verdict": [str(sentence) for sentence in verdict(found)],
+        "sections": [
+            {
+                "title": part.title,
+                "remark": part.remark,
+                "lines": [
+                    {
+                        "label": line.label,
+                        "values": ["" if value is None else shown(value, line.form) for value in line.values],
+                        "ratios": [shown_ratio(ratio) if ratio is not None else "" for ratio in line.ratios],
+                    }
+                    for line in part.lines
+                ],
+            }
+            for part in sections(found)
+        ],
+        "pairs": [list(row) for row in pair_rows(found)],
+    }
