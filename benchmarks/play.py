@@ -65,7 +65,9 @@ def serving(threads: int, runs: list[str]) -> Iterator[tuple[str, int]]:
         if line is None:
             raise SystemExit("threegen play did not start")
         address = line.removeprefix("threegen play: ").split()[0]
+        began = time.perf_counter()
         wait_until_ready(address)
+        complain(f"{address} is ready after {time.perf_counter() - began:.0f} s")
         yield address, server.pid
     finally:
         server.terminate()

@@ -72,7 +72,7 @@ def opened(browser: Any, address: str, path: str = "", **options: Any) -> Any:
 def settle(page: Any) -> None:
     """Wait for answers, costs and heat maps."""
     page.wait_for_selector("body[data-idle=yes]")
-    page.wait_for_timeout(6_000)
+    page.wait_for_timeout(4_000)
 
 
 def draw(page: Any, strokes: list[list[list[float]]], frames: list[bytes] | None = None) -> None:
@@ -132,6 +132,7 @@ def main() -> None:
         smaller(page.screenshot(), chosen.out / "play.png", 1280)
         animation(page, by_digit[4][0], chosen.out / "play.gif")
         page.click("[data-name=spiking-mlp] footer button")
+        page.evaluate("document.querySelector('.top').style.position = 'static'")  # it would lie over the picture
         settle(page)
         smaller(page.locator("#inside").screenshot(), chosen.out / "play-inside.png", 1100)
         page = opened(browser, address, color_scheme="dark")

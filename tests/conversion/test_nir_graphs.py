@@ -191,6 +191,7 @@ def test_a_converted_net_comes_back_the_same(kind: str, options: dict[str, Any],
     written = export_nir(net, tmp_path / "net.nir", inputs=images)
     back = import_nir(written.file)
     assert written.agreement == 1.0
+    assert isinstance(back, SpikingGraph)
     assert written.spikes > 100
     with torch.no_grad():
         assert torch.equal(*(one(images, generator=generator()) for one in (net, back)))

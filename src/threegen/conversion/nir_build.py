@@ -15,6 +15,7 @@ from threegen.conversion.nir_neurons import CLOSE
 from threegen.conversion.nir_stages import WITH_WEIGHTS, Add, Stage, Times, is_chain
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.encoders import ENCODERS, Poisson
+from threegen.gen3.graph_neurons import StartedIF
 from threegen.gen3.networks import SpikingMLP, SpikingNet
 from threegen.gen3.neurons import LIF
 from threegen.gen3.readouts import make_readout
@@ -52,7 +53,8 @@ def net_of(
     if end is None and given["readout"] is None and "votes" not in metadata:
         left_out.append('read-out: NIR does not say how scores are made of spikes; "rate" was taken')
     widths = _widths(stages)
-    if not is_chain(stages):
+    # converted nets are graphs again, which have a compiled way of their own
+    if not is_chain(stages) or any(isinstance(stage.neuron, StartedIF) for stage in stages):
         net: SpikingNet = wired(stages, shape, options)
     elif widths is not None:
         widths[-1] //= votes

@@ -8,7 +8,7 @@ Copies of the weights in another order are kept beside the net and made anew whe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,9 +28,6 @@ from threegen.gen3.graph_neurons import StartedIF, Sum
 from threegen.gen3.readouts import PotentialReadout
 from threegen.gen3.wires import Reshape, SumPool
 from threegen.machine.torch_private import own_modules
-
-if TYPE_CHECKING:
-    from threegen.gen3.spiking_graph import SpikingGraph, Wiring
 
 LARGEST_COUNT = 255  # bytes hold the counts
 FEW = 1_000  # numbers that are compared one by one
@@ -106,7 +103,7 @@ class Chain:
     modules: list[nn.Module]
 
 
-def chain_of(net: SpikingGraph, known: Chain | None) -> Chain:
+def chain_of(net: Any, known: Chain | None) -> Chain:
     """Return the chain of a net: the `known` one while its modules are the same ones."""
     modules = modules_of(net)
     if known is None or len(modules) != len(known.modules):
@@ -115,7 +112,7 @@ def chain_of(net: SpikingGraph, known: Chain | None) -> Chain:
     return known if same else Chain(_stages_of(net), modules)
 
 
-def _stages_of(net: SpikingGraph) -> list[Stage] | str:
+def _stages_of(net: Any) -> list[Stage] | str:
     """Return the stages of a net that is a chain, or why it is none."""
     stages: list[Stage] = []
     for number, (layer, wiring, neurons) in enumerate(zip(net.layers, net.synapses, net.neurons, strict=True)):
@@ -130,7 +127,7 @@ def _stages_of(net: SpikingGraph) -> list[Stage] | str:
         if number == 0:
             stages.append(Stage(1, None, neurons, flat=False))
             continue
-        stage = _stage(cast(Any, wiring), neurons)
+        stage = _stage(wiring, neurons)
         if stage is None:
             return f"the wires of {layer.name} have no kernel"
         stages.append(stage)
@@ -139,7 +136,7 @@ def _stages_of(net: SpikingGraph) -> list[Stage] | str:
     return stages
 
 
-def _stage(wiring: Wiring, neurons: nn.Module) -> Stage | None:
+def _stage(wiring: Any, neurons: nn.Module) -> Stage | None:
     """Return a stage for wires that are a pooling, a flattening and one linear part, each of the first two optional."""
     if any(len(takes) != 1 for takes in wiring.takes) or not wiring.takes:
         return None
@@ -165,7 +162,7 @@ def _stage(wiring: Wiring, neurons: nn.Module) -> Stage | None:
     return Stage(pool, layer, neurons, flat) if type(layer) is nn.Linear else None
 
 
-def obstacle(net: SpikingGraph, chain: Chain, x: Tensor, replaced: tuple[str, ...]) -> str | None:
+def obstacle(net: Any, chain: Chain, x: Tensor, replaced: tuple[str, ...]) -> str | None:
     """Return why the kernels cannot answer `x`, or None where they can."""
     if isinstance(chain.stages, str):
         return chain.stages
@@ -194,7 +191,7 @@ def modules_of(net: nn.Module) -> list[nn.Module]:
     return found[1:]
 
 
-def answer(net: SpikingGraph, stages: list[Stage], pixels: Tensor) -> Tensor:
+def answer(net: Any, stages: list[Stage], pixels: Tensor) -> Tensor:
     """Return the scores [B, K] of images by kernels."""
     steps = net.steps
     currents: Tensor = net.synapses[0]({0: pixels[None]})[0]

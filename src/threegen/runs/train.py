@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from threegen.checks import require_whole
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import data_source, load_data
@@ -118,16 +120,22 @@ def train_run(
             checkpoint_every=checkpoint_every,
             **how,
         )
-        model.cpu()
-        if entry.finish is not None:
-            model = entry.finish(model, part, plan)
-            facts |= converted_facts(model)
+        model = _finished(entry, model.cpu(), part, plan, facts)
         facts |= {"seconds": log.seconds, "finished": True, "figures": log.final}
         if folder is not None and writes:
             write_tensors(folder / WEIGHTS, model.state_dict())
             facts["sha256"] = tensor_hashes(model.state_dict())
             write_record(folder, facts)
     return Run(folder, entry, model, log, facts)
+
+
+def _finished(entry: Entry, model: nn.Module, train: Dataset, plan: Plan, facts: Facts) -> nn.Module:
+    """Return the model of the run: the trained one, or what its entry makes of it."""
+    if entry.finish is None:
+        return model
+    made = entry.finish(model, train, plan)
+    facts |= converted_facts(made)
+    return made
 
 
 def _source(data: Data | str | Path | None, source: str) -> str | None:
