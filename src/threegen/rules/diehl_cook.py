@@ -24,7 +24,17 @@ from threegen.functional.diehl_cook.network import Trace, input_spikes, normalis
 from threegen.functional.diehl_cook.network_fused import Net
 from threegen.functional.diehl_cook.runs import OUTCOME, train_images
 from threegen.randomness import draw_key
-from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.rules.rule import (
+    Applied,
+    PlainSGD,
+    Rule,
+    Step,
+    Update,
+    ascend,
+    has_own_methods,
+    require_batch,
+    require_parts,
+)
 
 
 class CompetingNeurons(Protocol):
@@ -67,8 +77,9 @@ class DiehlCookSTDP(Rule):
     are those of `Plasticity`. `rate` multiplies all rates and theta's step: a schedule may turn it down
     (`RuleValue("rate", ...)`). The optimiser is SGD with rate 1, the default.
 
-    `fused` moves weights in a compiled kernel and yields `Applied` once a batch. Without it the same happens in plain
-    PyTorch, an `Update` a change, for SGD with rate 1: the oracle of the kernel, thousands of times slower.
+    `fused` moves weights in a compiled kernel and yields `Applied` once per batch. Without it, and for a network with a
+    `project` of its own, the same happens in plain PyTorch, an `Update` per change, for SGD with rate 1: the oracle of
+    the kernel, thousands of times slower.
 
     Figures: `spikes` and `repeats`, the mean spikes and further presentations of an example; `together`, the most
     neurons that fired in one step; `theta`, the mean threshold; `silent`, the share of neurons that did not fire.
@@ -115,7 +126,7 @@ class DiehlCookSTDP(Rule):
         units = cast(CompetingNeurons, model)
         pixels = units.pixels(batch.inputs).detach().cpu().contiguous()
         key = draw_key(generator)
-        if not self.fused:
+        if not self.fused or not has_own_methods(model, ("project",)):  # the kernel keeps the bounds itself
             yield from self._plain(units, pixels, key)
             return
         if not self._unit:

@@ -23,7 +23,17 @@ from threegen.errors import ConfigError
 from threegen.functional.plasticity.plastic_neurons import LayerConstants
 from threegen.functional.plasticity.plasticity import mark_spikes, trace_decay
 from threegen.functional.plasticity.plasticity_fused import learn_triplets
-from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.rules.rule import (
+    Applied,
+    PlainSGD,
+    Rule,
+    Step,
+    Update,
+    ascend,
+    has_own_methods,
+    require_batch,
+    require_parts,
+)
 
 
 @runtime_checkable
@@ -164,6 +174,7 @@ class NeuronTimedRule(SpikeTimingRule):
 
 
 BACKENDS = ("auto", "fused", "plain")
+_IN_THE_KERNEL = ("step", "begin_stimulus", "end_stimulus", "project")  # methods that the kernel does not call
 
 
 class PairwiseRule(SpikeTimingRule):
@@ -202,6 +213,8 @@ class PairwiseRule(SpikeTimingRule):
     def _obstacle(self, model: nn.Module) -> str:
         if not hasattr(model, "constants") or not isinstance(model.constants, LayerConstants):
             return f"the kernel does not know the neurons of {type(model).__name__}"
+        if not has_own_methods(model, _IN_THE_KERNEL):
+            return f"{type(model).__name__} replaces a method of the library"
         if self._in_fit and (self._sgd is None or not self._sgd.is_unit):
             return "the kernel moves weights by its own rates, as SGD with lr=1 does, and the optimiser is another"
         weight = cast(Tensor, model.weight)
