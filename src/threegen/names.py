@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from threegen.errors import MissingExtraError
+from threegen.wrong_types import name_wrong_types
 
 # namespace -> module -> its public names
 NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -277,7 +278,7 @@ def flat_homes() -> dict[str, str]:
 def load_name(home: str, name: str) -> Any:
     """Return the object called `name` in the module `home`; where an extra is missing, one that says so when used."""
     try:
-        return getattr(importlib.import_module(home), name)
+        return name_wrong_types(getattr(importlib.import_module(home), name))
     except MissingExtraError as problem:
         return _stand_in(name, str(problem))
 

@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "threegen"
 # From the top of the house to the bottom: a module imports from packages above it, or from its own.
 PACKAGES = (
     "errors",
+    "wrong_types",
     "names",
     "models",
     "neurons",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from threegen.checks import require_whole
 from threegen.gen2.initial_values import linear
 from threegen.gen2.rbm import RBM, UnitChoice
 
@@ -35,6 +36,7 @@ class SoftmaxOnRBM(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        require_whole("classes", classes, least=2)
         self.rbm = RBM(visible, hidden, visible_units, init=init, generator=generator)
         self.output = linear(hidden, classes, "glorot-uniform", generator)
 

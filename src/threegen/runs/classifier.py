@@ -22,7 +22,7 @@ from threegen.checks import needs_unit_range, require_choice, require_unit_range
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError, MissingExtraError, NumericError, ShapeError
 from threegen.randomness import derive_seed, forked_randomness
-from threegen.registry.entry import Entry, Plan, build_model, find_entry
+from threegen.registry.entry import Entry, Plan, all_entries, build_model, find_entry
 from threegen.rules.backprop import Backprop
 from threegen.rules.rule import Rule
 from threegen.runs.feature_range import FeatureRange
@@ -54,7 +54,8 @@ def _is_log_likelihood(classifier: Classifier) -> bool:
 
 def _learns_a_little_at_a_time(classifier: Classifier) -> bool:
     """Return whether `partial_fit` can work: not for models that learn in stages."""
-    return find_entry(classifier.model).stages is None
+    known = all_entries().get(classifier.model)
+    return known is None or known.stages is None
 
 
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -127,6 +128,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
         self.progress = progress
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags; models that learn in stages make little of tables of two features."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = not _learns_a_little_at_a_time(self)
+        return tags
 
     # -- learning -------------------------------------------------------------------------------------------------
 

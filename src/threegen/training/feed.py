@@ -188,7 +188,7 @@ def require_data(data: object, *, name: str = "data") -> None:
         raise DataError(
             f"{name} is an iterator that can be walked only once; pass a Dataset, a DataLoader or a list of batches"
         )
-    known = isinstance(data, Iterable) or _has_items(data)
+    known = (isinstance(data, Iterable) and getattr(data, "ndim", None) != 0) or _has_items(data)
     if not known or isinstance(data, str | bytes | Mapping):
         advice = f" (pass {name}.train)" if hasattr(data, "train") else ""
         raise DataError(
