@@ -179,3 +179,25 @@ def test_lists_are_json_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
         code, out, _ = printed([*arguments, "--json"], capsys)
         assert code == 0
         assert json.loads(out)
+
+
+def test_a_table_is_trained_by_a_label_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--label` by name and by position, with texts for classes; `evaluate` finds the same column again."""
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).random((90, 3)) / 2
+    rows = [f"{a:.3f},{'ab'[i % 2]},{b + (i % 2) / 2:.3f},{c:.3f}" for i, (a, b, c) in enumerate(values)]
+    (tmp_path / "kinds.csv").write_text("\n".join(["first,kind,second,third", *rows]) + "\n")
+    for number, label in enumerate(("kind", "1")):
+        out = f"run{number}"
+        train = ["train", "perceptron", "--data", "kinds.csv", "--epochs", "20", "--batch-size", "16", "--quiet"]
+        train += ["--label", label, "--out", out]
+        code, _, err = printed(train, capsys)
+        assert code == 0
+        assert "kinds.csv: 90 rows, 3 columns, label column 1 ('kind') of 2 texts" in err
+        code, told, _ = printed(["evaluate", out, "--json"], capsys)
+        found = json.loads(told)
+        assert found["classes"] == ["a", "b"]
+        assert found["accuracy"] > 0.9  # the second column tells the classes apart
+    assert "has no column called 'kinds'" in printed([*train, "--overwrite", "--label", "kinds"], capsys)[2]
