@@ -19,19 +19,13 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_images, require_number, require_sizes
 from threegen.errors import ConfigError
 from threegen.gen2.initial_values import convolution, linear, require_init
-from threegen.gen2.spike_activations import SoftLIF, StepReLU
+from threegen.gen2.spike_activations import FOR_SPIKES
 
 _PART = re.compile(
     r"(?P<planes>[1-9]\d*)C(?P<kernel>[1-9]\d*)(p(?P<padding>\d+))?"
     r"|(?P<pool>[PM])(?P<window>[1-9]\d*)|(?P<units>[1-9]\d*)"
 )
-RECTIFIERS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "clipped": lambda: StepReLU(None),
-    "steps": StepReLU,
-    "one-step": lambda: StepReLU(1, 4.0),
-    "soft-lif": SoftLIF,
-}
+RECTIFIERS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, **FOR_SPIKES}
 
 
 class ConvNet(nn.Module):

@@ -10,26 +10,31 @@ Rumelhart, Hinton and Williams, "Learning representations by back-propagating er
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_number, require_sizes
+from threegen.errors import ConfigError
 from threegen.gen2.initial_values import linear, require_init
+from threegen.gen2.spike_activations import FOR_SPIKES
 from threegen.gen2.stacked import StackedMLP
 from threegen.machine.memory import require_weights
 from threegen.machine.sparse.layouts import may_pay
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+STACKABLE: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+ACTIVATIONS = {**STACKABLE, **FOR_SPIKES}
 
 
 class MLP(nn.Module):
     """Fully connected layers of the given `sizes`, such as `[784, 512, 10]`.
 
     `forward` takes `[B, sizes[0]]` or images of as many pixels and returns scores `[B, sizes[-1]]`.
-    Each hidden layer is linear, batch normalisation where asked for, activation, dropout where `dropout > 0`.
+    Each hidden layer is linear, batch normalisation where asked for, activation, dropout where `dropout > 0`. The
+    activation is "relu", "sigmoid", "tanh", or one that is trained for spikes (see `spike_activations`): "clipped",
+    "steps", "one-step", "soft-lif". `bias=False` leaves out the biases, as the first converters to spikes asked for.
     The sub-modules stand in `layers` under the names `linear1`, `norm1`, `activation1`, `dropout1`, `linear2`, ...
     Initial weights come from `generator` alone, by `init` (see `gen2/initial_values.py`); biases start at zero.
     Raises `ConfigError` for sizes, names or numbers that cannot work, `ResourceError` for weights that do not fit into
@@ -44,6 +49,7 @@ class MLP(nn.Module):
         init: str | float = "glorot-uniform",
         dropout: float = 0.0,
         batch_norm: bool = False,
+        bias: bool = True,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -52,13 +58,15 @@ class MLP(nn.Module):
         self.activation = require_choice("activation", activation, ACTIVATIONS)
         self.init = require_init(init)
         self.dropout = require_number("dropout", dropout, least=0.0, below=1.0)
-        self.batch_norm = bool(batch_norm)
+        self.batch_norm, self.bias = bool(batch_norm), bool(bias)
         self.layers = nn.Sequential(OrderedDict(self._build(generator)))
 
     def _build(self, generator: torch.Generator | None) -> Iterable[tuple[str, nn.Module]]:
         last = len(self.sizes) - 1
         for number, (inputs, outputs) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), start=1):
             layer = linear(inputs, outputs, self.init, generator)
+            if not self.bias:
+                layer.bias = None  # type: ignore[assignment]
             yield f"linear{number}", layer
             if number == last:
                 return
@@ -79,6 +87,11 @@ class MLP(nn.Module):
 
     def stack(self, n: int) -> StackedMLP:
         """Return an empty stack for `n` networks like this one, which then train at once (see `gen2/stacked.py`)."""
+        if self.activation not in STACKABLE or not self.bias:
+            raise ConfigError(
+                f"an MLP with activation={self.activation!r} and bias={self.bias} cannot be stacked; "
+                "its networks train one by one"
+            )
         return StackedMLP(self, n)
 
     def forward(self, inputs: Tensor) -> Tensor:

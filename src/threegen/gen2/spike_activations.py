@@ -11,6 +11,7 @@ networks for neuromorphic hardware", arXiv:1611.05141 (2016), whose time constan
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class StepReLU(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
-        return f"levels={self.levels}, ceiling={float(self.ceiling):.4g}"
+        return f"levels={self.levels}, ceiling={float(self.ceiling.detach()):.4g}"
 
 
 class SoftLIF(nn.Module):
@@ -89,3 +90,12 @@ class SoftLIF(nn.Module):
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
         return f"tau={self.tau:g}, refractory={self.refractory:g}, smoothness={self.smoothness:g}, scale={self.scale:g}"
+
+
+# By the names under which nets take them.
+FOR_SPIKES: dict[str, Callable[[], nn.Module]] = {
+    "clipped": lambda: StepReLU(None),
+    "steps": StepReLU,
+    "one-step": lambda: StepReLU(1, 4.0),
+    "soft-lif": SoftLIF,
+}

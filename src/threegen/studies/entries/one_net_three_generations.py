@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from threegen.conversion.convert import convert
+from threegen.conversion.convert import ConversionWarning, convert
 from threegen.cost.count import count
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.load import load_data
@@ -17,7 +18,7 @@ from threegen.gen2.mlp import MLP
 from threegen.randomness import make_generator
 from threegen.registry.pretraining import pretraining
 from threegen.rules.backprop import Backprop
-from threegen.studies.drawing import bars, lines, panels, save
+from threegen.studies.drawing import dress, lines, panels, save
 from threegen.studies.study import Settings, Study
 from threegen.studies.tools import accuracy
 from threegen.training.fit import fit
@@ -72,7 +73,9 @@ def _spiking(net: nn.Module, train: Dataset, test: Dataset, settings: Settings) 
     found: dict[str, Any] = {}
     for steps in STEPS[:2] if settings.quick else STEPS:
         try:
-            copy = convert(net, train, steps=steps, seed=settings.seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConversionWarning)  # what is lost at few steps is the result
+                copy = convert(net, train, steps=steps, seed=settings.seed)
         except ConfigError as problem:
             return {"converted": f"refused: {problem}"}
         found[f"spiking, T = {steps}"] = _station(copy, test)
@@ -94,7 +97,10 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
             last = list(spiking)[-1]
             work[f"{name}, {last}"] = spiking[last]["operations without zeros"] / 1e6
     lines(left, curves, x=places, title="the spiking copies", across="time steps", up="test accuracy, %", marker="o")
-    bars(right, work, title="one answer", up="million operations, zeros skipped")
+    names = list(work)[::-1]
+    right.barh(names, [work[name] for name in names], color="#4a6fa5")
+    dress(right, title="one answer", across="million operations, zeros skipped")
+    figure.tight_layout()
     return save(figure, folder, "one-net-three-generations")
 
 
