@@ -100,7 +100,6 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
     names = list(work)[::-1]
     right.barh(names, [work[name] for name in names], color="#4a6fa5")
     dress(right, title="one answer", across="million operations, zeros skipped")
-    figure.tight_layout()
     return save(figure, folder, "one-net-three-generations")
 
 
