@@ -43,6 +43,9 @@ export function describeCards() {
   }
 }
 
+/** Write only what changes: while the pen moves most of a card stays as it is, and need not be laid out anew. */
+const write = (one, text) => { if (one.textContent !== text) one.textContent = text; };
+
 export function late() { for (const parts of cards.values()) parts.root.classList.add("late"); }
 
 /** Confidence says "I don't know" below the threshold. */
@@ -54,15 +57,18 @@ export function showAnswer(name) {
   parts.root.classList.remove("late");
   const sure = decided(answer);
   parts.digit.classList.toggle("unsure", !sure);
-  parts.digit.textContent = !answer ? "" : answer.error ? answer.error : answer.digit === null ? t("silent") : sure ? String(answer.digit) : t("unsure");
+  write(parts.digit, !answer ? "" : answer.error ? answer.error : answer.digit === null ? t("silent") : sure ? String(answer.digit) : t("unsure"));
   const shares = answer?.shares ?? Array(10).fill(0), best = answer?.digit;
   parts.bars.forEach((bar, digit) => {
     bar.classList.toggle("best", digit === best);
-    bar.firstChild.firstChild.style.height = `${Math.round(100 * shares[digit])}%`;
+    const height = `${Math.round(100 * shares[digit])}%`, inner = bar.firstChild.firstChild;
+    if (inner.style.height !== height) inner.style.height = height;
   });
   parts.chart.setAttribute("aria-label", answer?.shares ? t("card.shares", { digit: best ?? "–", share: percent(Math.max(...shares)) }) : "");
-  parts.sign.classList.remove("differs");
-  parts.sign.textContent = answer?.shares && best !== null ? percent(Math.max(...shares)) : "";
+  if (!sure) {
+    parts.sign.classList.remove("differs");
+    write(parts.sign, answer?.shares && best !== null ? percent(Math.max(...shares)) : "");
+  }
 }
 
 /** What most say, and who agrees; the sentence is read aloud at most once a second. */
@@ -72,14 +78,18 @@ export function showAgreement() {
   for (const [, answer] of given) if (decided(answer)) counts.set(answer.digit, (counts.get(answer.digit) || 0) + 1);
   const [digit, votes] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [null, 0];
   const list = document.getElementById("agreement");
-  list.replaceChildren(...given.map(([model, answer]) => {
+  const marks = given.map(([model, answer]) => {
     const said = decided(answer) ? String(answer.digit) : "?", agrees = decided(answer) && answer.digit === digit;
     const sentence = t(agrees ? "agrees" : decided(answer) ? "differs" : "undecided", { name: titleOf(model), digit: said });
     const parts = cards.get(model.name);
     parts.sign.classList.toggle("differs", decided(answer) && !agrees);
-    if (decided(answer)) parts.sign.textContent = `${percent(Math.max(...answer.shares))} · ${t(agrees ? "sign.agrees" : "sign.differs")}`;
-    return element("li", { class: agrees ? "agrees" : "", title: sentence }, said, element("span", { class: "visually-hidden" }, ` ${sentence}`));
-  }));
+    if (decided(answer)) write(parts.sign, `${percent(Math.max(...answer.shares))} · ${t(agrees ? "sign.agrees" : "sign.differs")}`);
+    return [agrees ? "agrees" : "", said, sentence];
+  });
+  if (list.dataset.marks !== String(marks)) {
+    list.dataset.marks = String(marks);
+    list.replaceChildren(...marks.map(([kind, said, sentence]) => element("li", { class: kind, title: sentence }, said, element("span", { class: "visually-hidden" }, ` ${sentence}`))));
+  }
   if (!given.length) return t("empty");
   if (digit === null) return t("nobody");
   const truth = state.label === null ? "" : ` ${t(state.label === digit ? "label.right" : "label.wrong", { digit: state.label })}`;

@@ -50,9 +50,10 @@ function begin(event) {
 function move(event) {
   if (event.pointerId !== pointer) return;
   const between = event.getCoalescedEvents?.() ?? [];
+  const before = state.strokes.at(-1)?.length ?? 0;
   let more = false;
   for (const one of between.length ? between : [event]) more = add(at(one)) || more;
-  if (more) tell();
+  if (more) { paintTail(before); changed(); }
 }
 
 function end(event) { if (event.pointerId === pointer) pointer = null; }
@@ -111,6 +112,17 @@ export function paint() {
     context.strokeStyle = colour("accent"); context.lineWidth = 2; context.beginPath();
     context.arc(keyboard.x, keyboard.y, keyboard.down ? 6 : 10, 0, 7); context.stroke();
   }
+}
+
+/** Draw only what has come to the last stroke, from its point number `from` on. */
+function paintTail(from) {
+  const stroke = state.strokes.at(-1).slice(Math.max(0, from - 1));
+  context.strokeStyle = colour("ink");
+  context.lineWidth = LINE * state.damage.width; context.lineCap = context.lineJoin = "round";
+  context.beginPath();
+  context.moveTo(...stroke[0]);
+  for (const point of stroke.slice(1)) context.lineTo(...point);
+  context.stroke();
 }
 
 function paintPicture() {
