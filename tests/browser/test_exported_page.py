@@ -155,6 +155,7 @@ def test_phone_width_dark_and_chinese(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="dark")
+    playwright.expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
     page.click("#language")
     assert page.evaluate("document.documentElement.lang") == "zh"
