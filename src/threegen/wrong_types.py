@@ -29,7 +29,7 @@ def name_wrong_types(target: Any) -> Any:
     if inspect.isclass(target):
         own = vars(target).get("__init__")
         if inspect.isfunction(own) and not hasattr(own, "names_wrong_types"):
-            setattr(target, "__init__", _explained(own, target.__name__))  # noqa: B010
+            target.__init__ = _explained(own, target.__name__)  # type: ignore[method-assign]
         return target
     if not inspect.isfunction(target) or hasattr(target, "names_wrong_types"):
         return target
