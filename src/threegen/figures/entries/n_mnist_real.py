@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from threegen.figures.recordings import STEPS, folds, per_cent, real_frames, spiking_net, teach
+from threegen.figures.recordings import STEPS, folds, learned_from_real, per_cent, real_frames
 from threegen.figures.reproduce import Figure
-
-EPOCHS, RATE, BATCH = 20, 1e-3, 50
 
 
 def make(seed: int, progress: bool = False) -> float:
@@ -13,8 +11,7 @@ def make(seed: int, progress: bool = False) -> float:
     data = real_frames(STEPS)
     found = []
     for train, test in folds(seed):
-        net = spiking_net(seed)
-        teach(net, data.subset(train), seed, loss="mse", epochs=EPOCHS, rate=RATE, batch=BATCH, progress=progress)
+        net = learned_from_real(data.subset(train), seed, progress=progress)
         found.append(per_cent(net, data.subset(test)))
     return sum(found) / len(found)
 
@@ -27,9 +24,10 @@ FIGURE = Figure(
     unit="per cent accuracy, five-fold",
     better="higher",
     make=make,
-    differs="1,000 recordings in five folds, not 60,000",
-    note="800 recordings train each net, 200 test it; 10 binary frames of 30 ms, 20 epochs of Adam, squared error of "
-    "the rates. Epochs and rate were chosen on 160 of the first fold's training recordings. Logistic regression on "
-    "counts of the three strokes is better on so few recordings (93.1 against 87.5 per cent on those 160): the goal of "
-    "passing it is not reached.",
+    differs="1,000 recordings in five folds, not 60,000; distorted frames; the summed input of the last layer is read",
+    note="800 recordings train each net, 200 test it; 10 binary frames of 30 ms, 40 epochs of Adam, cross-entropy of "
+    "the summed input of the last layer; in each pass every recording is shifted by up to 2 pixels, scaled by 10 and "
+    "sheared by 15 per cent. Read-out, loss, distortions and epochs were chosen on two fifths of the first fold's 800 "
+    "training recordings (seed 0); the other folds test on these. Scikit-learn's logistic regression on one frame per "
+    "stroke, C chosen inside the training folds, on the same folds: 92.8, 92.6 and 93.0 (four folds of the last seed) per cent.",
 )
