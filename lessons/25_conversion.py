@@ -56,7 +56,7 @@ for said in card.as_dict()["verdict"]:
 # ## Exercises
 # 1. Convert with `initial="zero"`. How many steps more are needed for the same accuracy?
 # 2. Give the network `activation="tanh"` and convert it. Why is it refused?
-# 3. This one checks itself: a = .7, theta = 1, the potential starts at .5 and is reset by subtraction. How many spikes
+# 3. This one checks itself: a = .6, theta = 1, the potential starts at .5 and is reset by subtraction. How many spikes
 #    are there after 5 steps?
 
 # %%
@@ -65,7 +65,7 @@ answer = None  # write your number here
 
 def right(answer):
     neurons = tg.neurons.IF(1.0, "soft")
-    currents = torch.full((5, 1, 1), 0.7, dtype=torch.float64)
+    currents = torch.full((5, 1, 1), 0.6, dtype=torch.float64)
     currents[0] += 0.5
     return answer == int(neurons(currents)[0].sum())
 

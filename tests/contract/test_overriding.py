@@ -141,7 +141,7 @@ class Halved(PlasticLayer):
     def project(self) -> None:
         super().project()
         with torch.no_grad():
-            self.weight.clamp_(max=0.5)
+            self.weight.clamp_(max=0.25)
 
 
 class Begun(PlasticLayer):
@@ -179,8 +179,8 @@ def test_methods_of_the_plastic_layer() -> None:
     assert not torch.equal(plain.weight, before)
     deaf, _ = trained(Deaf)
     assert not torch.equal(deaf.weight, plain.weight)
-    assert bool((trained(Halved)[0].weight <= 0.5).all())
-    assert float(plain.weight.detach().max()) > 0.5
+    assert bool((trained(Halved)[0].weight <= 0.25).all())
+    assert float(plain.weight.detach().max()) > 0.25
     assert trained(Begun)[0].began == 2
     assert trained(Ended)[0].ended == 2
     assert not torch.equal(trained(Blind)[0].weight, plain.weight)  # the kernel asks the layer for its input

@@ -34,7 +34,7 @@ def test_nothing_asked_nothing_changed() -> None:
 def test_bilinear_values_by_hand() -> None:
     """Each new pixel is the mean of the four around the place where it looks, weighted by their nearness."""
     distortions, x = Distortions(shift=2.0, scale=0.2, shear=0.3, elastic=1.0), pictures(2, 9)
-    places = distortions._places(x, generator())
+    places = distortions.places(x, generator())
     found = distortions.draw(x, generator())
     for n in range(2):
         for i, j in ((4, 4), (0, 3), (8, 8), (2, 6)):
@@ -50,14 +50,14 @@ def test_bilinear_values_by_hand() -> None:
 def test_places_stay_within_what_was_asked() -> None:
     x = torch.zeros(500, 1, 8, 12)
     centre = torch.stack(torch.meshgrid(torch.arange(12) - 5.5, torch.arange(8) - 3.5, indexing="xy"), 2)
-    moved = Distortions(**{**NONE, "shift": 2.0})._places(x, generator()) - centre
+    moved = Distortions(**{**NONE, "shift": 2.0}).places(x, generator()) - centre
     assert torch.allclose(moved, moved[:, :1, :1].expand_as(moved), atol=1e-5)  # the whole picture moves
     assert 1.9 < float(moved.abs().max()) <= 2.0
-    scaled = Distortions(**{**NONE, "scale": 0.25})._places(x, generator()) / centre
+    scaled = Distortions(**{**NONE, "scale": 0.25}).places(x, generator()) / centre
     assert torch.allclose(scaled, scaled[:, :1, :1].expand_as(scaled), atol=1e-5)
     assert 0.75 <= float(scaled.min()) < 0.76 < 1.24 < float(scaled.max()) <= 1.25
     assert float((scaled[..., 0] - scaled[..., 1]).abs().max()) > 0.3  # squeezes: each axis has its own
-    sheared = Distortions(**{**NONE, "shear": 0.5})._places(x, generator()) - centre
+    sheared = Distortions(**{**NONE, "shear": 0.5}).places(x, generator()) - centre
     assert float(sheared[..., 1].abs().max()) == 0.0
     slope = sheared[..., 0] / centre[..., 1]
     assert torch.allclose(slope, slope[:, :1, :1].expand_as(slope), atol=1e-5)
@@ -67,7 +67,7 @@ def test_places_stay_within_what_was_asked() -> None:
 def test_elastic_fields_have_the_size_asked_for_everywhere_and_are_smooth() -> None:
     """Standard deviation .7 at each place, the borders too; correlation exp(-r^2 / 4 smoothing^2) at distance r."""
     x = torch.zeros(4000, 1, 16, 16)
-    places = Distortions(**{**NONE, "elastic": 0.7, "smoothing": 3.0})._places(x, generator())
+    places = Distortions(**{**NONE, "elastic": 0.7, "smoothing": 3.0}).places(x, generator())
     field = places - places.mean(0)
     assert torch.allclose(field.std(0), torch.tensor(0.7), atol=0.04)
     near = (field[:, 8, 5] * field[:, 8, 8]).mean(0) / 0.49

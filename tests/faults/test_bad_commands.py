@@ -36,6 +36,8 @@ LITTLE: dict[str, list[str]] = {
     "search": ["mlp", "--space", "lr=log:0.1:1", "--data", "t.csv", "--trials", "2", "--epochs", "1", "--quiet"],
     "compare": ["run", "nosuch"],
     "convert": ["run", "--steps", "2", "--overwrite"],
+    "export": ["run", "nosuch"],
+    "export-page": ["nosuch"],
     "play": ["--models", "nosuch", "--run", "nosuch", "--no-open"],
     "data get": ["nosuch"],
     "data import": ["nosuch", "t.csv"],

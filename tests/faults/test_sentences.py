@@ -201,7 +201,7 @@ MODELS: list[Row] = [
 
 SPELLING: list[Row] = [
     ("activation", lambda: MLP([12, 4], activation="rellu"), ConfigError,
-     "activation is 'rellu'; choose relu, sigmoid, tanh (did you mean 'relu'?)"),
+     "activation is 'rellu'; choose relu, sigmoid, tanh, clipped, steps, one-step, soft-lif (did you mean 'relu'?)"),
     ("reset", lambda: LIF(reset="softt"), ConfigError, "reset is 'softt'; choose hard, soft (did you mean 'soft'?)"),
     ("surrogate", lambda: LIF(surrogate="rectangle"), ConfigError,
      "surrogate is 'rectangle'; choose rectangular, triangular, arctan, sigmoid, superspike "
@@ -209,9 +209,11 @@ SPELLING: list[Row] = [
     ("encoder", lambda: SpikingMLP([12, 4], encoder="bernouli"), ConfigError,
      "encoder is 'bernouli'; choose bernoulli, poisson, latency, direct (did you mean 'bernoulli'?)"),
     ("readout", lambda: SpikingMLP([12, 4], readout="rates"), ConfigError,
-     "readout is 'rates'; choose rate, potential, leaky (did you mean 'rate'?)"),
+     "readout is 'rates'; choose rate, first-spike, potential, leaky (did you mean 'rate'?)"),
     ("loss", lambda: Backprop("crossentropy"), ConfigError,
-     "loss is 'crossentropy'; choose cross_entropy, mse, sse, signed_mse, map (did you mean 'cross_entropy'?)"),
+     "loss is 'crossentropy'; choose cross_entropy, mse, sse, signed_mse, map, spike_count_mse, "
+     "spike_count_cross_entropy, membrane_cross_entropy, max_membrane_cross_entropy, membrane_mse, "
+     "first_spike_cross_entropy, first_spike_mse (did you mean 'cross_entropy'?)"),
     ("schedule", lambda: train(schedule="cosin"), ConfigError,
      "schedule is 'cosin'; choose constant, linear, cosine, one-cycle (did you mean 'cosine'?)"),
     ("precision", lambda: train(precision="bf-16"), ConfigError,

@@ -143,7 +143,9 @@ def test_a_value_of_the_rule_moves_evenly() -> None:
 
 
 def test_spikes_are_drawn(model: DiehlCook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    run = SimpleNamespace(model=model, entry=SimpleNamespace(name="diehl-cook"), facts={"classes": ["a", "b", "c"]})
+    run = SimpleNamespace(
+        model=model, entry=SimpleNamespace(name="diehl-cook"), facts={"classes": ["a", "b", "c"]}, source=""
+    )
     monkeypatch.setattr(spikes, "open_run", lambda path: run)
     monkeypatch.setattr(spikes, "picture_of", lambda run, image: (PICTURES[0], "a"))
     found = spikes.spikes_run("anything", "0", tmp_path / "look.html")

@@ -38,7 +38,7 @@ SOLUTIONS = {
     "22_encoders": 10,
     "23_surrogate_gradient": 0.125,
     "24_stdp": 0.1353,  # exp(-2)
-    "25_conversion": 4,  # floor(.5 + 5 * .7)
+    "25_conversion": 3,  # floor(.5 + 5 * .6)
     "26_cost": 26 * 26 * 9 * 8,
     "27_events": 6,  # ln 5 / .25, rounded down
 }

@@ -75,7 +75,7 @@ def test_two_processes_share_a_journal_and_a_killed_one_loses_nothing(tmp_path: 
         if ended >= 2 and own:
             break
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.communicate(timeout=100)  # closes its pipe too
     said, _ = second.communicate(timeout=100)
     count, different, learnt = said.split()
     assert int(count) == int(different) >= 8

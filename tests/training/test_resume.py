@@ -280,7 +280,10 @@ def simple(data: Dataset, out: Path, **settings: Any) -> TrainingLog:
         ({"optimizer": optimizer("adam", lr=0.1)}, "with optimizer 'adam', this run has 'adam(lr=0.1)'"),
         ({"optimizer": lambda p: torch.optim.SGD(p, lr=0.1)}, "with optimizer 'adam', this run has None"),
         ({"lr": 0.5}, "was started with lr None, this run has 0.5"),
-        ({"rule": Backprop("mse")}, "rule \"Backprop(loss='cross_entropy')\", this run has \"Backprop(loss='mse')\""),
+        (
+            {"rule": Backprop("mse")},
+            "rule \"Backprop(loss='cross_entropy', of='scores')\", this run has \"Backprop(loss='mse', of='scores')\"",
+        ),
         ({"schedule": RateSchedule(warmup=0.1)}, "schedule None, this run has \"RateSchedule(kind='cosine', w"),
         ({"shuffle": False}, "was started with shuffle True, this run has False"),
         ({"clip_norm": 1.0}, "was started with clip_norm None, this run has 1.0"),

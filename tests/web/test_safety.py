@@ -7,6 +7,7 @@ import json
 import struct
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ from threegen.web.start import free_socket
 from threegen.web.state import PageState
 
 OWN = "http://127.0.0.1:8310"
+
+
+def run_apart(work: Any) -> Any:
+    """Run a coroutine in a thread of its own: a browser test before may have left a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def picture(mode: str = "L", size: tuple[int, int] = (60, 60), kind: str = "PNG", **options: Any) -> bytes:
@@ -220,7 +227,7 @@ def test_a_full_queue_says_when_to_come_back(state: PageState, seven: dict[str, 
             after = await client.post("/answer", json=seven)
         return [(one.status_code, one.headers.get("retry-after")) for one in answers], after.status_code
 
-    statuses, after = asyncio.run(asyncio.wait_for(crowd(), 60))
+    statuses, after = run_apart(asyncio.wait_for(crowd(), 60))
     assert sorted(set(statuses)) == [(200, None), (503, "1")]
     assert sum(status == 200 for status, _ in statuses) == 16
     assert after == 200
@@ -274,7 +281,7 @@ def test_a_client_that_leaves_stops_its_computation(state: PageState, seven: dic
             first.set()
         await asyncio.sleep(0.2)
 
-    asyncio.run(leave())
+    run_apart(leave())
     assert 1 <= len(asked) <= 2 < len(state.models)  # what the two threads had begun
 
 
@@ -287,7 +294,7 @@ def test_turns_are_given_back_after_errors() -> None:
                     await work.run(lambda: 1 // 0)
         return work.present
 
-    assert asyncio.run(use()) == 0
+    assert run_apart(use()) == 0
 
 
 def test_the_server_has_no_place_for_a_model_file() -> None:
@@ -308,5 +315,5 @@ def test_the_guard_lets_no_websocket_through(state: PageState) -> None:
     async def receive() -> Any:
         return {"type": "websocket.connect"}
 
-    asyncio.run(Guard(make_app(state))({"type": "websocket", "headers": []}, receive, send))
+    run_apart(Guard(make_app(state))({"type": "websocket", "headers": []}, receive, send))
     assert sent == []

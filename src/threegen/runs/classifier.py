@@ -42,6 +42,7 @@ except ImportError as problem:
     raise MissingExtraError.of("Classifier", "scikit-learn", "sklearn") from problem
 
 # A plan's epochs are meant for tens of thousands of examples; a small data set is walked through more often.
+SPIKING = 3  # the generation of nets that draw spikes
 _FEWEST_UPDATES = 500
 _ANSWERED_AT_ONCE = 1000
 
@@ -130,9 +131,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.progress = progress
 
     def __sklearn_tags__(self) -> Any:
-        """Return scikit-learn's tags; models that learn in stages make little of tables of two features."""
+        """Return scikit-learn's tags.
+
+        Models that learn in stages, and those that draw spikes, make little of tables of two features; what draws
+        spikes answers otherwise when the rows come in another order.
+        """
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.poor_score = not _learns_a_little_at_a_time(self)
+        draws = self.model in all_entries() and find_entry(self.model).generation == SPIKING
+        tags.classifier_tags.poor_score = draws or not _learns_a_little_at_a_time(self)
+        tags.non_deterministic = draws
         return tags
 
     # -- learning -------------------------------------------------------------------------------------------------

@@ -31,7 +31,11 @@ def describe_object(thing: object) -> dict[str, Any]:
     """Return an object's class and those of its attributes that are plain values, functions by their names."""
     found: dict[str, Any] = {"class": f"{type(thing).__module__}.{type(thing).__qualname__}"}
     for name, value in sorted(vars(thing).items()) if hasattr(thing, "__dict__") else ():
-        if name.startswith("_") or name == "training":
+        if name.startswith("_"):  # inner state, unless a setting is kept behind a property of its name
+            name = name[1:]
+            if not isinstance(getattr(type(thing), name, None), property):
+                continue
+        if name == "training":
             continue
         plain = _plain(value)
         if plain is not None or value is None:
