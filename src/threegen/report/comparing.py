@@ -17,7 +17,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError
 from threegen.report.comparison_page import render_card
 from threegen.runs.answer import examples_to_test
-from threegen.runs.record import read_record
+from threegen.runs.record import NAME, read_record
 from threegen.runs.run import Run, load_run, open_run
 from threegen.training.persistence.files import make_folder, write_whole
 
@@ -130,7 +130,8 @@ def compare_runs(
     test splits.
     """
     folders = _named(runs)
-    own = {name for name, folder in folders.items() if read_record(folder)["module"]}
+    saved = {name: folder for name, folder in folders.items() if (Path(folder) / NAME).is_file()}
+    own = {name for name, folder in saved.items() if read_record(Path(folder))["module"]}
     if module and not own:
         raise ConfigError(f"module is {module!r}, but no run holds a module of your own; leave it out")
     opened = {name: open_run(folder, model=module if name in own else None) for name, folder in folders.items()}
