@@ -31,7 +31,8 @@ test: $(VENV)/.dev
 
 # The kernels' tests alone; `.ci/run` runs them a second time as a processor without AVX-512 does.
 KERNEL_TESTS := tests/functional tests/machine tests/rules/test_sparse_contrastive_divergence.py \
-	tests/rules/test_fused_contrastive_divergence.py tests/rules/test_dense_chain.py tests/gen3/test_time_blocks.py
+	tests/rules/test_contrastive_fused.py tests/rules/test_dense_chain.py tests/gen3/test_time_blocks.py \
+	tests/gen3/test_spiking_graph.py
 
 test-kernels: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal $(wildcard $(KERNEL_TESTS)) $(ARGS)

@@ -7,7 +7,7 @@ is the time between the last pointer move of a drawing and the moment at which a
 spiking network over all its time steps; heat maps and other pictures come later and are not included). `ours` is the
 median in milliseconds, `p95` the 95th percentile.
 
-`stroke-clients`: so many clients draw at once, each asking anew as soon as it is answered, or when the server tells it
+`stroke-clients`: so many clients draw at once, each asking again as soon as it is answered, or when the server tells it
 to (503 with Retry-After). `ours` is the median of the answered requests; `errors` counts answers other than 200 and
 503, `memory_mib` is the server's memory after the first tenth and at the end.
 """

@@ -46,7 +46,7 @@ for note in found.notes():
     print("-", note)
 
 # %% [markdown]
-# The best of many lucky throws is a bit too good: train the winner anew, and test it once.
+# The best of many lucky throws is a bit too good: train the winner again, and test it once.
 #
 # ## Exercises
 # 1. Search again with `halving=True`. How much quicker is it, and is the winner the same?

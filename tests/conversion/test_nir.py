@@ -123,8 +123,10 @@ def test_a_sequence_of_any_modules(tmp_path: Path) -> None:
     net = shaken(SpikingSequential(layers, shape=(2, 16, 16), steps=5))
     written = export_nir(net, tmp_path / "net.nir")
     assert isinstance(import_nir(written.file), SpikingSequential)
-    assert written.agreement >= 0.999  # the groups of the convolution became zeros, which rounds anew
-    assert written.lost == ("normalisation and groups of convolutions are in the weights now, which rounds anew",)
+    assert written.agreement >= 0.999  # the groups of the convolution became zeros, which rounds them once more
+    assert written.lost == (
+        "normalisation and groups of convolutions are in the weights now, which rounds them once more",
+    )
     assert net.training  # as it was
 
 

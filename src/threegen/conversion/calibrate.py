@@ -74,7 +74,7 @@ class LayerReport:
 
 @dataclass
 class Calibration:
-    """The two graphs side by side: `ann`, which is left as it is, and `snn`, whose weights may be fitted anew."""
+    """The two graphs side by side: `ann`, which is left as it is, and `snn`, whose weights may be refitted."""
 
     ann: Graph
     snn: Graph

@@ -85,7 +85,7 @@ def convert(
             [N, ...]. Labels are used for the report alone. `images` of them calibrate, up to 1,000 others judge;
             neither their order nor the batches they come in changes anything.
         steps: T, the number of time steps that the net is made for.
-        method: "grid" (thresholds by trial on the spikes that really arrive, weights fitted anew to them: the default),
+        method: "grid" (thresholds by trial on the spikes that really arrive, weights refitted to them: the default),
             or a textbook one: "percentile", "max", "model", "balance", "least-squares" (see `scales`).
         refit: fit the weights of every layer behind the first to the signals that arrive; with "grid" by default, but
             not for networks whose rectifiers have steps (`StepReLU`), which were trained for it.

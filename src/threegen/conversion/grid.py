@@ -1,4 +1,4 @@
-"""Thresholds by trial, and weights fitted anew to what the spikes before them bring: layer by layer, without labels.
+"""Thresholds by trial, and weights refitted to what the spikes before them bring: layer by layer, without labels.
 
     grid     (theta, v_0) = argmin |P y - g P r(theta, v_0)|^2,   g = <P y, P r> / <P r, P r>       for each channel
     refit    W' = argmin sum |W' x - z|^2 + d |W' - W|^2          z: the network's own summed input, centred

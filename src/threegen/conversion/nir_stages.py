@@ -3,8 +3,8 @@
 A stage is a layer of neurons and the parts in front of it: modules without state, each with the numbers of what it
 takes. Signal 0 is the net's input, signal l + 1 what the neurons of stage l send; -1 is the result of the stage's first
 part, -2 that of its second. The last part makes the summed input; a stage without parts takes one signal as it is.
-Normalisation is folded into the weights before it here, and convolutions in groups become whole ones, which rounds
-anew; nothing else changes a bit.
+Normalisation is folded into the weights before it here, and convolutions in groups become whole ones: these
+are rounded once more; nothing else changes a bit.
 """
 
 from __future__ import annotations

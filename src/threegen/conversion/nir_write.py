@@ -41,7 +41,7 @@ from threegen.gen3.readouts import LeakyReadout, PotentialReadout, RateReadout, 
 from threegen.randomness import make_generator
 from threegen.training.persistence.files import make_folder, write_whole
 
-ROUNDED = 0.999  # what must agree where normalisation was folded into weights, which rounds anew
+ROUNDED = 0.999  # what must agree where normalisation was folded into weights, which rounds them once more
 EXAMPLES = 4
 ENCODERS: dict[type[nn.Module], str] = {
     Bernoulli: "bernoulli",
@@ -147,7 +147,9 @@ class _Writer:
         (end,) = signals[len(stages)]
         self._add("output", self.nir.Output(np.array(self.shapes[end])), (end,), self.shapes[end])
         if any(stage.folded for stage in stages):
-            self.lost.append("normalisation and groups of convolutions are in the weights now, which rounds anew")
+            self.lost.append(
+                "normalisation and groups of convolutions are in the weights now, which rounds them once more"
+            )
         try:
             return self.nir.NIRGraph(self.nodes, self.edges, metadata=self._facts())
         except ValueError as problem:
