@@ -9,18 +9,21 @@ import os
 import random
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.datasets.events import writers
 
 from threegen.datasets.events.aedat2 import read_aedat2
 from threegen.datasets.events.aedat3 import read_aedat3
+from threegen.datasets.events.aedat4 import read_aedat4
 from threegen.datasets.events.bin40 import read_bin
 from threegen.datasets.events.evt import read_evt
 from threegen.datasets.events.prophesee import read_dat
 from threegen.datasets.events.stream import Events
 from threegen.errors import ThreegenError
 
+AEDAT4 = Path(__file__).parents[2] / "fixtures" / "aedat4"
 EVENTS = [(37 * n, n % 30, (3 * n) % 30, n % 2) for n in range(40)]
 FILES: dict[str, tuple[bytes, Callable[..., Events]]] = {
     "bin": (writers.bin40(EVENTS), read_bin),
@@ -29,6 +32,7 @@ FILES: dict[str, tuple[bytes, Callable[..., Events]]] = {
         writers.AEDAT3_HEADER + writers.aedat3_packet(EVENTS[:20]) + writers.aedat3_packet(EVENTS[20:]),
         read_aedat3,
     ),
+    **{f"aedat4-{file.stem}": (file.read_bytes(), read_aedat4) for file in sorted(AEDAT4.glob("*.aedat4"))},
     "dat": (writers.dat(EVENTS), read_dat),
     "evt2": (writers.evt2(EVENTS), read_evt),
     "evt3": (writers.evt3(EVENTS), read_evt),

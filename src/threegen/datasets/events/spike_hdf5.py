@@ -17,6 +17,7 @@ import numpy as np
 
 from threegen.datasets.events.stream import Array, Events, Sink
 from threegen.errors import DataError, MissingExtraError
+from threegen.machine.hdf5 import refuse_broken_hdf5
 
 CHANNELS = 700
 _BROKEN = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
@@ -34,6 +35,10 @@ class SpikeFile:
         except ImportError as problem:
             raise MissingExtraError.of("an HDF5 file of spikes", "h5py", "events") from problem
         self.path = Path(path)
+        try:
+            refuse_broken_hdf5(self.path)
+        except DataError as problem:
+            raise DataError(f"{problem}; expected HDF5 with spikes/times, spikes/units and labels") from problem
         try:
             self.file: Any = h5py.File(self.path, "r")
             self.times, self.units = self.file["spikes/times"], self.file["spikes/units"]

@@ -94,7 +94,7 @@ class Sink:
     """Where a reader puts decoded events: checks places and the order of times, and keeps the position of faults.
 
     Args:
-        capacity: the most events that can come.
+        capacity: how many events are expected; more memory is asked for where more come.
         size: the sensor's (height, width); None takes the smallest that holds all events.
         name: what messages call the recording.
         repair: False refuses places off the sensor and times that run back, naming the first such event; True drops
@@ -133,6 +133,8 @@ class Sink:
                 return
         self._check_order(t, first)
         end = self.count + len(t)
+        if end > len(self.array):  # the system moves pages, not bytes, so both sizes are never in memory together
+            self.array.resize(max(end, end + end // 8), refcheck=False)
         room = self.array[self.count : end]
         room["t"], room["x"], room["y"], room["p"] = t, x, y, p
         self.count, self.last = end, int(t[-1])
