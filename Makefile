@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: history play test test-kernels lint format lock bench-peers docs wheel clean help
+.PHONY: history play figures test test-kernels lint format lock bench-peers docs wheel clean help
 
 help:
 	@echo "make history   train the lineage on the bundled MNIST and write runs/history/report.html (ARGS=--full)"
 	@echo "make play      open the live page: draw a digit, every network answers (ARGS=--no-open)"
+	@echo "make figures   make each published figure of minutes again with another seed (ARGS='lenet-5 mlp'; goes on where it was)"
 	@echo "make test      run every test"
 	@echo "make test-kernels   the kernels' tests alone (ATEN_CPU_CAPABILITY=avx2: without AVX-512)"
 	@echo "make lint      ruff, the type checker and the formatter's check"
@@ -25,6 +26,9 @@ history: $(VENV)/.runtime
 
 play: $(VENV)/.runtime
 	$(BIN)/threegen play $(ARGS)
+
+figures: $(VENV)/.dev
+	$(BIN)/python -m threegen.figures.again $(ARGS)
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

@@ -20,25 +20,33 @@ def draw_digits(data: Dataset, number: int, name: str) -> Dataset:
     return data.subset(order[:number], name=f"{data.name}-{name}-{number}")
 
 
-def train_lenet_1989(seed: int, progress: bool = False) -> float:
-    """Train by the registry's full plan on 7,291 digits; return the error on 2,007 others in per cent."""
+def train_lenet_1989(seed: int, progress: bool = False, gain: float = 1.0) -> float:
+    """Train by the registry's full plan on 7,291 digits; return the error on 2,007 others in per cent.
+
+    `gain` widens the initial weights; 1 is the paper's.
+    """
     data = load_data("mnist")
     digits = draw_digits(data.train, TRAINING, "training")
-    run = train_run("lenet-1989", data, mode="full", seed=seed, train=digits, progress=progress)
+    run = train_run("lenet-1989", data, mode="full", seed=seed, train=digits, progress=progress, options={"gain": gain})
     return 100 - 100 * evaluate(run.model, draw_digits(data.test, TEST, "test"), seed=seed).accuracy
 
 
+PAPER = "LeCun, Boser, Denker, Henderson, Howard, Hubbard and Jackel, Neural Computation 1 (1989)"
+DIGITS = (
+    "The paper's zip codes are not public: 7,291 training digits drawn from MNIST's training part, 2,007 from its "
+    "test part, the same for all seeds; their inner 24 x 24 pixels shrunk to 16 x 16. 23 passes in constant order, one "
+    "example at a time. "
+)
+
 FIGURE = Figure(
     name="lenet-1989",
-    paper="LeCun, Boser, Denker, Henderson, Howard, Hubbard and Jackel, Neural Computation 1 (1989)",
+    paper=PAPER,
     published=5.0,
     unit="per cent test error",
     better="lower",
     make=train_lenet_1989,
-    differs="other data (digits drawn from MNIST, not the paper's zip codes); wider initial weights and a falling rate",
-    seeds=(0, 1, 2, 3, 4),
-    note="The paper's zip codes are not public: 7,291 training digits drawn from MNIST's training part, 2,007 from its "
-    "test part, the same for all seeds; their inner 24 x 24 pixels shrunk to 16 x 16. 23 passes in constant order, one "
-    "example at a time. Initial weights are three times as wide as the paper's, and the rate falls from pass to pass; "
-    "both were chosen on 7,291 other draws of a holdout. The test digits are read once a seed, by the last weights.",
+    differs="other data (digits drawn from MNIST, not the paper's zip codes); a falling rate",
+    note=DIGITS + "The initial weights are the paper's. The rate falls from pass to pass, as was chosen on a holdout "
+    "for wider ones; a public reproduction of the net on MNIST digits reports 4.09 %. The test digits are read once a "
+    "seed, by the last weights.",
 )
