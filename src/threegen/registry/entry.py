@@ -65,7 +65,7 @@ class Plan:
             "optimizer": self.optimizer.describe() if self.optimizer else "the rule's own",
             "schedule": "constant" if self.schedule is None else str(self.schedule),
             **({"options": dict(self.options)} if self.options else {}),
-            **({"transform": self.transform.__name__} if self.transform else {}),
+            **({"transform": getattr(self.transform, "__name__", repr(self.transform))} if self.transform else {}),
         }
 
 
