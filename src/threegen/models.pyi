@@ -15,10 +15,12 @@ from threegen.gen2.lenet_5 import LeNet5 as LeNet5
 from threegen.gen2.mlp import MLP as MLP
 from threegen.gen2.rbm import RBM as RBM
 from threegen.gen2.recurrent import RecurrentNet as RecurrentNet
+from threegen.gen2.resnet import ResNet as ResNet
 from threegen.gen2.softmax_on_rbm import SoftmaxOnRBM as SoftmaxOnRBM
 from threegen.gen2.spike_activations import SoftLIF as SoftLIF
 from threegen.gen2.spike_activations import StepReLU as StepReLU
 from threegen.gen2.two_layer import TwoLayerNet as TwoLayerNet
+from threegen.gen2.vgg import VGG as VGG
 from threegen.gen3.conv_networks import SpikingConvNet as SpikingConvNet
 from threegen.gen3.diehl_cook import DiehlCook as DiehlCook
 from threegen.gen3.health import unhealthy_layers as unhealthy_layers
@@ -55,6 +57,7 @@ __all__ = [
     "RBM",
     "Record",
     "RecurrentNet",
+    "ResNet",
     "SigmoidNeuron",
     "SoftLIF",
     "SoftmaxOnRBM",
@@ -65,6 +68,7 @@ __all__ = [
     "StepReLU",
     "TimeDropout",
     "TwoLayerNet",
+    "VGG",
     "Wire",
     "unhealthy_layers",
 ]

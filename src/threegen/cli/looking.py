@@ -65,18 +65,22 @@ def show(
 def evaluate(
     run: RunOrName,
     data: Annotated[str | None, typer.Option("--data", help="Other data than the run was trained on.")] = None,
+    ten_crop: Annotated[
+        bool, typer.Option("--ten-crop", help="Pictures on disk: the mean over ten windows of each picture.")
+    ] = False,
     seed: Seed = 0,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a run on the test split: accuracy with its interval, top-k and confusion matrix."""
+    """Evaluate a run on the test split: accuracy with its interval, top-1 and top-5 error, confusion matrix."""
     from threegen.runs.answer import evaluate_run
 
-    found = evaluate_run(run, data=data, seed=seed, module=module)
+    found = evaluate_run(run, data=data, seed=seed, module=module, ten_crop=ten_crop)
     if as_json:
         print_json(found.as_dict())
         return
     print_text(str(found))
+    print_text(f"top-1 error {found.error(1):.2%}, top-5 error {found.error(5):.2%}")
     print_text(f"answered by {found.source}")
     names = found.classes
     rows = [

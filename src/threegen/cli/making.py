@@ -79,7 +79,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="An option of the model, such as hidden=[300,100] or dropout=.2; repeatable."),
     ] = None,
-    plan: Annotated[str | None, typer.Option(help="quick or full (the default): which settings are taken.")] = None,
+    plan: Annotated[str | None, typer.Option(help="quick, full (the default) or another of the model.")] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=LARGEST_SEED, help="Drives weights, order and every random draw; 0.")
     ] = None,
@@ -93,6 +93,12 @@ def train(
     ] = None,
     milliseconds: Annotated[float | None, typer.Option(help="Event data: the time that is cut into frames.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Event data: frames of 0 and 1, not of counts.")] = False,
+    on_disk: Annotated[bool, typer.Option("--on-disk", help="Pictures: decoded batch by batch, never all.")] = False,
+    on_error: Annotated[
+        str | None, typer.Option(help="Pictures on disk that cannot be read: raise (the default) or skip.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Pictures on disk: processes that decode.")] = None,
+    cache: Annotated[str | None, typer.Option(help="Pictures on disk: a folder for the decoded ones.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/MODEL by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
@@ -108,6 +114,7 @@ def train(
     of_data: dict[str, Any] = {"size": size, "channels": channels, "scale": scale, "label": label}
     of_data |= {"test_share": test_share, "frames": parse_frames(frames)}
     of_data |= {"milliseconds": milliseconds, "binary": binary or None}
+    of_data |= {"on_disk": on_disk or None, "on_error": on_error, "workers": workers, "cache": cache}
     done = train_run(
         model,
         data,

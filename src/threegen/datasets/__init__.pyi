@@ -1,4 +1,8 @@
 # Written by scripts/public_names.py from the table in names.py; do not edit.
+from threegen.datasets.augmentation import Augmentation as Augmentation
+from threegen.datasets.augmentation import TenCrops as TenCrops
+from threegen.datasets.augmentation import principal_colours as principal_colours
+from threegen.datasets.augmentation import ten_crops as ten_crops
 from threegen.datasets.batches import Batch as Batch
 from threegen.datasets.dataset import Data as Data
 from threegen.datasets.dataset import Dataset as Dataset
@@ -37,6 +41,7 @@ from threegen.datasets.mnist_form import mnist_form as mnist_form
 from threegen.datasets.motions import Loop as Loop
 from threegen.datasets.motions import Saccades as Saccades
 from threegen.datasets.motions import Stroke as Stroke
+from threegen.datasets.picture_dataset import PictureDataset as PictureDataset
 from threegen.datasets.saccades import Camera as Camera
 from threegen.datasets.saccades import simulate as simulate
 from threegen.datasets.simulated import simulate_data as simulate_data
@@ -44,6 +49,7 @@ from threegen.datasets.strokes import mnist_form_of_strokes as mnist_form_of_str
 from threegen.datasets.text import read_text as read_text
 
 __all__ = [
+    "Augmentation",
     "Batch",
     "Camera",
     "Data",
@@ -51,10 +57,12 @@ __all__ = [
     "Distortions",
     "Events",
     "Loop",
+    "PictureDataset",
     "Saccades",
     "SpikeFile",
     "Split",
     "Stroke",
+    "TenCrops",
     "crop",
     "crop_time",
     "cut_gesture",
@@ -66,6 +74,7 @@ __all__ = [
     "make_events",
     "mnist_form",
     "mnist_form_of_strokes",
+    "principal_colours",
     "read_aedat2",
     "read_aedat3",
     "read_aedat4",
@@ -79,6 +88,7 @@ __all__ = [
     "simulate",
     "simulate_data",
     "stabilise",
+    "ten_crops",
     "to_frames",
     "to_sliding_frames",
     "to_time_surface",

@@ -127,7 +127,7 @@ def principal_colours(data: Dataset, pictures: int = _LOOKED_AT) -> tuple[Tensor
     total, products, seen = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0
     step = max(1, len(data) // require_whole("pictures", pictures))
     chosen = torch.arange(0, len(data), step)
-    for index in chosen.split(64):
+    for index in torch.split(chosen, 64):
         values = data.batch(index).inputs.permute(1, 0, 2, 3).reshape(3, -1).double()
         total += values.sum(1)
         products += values @ values.T

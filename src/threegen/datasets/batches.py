@@ -12,7 +12,7 @@ class Batch:
     """Inputs `[B, ...]`, targets `[B]` (or `[B, ...]`, or None) and `index [B]`: each example's place in its data.
 
     `finite` says that the inputs are known to be finite, so that no rule needs to look again; `largest` is a bound of
-    their magnitudes where one is known.
+    their magnitudes where one is known. `of` says that this is one process's share of a batch of so many examples.
     """
 
     inputs: Tensor
@@ -20,6 +20,7 @@ class Batch:
     index: Tensor | None = None
     finite: bool = False
     largest: float | None = None
+    of: int | None = None
 
     def __len__(self) -> int:
         return self.inputs.shape[0]

@@ -145,6 +145,11 @@ class Dataset:
         targets = None if self.targets is None else self.targets.index_select(0, place)
         return Batch(self.inputs.index_select(0, place), targets, index)
 
+    def walk(self, indices: Sequence[Tensor]) -> Iterator[Batch]:
+        """Yield the batches at `indices`, each `[B]` (int64); data on disk decode them in advance."""
+        for index in indices:
+            yield self.batch(index)
+
     def batches(
         self, batch_size: int, *, generator: torch.Generator | None = None, drop_last: bool = False
     ) -> Iterator[Batch]:

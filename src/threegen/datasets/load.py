@@ -16,8 +16,11 @@ from threegen.datasets.events.recordings import load_event_data
 from threegen.datasets.folders import Root
 from threegen.datasets.images import has_class_folders, read_image_folder
 from threegen.datasets.mnist import load_idx_data
-from threegen.datasets.parts import divide
+from threegen.datasets.parts import divide, is_test_name
+from threegen.datasets.picture_dataset import PictureDataset
+from threegen.datasets.picture_files import is_picture_store
 from threegen.datasets.pictures import Size
+from threegen.datasets.stored_pictures import PICTURE_OPTIONS, stored_pictures
 from threegen.datasets.tables import Label, Table, class_names, read_npz, read_table, scale_of, to_dataset
 from threegen.errors import ConfigError, DataError
 
@@ -38,6 +41,12 @@ def load_data(
     frames: int | Sequence[float] | None = None,
     milliseconds: float | None = None,
     binary: bool = False,
+    on_disk: bool | None = None,
+    margin: int | None = None,
+    on_error: str | None = None,
+    workers: int | None = None,
+    time_limit: float | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Data:
     """Load a data set by name (`"mnist"`, `"fashion-mnist"`, `"cifar10"`), or your own from a path.
 
@@ -55,9 +64,16 @@ def load_data(
     of classes. Where there is no test part, `test_share` of the examples become one: each by a hash of its content and
     `seed`, so that adding examples moves no other, and equal examples go to one part.
 
+    Pictures that take more than 1 GiB as float32 stay on disk and are decoded by worker processes; so do archives
+    (.zip, .tar) and lists (.lst: lines of path and class) of pictures. `on_disk=True`, or one of the options `margin`,
+    `on_error`, `workers`, `time_limit` and `cache` (see `PictureDataset`), chooses that for a small folder too. If they
+    have no test part, it is chosen by a hash of the files' names.
+
     Raises `ConfigError` for an unknown name, `DataError` where files are absent, damaged or not the published ones.
     """
-    given = {"size": size, "channels": channels, "scale": scale, "label": label}
+    options = {"size": size, "channels": channels}
+    stored = {"margin": margin, "on_error": on_error, "workers": workers, "time_limit": time_limit, "cache": cache}
+    given = {**options, "scale": scale, "label": label, "on_disk": on_disk, **stored}
     if isinstance(name, str) and (name in KNOWN or name in EVENT_SETS):
         _refuse_unused(name, "is a known data set", given)
     if isinstance(name, str) and name in KNOWN:
@@ -78,7 +94,10 @@ def load_data(
     if path is None or not path.exists():
         known = ", ".join((*KNOWN, *EVENT_SETS))
         raise DataError(f"{name} is not there; give a CSV file, a folder of class folders, or {known}")
-    options = {"size": size, "channels": channels}
+    kept = stored_pictures(path, on_disk, {**options, **stored})
+    if kept is not None:
+        _refuse_unused(path.name, "holds pictures", {"scale": scale, "label": label})
+        return _join_stored(kept, path, require_number("test_share", test_share, above=0, below=1), seed)
     tables = _tables(path, label)
     if tables:
         _refuse_unused(path.name, "is a table", options)
@@ -95,8 +114,15 @@ def _refuse_unused(name: str, kind: str, options: Mapping[str, Any]) -> None:
     """Refuse options that data of this kind have no use for: they would be dropped silently."""
     given = [f"{option}=" for option, value in options.items() if value is not None]
     if given:
-        uses = "size= and channels= are for folders of pictures, scale= and label= for tables"
+        uses = "scale= and label= are for tables, the others for folders of pictures"
         raise ConfigError(f"{name} {kind}, which has no {', '.join(given)} ({uses}); leave it out")
+
+
+def _join_stored(parts: list[PictureDataset], path: Path, share: float, seed: int) -> Data:
+    """Return pictures on disk as a data set of two parts."""
+    if len(parts) == 2:
+        return _join(parts[0], parts[1], path.stem)
+    return divide(parts[0], path.stem, share, seed, is_test_name(parts[0].files.names, share, seed))
 
 
 def load_examples(
@@ -114,8 +140,12 @@ def load_examples(
     path = Path(name).expanduser()
     known = isinstance(name, str) and (name in KNOWN or name in EVENT_SETS)
     if known or not path.exists():
-        rest = {option: value for option, value in options.items() if option not in ("size", "channels")}
+        rest = {option: value for option, value in options.items() if option not in ("on_disk", *PICTURE_OPTIONS)}
         return load_data(name, **rest).test
+    pictures = {option: value for option, value in options.items() if option in PICTURE_OPTIONS}
+    kept = stored_pictures(path, options.get("on_disk"), pictures)
+    if kept is not None:
+        return kept[-1]
     tables = _tables(path, label)
     if tables:
         last = tables[-1]
@@ -128,7 +158,7 @@ def load_examples(
 def table_scale(name: str | os.PathLike[str], label: Label = None) -> float | None:
     """Return what `load_data` divides the values of a table by; None for data that are no table."""
     path = Path(name).expanduser()
-    if not path.exists():
+    if not path.exists() or is_picture_store(path):
         return None
     tables = _tables(path, label)
     return scale_of(tables, None) if tables else None

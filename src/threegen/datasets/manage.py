@@ -20,10 +20,12 @@ from threegen.datasets.events.recordings import EventDataset, describe_part, fin
 from threegen.datasets.folders import Root, data_root, find_file, find_folder, how_to_get
 from threegen.datasets.gather import most_bytes, verify_content
 from threegen.datasets.load import load_data, load_known
+from threegen.datasets.stored_pictures import holds_pictures
 from threegen.errors import ConfigError, DataError
 
 _MOST_ROWS = 20
 _PER_CLASS = 10
+_SIDE = 64  # of one picture of a folder in a preview
 
 
 @dataclass(frozen=True)
@@ -223,13 +225,21 @@ def preview_data(
     Of more than twenty classes the first twenty are drawn. Raises `ConfigError` where examples are no pictures.
     """
     require_choice("split", split, ("train", "test"))
-    data = load_data(name, root=root)
+    stored = stored_preview(Path(name).expanduser()) if str(name) not in KNOWN else None
+    data = load_data(name, root=root) if stored is None else stored
     part = data.train if split == "train" else data.test
     if isinstance(part, EventDataset):
         return _write(data.name, out, lambda target: preview_events(part, target)[0])
     if len(part.shape) != 3 or part.shape[0] not in (1, 3) or part.targets is None:
         raise ConfigError(f"{data.name} holds examples of shape {list(part.shape)}; only labelled pictures are drawn")
     return _write(data.name, out, lambda target: _draw(part, target))
+
+
+def stored_preview(path: Path) -> Data | None:
+    """Return the pictures of a path as small ones that are read as they are drawn; None for other data."""
+    if not holds_pictures(path):
+        return None
+    return load_data(path, on_disk=True, size=_SIDE, margin=0, on_error="skip", workers=0)
 
 
 def _write(name: str, out: str | os.PathLike[str] | None, draw: Callable[[Path], object]) -> Path:
@@ -274,6 +284,6 @@ def _sheet(part: Dataset, rows: int) -> np.ndarray[Any, Any]:
         members = (targets == row).nonzero().flatten()[:_PER_CLASS].tolist()
         for column, member in enumerate(members):
             top, left = row * (height + 2) + 1, column * (width + 2) + 1
-            picture = part.inputs[member].cpu().clamp(0, 1).permute(1, 2, 0)
+            picture = part[member][0].cpu().clamp(0, 1).permute(1, 2, 0)
             sheet[top : top + height, left : left + width] = picture
     return sheet.numpy()

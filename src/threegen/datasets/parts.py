@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
+from collections.abc import Iterable
 
 import torch
 
@@ -27,12 +29,23 @@ def is_test_row(inputs: torch.Tensor, share: float, seed: int) -> torch.Tensor:
     return torch.tensor(chosen, dtype=torch.bool)
 
 
-def divide(whole: Dataset, name: str, share: float, seed: int) -> Data:
-    """Return a data set in two parts by `is_test_row`; says by a warning which class one of them lacks.
+def is_test_name(names: Iterable[str], share: float, seed: int) -> torch.Tensor:
+    """Return for each name `[N]` whether its example belongs to the test part: for data that are not to be read."""
+    key = f"test part {seed}".encode()
+    limit = int(share * 2.0**64)
+    chosen = [
+        int.from_bytes(hashlib.blake2b(os.fsencode(name), digest_size=8, key=key).digest(), "little") < limit
+        for name in names
+    ]
+    return torch.tensor(chosen, dtype=torch.bool)
 
-    Raises `ConfigError` if a part would be empty.
+
+def divide(whole: Dataset, name: str, share: float, seed: int, test: torch.Tensor | None = None) -> Data:
+    """Return a data set in two parts by `is_test_row`, or as `test` `[N]` says.
+
+    Says by a warning which class one of them lacks. Raises `ConfigError` if a part would be empty.
     """
-    test = is_test_row(whole.inputs, share, seed)
+    test = is_test_row(whole.inputs, share, seed) if test is None else test
     if bool(test.all()) or not bool(test.any()):
         raise ConfigError(
             f"{name} has {len(whole)} examples, too few to put {share:g} of them aside as a test part; "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ MAX_PIXELS = 4_000_000
 PHOTO_PIXELS, PHOTO_SIDE = 88_000_000, 560  # of a single photograph, and what it is shrunk to before anything else
 
 _MODES = {1: "L", 3: "RGB"}
+_ORIENTATION = 0x0112  # of EXIF
 _GREY = ("1", "L", "LA", "I;16", "I;16B", "I;16L")
 _PLAIN = (*_GREY, "P", "PA", "RGB", "RGBA", "RGBX", "La", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
 _BROKEN = (
@@ -55,26 +59,68 @@ def open_picture(
 
     Raises `ConfigError` where Pillow is missing, `DataError` where the file is damaged, too large or animated.
     """
-    image_module, ops = _pillow()
     path = Path(file)
+    with _opened(path, short_name(path), max_pixels) as (picture, ops):
+        if most_side is not None:
+            picture.draft(None, (most_side, most_side))  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size
+            picture.thumbnail((most_side, most_side), resample=2)
+        return _to_array(short_name(path), ops.exif_transpose(picture), channels, as_size(size))
+
+
+def read_window(
+    source: str | os.PathLike[str] | bytes,
+    name: str,
+    *,
+    channels: int,
+    size: tuple[int, int],
+    max_pixels: int = PHOTO_PIXELS,
+) -> np.ndarray[Any, Any]:
+    """Return the middle of a picture as uint8 `[channels, *size]`: scaled with its aspect kept, the rest cut off.
+
+    source: a path, or the bytes of a file; name: what messages call it. A JPEG is decoded at 1/2, 1/4 or 1/8 of its
+    size where that is enough. Errors as in `open_picture`.
+    """
+    height, width = size
+    opened = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
+    with _opened(opened, name, max_pixels) as (picture, ops):
+        picture.draft(None, (max(size), max(size)))
+        upright = _plain_picture(ops.exif_transpose(picture), channels)
+        if upright.size != (width, height):
+            scale = min(upright.width / width, upright.height / height)
+            across = max(0.0, upright.width - scale * width) / 2
+            along = max(0.0, upright.height - scale * height) / 2
+            box = (across, along, upright.width - across, upright.height - along)
+            upright = upright.resize((width, height), resample=2, box=box)
+        return _as_planes(name, upright)
+
+
+def picture_shape(source: str | os.PathLike[str] | bytes, name: str) -> tuple[int, int, int]:
+    """Return (channels, height, width) of a picture from its header alone; errors as in `open_picture`."""
+    opened = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
+    with _opened(opened, name, PHOTO_PIXELS) as (picture, _):
+        width, height = picture.size
+        if picture.getexif().get(_ORIENTATION, 1) >= 5:  # it lies on its side
+            width, height = height, width
+        return 1 if picture.mode in _GREY else 3, height, width
+
+
+@contextmanager
+def _opened(source: Any, name: str, max_pixels: int) -> Iterator[tuple[Any, Any]]:
+    """Open a picture whose header has been checked; every error inside becomes a `DataError` that names it."""
+    image_module, ops = _pillow()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", image_module.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning)
-            with image_module.open(path) as picture:
-                _check_header(path, picture, max_pixels)
-                if most_side is not None:
-                    picture.draft(None, (most_side, most_side))  # a JPEG is decoded at 1/2, 1/4 or 1/8 of its size
-                    picture.thumbnail((most_side, most_side), resample=2)
-                return _to_array(path, ops.exif_transpose(picture), channels, as_size(size))
+            with image_module.open(source) as picture:
+                _check_header(name, picture, max_pixels)
+                yield picture, ops
     except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
-        raise DataError(
-            f"{short_name(path)} has more than {max_pixels:,} pixels; shrink it or raise max_pixels="
-        ) from error
+        raise DataError(f"{name} has more than {max_pixels:,} pixels; shrink it or raise max_pixels=") from error
     except DataError:
         raise
     except _BROKEN as error:
-        raise DataError(f"{short_name(path)} cannot be read as a picture; it is damaged or something else") from error
+        raise DataError(f"{name} cannot be read as a picture; it is damaged or something else") from error
 
 
 def _pillow() -> tuple[Any, Any]:
@@ -85,38 +131,44 @@ def _pillow() -> tuple[Any, Any]:
     return Image, ImageOps
 
 
-def _check_header(path: Path, picture: Any, max_pixels: int) -> None:
+def _check_header(name: str, picture: Any, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
         raise DataError(
-            f"{short_name(path)} is {width} x {height}, {width * height:,} pixels; "
-            f"the limit is {max_pixels:,} (max_pixels=)"
+            f"{name} is {width} x {height}, {width * height:,} pixels; the limit is {max_pixels:,} (max_pixels=)"
         )
     if getattr(picture, "is_animated", False):
-        raise DataError(f"{short_name(path)} is an animation; save one frame as a picture of its own")
+        raise DataError(f"{name} is an animation; save one frame as a picture of its own")
     if picture.mode not in _PLAIN:
-        raise DataError(
-            f"{short_name(path)} has pixels of the type {picture.mode}; save it with 8 or 16 bits per channel"
-        )
+        raise DataError(f"{name} has pixels of the type {picture.mode}; save it with 8 or 16 bits per channel")
 
 
-def _to_array(path: Path, picture: Any, channels: int | None, size: tuple[int, int] | None) -> np.ndarray[Any, Any]:
-    wanted = channels or (1 if picture.mode in _GREY else 3)
-    if picture.mode.startswith("I;16"):
-        # Pillow would clip 16-bit values at 255 instead of scaling them.
-        image_module, _ = _pillow()
-        picture = image_module.fromarray((np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8))
-    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-        image_module, _ = _pillow()
-        clear = picture.convert("RGBA")
-        picture = image_module.alpha_composite(image_module.new("RGBA", clear.size, _ground(clear)), clear)
-    picture = picture.convert(_MODES[wanted])
+def _to_array(name: str, picture: Any, channels: int | None, size: tuple[int, int] | None) -> np.ndarray[Any, Any]:
+    picture = _plain_picture(picture, channels or (1 if picture.mode in _GREY else 3))
     if size is not None and picture.size != (size[1], size[0]):
         picture = picture.resize((size[1], size[0]), resample=2)  # 2 is bilinear, smoothed where it shrinks
+    return _as_planes(name, picture)
+
+
+def _plain_picture(picture: Any, channels: int) -> Any:
+    """Return the picture in 8 bits a value, grey or in colours, on a ground where it is transparent."""
+    if picture.mode == _MODES[channels] and "transparency" not in picture.info:
+        return picture
+    image_module, _ = _pillow()
+    if picture.mode.startswith("I;16"):
+        # Pillow would clip 16-bit values at 255 instead of scaling them.
+        picture = image_module.fromarray((np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8))
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        picture = image_module.alpha_composite(image_module.new("RGBA", clear.size, _ground(clear)), clear)
+    return picture.convert(_MODES[channels])
+
+
+def _as_planes(name: str, picture: Any) -> np.ndarray[Any, Any]:
     values = np.asarray(picture, dtype=np.uint8)
     if values.size == 0:
-        raise DataError(f"{short_name(path)} has no pixels")
-    return values[None] if wanted == 1 else np.ascontiguousarray(values.transpose(2, 0, 1))
+        raise DataError(f"{name} has no pixels")
+    return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
 def _ground(picture: Any) -> tuple[int, int, int, int]:

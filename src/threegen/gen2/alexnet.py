@@ -20,13 +20,16 @@ The second variant: Krizhevsky, "One weird trick for parallelizing convolutional
 
 Together 60,965,224. torch's `LocalResponseNorm` divides alpha by n, so it gets n alpha = 5e-4 here. The other variant
 has 64-192-384-256-256 planes, no groups, no normalisation, dropout *before* fc6 and fc7: 61,100,840 parameters.
+
+`variant="small"` is the net of 2012 for pictures of about 32 x 32: its first kernel is 5 x 5 and moves by one place,
+every other layer is as above. At width 1/4 and 10 classes in colour it has 1,796,458 parameters.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -36,9 +39,11 @@ from torch.nn.utils import skip_init
 
 from threegen.checks import require_choice, require_images, require_number, require_whole
 from threegen.errors import ConfigError
+from threegen.gen2.alexnet_towers import Towers, require_pair
 from threegen.machine.memory import require_weights
 
-VARIANTS = ("2012", "one-weird-trick")
+VARIANTS = ("2012", "one-weird-trick", "small")
+_OF_THE_PAPER = ("2012", "small")  # normalised, in groups, with its initial values
 # planes, kernel, stride, padding, groups, initial bias, normalised, pooled
 _CONVOLUTIONS = {
     "2012": (
@@ -55,9 +60,16 @@ _CONVOLUTIONS = {
         (256, 3, 1, 1, 1, 0.0, False, False),
         (256, 3, 1, 1, 1, 0.0, False, True),
     ),
+    "small": (
+        (96, 5, 1, 2, 1, 0.0, True, True),
+        (256, 5, 1, 2, 2, 1.0, True, True),
+        (384, 3, 1, 1, 1, 0.0, False, False),
+        (384, 3, 1, 1, 2, 1.0, False, False),
+        (256, 3, 1, 1, 2, 1.0, False, True),
+    ),
 }
 _FAN_IN = (363, 1200, 2304, 1728, 1728, 9216, 4096, 4096)  # of the net of 2012, conv1 to fc8
-_SIDES = {"2012": 227, "one-weird-trick": 224}
+_SIDES = {"2012": 227, "one-weird-trick": 224, "small": 32}
 
 
 class AlexNet(nn.Module):
@@ -73,6 +85,7 @@ class AlexNet(nn.Module):
     width: a factor for all planes and hidden units, for small machines. size: the images' side (by default 227, 224).
     picture: the side of smaller pictures that are enlarged to `size` inside (bilinearly). dropout: the share of
     units left out. Initial weights come from `generator` alone; dropout draws from torch's own.
+    devices: two of them, such as ("cuda:0", "cuda:1"), split the net as the paper did (see `alexnet_towers`).
     Raises `ConfigError` for settings that cannot work, `ResourceError` for weights that do not fit into memory,
     `ShapeError` for other inputs.
     """
@@ -88,6 +101,7 @@ class AlexNet(nn.Module):
         picture: int | None = None,
         mean: float = 0.5,
         dropout: float = 0.5,
+        devices: Sequence[str | torch.device] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -100,11 +114,11 @@ class AlexNet(nn.Module):
         self.dropout = require_number("dropout", dropout, least=0.0, below=1.0)
         side = _last_side(variant, self.size)
         last = self._scaled(256)
-        pooled = side if variant == "2012" else 6
+        pooled = side if variant in _OF_THE_PAPER else 6
         hidden = self._scaled(4096)
         sizes = (last * pooled * pooled, hidden, hidden, classes)
         require_weights("AlexNet", pairwise(sizes))
-        if variant == "2012":
+        if variant in _OF_THE_PAPER:
             self.features = nn.Sequential(OrderedDict(self._named_convolutions()))
             self.classifier = nn.Sequential(OrderedDict(self._named_layers(sizes)))
         else:
@@ -112,6 +126,15 @@ class AlexNet(nn.Module):
             self.avgpool = nn.AdaptiveAvgPool2d(6)
             self.classifier = nn.Sequential(*self._successor_layers(sizes))
         self._fill(generator)
+        self.devices: tuple[str, ...] = ()
+        if devices is not None:
+            self.devices = require_pair(devices, variant in _OF_THE_PAPER)
+            self.halves = Towers(self.features, self.classifier, self.devices)
+            del self.features, self.classifier
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """Return the weights under the names that the net has on one device, wherever they are."""
+        return self.halves.joined() if self.devices else dict(self.state_dict())
 
     def _scaled(self, units: int) -> int:
         """Return the number of planes or units at this width: even, for the groups."""
@@ -151,7 +174,7 @@ class AlexNet(nn.Module):
         layers = [part for part in self.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
         biases = [row[5] for row in _CONVOLUTIONS[self.variant]] + [1.0, 1.0, 0.0]
         for layer, bias, full in zip(layers, biases, _FAN_IN, strict=True):
-            if self.variant == "2012":
+            if self.variant in _OF_THE_PAPER:
                 deviation = 0.01 * math.sqrt(full / layer.weight[0].numel())
                 layer.weight.normal_(0.0, deviation, generator=generator)
                 layer.bias.fill_(bias)  # type: ignore[union-attr]
@@ -162,11 +185,14 @@ class AlexNet(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the scores `[B, classes]` of `inputs`; larger is better."""
-        weight: Tensor = self.features[0].weight  # type: ignore[assignment]
+        weight: Tensor = next(self.halves.parameters()) if self.devices else self.features[0].weight  # type: ignore
         images = require_images("AlexNet", inputs, (self.channels, self.picture, self.picture), weight)
         if self.picture != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", align_corners=False)
-        if self.variant == "2012":
+        if self.devices:
+            split: Tensor = self.halves((images - self.mean) * 255.0)
+            return split
+        if self.variant in _OF_THE_PAPER:
             states = self.features((images - self.mean) * 255.0)
         else:
             states = self.avgpool(self.features(images))

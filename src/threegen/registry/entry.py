@@ -45,7 +45,8 @@ class Plan:
     """How to train an entry: everything that `fit` needs beside the model, the rule and the data.
 
     `seconds` is the budget on two cores that the entry declares; `options` go to the builder; `transform` makes the
-    training data that are shown from those that are given (more of them, say).
+    training data that are shown from those that are given (more of them, say). `held_out` is the share of the training
+    examples that is kept for validation unless the user says how many.
     """
 
     epochs: int
@@ -56,6 +57,7 @@ class Plan:
     shuffle: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
     transform: Callable[[Dataset], Dataset] | None = None
+    held_out: float = 0.0
 
     def describe(self) -> dict[str, Any]:
         """Return the settings as plain values, for run.json and results.json."""
@@ -65,6 +67,7 @@ class Plan:
             "optimizer": self.optimizer.describe() if self.optimizer else "the rule's own",
             "schedule": "constant" if self.schedule is None else str(self.schedule),
             **({"options": dict(self.options)} if self.options else {}),
+            **({"held_out": self.held_out} if self.held_out else {}),
             **({"transform": getattr(self.transform, "__name__", repr(self.transform))} if self.transform else {}),
         }
 
@@ -77,7 +80,8 @@ class Entry:
     `rule_name` says it in words; `plans` holds a `Plan` for "quick" and one for "full". `stages`, where given,
     replaces the rule by stages made for the built model and a plan. `finish`, where given, makes the model of the run
     from the trained one and its training data (a spiking copy, say). `lineage` says whether `threegen history` trains
-    it.
+    it. `picture` is the side to which a user's own pictures are scaled if no size is given. Further plans beside
+    "quick" and "full" have names of their own: a data set, or "paper".
     """
 
     name: str
@@ -94,9 +98,10 @@ class Entry:
     stages: Callable[[nn.Module, Plan], list[Stage]] | None = None
     finish: Callable[[nn.Module, Dataset, Plan], nn.Module] | None = None
     lineage: bool = True
+    picture: int | None = None
 
     def plan(self, mode: str) -> Plan:
-        """Return the plan for "quick" or "full"; raises `ConfigError` for another mode."""
+        """Return the plan of that name; raises `ConfigError` for another one."""
         return self.plans[require_choice("mode", mode, self.plans)]
 
     def settled_plan(

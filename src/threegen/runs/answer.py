@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from threegen.datasets.augmentation import TenCrops
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.events.known import EVENT_SETS
 from threegen.datasets.events.recordings import read_frames
 from threegen.datasets.load import load_examples, table_scale
+from threegen.datasets.picture_dataset import PictureDataset
 from threegen.datasets.pictures import read_digit, read_picture
 from threegen.errors import ConfigError, DataError
 from threegen.randomness import forked_randomness
@@ -36,6 +38,10 @@ class RunEvaluation:
         """Counts by truth (rows) and answer (columns)."""
         return [[int(cell) for cell in row] for row in self.found.confusion.tolist()]
 
+    def error(self, k: int) -> float:
+        """Return the top-k error: the share whose label is not among the k highest scores."""
+        return 1.0 - self.found.top_k[k]
+
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain data for JSON."""
         return {
@@ -56,16 +62,24 @@ class RunEvaluation:
 
 
 def evaluate_run(
-    path: str | Path, *, data: str | None = None, seed: int = 0, module: str | None = None
+    path: str | Path, *, data: str | None = None, seed: int = 0, module: str | None = None, ten_crop: bool = False
 ) -> RunEvaluation:
     """Evaluate a run on the test split of its own data, or on `data`; `path` and `module` as for `open_run`.
 
     `data` is a known name, of which the test split is read, or a path: of a table or a folder without a test part all
-    examples are read, scaled as the data that the run was trained on. Raises `DataError` if its classes are others.
+    examples are read, scaled as the data that the run was trained on. `ten_crop` answers by the mean over ten windows
+    of each picture on disk (`TenCrops`). Raises `DataError` if its classes are others, `ConfigError` for ten crops of
+    data that are not on disk.
     """
     run = open_run(path, model=module)
     part, name = examples_to_test(run, data)
-    return RunEvaluation(run.entry.name, name, part.classes, evaluate(run.model, part, seed=seed), run.source)
+    model = run.model
+    if ten_crop:
+        if not isinstance(part, PictureDataset) or part.size[0] != part.size[1] or not part.margin:
+            raise ConfigError(f"{name}: ten crops need square pictures on disk with a margin; train with --on-disk")
+        model, part = TenCrops(model, part.size[0]), part.with_margin()
+    found = evaluate(model, part, seed=seed, top_k=(1, 3, 5))
+    return RunEvaluation(run.entry.name, name, part.classes, found, run.source)
 
 
 def examples_to_test(run: Run, data: str | None = None) -> tuple[Dataset, str]:

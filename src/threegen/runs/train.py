@@ -10,8 +10,10 @@ from typing import Any
 from torch import nn
 
 from threegen.checks import require_whole
+from threegen.datasets.catalogue import KNOWN
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import data_source, load_data
+from threegen.datasets.stored_pictures import holds_pictures
 from threegen.errors import ConfigError, DataError
 from threegen.registry.entry import Entry, Plan, build_model, find_entry
 from threegen.runs.converted import converted_facts
@@ -55,7 +57,7 @@ def train_run(
     Args:
         entry: a model by name, or an `Entry`; a resumed run knows it.
         data: a `Data`, or a name or path for `load_data`, which gets `data_options`; MNIST by default.
-        mode: "quick" or "full" (the default): which plan of the model is taken.
+        mode: "quick", "full" (the default) or another plan of the model: which plan of the model is taken.
         epochs, batch_size, optimizer, lr: replace those of the plan.
         options: sizes, steps, dropout and so on, for the model's builder; they add to those of the plan.
         seed: drives weights, order and every random draw; 0 by default.
@@ -93,12 +95,14 @@ def train_run(
         lr=settings["lr"],
         options=settings["options"],
     )
+    _size_pictures(settings, entry)
     loaded = data if isinstance(data, Data) else load_data(settings["data"], **(settings["data_options"] or {}))
     if not loaded.classes:
         raise DataError(f"{loaded.name} has no labels; {entry.name} needs them")
     part, held_out = loaded.train if train is None else train, validation
-    if settings["holdout"]:
-        split = part.holdout(require_whole("holdout", settings["holdout"]), seed=0)
+    kept = settings["holdout"] or (round(plan.held_out * len(part)) if validation is None else 0)
+    if kept:
+        split = part.holdout(require_whole("holdout", kept), seed=0)
         part, held_out = split.train, split.validation
     model = build_model(entry, part.shape, len(loaded.classes), settings["seed"], plan.options)
     learner, how = entry.teaching(model, plan)
@@ -127,6 +131,15 @@ def train_run(
             facts["sha256"] = tensor_hashes(model.state_dict())
             write_record(folder, facts)
     return Run(folder, entry, model, log, facts)
+
+
+def _size_pictures(settings: dict[str, Any], entry: Entry) -> None:
+    """Choose the entry's size for a user's own pictures, where none is given."""
+    options = settings["data_options"] or {}
+    source = str(settings["data"])
+    if entry.picture is None or "size" in options or source in KNOWN or not holds_pictures(Path(source)):
+        return
+    settings["data_options"] = {**options, "size": entry.picture}
 
 
 def _finished(entry: Entry, model: nn.Module, train: Dataset, plan: Plan, facts: Facts) -> nn.Module:

@@ -8,6 +8,7 @@ from threegen.training.fit import fit as fit
 from threegen.training.log import TrainingLog as TrainingLog
 from threegen.training.optimizers.build import optimizer as optimizer
 from threegen.training.schedules import EpochSteps as EpochSteps
+from threegen.training.schedules import Plateau as Plateau
 from threegen.training.schedules import Progress as Progress
 from threegen.training.schedules import RateSchedule as RateSchedule
 from threegen.training.schedules import RuleValue as RuleValue
@@ -25,6 +26,7 @@ __all__ = [
     "EpochSteps",
     "Evaluation",
     "Numbers",
+    "Plateau",
     "Progress",
     "RateSchedule",
     "RuleValue",

@@ -42,6 +42,7 @@ class MemoryFeed:
         self.seed, self.stage = seed, stage
         self.batches: int | None = -(-len(data) // batch_size)
         self.generators: list[Generator] = []
+        self.share: Callable[[Tensor], Tensor] | None = None  # of several processes: this one's part of a batch
 
     def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
         """Yield the batches of one epoch from number `first` on; `skipped` is called before the first of them."""
@@ -51,8 +52,13 @@ class MemoryFeed:
             order = torch.arange(len(self.data))
         data = self.data.for_pass(self.seed, self.stage, epoch)
         skipped()
-        for index in torch.split(order, self.batch_size)[first:]:
-            batch = data.batch(index)
+        batches = torch.split(order, self.batch_size)[first:]
+        if self.share is not None and isinstance(data, LazyDataset):  # each process reads its own examples alone
+            for whole, batch in zip(batches, data.walk([self.share(one) for one in batches]), strict=True):
+                batch.of = len(whole)
+                yield batch
+            return
+        for batch in data.walk(batches):
             batch.finite = True  # the whole set was looked at above
             batch.largest = self.largest if data is self.data else None
             yield batch

@@ -122,7 +122,7 @@ def fit(
     _check(model, stages, options)
     if resume and out is None:
         raise ConfigError("resume=True needs out=, the folder of the run to go on with")
-    if device is not None:
+    if device is not None and not getattr(model, "devices", None):  # a net that is split has its places already
         model.to(choose_device(device))
     folder = None if out is None else Path(out)
     with forked_randomness(seed, "torch"), _held(folder if leads else None, resume):

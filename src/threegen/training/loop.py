@@ -26,7 +26,7 @@ from threegen.randomness import forked_randomness
 from threegen.rules.rule import Step
 from threegen.training.accumulated import Accumulated
 from threegen.training.evaluate import evaluate
-from threegen.training.feed import Feed, StreamFeed, make_feed
+from threegen.training.feed import Feed, MemoryFeed, StreamFeed, make_feed
 from threegen.training.guards import Guard
 from threegen.training.handed import plain_sgd
 from threegen.training.optimizers.build import OptimizerRecipe, resolve_optimizer
@@ -171,13 +171,17 @@ class Training:
                 raise ConfigError(f"stage {stage.name!r} transforms its data, which needs an in-memory Dataset")
             with forked_randomness(self.session.seed, "transform", number):
                 data = stage.transform(data)
-        return make_feed(data, stage.batch_size, stage.shuffle, self.session.seed, number)
+        feed = make_feed(data, stage.batch_size, stage.shuffle, self.session.seed, number)
+        if self.options.workers is not None and isinstance(feed, MemoryFeed):
+            feed.share = self.options.workers.share
+        return feed
 
     def _run_epoch(self, stage: Stage, feed: Feed, learner: _Learner) -> None:
         session, progress = self.session, self.progress
         if not session.resuming:
             session.mark_epoch(feed.generators)
         learner.module.train()
+        learner.begin_epoch(self.log.epochs)
         every, due = self.options.checkpoint_every, False
         for batch in feed.epoch(progress.epoch, progress.batch, session.restore_torch_generators):
             learner.learn(batch)
@@ -280,6 +284,12 @@ class _Learner:
             self.workers.begin(self.rule, module)
         alone = self.workers is None and not self.bf16 and stage.clip_norm is None and stage.accumulate == 1
         self.rule.hand_over(plain_sgd(optimizer) if alone else None)
+
+    def begin_epoch(self, records: Sequence[dict[str, Any]]) -> None:
+        """Tell a schedule that asks for it how the stage's epochs before went."""
+        begin = getattr(self.schedule, "begin_epoch", None)
+        if callable(begin):
+            begin([record for record in records if record["stage"] == self.run.progress.stage], self.optimizer)
 
     def learn(self, batch: Batch) -> None:
         """Give one batch to the rule and carry out every step that it yields."""

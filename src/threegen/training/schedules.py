@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
-from threegen.checks import did_you_mean, require_choice, require_number
+from threegen.checks import did_you_mean, require_choice, require_number, require_whole
 from threegen.errors import ConfigError
 from threegen.rules.rule import Rule
 
@@ -114,6 +114,44 @@ class EpochSteps:
                 f"neither {type(optimizer).__name__} nor {type(rule).__name__} has {self.name!r}"
                 f"{did_you_mean(self.name, known)}"
             )
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The rate divided by `divisor` whenever the validation error has not fallen for `patience` epochs.
+
+    At most `most` times, as in Krizhevsky et al. (NIPS 2012), section 5: 10, three times. It needs `validation=` in
+    `fit`, which tells it the epochs done before each epoch. A resumed run derives the same rate from its log.
+    """
+
+    divisor: float = 10.0
+    patience: int = 3
+    most: int = 3
+
+    def __post_init__(self) -> None:
+        require_number("divisor", self.divisor, above=1.0)
+        require_whole("patience", self.patience)
+        require_whole("most", self.most, least=0)
+
+    def factor(self, errors: Sequence[float]) -> float:
+        """Return the multiple of the initial rate after epochs with these validation errors."""
+        best, waited, cuts = math.inf, 0, 0
+        for error in errors:
+            best, waited = (error, 0) if error < best else (best, waited + 1)
+            if waited >= self.patience and cuts < self.most:
+                waited, cuts = 0, cuts + 1
+        return float(self.divisor**-cuts)
+
+    def begin_epoch(self, records: Sequence[Mapping[str, Any]], optimizer: torch.optim.Optimizer) -> None:
+        """Set every group's rate for the coming epoch from the records of the stage's epochs before."""
+        if any("validation_accuracy" not in record for record in records):
+            raise ConfigError("the schedule Plateau watches the validation error; pass validation= (--holdout N)")
+        factor = self.factor([1.0 - record["validation_accuracy"] for record in records])
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+
+    def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
+        """Do nothing: the rate changes between epochs."""
 
 
 @dataclass(frozen=True)

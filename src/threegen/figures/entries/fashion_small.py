@@ -50,7 +50,7 @@ FIGURE = Figure(
     make=fashion_accuracy,
     differs="nothing is published to differ from: resnet-small with one block per group, 9 epochs",
     seeds=(0,),
-    note="SGD with momentum .9, one cycle of the rate up to .1, weight decay .0005, batches of 128; pictures shifted by "
-    "up to 2 pixels and mirrored. Settings are customary ones, fixed before training; the test split is read once, by "
-    "the last weights.",
+    note="SGD with momentum .9, one cycle of the rate up to .1, weight decay .0005, batches of 128; pictures shifted "
+    "by up to 2 pixels and mirrored. Settings are customary ones, fixed before training; the test split is read once, "
+    "by the last weights.",
 )

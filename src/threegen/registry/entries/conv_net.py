@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from threegen.datasets.augmentation import Augmentation
 from threegen.gen2.conv_net import ConvNet
 from threegen.registry.entry import Entry, Plan
 from threegen.rules.backprop import Backprop
@@ -32,6 +33,22 @@ ENTRY = Entry(
     plans={
         "quick": Plan(epochs=2, seconds=40, optimizer=optimizer("adam", lr=3e-3), schedule="one-cycle"),
         "full": Plan(epochs=8, seconds=170, optimizer=optimizer("adam", lr=3e-3), schedule="one-cycle"),
+        "fashion-mnist": Plan(
+            epochs=15,
+            seconds=350,
+            optimizer=optimizer("adam", lr=3e-3),
+            schedule="one-cycle",
+            options={"layers": "32C3p1-P2-64C3p1-P2-128-10"},
+            transform=Augmentation(shift=2),
+        ),
+        "cifar10": Plan(
+            epochs=20,
+            seconds=1800,
+            optimizer=optimizer("adam", lr=3e-3),
+            schedule="one-cycle",
+            options={"layers": "32C3p1-32C3p1-P2-64C3p1-64C3p1-P2-128C3p1-P2-128-10"},
+            transform=Augmentation(shift=4),
+        ),
     },
     lineage=False,
 )

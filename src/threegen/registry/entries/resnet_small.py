@@ -52,4 +52,5 @@ ENTRY = Entry(
         ),
     },
     lineage=False,
+    picture=32,
 )

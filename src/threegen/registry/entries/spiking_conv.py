@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from threegen.datasets.augmentation import Augmentation
 from threegen.datasets.shifts import shifted_copies
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.registry.entry import Entry, Plan
@@ -49,6 +50,24 @@ ENTRY = Entry(
             schedule="cosine",
             options={"steps": 4},
             transform=shifted_copies,
+        ),
+        "fashion-mnist": Plan(
+            epochs=10,
+            seconds=1800,
+            batch_size=64,
+            optimizer=optimizer("adam", lr=2e-3),
+            schedule="cosine",
+            options={"steps": 4},
+            transform=Augmentation(shift=2),
+        ),
+        "cifar10": Plan(
+            epochs=20,
+            seconds=3600,
+            batch_size=64,
+            optimizer=optimizer("adam", lr=2e-3),
+            schedule="cosine",
+            options={"steps": 4, "layers": "32C3p1-32C3p1-P2-64C3p1-P2-300"},
+            transform=Augmentation(shift=4),
         ),
     },
 )

@@ -155,9 +155,11 @@ class Workers:
 
     def shard(self, batch: Batch) -> Batch:
         """Return this process's share of `batch`; where there are too few examples, one of them that counts nothing."""
-        count = len(batch)
+        count = len(batch) if batch.of is None else batch.of
         first, end = self.rank * count // self.size, (self.rank + 1) * count // self.size
         self._share = (end - first) / max(1, count)
+        if batch.of is not None:  # the data have read this share alone
+            return batch
         if end == first:
             first, end = 0, min(1, count)
         part = slice(first, end)
@@ -167,6 +169,12 @@ class Workers:
             targets=None if batch.targets is None else batch.targets[part],
             index=None if batch.index is None else batch.index[part],
         )
+
+    def share(self, index: Tensor) -> Tensor:
+        """Return this process's part of the examples `index` [B] of a batch; if there are too few, one of them."""
+        count = len(index)
+        first, end = self.rank * count // self.size, (self.rank + 1) * count // self.size
+        return index[first:end] if end > first else index[:1]
 
     def steps(
         self, steps: Iterator[Step], module: nn.Module, seed: int, progress: Progress, generator: torch.Generator
