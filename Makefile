@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: history play figures test test-kernels lint format lock bench-peers docs wheel clean help
+.PHONY: history play figures test test-kernels lint format lock bench-peers docs translations wheel clean help
 
 help:
 	@echo "make history   train the lineage on the bundled MNIST and write runs/history/report.html (ARGS=--full)"
@@ -17,7 +17,8 @@ help:
 	@echo "make lint      ruff, the type checker and the formatter's check"
 	@echo "make format    let ruff rewrite the files"
 	@echo "make bench-peers   build the peers' environments for benchmarks/ (Keras, scikit-learn)"
-	@echo "make docs      build the documentation in docs/_build/html (warnings are errors)"
+	@echo "make docs      build the documentation, English and Chinese, in docs/_build/html (warnings are errors)"
+	@echo "make translations   bring new and changed messages into the Chinese catalogues in docs/locale"
 	@echo "make wheel     build and check the wheel and the source archive in dist/"
 	@echo "make lock      resolve the lock files anew"
 
@@ -69,9 +70,15 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 bench-peers: $(VENV)/.runtime
 	sh benchmarks/build_peers.sh $(PYTHON)
 
+SPHINX := .venv-docs/bin/python -m sphinx -W --keep-going -q -b html
+
 docs: .venv-docs/.docs
-	OMP_NUM_THREADS=2 MPLBACKEND=Agg .venv-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	OMP_NUM_THREADS=2 MPLBACKEND=Agg $(SPHINX) -d docs/_build/doctrees/en docs docs/_build/html
+	OMP_NUM_THREADS=2 MPLBACKEND=Agg $(SPHINX) -d docs/_build/doctrees/zh_CN -D language=zh_CN docs docs/_build/html/zh_CN
 	@echo "open docs/_build/html/index.html"
+
+translations: .venv-docs/.docs
+	MPLBACKEND=Agg .venv-docs/bin/python scripts/translations.py --update
 
 .venv-docs/.docs: requirements-docs.lock pyproject.toml
 	$(PYTHON) -m venv .venv-docs

@@ -19,17 +19,29 @@ extensions = ["myst_parser", "pages"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build", "locale"]
+exclude_patterns = ["_build", "locale", "_templates"]
 nitpicky = True
 
 html_theme = "furo"
 html_title = "threegen"
 html_static_path = ["_static"]
 html_css_files = ["threegen.css"]
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "language.html",  # the link to the same page in the other language
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
 html_show_sourcelink = False
 html_math_renderer = "mathml"  # drawn by the browser itself, offline
 
-language = "en"
+language = "en"  # `make docs` builds a second time with -D language=zh_CN
 locale_dirs = ["locale"]
-gettext_compact = False
+gettext_compact = False  # a catalogue per page
 gettext_uuid = False
+gettext_location = False  # a moved line changes no catalogue

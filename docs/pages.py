@@ -26,6 +26,8 @@ from threegen.studies.registry import all_studies
 
 ROOT = Path(__file__).parents[1]
 GENERATED = Path(__file__).parent / "generated"
+LOCALE = Path(__file__).parent / "locale"
+UNTRANSLATED = {"zh_CN": "本页尚无中文译文，以下为英文原文。"}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -63,17 +65,17 @@ def lesson_page(path: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_lessons(language: str) -> None:
+def write_lessons() -> None:
     """Write a page and a notebook per lesson, and the list of them."""
     names = []
     for path in sorted((ROOT / "lessons").glob("[0-9]*.py")):
         notebook = GENERATED / "lessons" / "notebooks" / f"{path.stem}.ipynb"
         notebook.parent.mkdir(parents=True, exist_ok=True)
         page = GENERATED / "lessons" / f"{path.stem}.md"
-        fresh = page.exists() and page.stat().st_mtime > path.stat().st_mtime
-        if not fresh or language == "ci":
+        if not page.exists() or page.stat().st_mtime < path.stat().st_mtime:
             with torch.random.fork_rng():
                 write(f"lessons/{path.stem}.md", lesson_page(path))
+            page.touch()
             jupytext.write(jupytext.read(path), notebook)
         names.append(path.stem)
     intro = (ROOT / "lessons" / "README.md").read_text()
@@ -105,6 +107,15 @@ def body(value: Any) -> str:
     return "\n".join([*out, "```\n"] if code else out)
 
 
+def examples(namespace: str) -> dict[str, str]:
+    """Return the cells of docs/examples/NAMESPACE.py: the setup, and the example of each public name."""
+    path = Path(__file__).parent / "examples" / f"{namespace}.py"
+    found = {}
+    for names, code in re.findall(r"^# %% ([\w, ]+)\n(.*?)(?=^# %% |\Z)", path.read_text(), re.MULTILINE | re.DOTALL):
+        found.update(dict.fromkeys(names.split(", "), code.strip()))
+    return found
+
+
 def entry(namespace: str, name: str, value: Any) -> str:
     """Return the reference of one public name."""
     kind = "class" if inspect.isclass(value) else "function" if callable(value) else "data"
@@ -129,22 +140,30 @@ def write_reference() -> None:
         home = getattr(threegen, namespace)
         names = sorted({name for found in modules.values() for name in found})
         text = f"# `tg.{namespace}`\n\n{inspect.getdoc(home) or ''}\n\n"
+        shown = examples(namespace)
+        text += f"Each example below begins with:\n\n```python\n{shown['setup']}\n```\n\n"
         for name in names:
             text += entry(namespace, name, getattr(home, name)) + "\n"
+            if name in shown:
+                text += f"**Example**\n\n```python\n{shown[name]}\n```\n\n"
         write(f"reference/{namespace}.md", text)
         pages.append(namespace)
     write("reference/index.md", "# Reference\n\nEvery public name, from its docstring.\n\n" + toctree(pages, 2))
 
 
+def pictures_of(study: str) -> list[Path]:
+    """Return the committed pictures of a study: docs/gallery/STUDY.svg or docs/gallery/STUDY-PICTURE.svg."""
+    folder = ROOT / "docs" / "gallery"
+    return sorted(path for path in folder.iterdir() if path.stem == study or path.stem.startswith(f"{study}-"))
+
+
 def write_gallery() -> None:
-    """Write the gallery: every study with what it shows and, where one is committed, its picture."""
-    pictures = sorted((ROOT / "docs" / "gallery").iterdir())
+    """Write the gallery: every study with what it shows and its pictures."""
     text = "# Gallery\n\nEvery study of the package: `threegen study NAME` runs it and draws its pictures.\n\n"
     for name, study in all_studies().items():
         text += f"## {study.title}\n\n{study.about}\n\n`threegen study {name}` — {study.source}\n\n"
-        for picture in pictures:
-            if picture.stem == name or picture.stem.startswith(f"{name}-"):
-                text += f"![{study.title}](../gallery/{picture.name})\n\n"
+        for picture in pictures_of(name):
+            text += f"![{study.title}](../gallery/{picture.name})\n\n"
     write("gallery.md", text)
 
 
@@ -175,11 +194,18 @@ def one(path: Path) -> str:
 
 def generate(app: Any) -> None:
     """Write all generated pages."""
-    write_lessons(app.config.language)
+    write_lessons()
     write_reference()
     write_gallery()
     write_figures()
     write_changes()
+
+
+def mark_untranslated(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Say at the top of a page in English that it is not translated, in the site of another language."""
+    language = app.config.language
+    if language != "en" and doctree is not None and not (LOCALE / language / "LC_MESSAGES" / f"{pagename}.po").exists():
+        context["body"] = f'<div class="admonition note"><p>{UNTRANSLATED[language]}</p></div>{context["body"]}'
 
 
 def visit_inline(self: Any, node: Any) -> None:
@@ -197,5 +223,6 @@ def visit_block(self: Any, node: Any) -> None:
 def setup(app: Any) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", generate)
+    app.connect("html-page-context", mark_untranslated)
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     return {"parallel_read_safe": True}

@@ -36,7 +36,7 @@ print("two layers by hand:", out.tolist())
 assert out.tolist() == targets.tolist()
 
 # %% [markdown]
-# The hidden layer moves the points: (1, 0) and (0, 1) fall on the same place, and then a line separates the classes. A
+# The hidden layer moves the points: (1, 0) and (0, 1) fall on the same point, and then a line separates the classes. A
 # net with sigmoid units learns such a hidden layer by back-propagation.
 
 # %%

@@ -37,7 +37,7 @@ assert through(torch.relu, 0.01)[-1] < 1e-4 < 0.1 < through(torch.relu, (2 / 100
 # With deviation 1 the sigmoid saturates at 0 and 1, where its slope is 0. With .01 the signal dies out. 1/sqrt(n) keeps
 # it for units that are linear near 0 ("Xavier"); relu silences half of its inputs, hence the factor 2 ("He").
 #
-# Zeros are worse still: all hidden units compute the same and learn the same, for ever.
+# Zeros are worse still: all hidden units compute the same and learn the same, and stay equal.
 
 # %%
 data = tg.load_data("mnist").train.take(5_000)

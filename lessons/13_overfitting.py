@@ -2,7 +2,7 @@
 # # 13. Overfitting, weight decay, dropout
 # **Question.** Why is training accuracy not enough? **Time:** 1 minute.
 #
-# 300 images are few for six hidden layers: the net learns them by memory.
+# 300 images are few for six hidden layers: the net memorises them.
 
 # %%
 import torch
@@ -22,10 +22,10 @@ for name, decay, dropout in (("plain", 0.0, 0.0), ("weight decay .1", 0.1, 0.0),
 assert gaps["plain"] > 0.1
 
 # %% [markdown]
-# **Weight decay** subtracts a share of each weight at every update: large weights must earn their keep. **Dropout**
-# silences units at random while training, so that no unit relies on one other. Left-over units are scaled up by
-# 1 / (1 - p), and in evaluation nothing is dropped. (A printed program scales by the drop ratio p instead; for p = .5
-# nobody notices.)
+# **Weight decay** subtracts a share of each weight at every update, so a weight stays large only if it helps.
+# **Dropout** silences units at random while training, so that no unit relies on one other. Left-over units are scaled
+# up by 1 / (1 - p), and in evaluation nothing is dropped. (A printed program scales by the drop ratio p instead; for
+# p = .5 nobody notices.)
 
 # %%
 x = torch.ones(100_000)

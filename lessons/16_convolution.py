@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 16. A convolution by hand
-# **Question.** What does a layer compute that looks everywhere with the same eyes? **Time:** 1 minute.
+# **Question.** What does a layer compute that uses the same weights at every place? **Time:** 1 minute.
 #
 # A small window of weights, the filter, is laid over every place of the image; its output is the dot product there.
 
@@ -51,7 +51,7 @@ print(f"{(shifted == pooled).float().mean():.0%}")
 
 # %% [markdown]
 # ## Exercises
-# 1. Write the filter for horizontal edges. Where does the five answer?
+# 1. Write the filter for horizontal edges. Where does it respond to the five?
 # 2. How many weights would a dense layer from 28 x 28 pixels to 26 x 26 outputs have? The convolution has 9.
 # 3. This one checks itself: image 32 x 32, window 5 x 5, padding 2, stride 2: how many rows has the output?
 

@@ -28,7 +28,7 @@ for row in dreams[0].reshape(28, 28)[2:26]:
 assert dreams.shape == (3, 784)
 
 # %% [markdown]
-# Reconstruction: up to the top and down again, without drawing.
+# Reconstruction: up to the top and down again, with probabilities instead of random draws.
 
 # %%
 again = dbn.reconstruct(data.test.inputs[:100])

@@ -47,6 +47,15 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     assert {page.stem for page in PAGES} - {"index"} <= listed
 
 
+def test_every_study_is_in_the_gallery_with_a_picture() -> None:
+    """A new study: threegen study NAME --quick, then copy one SVG to docs/gallery/NAME-PICTURE.svg."""
+    from threegen.studies.registry import all_studies
+
+    pictures = [path.stem for path in (DOCS / "gallery").iterdir()]
+    bare = [name for name in all_studies() if not any(f"{stem}-".startswith(f"{name}-") for stem in pictures)]
+    assert not bare
+
+
 def test_every_public_name_has_a_docstring_for_its_page() -> None:
     import threegen
     from threegen.names import NAMESPACES

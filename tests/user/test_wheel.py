@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 BUILD = "from setuptools.build_meta import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
+LARGEST = 24 * 10**6  # bytes; the README says "about 21 MB": 12 MB of weights, 11 MB of MNIST compressed, the code
 PARTS = ("src", "reproduction", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 
@@ -32,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run([sys.executable, "-c", BUILD, str(folder)], cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     wheel = folder / done.stdout.splitlines()[-1]
-    assert wheel.stat().st_size < 40 * 2**20
+    assert wheel.stat().st_size < LARGEST
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(folder / "site")
     return folder / "site"

@@ -1,0 +1,29 @@
+"""An example for each public name of `tg.testing`; the first cell belongs to all of them."""
+
+# %% setup
+import torch
+
+import threegen as tg
+
+batch = tg.Batch(torch.rand(8, 5), torch.arange(8) % 3)
+
+
+def model(generator=None):
+    return tg.MLP([5, 4, 3], generator=generator)
+
+
+# %% check_model
+print(tg.testing.check_model(model, batch.inputs, classes=3))  # the names of the checks that it passed
+
+# %% check_rule
+print(tg.testing.check_rule(tg.Backprop, model, batch))
+
+# %% run_rule
+net = model()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+figures = tg.testing.run_rule(tg.Backprop(), net, batch, torch.Generator().manual_seed(0), optimizer)
+print(figures)
+
+# %% ContractViolation
+violation = tg.testing.ContractViolation("MyRule", {"parameters-change-only-at-yields": "weight changed"})
+print(violation)
