@@ -20,6 +20,7 @@ from threegen.cli.printing import (
 )
 
 INPUT = "A picture file (a recording for a run on events), or a number: that example of the test split."
+UNDECIDED = "undecided: all classes have the same score, as from a silent net or one whose neurons have no classes yet"
 
 
 @app.command()
@@ -105,7 +106,7 @@ def predict(
         print_json(answer)
         return
     truth = "" if answer["truth"] is None else f" (it is {answer['truth']})"
-    print_text(f"{answer['answer']}{truth}")
+    print_text(f"{answer['answer'] or UNDECIDED}{truth}")
     print_text(f"answered by {answer['source']}")
     print_table(answer["scores"])
 

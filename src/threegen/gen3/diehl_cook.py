@@ -29,6 +29,7 @@ from threegen.checks import (
     require_features,
     require_finite,
     require_float,
+    require_labels,
     require_unit_range,
     require_whole,
 )
@@ -61,8 +62,9 @@ class DiehlCook(nn.Module):
     - "likelihood": the log-likelihood of the spikes, as if neurons were Poisson processes with the mean rates of a
       class.
 
-    Before labels are assigned all votes are 0. The network never learns in `forward`, whatever its mode; examples do
-    not depend on each other. `variant` is a name of `VARIANTS` ("paper", "grouped", "fast", "faster") or a `Variant`.
+    Before labels are assigned, and for an example for which no neuron fires, all votes are 0. The network
+    never learns in `forward`, whatever its mode; examples do not depend on each other. `variant` is a name of
+    `VARIANTS` ("paper", "grouped", "fast", "faster") or a `Variant`.
     `least` and `most` are the spikes below which an example is shown again, and how often at most. `generator` draws
     initial weights and delays. `state_dict` holds weights, thresholds (theta), delays and what labels are made of.
 
@@ -197,6 +199,7 @@ class DiehlCook(nn.Module):
             smooth = rates + _SMALLEST_RATE
             votes = (spikes @ smooth.log().t() - smooth.sum(1)) * (self.examples > 0)
             votes = torch.where(self.examples > 0, votes, -1e6) if bool(self.examples.any()) else votes
+            votes = votes * (spikes.sum(1) > 0)[:, None]  # where nothing fires there is no answer
         return votes.to(self.weight.dtype)
 
     def pixels(self, x: Tensor) -> Tensor:
@@ -273,6 +276,14 @@ class DiehlCook(nn.Module):
         rates = self.rates()
         return torch.where(rates.sum(0) > 0, rates.argmax(0), -1)
 
+    @property
+    def unanswerable(self) -> list[int]:
+        """The classes that are never answered: those without examples or, where neurons vote, without a neuron."""
+        known = self.examples > 0
+        if self.readout == "vote":
+            known &= torch.bincount(self.assignments.clamp(min=-1) + 1, minlength=self.classes + 1)[1:] > 0
+        return [int(number) for number in (~known).nonzero()]
+
     def forget_labels(self) -> None:
         """Take all neurons' classes away: `AssignLabels` begins with this."""
         self.responses.zero_()
@@ -280,7 +291,13 @@ class DiehlCook(nn.Module):
 
     @torch.no_grad()
     def add_responses(self, counts: Tensor, labels: Tensor) -> None:
-        """Let the spikes [B, N] for examples of the classes `labels` [B] decide about the neurons' classes."""
+        """Let the spikes [B, N] for examples of the classes `labels` [B] decide about the neurons' classes.
+
+        Raises `DataError` for labels out of range, `ShapeError` for other spikes.
+        """
+        require_labels(labels, self.classes)
+        if counts.shape != (len(labels), self.neurons):
+            raise ShapeError(f"DiehlCook expects spikes [{len(labels)}, {self.neurons}], got {list(counts.shape)}")
         self.responses.index_add_(0, labels, counts.to(self.responses))
         self.examples += torch.bincount(labels, minlength=self.classes)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from threegen.checks import require_whole
+from threegen.checks import require_labels, require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError
 from threegen.gen1.neocognitron import Neocognitron
@@ -102,7 +102,12 @@ def _first(data: Dataset, digits: int | None) -> Dataset:
 
 
 def cells_below(model: Neocognitron, name: str, data: Dataset) -> Dataset:
-    """Return what the layer called `name` sees of `data`: the C-cells `[N, K, H, W]` below it, with the same labels."""
+    """Return what the layer called `name` sees of `data`: the C-cells `[N, K, H, W]` below it, with the same labels.
+
+    Raises `DataError` for labels that `model` has no class for.
+    """
+    if data.targets is not None:
+        require_labels(data.targets, model.classes)
     with evaluation_mode(model), torch.no_grad():
         cells = torch.cat([model.below(name, images) for images in torch.split(data.inputs, _AT_ONCE)])
     return Dataset(cells, data.targets, data.classes, f"{data.name} below {name}")

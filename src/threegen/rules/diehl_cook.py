@@ -9,8 +9,8 @@ rule's other forms are in `functional/diehl_cook/constants.py` (`Plasticity`). N
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from threegen.functional.diehl_cook.network_fused import Net
 from threegen.functional.diehl_cook.runs import OUTCOME, train_images
 from threegen.randomness import draw_key
 from threegen.rules.rule import (
+    NO_NEURON_HAS_FIRED,
     Applied,
     PlainSGD,
     Rule,
@@ -89,6 +90,7 @@ class DiehlCookSTDP(Rule):
     default_optimizer = "sgd"
     default_rate = 1.0
     uses_labels = False
+    signs_of_life: ClassVar[Mapping[str, str]] = {"spikes": NO_NEURON_HAS_FIRED}
 
     def __init__(
         self,
@@ -194,10 +196,19 @@ class AssignLabels(Rule):
     """
 
     updates_per_batch = 1
+    signs_of_life: ClassVar[Mapping[str, str]] = {"spikes": NO_NEURON_HAS_FIRED}
 
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` where `model` has no neurons to label."""
         require_parts(self, model, "count_spikes()", "add_responses()", "classes")
+
+    def remark(self, model: nn.Module) -> str:
+        """Name the classes that the network cannot answer: those of no neuron or no example."""
+        missing = list(getattr(model, "unanswerable", ()))
+        if not missing:
+            return ""
+        named = ", ".join(map(str, missing))
+        return f"no neuron stands for class {named}, which is never answered; train longer or label by more examples"
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:

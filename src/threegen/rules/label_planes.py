@@ -40,6 +40,15 @@ class LabelPlanes(Rule):
 
     default_rate = 1.0
 
+    def remark(self, model: nn.Module) -> str:
+        """Name the classes that no top plane stands for: they are never answered."""
+        net = cast(NamedPlanes, model)
+        missing = sorted(set(range(len(net.answers))) - set(net.labels.tolist()))
+        if not missing:
+            return ""
+        named = ", ".join(map(str, missing))
+        return f"no plane stands for class {named}, which is never answered; give the net more planes"
+
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` where `model` has no planes to name."""
         require_parts(self, model, "answers", "examples", "labels", "top()")

@@ -11,37 +11,46 @@ Computation 19 (2007) 1468-1502: 20 ms each, a_plus = a_minus = 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from threegen.checks import require_number
+from threegen.checks import require_labels, require_number
 from threegen.errors import ConfigError, DataError
 from threegen.functional.plasticity.plasticity import eligibility
 from threegen.rules.reward import Critic
+from threegen.rules.rule import NO_NEURON_HAS_FIRED
 from threegen.rules.spike_timing import SpikeTimingRule, SpikingLayer, Trace
 
 
 @dataclass(slots=True)
 class RewardedMemory:
-    """What happens within one stimulus: traces, eligibility [O, I], all spikes so far, and what is to be answered."""
+    """What happens within one stimulus: traces, eligibility [O, I], spikes and reward so far, the label."""
 
     of_inputs: Trace
     of_neurons: Trace
     eligibility: Tensor
     target: Tensor
+    reward: Tensor  # their sum, 0-d
     spikes: list[Tensor] = field(default_factory=list)
 
 
 class MSTDP(SpikeTimingRule):
     """Train a spiking layer by reward: `critic(spikes so far, label)` gives it after every step (see `rules.reward`).
 
-    rate in units of weight, tau_plus and tau_minus in ms. Raises `ConfigError` for settings out of range, `DataError`
-    where there are no labels for the critic to judge by.
+    rate in units of weight, tau_plus and tau_minus in ms. Figures: `spikes` and `reward`, sums of the stimulus so far.
+    Raises `ConfigError` for settings out of range and for a critic whose first reward comes after the stimulus has
+    ended, `DataError` where there are no labels for the critic to judge by, or one of a class that it does not know.
     """
 
     uses_labels = True
+    signs_of_life: ClassVar[Mapping[str, str]] = {
+        "spikes": NO_NEURON_HAS_FIRED,
+        "reward": "no reward has come; see whether the critic says anything but 0 for these spikes and labels",
+    }
 
     def __init__(
         self,
@@ -74,7 +83,23 @@ class MSTDP(SpikeTimingRule):
             Trace.of(layer.weight, neurons, self.tau_minus, layer.dt, saturate=False),
             layer.weight.new_zeros(neurons, inputs),
             target,
+            layer.weight.new_zeros(()),
         )
+
+    def require_stimuli(self, trains: Tensor, targets: Tensor | None) -> None:
+        """Raise `DataError` for a label that the critic does not know, `ConfigError` for rewards that come too late."""
+        classes, first = getattr(self.critic, "classes", None), getattr(self.critic, "first_reward", 0)
+        if isinstance(classes, int) and targets is not None and targets.dim() == 1:
+            require_labels(targets, classes)
+        if first >= len(trains):
+            raise ConfigError(
+                f"the first reward of {type(self.critic).__name__} follows step {first} (counted from 0), and the "
+                f"stimuli end after {len(trains)} steps: nothing would be learned; make it earlier or show them longer"
+            )
+
+    def figures(self, memory: RewardedMemory, spikes: Tensor) -> dict[str, Tensor]:
+        """Return the neurons' spikes and the sum of the rewards in the stimulus so far."""
+        return {"spikes": spikes, "reward": memory.reward}
 
     def change(self, memory: RewardedMemory, weight: Tensor, pre: Tensor, post: Tensor) -> Tensor:
         """Return dW [O, I] of one step."""
@@ -87,6 +112,7 @@ class MSTDP(SpikeTimingRule):
         y.mark(post)
         memory.spikes.append(post)
         reward = self.critic(torch.stack(memory.spikes), memory.target)
+        memory.reward = memory.reward + reward
         return self.rate * reward * memory.eligibility
 
     def eligible(self, before: Tensor, zeta: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ published scripts: .004 and -.003, doubled every 500 images up to .15.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
 from threegen.functional.plasticity.competition import Winner
 from threegen.functional.plasticity.plasticity import order_change
-from threegen.rules.rule import Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.rules.rule import NO_NEURON_HAS_FIRED, Rule, Step, Update, ascend, require_batch, require_parts
 
 
 @runtime_checkable
@@ -56,6 +56,7 @@ class OrderBasedSTDP(Rule):
     updates_per_batch = None
     default_rate = 1.0
     uses_labels = False
+    signs_of_life: ClassVar[Mapping[str, str]] = {"winners": NO_NEURON_HAS_FIRED}
 
     def __init__(
         self,

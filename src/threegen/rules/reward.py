@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 
 from threegen.checks import require_number, require_whole
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, DataError
 
 
 class Critic(Protocol):
-    """`critic(spikes, target)`: the reward after the step that came last. Spikes so far [t, O], target 0-d."""
+    """`critic(spikes, target)`: the reward after the step that came last. Spikes so far [t, O], target 0-d.
+
+    A critic may also have `classes`, how many it knows, and `first_reward`, the first step (from 0) that a reward can
+    follow: rules then refuse other labels, and stimuli that end before it.
+    """
 
     def __call__(self, spikes: Tensor, target: Tensor, /) -> Tensor:
         """Return the reward, 0-d."""
@@ -30,6 +34,14 @@ def class_of_neurons(neurons: int, classes: int) -> Tensor:
     return torch.arange(neurons) * classes // neurons
 
 
+def _require_class(target: Tensor, classes: int) -> int:
+    """Return the label as a number; raises `DataError` for a class without neurons."""
+    label = int(target)
+    if not 0 <= label < classes:
+        raise DataError(f"label {label} has no neurons: the critic knows the classes 0..{classes - 1}")
+    return label
+
+
 class SpikeCritic:
     """Every spike is judged: +1 for each one of the target's neurons, -`blame` for each one of the others.
 
@@ -39,14 +51,15 @@ class SpikeCritic:
     def __init__(self, classes: int, *, blame: float = 1.0, delay: int = 0) -> None:
         self.classes = require_whole("classes", classes, least=1)
         self.blame = require_number("blame", blame, least=0.0)
-        self.delay = require_whole("delay", delay, least=0)
+        self.delay = self.first_reward = require_whole("delay", delay, least=0)
 
     def __call__(self, spikes: Tensor, target: Tensor) -> Tensor:
-        """Return the reward for the spikes of `delay` steps ago."""
+        """Return the reward for the spikes of `delay` steps ago; raises `DataError` for a label without neurons."""
+        label = _require_class(target, self.classes)
         if len(spikes) <= self.delay:
             return spikes.new_zeros(())
         judged = spikes[len(spikes) - 1 - self.delay]
-        right = class_of_neurons(len(judged), self.classes).to(target.device) == target
+        right = class_of_neurons(len(judged), self.classes).to(spikes.device) == label
         return (judged * torch.where(right, 1.0, -self.blame)).sum()
 
 
@@ -58,11 +71,12 @@ class AnswerCritic:
 
     def __init__(self, classes: int, at: int, *, blame: float = 1.0) -> None:
         self.classes = require_whole("classes", classes, least=1)
-        self.at = require_whole("at", at, least=0)
+        self.at = self.first_reward = require_whole("at", at, least=0)
         self.blame = require_number("blame", blame, least=0.0)
 
     def __call__(self, spikes: Tensor, target: Tensor) -> Tensor:
-        """Return the verdict at its time, else 0."""
+        """Return the verdict at its time, else 0; raises `DataError` for a label without neurons."""
+        label = _require_class(target, self.classes)
         if len(spikes) != self.at + 1:
             return spikes.new_zeros(())
         groups = class_of_neurons(spikes.shape[1], self.classes).to(spikes.device)
@@ -70,4 +84,4 @@ class AnswerCritic:
         best = votes == votes.max()
         if int(best.sum()) > 1:
             return spikes.new_zeros(())
-        return spikes.new_tensor(1.0 if bool(best[target]) else -self.blame)
+        return spikes.new_tensor(1.0 if bool(best[label]) else -self.blame)

@@ -16,7 +16,7 @@ published script: .004, .003, .004, .0005, a window of 1,000 images, no stabilis
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, ShapeError
 from threegen.rules.order_based_stdp import COMPETING_PARTS, CompetingLayer, learn_order
 from threegen.rules.reward import class_of_neurons
-from threegen.rules.rule import Rule, Step, Update, require_batch, require_parts
+from threegen.rules.rule import NO_NEURON_HAS_FIRED, Rule, Step, Update, require_batch, require_parts
 
 
 class RewardSTDP(Rule):
@@ -39,6 +39,7 @@ class RewardSTDP(Rule):
 
     updates_per_batch = None
     default_rate = 1.0
+    signs_of_life: ClassVar[Mapping[str, str]] = {"answered": NO_NEURON_HAS_FIRED}
 
     def __init__(
         self,
@@ -61,9 +62,15 @@ class RewardSTDP(Rule):
         self._right = self._wrong = self._seen = 0
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not a competing layer with a feature for every class."""
+        """Raise `ConfigError` if `model` is no competing layer with a feature per class, or answers other classes."""
         require_parts(self, model, *COMPETING_PARTS)
         class_of_neurons(len(cast(CompetingLayer, model).weight), self.classes)
+        answered = getattr(model, "classes", self.classes)
+        if answered != self.classes:
+            raise ConfigError(
+                f"RewardSTDP teaches {self.classes} classes and {type(model).__name__} answers {answered}; "
+                "give both the same number"
+            )
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:

@@ -35,6 +35,9 @@ class Step:
         self.figures = figures
 
 
+# A sentence of `signs_of_life`, for `fit` to put behind the names of rule and model.
+NO_NEURON_HAS_FIRED = "no neuron has fired; strengthen the inputs, lower the threshold or start from larger weights"
+
 # What a bound of squares summed in float32 is multiplied by: sums of millions may come out too small, but by much less.
 SLACK = 2.0
 
@@ -97,13 +100,15 @@ class Rule:
 
     `updates_per_batch` is how many times one batch yields, or None where that depends on the data.
     `default_optimizer` is the optimiser that `fit` takes where the user names none; `uses_labels` says whether
-    batches need targets.
+    batches need targets. `signs_of_life` names figures of the steps which are 0 only if nothing can be
+    learned, with the sentence that `fit` then warns with: figure -> "no neuron has fired".
     """
 
     updates_per_batch: int | None = 1
     default_optimizer: str = "sgd"
     default_rate: float | None = None
     uses_labels: bool = True
+    signs_of_life: ClassVar[Mapping[str, str]] = {}
 
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Fill `.grad` of the parameters to move and yield when an update is due. Shapes: those of `batch`."""
@@ -111,6 +116,10 @@ class Rule:
 
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` where this rule cannot train `model`; called once before the first batch."""
+
+    def remark(self, model: nn.Module) -> str:
+        """Return what `fit` warns of after a stage, such as classes that `model` cannot answer; else an empty text."""
+        return ""
 
     def hand_over(self, sgd: PlainSGD | None) -> None:
         """Take over plain SGD, to be applied by the rule itself, or None: any other optimiser gets `Update`s.

@@ -10,9 +10,9 @@ after every stimulus. Neurons and traces start each stimulus from rest. Rules me
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from threegen.functional.plasticity.plastic_neurons import LayerConstants
 from threegen.functional.plasticity.plasticity import mark_spikes, trace_decay
 from threegen.functional.plasticity.plasticity_fused import learn_triplets
 from threegen.rules.rule import (
+    NO_NEURON_HAS_FIRED,
     Applied,
     PlainSGD,
     Rule,
@@ -96,13 +97,18 @@ class Trace:
 class SpikeTimingRule(Rule):
     """A rule that changes weights at spikes, online. Subclasses write `start` and `change`.
 
-    Labels reach `start` where `uses_labels` says so. Figure: `spikes`, those of all neurons in the stimulus so far. The
-    default optimiser is SGD with rate 1: rates are the rule's own.
+    Labels reach `start` where `uses_labels` says so. Figure: `spikes`, those of all neurons in the stimulus so far (of
+    a kernel's step: their mean over its stimuli). The default optimiser is SGD with rate 1: rates are the rule's own.
     """
 
     updates_per_batch = None
     default_rate = 1.0
     uses_labels = False
+    signs_of_life: ClassVar[Mapping[str, str]] = {"spikes": NO_NEURON_HAS_FIRED}
+
+    def figures(self, memory: Any, spikes: Tensor) -> dict[str, Tensor]:
+        """Return the figures of a step, given the neurons' spikes in the stimulus so far (0-d)."""
+        return {"spikes": spikes}
 
     def start(self, layer: SpikingLayer, target: Tensor | None) -> Any:
         """Return what the rule remembers within one stimulus, at its beginning; `target` is its label (0-d)."""
@@ -111,6 +117,9 @@ class SpikeTimingRule(Rule):
     def change(self, memory: Any, weight: Tensor, pre: Tensor, post: Tensor) -> Tensor:
         """Move `memory` one step on and return dW [O, I] for input spikes `pre` [I] and neurons' spikes `post` [O]."""
         raise NotImplementedError(f"{type(self).__name__} must write change")
+
+    def require_stimuli(self, trains: Tensor, targets: Tensor | None) -> None:
+        """Raise if nothing can be learned from spikes [T, B, I] and labels [B]; called before the first stimulus."""
 
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` where `model` is not a layer of spiking neurons that can learn by spike timing."""
@@ -123,6 +132,7 @@ class SpikeTimingRule(Rule):
         layer = cast(SpikingLayer, model)
         require_batch(type(self).__name__, batch, labels=self.uses_labels)
         trains = layer.input_spikes(batch.inputs, generator)
+        self.require_stimuli(trains, batch.targets)
         for example in range(trains.shape[1]):
             target = batch.targets[example] if self.uses_labels and batch.targets is not None else None
             yield from self._show(layer, trains[:, example], target)
@@ -138,11 +148,11 @@ class SpikeTimingRule(Rule):
                 dw = self.change(memory, layer.weight, pre, post[0])
                 if bool(dw.any()):
                     ascend(layer.weight, dw)
-                    yield Update(spikes=total)
+                    yield Update(**self.figures(memory, total))
         finally:
             layer.end_stimulus()
         ascend(layer.weight, torch.zeros_like(layer.weight))  # nothing but the constraints at the end of a stimulus
-        yield Update(spikes=total)
+        yield Update(**self.figures(memory, total))
 
 
 class NeuronTimedRule(SpikeTimingRule):
@@ -232,4 +242,4 @@ class PairwiseRule(SpikeTimingRule):
         spikes = learn_triplets(
             layer.weight, layer.theta, trains, layer.constants, taus, self.plus, self.minus, self.saturate
         )
-        yield Applied(spikes=spikes[-1].sum())
+        yield Applied(spikes=spikes.sum((1, 2)).to(layer.weight.dtype).mean())

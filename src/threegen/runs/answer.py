@@ -52,6 +52,7 @@ class RunEvaluation:
             "interval": list(self.found.interval),
             "correct": self.found.correct,
             "count": self.found.count,
+            "undecided": self.found.undecided,
             "top_k": {str(k): share for k, share in self.found.top_k.items()},
             "classes": list(self.classes),
             "confusion": self.confusion,
@@ -115,7 +116,8 @@ def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | No
     """Return a run's answer to one picture or recording: a file, or the number of an example of its data's test split.
 
     `path` is a run's folder, or the name of a model whose weights ship. Returns `source` (which of them was taken),
-    `answer`, `truth` (None for a file) and `scores`, one row per class, best first. Raises `ConfigError` for a
+    `answer` (None if all classes have the same score, as from a silent net), `truth` (None for a file) and `scores`,
+    one row per class, best first. Raises `ConfigError` for a
     number out of range, `DataError` for a file that is no picture.
     """
     run = open_run(path, model=module)
@@ -128,7 +130,7 @@ def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | No
     return {
         "name": run.entry.name,
         "source": run.source,
-        "answer": names[order[0]],
+        "answer": None if bool((scores == scores[0]).all()) else names[order[0]],
         "truth": truth,
         "scores": [{"class": names[k], "score": float(scores[k]), "softmax": float(shares[k])} for k in order],
     }

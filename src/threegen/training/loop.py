@@ -12,6 +12,7 @@ for batch in batches:
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,6 +36,7 @@ from threegen.training.processes.workers import Workers
 from threegen.training.progress import Interrupts, ProgressBar
 from threegen.training.schedules import Progress, resolve_schedule
 from threegen.training.session import Session
+from threegen.training.silence import SilenceWatch
 from threegen.training.stages import Stage
 
 
@@ -147,6 +149,8 @@ class Training:
             session.stopping.put_back(self.model)
         if stage.end is not None:
             stage.end()
+        if remark := stage.rule.remark(stage.module or self.model):
+            warnings.warn(remark, stacklevel=2)
         session.progress = Progress(stage=number + 1, updates=self.progress.updates)
         session.begun, session.optimizer = False, None
 
@@ -200,6 +204,7 @@ class Training:
             if self.log.stopped:
                 break
         learner.finish_update()
+        learner.silence.end_epoch()
         self._end_epoch(stage, feed)
 
     def _end_epoch(self, stage: Stage, feed: Feed) -> None:
@@ -277,6 +282,7 @@ class _Learner:
         self.device = next((p.device for p in module.parameters()), torch.device("cpu"))
         self.moves = self.device.type != "cpu"
         self.listeners = run.options.listeners("on_step")
+        self.silence = SilenceWatch(stage.rule, module)
         self.bf16 = run.options.precision == "bf16"
         self.accumulated = Accumulated(self.guard.parameters, stage.accumulate)
         self.workers = run.options.workers
@@ -326,6 +332,8 @@ class _Learner:
                     constrain()
             figures = guard.figures
             record((progress.stage, progress.epoch, progress.batch, number - 1), figures)
+            if self.silence.waiting:
+                self.silence.see(step)
             progress.updates = number
             for listener in self.listeners:
                 listener(self.run, step)
@@ -333,6 +341,8 @@ class _Learner:
             log = self.run.log
             if workers.end_batch(self.module, self.run.interrupts.asked, bool(log.stopped)):
                 log.stopped = workers.agree_to_stop(log.stopped)
+        if self.silence.waiting:
+            self.silence.pass_batch(len(batch))
         self.run.bar.advance(progress.batches_done + 1, progress.epoch, figures)
 
     @property

@@ -1,0 +1,46 @@
+"""A warning if nothing can be learned: no neuron fires, or no reward comes."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import nn
+
+from threegen.rules.rule import Rule, Step
+
+WATCHED = 100  # examples after which silence is announced
+FEWEST = 10  # at the end of an epoch these suffice; fewer than that may be silent by chance or on purpose
+
+
+class SilenceWatch:
+    """Watches the figures that a rule names in `signs_of_life` until each has been other than 0 once.
+
+    What is still 0 after the first examples, or after an epoch, is said in one `UserWarning`.
+    """
+
+    def __init__(self, rule: Rule, module: nn.Module) -> None:
+        self.owner = f"{type(rule).__name__} has learned nothing from {type(module).__name__}"
+        self.waiting = dict(rule.signs_of_life)
+        self.examples = 0
+
+    def see(self, step: Step) -> None:
+        """Look at one step of the rule."""
+        for name in list(self.waiting):
+            figure = step.figures.get(name)
+            if figure is None or float(figure) != 0.0:
+                del self.waiting[name]
+
+    def pass_batch(self, examples: int) -> None:
+        """Count the examples of a batch whose steps have all been seen."""
+        self.examples += examples
+        if self.examples >= WATCHED:
+            self.end_epoch()
+
+    def end_epoch(self) -> None:
+        """Warn of what has stayed at 0, and watch no longer."""
+        if self.examples < FEWEST:
+            return
+        if self.waiting:
+            sentence = next(iter(self.waiting.values()))
+            warnings.warn(f"{self.owner} in {self.examples} examples: {sentence}", stacklevel=2)
+        self.waiting = {}
