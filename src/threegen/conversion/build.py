@@ -9,7 +9,7 @@ of them stay whole numbers, and all thresholds are 1. A sum of signals of differ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -252,6 +252,8 @@ def build(
             continue
         scale = scales[op.number]
         layer, own = _layer(graph, op.name, before, signals, spread(1 / scale.threshold, op.shape), reset, op.channels)
+        if op.rate is not None:
+            layer = replace(layer, neurons="lif", options={"channels": op.channels, **asdict(op.rate.times)})
         layers.append(layer)
         weights.append(own)
         signals[op.number] = (len(layers), spread(scale.amplitude, op.shape))

@@ -112,10 +112,10 @@ class Calibration:
         if "bias" in own.compensate:
             currents = currents + self._shift_bias(before, z, currents)
         scale = self._scale(op, before, y, currents)
-        spikes = spikes_of(currents, scale, own.steps, own.reset)
+        spikes = spikes_of(currents, scale, own.steps, own.reset, op.rate)
         if "potential" in own.compensate:
             scale = self._shift_start(scale, y, spikes)
-            spikes = spikes_of(currents, scale, own.steps, own.reset)
+            spikes = spikes_of(currents, scale, own.steps, own.reset, op.rate)
         self.scales[op.number] = scale
         self.values[op.number] = y
         self.signals[op.number] = Signal(spikes, spread(scale.amplitude, op.shape))
@@ -123,6 +123,9 @@ class Calibration:
 
     def _scale(self, op: Op, before: int, y: Tensor, currents: Tensor) -> Scale:
         own = self.settings
+        if op.rate is not None:  # the neurons that it was trained for
+            one = torch.ones(op.channels)
+            return Scale(one, one * op.rate.worth * own.factor, one * own.start)
         if op.levels is not None and op.ceiling is not None:  # trained for it: the ceiling is the threshold
             threshold = op.ceiling.reshape(-1).expand(op.channels).clone()
             return scales.scale_of(threshold, own.start, own.factor)
@@ -147,7 +150,9 @@ class Calibration:
             return self.x.amax(0).clamp(min=1.0)
         if op.kind == MAX:
             return op.run([self._largest(op.takes[0])[None]])[0]
-        return spread(self.scales[source].threshold, op.shape)
+        own = self.scales[source]
+        most = own.threshold if op.rate is None else own.amplitude / max(op.rate.times.refractory, 1.0)
+        return spread(most, op.shape)
 
     def _pool_behind(self, op: Op) -> Op | None:
         users = self.ann.users(op.number)
@@ -234,12 +239,12 @@ def _row(
     ceiling = spread(scale.amplitude, op.shape)
     uneven = 0.0
     if currents is not None and len(currents) > 1:
-        even = spikes_of(currents.mean(0, keepdim=True), scale, settings.steps, settings.reset)
+        even = spikes_of(currents.mean(0, keepdim=True), scale, settings.steps, settings.reset, op.rate)
         uneven = float((even.sum(0) != signal.values.sum(0)).float().mean())
     dead = y.transpose(0, 1).reshape(y.shape[1], -1).amax(1) <= 0
     return LayerReport(
         name=op.name,
-        kind="maximum pooling" if op.kind == MAX else "neurons",
+        kind="maximum pooling" if op.kind == MAX else "neurons" if op.rate is None else "leaky neurons",
         threshold=float(scale.threshold.mean()),
         correlation=_correlation(rates, y),
         clipped=float((y > ceiling * (1 + 0.5 / settings.steps)).float().mean()),

@@ -88,7 +88,7 @@ def convert(
         method: "grid" (thresholds by trial on the spikes that really arrive, weights refitted to them: the default),
             or a textbook one: "percentile", "max", "model", "balance", "least-squares" (see `scales`).
         refit: fit the weights of every layer behind the first to the signals that arrive; with "grid" by default, but
-            not for networks whose rectifiers have steps (`StepReLU`), which were trained for it.
+            not for networks of `StepReLU` with levels and of `SoftLIF`, which were trained for it.
         percentile: of "percentile", 0..100.
         per_channel: one threshold a channel; False: one a layer.
         reset: "subtract" the threshold, or to "zero".
@@ -118,7 +118,7 @@ def convert(
     notes = _notes(model, found)
     graph = read(model, x[:64])
     fold(graph, isinstance(encoder, Direct))
-    if refit is None and any(op.levels is not None for op in graph.ops.values()):
+    if refit is None and any(op.levels is not None or op.rate is not None for op in graph.ops.values()):
         settings = replace(settings, refit=False)  # trained for it: the weights are right as they are
     notes += graph.notes
     largest = max(torch.Size(op.shape).numel() for op in graph.ops.values())

@@ -6,13 +6,14 @@ Shapes: T time steps (1 where all steps are the same), N images, B of them at a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from threegen.conversion.build import Scale, spread
-from threegen.conversion.graph import Graph
+from threegen.conversion.graph import Graph, SoftRate
+from threegen.gen3.graph_neurons import StartedLIF
 
 BATCH = 200  # images at a time: a setting of ours, so that the caller's batch size cannot matter
 
@@ -58,8 +59,18 @@ def in_batches(count: int, function: Callable[[int, int], Tensor]) -> Tensor:
     return torch.cat([function(start, stop) for start, stop in batches(count)])
 
 
-def spikes_of(currents: Tensor, scale: Scale, steps: int, reset: str) -> Tensor:
-    """Return the spikes [T, N, C, ...], each 0 or 1 in a byte, of neurons that get `currents` [T or 1, N, C, ...]."""
+def spikes_of(currents: Tensor, scale: Scale, steps: int, reset: str, rate: SoftRate | None = None) -> Tensor:
+    """Return the spikes [T, N, C, ...], each 0 or 1 in a byte, of neurons that get `currents` [T or 1, N, C, ...].
+
+    With `rate` they are leaky neurons of those constants.
+    """
+    if rate is not None:
+        leaky = StartedLIF(len(scale.start), **asdict(rate.times))
+        leaky.initial = scale.start
+        given = currents.expand(steps, *currents.shape[1:])
+        return in_batches(
+            currents.shape[1], lambda start, stop: leaky(given[:, start:stop])[0].to(torch.uint8).transpose(0, 1)
+        ).transpose(0, 1)
     shape = tuple(currents.shape[2:])
     threshold = spread(scale.threshold, shape)
     potential = (spread(scale.start, shape) * threshold).expand_as(currents[0]).clone()

@@ -7,7 +7,7 @@ shape of one example; examples are the first axis.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from threegen.functional.spiking.exact_refractory import LeakyConstants
 from threegen.gen3.wires import MAXIMA, build_wire
 
 INPUT, RELU, MAX = "input", "relu", "max"
@@ -22,12 +23,25 @@ LINEAR = ("linear", "convolution")
 SOURCES = (INPUT, RELU, MAX)  # what leaves them is what spikes stand for
 
 
+@dataclass(frozen=True)
+class SoftRate:
+    """A smooth rate of leaky neurons (`SoftLIF`) that activations follow: their constants `times`, in time steps.
+
+    `worth` is what one spike stands for: activations are `worth` times spikes per step. `curve` computes them.
+    """
+
+    times: LeakyConstants
+    worth: float
+    curve: Callable[[Tensor], Tensor]
+
+
 @dataclass(slots=True)
 class Op:
     """One operation: a `kind` of `gen3.wires`, or "input", "relu", "max"; the numbers of the operations it `takes`.
 
     `module` computes it (not for the input); `shape` is that of its result for one example; `name` is the model's own
-    name for it. A relu may have a `ceiling`: min(max(0, z), ceiling); `levels` are those of a stepped one.
+    name for it. A relu may have a `ceiling`: min(max(0, z), ceiling); `levels` are those of a stepped one. With `rate`
+    it is no relu, but the smooth rate of leaky neurons, and becomes those.
     """
 
     number: int
@@ -39,6 +53,7 @@ class Op:
     module: nn.Module | None = None
     ceiling: Tensor | None = None
     levels: int | None = None
+    rate: SoftRate | None = None
 
     @property
     def channels(self) -> int:
@@ -59,6 +74,8 @@ class Op:
 
     def rectify(self, z: Tensor) -> Tensor:
         """Return what the rectifier makes of its input."""
+        if self.rate is not None:
+            return self.rate.curve(z)
         y = z.relu()
         if self.ceiling is None:
             return y
@@ -148,6 +165,7 @@ class Graph:
                 copy.deepcopy(op.module),
                 op.ceiling,
                 op.levels,
+                op.rate,
             )
             for number, op in self.ops.items()
         }

@@ -21,7 +21,7 @@ from threegen.errors import ConfigError
 from threegen.gen3 import wires
 from threegen.gen3.conv_networks import SpikingConvNet
 from threegen.gen3.fast_way import replaced_method
-from threegen.gen3.graph_neurons import MaxGate
+from threegen.gen3.graph_neurons import MaxGate, StartedLIF
 from threegen.gen3.networks import SpikingMLP, SpikingNet
 from threegen.gen3.normalisation import ThresholdBatchNorm
 from threegen.gen3.sequential import SpikingSequential, TimeDropout
@@ -244,6 +244,11 @@ def require_known(neuron: nn.Module, place: str) -> None:
     """Raise `ConfigError` for layers that hand on something else than spikes of neurons."""
     if isinstance(neuron, MaxGate):
         raise ConfigError(f"{place}: NIR has no maximum pooling, of spikes neither; convert a net with average pooling")
+    if isinstance(neuron, StartedLIF):
+        raise ConfigError(
+            f"{place}: NIR's neurons have no refractory time, these rest {neuron.leaky.refractory:g} steps after each "
+            "spike; train the network with nn.ReLU instead of SoftLIF"
+        )
 
 
 def _wire(stage: Stage, wire: nn.Module, takes: list[int], before: tuple[int, ...], after: tuple[int, ...]) -> int:

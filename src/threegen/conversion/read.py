@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from threegen.conversion import read_layers, read_shapes
-from threegen.conversion.graph import INPUT, RELU, Graph, Op
+from threegen.conversion.graph import INPUT, RELU, Graph, Op, SoftRate
 from threegen.conversion.reading import Reading
 from threegen.conversion.refusals import refuse
 from threegen.errors import ConfigError
+from threegen.functional.spiking.exact_refractory import LeakyConstants
 from threegen.gen3.networks import SpikingNet
 from threegen.gen3.parts import is_neuron
 from threegen.tracing.trace import Node, Trace, trace_model
@@ -91,19 +92,24 @@ def _from(trace: Trace, end: Node) -> set[int]:
 
 
 def _stepped(model: nn.Module, trace: Trace) -> dict[int, Any]:
-    """Return, for the nodes inside rectifiers with a ceiling of their own, which module they belong to."""
-    modules = {path: one for path, one in model.named_modules() if hasattr(one, "spike_levels")}
+    """Return, for the nodes inside rectifiers that say themselves what they are, which module they belong to."""
+    told = ("spike_levels", "spike_rate")
+    modules = {path: one for path, one in model.named_modules() if any(hasattr(one, name) for name in told)}
     return {node.number: modules[node.path] for node in trace.nodes if node.path in modules}
 
 
 def _rectifier(reading: Reading, node: Node, module: Any) -> None:
-    """Read all calls inside one module that says itself what rectifier it is (`spike_levels`) as one operation."""
+    """Read all calls inside one module that says itself what it is (`spike_levels`, `spike_rate`) as one operation."""
     before = node.inputs[0]
     place = reading.places[before]
     if (module, node.visit) in reading.whole:
         reading.places[node.number] = reading.whole[module, node.visit]
         return
     op = reading.add(node, RELU, (place,), reading.graph.ops[place].shape)
-    ceiling, op.levels = module.spike_levels()
-    op.ceiling = ceiling.detach().clone()
+    if hasattr(module, "spike_rate"):
+        times, worth, curve = module.spike_rate()
+        op.rate = SoftRate(LeakyConstants(*times), worth, curve)
+    else:
+        ceiling, op.levels = module.spike_levels()
+        op.ceiling = ceiling.detach().clone()
     reading.whole[module, node.visit] = op.number

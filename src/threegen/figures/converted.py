@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
+
 from threegen.conversion.convert import ConvertedNet, convert
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.distortions import DistortedDataset, Distortions
@@ -30,17 +32,31 @@ MOVED = Distortions(shift=2.0, scale=0.08, shear=0.08, elastic=0.0)
 def network(seed: int, train: Dataset, *, folder: Path = FOLDER, progress: bool = False) -> tuple[ConvNet, float]:
     """Return the trained network of a seed and the seconds that it took; a run that stopped goes on."""
     net = ConvNet(LAYERS, generator=make_generator(seed, "converted"))
+    return net, taught(net, DistortedDataset(train, MOVED), seed, folder / f"network-{seed}", progress=progress)
+
+
+def taught(
+    net: nn.Module,
+    train: Dataset,
+    seed: int,
+    out: Path,
+    *,
+    epochs: int = EPOCHS,
+    rate: float = RATE,
+    progress: bool = False,
+) -> float:
+    """Train `net` as the networks of these figures are; return the seconds. A run that stopped goes on."""
     stage = Stage(
         "network",
         Backprop("cross_entropy"),
-        optimizer=optimizer("adam", lr=RATE),
-        epochs=EPOCHS,
+        optimizer=optimizer("adam", lr=rate),
+        epochs=epochs,
         batch_size=BATCH,
         schedule="one-cycle",
     )
-    out = folder / f"network-{seed}"
-    log = fit(net, [stage], DistortedDataset(train, MOVED), seed=seed, out=out, resume=out.is_dir(), progress=progress)
-    return net.eval(), log.seconds
+    log = fit(net, [stage], train, seed=seed, out=out, resume=out.is_dir(), progress=progress)
+    net.eval()
+    return log.seconds
 
 
 def converted(seed: int, steps: int, *, progress: bool = False) -> tuple[ConvNet, ConvertedNet, float]:

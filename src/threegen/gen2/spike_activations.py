@@ -59,7 +59,8 @@ class SoftLIF(nn.Module):
 
     `tau` and `refractory` are in time steps (20 and 2 of 1 ms in the paper), `smoothness` is gamma; `scale` multiplies
     the rate, so that activations are about one. In training mode Gaussian `noise` (a share of the activation's root
-    mean square) is added, as filtered spikes would bring. Raises `ConfigError`.
+    mean square) is added, as filtered spikes would bring; `synapse` is the time constant of that filter in the spiking
+    copy (5 steps of 1 ms in the paper, 0: none). Raises `ConfigError`.
     """
 
     def __init__(
@@ -69,19 +70,29 @@ class SoftLIF(nn.Module):
         smoothness: float = 0.02,
         scale: float = 10.0,
         noise: float = 0.1,
+        synapse: float = 5.0,
     ) -> None:
         super().__init__()
         self.tau = require_number("tau", tau, above=0.0)
         self.refractory = require_number("refractory", refractory, least=0.0)
         self.smoothness = require_number("smoothness", smoothness, above=0.0)
         self.scale = require_number("scale", scale, above=0.0)
+        self.synapse = require_number("synapse", synapse, least=0.0)
         self.noise = require_number("noise", noise, least=0.0)
+
+    def curve(self, z: Tensor) -> Tensor:
+        """Return the rates times `scale` without noise, of the shape of `z`."""
+        above = F.softplus((z - 1.0) / self.smoothness) * self.smoothness
+        # log(1 + 1/x) as log1p(x) - log(x): no infinity where nothing is above the threshold
+        return self.scale / (self.refractory + self.tau * (torch.log1p(above) - torch.log(above.clamp(min=1e-30))))
+
+    def spike_rate(self) -> tuple[tuple[float, float, float], float, Callable[[Tensor], Tensor]]:
+        """Return the time constants, what one spike is worth and the curve: what a conversion needs to know."""
+        return (self.tau, self.refractory, self.synapse), self.scale, self.curve
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the rates times `scale`, of the shape of `z`."""
-        above = F.softplus((z - 1.0) / self.smoothness) * self.smoothness
-        # log(1 + 1/x) as log1p(x) - log(x): no infinity where nothing is above the threshold
-        rate = self.scale / (self.refractory + self.tau * (torch.log1p(above) - torch.log(above.clamp(min=1e-30))))
+        rate = self.curve(z)
         if not self.training or self.noise == 0.0:
             return rate
         size = rate.detach().square().mean().sqrt() * self.noise

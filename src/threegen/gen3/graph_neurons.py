@@ -1,6 +1,7 @@
 """The layers of a `SpikingGraph`: neurons that start from a given potential, pooling by the highest count, sums.
 
     StartedIF    u[0] = u_0     u[t] = u[t-1] - o[t-1] + I[t]     o[t] = 1 where u[t] >= 1        (reset by subtraction)
+    StartedLIF   leaky, of threshold 1, silent for some time after each spike (see `exact_refractory`)
     MaxGate      n_j[t] = spikes of neuron j so far     o[t] = max_j n_j[t] - max_j n_j[t-1]      (j under a window)
     Sum          u[t] = u[t-1] + I[t]                                                             (never fires)
 
@@ -14,13 +15,15 @@ Shapes: T time steps, B examples, C channels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from threegen.checks import require_number, require_whole
-from threegen.functional.spiking.neurons import NeuronState, check_currents
+from threegen.functional.spiking.exact_refractory import LeakyConstants, refractory_loop
+from threegen.functional.spiking.neurons import LIFParameters, NeuronState, check_currents
 from threegen.gen3.neurons import IF
 from threegen.gen3.parts import NEURONS, Cost, Use, nonzero
 from threegen.gen3.wires import MAXIMA, window
@@ -56,6 +59,79 @@ class StartedIF(IF):
     def cost(self, use: Use) -> Cost:
         """Return what a call cost: an integration and a comparison a neuron and step, a reset a spike."""
         return super().cost(use)
+
+
+class StartedLIF(nn.Module):
+    """Leaky integrate-and-fire neurons of threshold 1 with a refractory time, whose potential starts at `initial`.
+
+    `channels` is their number (axis 2); `tau`, `refractory` and `synapse`, the time constant of a filter of their input
+    (0: none), are in time steps. Their rate for a steady input is that
+    of continuous time (see `exact_refractory`), as `SoftLIF` is trained with. The potentials to start from are a
+    buffer, one a channel. Spikes have the surrogate of the other neurons, so the net can be trained on. Raises
+    `ConfigError`.
+    """
+
+    part = NEURONS
+    initial: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        tau: float = 20.0,
+        refractory: float = 2.0,
+        synapse: float = 5.0,
+        initial: float = 0.5,
+        surrogate: str = "rectangular",
+        surrogate_width: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.leaky = LeakyConstants(tau, refractory, synapse)
+        size, start = require_whole("channels", channels), require_number("initial", initial, below=1.0)
+        self.constants = LIFParameters(math.exp(-1 / tau), 1.0, "hard", surrogate, surrogate_width)
+        self.register_buffer("initial", torch.full((size,), start))
+
+    def start(self, currents: Tensor) -> NeuronState:
+        """Return the state before the first step of `currents` [T, B, C, ...]."""
+        shape = [1, -1] + [1] * (currents.dim() - 3)
+        potential = self.initial.to(currents.dtype).view(shape).expand_as(currents[0]).contiguous()
+        silent = torch.zeros_like(potential)
+        return NeuronState(potential, silent, countdown=silent)
+
+    def forward(
+        self, currents: Tensor, state: NeuronState | None = None, trace: list[Tensor] | None = None
+    ) -> tuple[Tensor, NeuronState]:
+        """Return spikes [T, B, C, ...] and the state after the last step; see `LIF.forward`. Raises `ShapeError`."""
+        check_currents(currents)
+        begun = self.start(currents) if state is None else state
+        spikes, potentials, after = refractory_loop(currents, begun, self.constants, self.leaky)
+        if trace is not None:
+            trace.append(potentials)
+        return spikes, after
+
+    def cost(self, use: Use) -> Cost:
+        """Return what a call cost: a leak, an integration, two comparisons a neuron and step, a reset a spike.
+
+        A filtered input is a second leaky potential.
+        """
+        spikes = use.output[0]
+        sites, emitted = spikes.numel(), nonzero(spikes)
+        twice = 2 if self.leaky.synapse else 1
+        work = {
+            "leak": twice * sites,
+            "integrate": twice * sites,
+            "threshold": sites,
+            "compare": sites,
+            "reset": emitted,
+        }
+        work["function"] = emitted  # the logarithm that says when within the step
+        return Cost(self.part, work, spikes, "spikes", spikes=spikes, states=1 + twice, takes_input=True)
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by `print(model)`."""
+        own = self.leaky
+        times = f"tau={own.tau:g}, refractory={own.refractory:g}, synapse={own.synapse:g}"
+        return f"channels={len(self.initial)}, {times}"
 
 
 class MaxGate(nn.Module):

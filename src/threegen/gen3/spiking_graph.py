@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from threegen.checks import require_choice, require_features, require_images, require_sizes
 from threegen.errors import ConfigError
 from threegen.gen3.graph_fast_way import Chain, Stage, answer, chain_of, obstacle
-from threegen.gen3.graph_neurons import MaxGate, StartedIF, Sum
+from threegen.gen3.graph_neurons import MaxGate, StartedIF, StartedLIF, Sum
 from threegen.gen3.networks import REPLACED, SpikingNet
 from threegen.gen3.steps import at_every_step
 from threegen.gen3.trains import is_train
 from threegen.gen3.wires import Add, Concatenate, build_wire
 
-NEURONS = {"if": StartedIF, "max": MaxGate, "sum": Sum}
+NEURONS = {"if": StartedIF, "lif": StartedLIF, "max": MaxGate, "sum": Sum}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Wire:
 class GraphLayer:
     """A layer: its name, the wires in front of it (the last one's result is its summed input), and its neurons.
 
-    `neurons` is "if", "max" or "sum" (see `graph_neurons`), with their options. Without wires the layer takes the
-    signal `takes` as it is.
+    `neurons` is "if", "lif", "max" or "sum" (see `graph_neurons`), with their options. Without wires the layer takes
+    the signal `takes` as it is.
     """
 
     name: str
