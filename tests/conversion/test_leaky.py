@@ -105,7 +105,7 @@ def test_a_converted_layer_has_the_rates_of_the_trained_curve() -> None:
 @torch.no_grad()
 def test_both_layers_speak_as_they_were_trained(options: dict[str, object]) -> None:
     net = network()
-    spiking = quietly(net, steps=120, **options)
+    spiking = quietly(net, steps=200, **options)
     record = spiking.run(IMAGES)
     first, second = net[:2](IMAGES), net[:6](IMAGES)
     for spikes, activations in zip(record.spikes, (first, second), strict=False):
@@ -117,7 +117,8 @@ def test_both_layers_speak_as_they_were_trained(options: dict[str, object]) -> N
 
 def test_it_runs_counts_explains_trains_and_is_built_again(tmp_path: Path) -> None:
     net = quietly(network(), steps=30)
-    record = net.run(IMAGES[:4])
+    with torch.no_grad():
+        record = net.run(IMAGES[:4])
     assert all(bool(((one == 0) | (one == 1)).all()) for one in record.spikes)
     other = SpikingGraph(**net.plan)
     other.load_state_dict(net.state_dict())

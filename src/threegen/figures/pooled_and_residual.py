@@ -82,8 +82,9 @@ def residual_net(generator: torch.Generator) -> nn.Sequential:
 
 def diehl_net(generator: torch.Generator) -> nn.Sequential:
     """Return the convolutional net of Diehl et al. for images [B, 1, 28, 28], untrained."""
-    layers = ConvNet("12C5-P2-64C5-P2-10", batch_norm=False, bias=False, generator=generator).layers
-    return nn.Sequential(*layers[:-1], nn.Dropout(0.5), layers[-1])
+    net = ConvNet("12C5-P2-64C5-P2-10", batch_norm=False, bias=False, generator=generator)
+    *first, last = net.layers.children()
+    return nn.Sequential(*first, nn.Dropout(0.5), last)
 
 
 def max_pooled(seed: int, train: Dataset, *, folder: Path = FOLDER, progress: bool = False) -> tuple[nn.Module, float]:

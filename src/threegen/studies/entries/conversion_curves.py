@@ -26,6 +26,7 @@ WAYS = (
     *(("poisson", "potential"), ("poisson", "rate")),
 )
 STEPS, QUICK_STEPS = (1, 2, 4, 8, 16, 32), (1, 4)
+QUICK_IMAGES = 200
 
 
 def measure(settings: Settings) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def measure(settings: Settings) -> dict[str, Any]:
     method is the default one: nothing is chosen here.
     """
     data = load_data("mnist")
-    train, test = (data.train.take(2_000), data.test.take(500)) if settings.quick else (data.train, data.test)
+    train, test = (data.train.take(1_200), data.test.take(300)) if settings.quick else (data.train, data.test)
+    given_images = train.take(QUICK_IMAGES) if settings.quick else train  # to calibrate with
     found: dict[str, Any] = {"T": list(QUICK_STEPS if settings.quick else STEPS)}
     with TemporaryDirectory() as rough:
         folder = Path(rough) if settings.quick else FOLDER
@@ -45,16 +47,18 @@ def measure(settings: Settings) -> dict[str, Any]:
             net, _ = make(settings.seed, train, folder=folder, progress=settings.progress)
             ways = WAYS if name == "average pooling" else WAYS[:1]
             found[name] = {"network": accuracy(net, test)} | {
-                f"{given}, {readout}": [_after(net, train, test, steps, given, readout) for steps in found["T"]]
+                f"{given}, {readout}": [
+                    _after(net, given_images, test, steps=steps, input=given, readout=readout) for steps in found["T"]
+                ]
                 for given, readout in ways
             }
     return found
 
 
-def _after(net: nn.Module, train: Dataset, test: Dataset, steps: int, given: str, readout: str) -> float:
+def _after(net: nn.Module, train: Dataset, test: Dataset, **options: Any) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConversionWarning)  # what is lost at few steps is the result
-        return accuracy(convert(net, train, steps=steps, input=given, readout=readout), test)
+        return accuracy(convert(net, train, **options), test)
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
