@@ -14,6 +14,7 @@ from threegen.conversion.nir_read import import_nir
 from threegen.conversion.nir_write import export_nir
 from threegen.errors import DataError, ThreegenError
 from threegen.gen3.networks import SpikingMLP
+from threegen.machine import hdf5
 
 nir = pytest.importorskip("nir", reason="needs the extra nir")
 h5py = pytest.importorskip("h5py", reason="comes with nir")
@@ -146,6 +147,19 @@ def test_a_batch_axis_in_the_shape_is_taken_off_and_said(tmp_path: Path) -> None
     assert any("[1, 3], has a batch axis" in one for one in net.left_out)
 
 
+def test_a_file_that_never_ends_is_our_own_error(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "_problem", lambda *given: "reading it did not end in 20 s")
+    with pytest.raises(DataError, match=r"cannot be read as NIR .*: reading it did not end in 20 s"):
+        import_nir(whole)
+
+
+@pytest.fixture
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These files are whole HDF5, or cut: a process of its own for each of hundreds would only take time."""
+    monkeypatch.setattr(hdf5, "_problem", lambda *given: None)
+
+
+@pytest.mark.usefixtures("_in_this_process")
 def test_cut_files_are_our_own_error(whole: Path, tmp_path: Path) -> None:
     content, cut = whole.read_bytes(), tmp_path / "cut.nir"
     for length in range(0, len(content), 997):
@@ -154,6 +168,7 @@ def test_cut_files_are_our_own_error(whole: Path, tmp_path: Path) -> None:
             import_nir(cut)
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_random_changes_inside_a_file_are_our_own_error_or_a_net(whole: Path, tmp_path: Path) -> None:
     """Parts removed, arrays replaced, nodes of another kind, edges shuffled: 150 files, drawn by a fixed seed."""
     chance, changed = random.Random(7), tmp_path / "changed.nir"

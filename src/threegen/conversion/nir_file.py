@@ -11,9 +11,11 @@ import numpy as np
 
 from threegen.conversion.nir_neurons import EXACT
 from threegen.errors import DataError, MissingExtraError
+from threegen.machine.hdf5 import refuse_broken_hdf5
 
 DT = 1e-4  # seconds; the time step of snnTorch and SpikingJelly, which files do not name
 Node = Any  # a node of the package nir
+_EXPECTED = "an HDF5 file with a graph of nodes"
 DEEPEST, MOST = 8, 100_000  # sub-graphs in sub-graphs, nodes
 _BROKEN = (
     OSError,
@@ -71,13 +73,20 @@ class FlatGraph:
 def read_graph(source: str | os.PathLike[str] | BinaryIO, name: str) -> FlatGraph:
     """Return the graph of a NIR file; raises `DataError` where it is damaged or is none."""
     nir = require_nir("an NIR file")
+    if isinstance(source, str | os.PathLike) and os.path.exists(source):
+        try:
+            refuse_broken_hdf5(source)  # a few changed bytes may keep the HDF5 library busy for ever
+        except DataError as problem:
+            raise DataError(
+                f"{name} cannot be read as NIR (an HDF5 file with a graph of nodes): {problem}"
+            ) from problem
     try:
         graph = nir.read(source, type_check=False)
     except FileNotFoundError as problem:
         raise DataError(f"{name} does not exist; name an NIR file") from problem
     except _BROKEN as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise DataError(f"{name} cannot be read as NIR (an HDF5 file with a graph of nodes): {reason}") from problem
+        raise DataError(f"{name} cannot be read as NIR ({_EXPECTED}): {reason}") from problem
     try:
         return unfold(nir, graph)
     except _BROKEN as problem:

@@ -32,7 +32,7 @@ from threegen.training.evaluate import evaluate
 MAX_POOLED = "16C5-M2-32C5-M2-128-10"
 STEPS = 8
 RESIDUAL_EPOCHS = 4
-DIEHL_EPOCHS, DIEHL_RATE = 5, 1e-3  # without normalisation
+DIEHL_EPOCHS, DIEHL_RATE = 20, 1e-3  # without normalisation
 # The settings of the papers: largest activations and spike-coded images; percentiles and analog images.
 DIEHL: dict[str, Any] = {
     "steps": 100,

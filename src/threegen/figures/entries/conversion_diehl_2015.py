@@ -13,7 +13,7 @@ FIGURE = Figure(
     unit="per cent test accuracy",
     better="higher",
     make=diehl_accuracy,
-    differs="our own training (Adam, 5 epochs, one cycle); 100 steps; the paper is known to us from secondary sources",
+    differs="our own training (Adam, 20 epochs, one cycle); 100 steps; the paper is known to us from secondary sources",
     seeds=(0,),
     note="12C5-AP2-64C5-AP2-10, relu, no biases, dropout of a half before the last layer; images as Bernoulli "
     "spikes, one threshold a layer by the largest activation on 3,000 training images (data-based "
