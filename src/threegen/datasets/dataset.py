@@ -31,6 +31,8 @@ class Dataset:
         """Take tensors as they are, without copying; `Dataset.from_arrays` checks and converts."""
         if not isinstance(inputs, Tensor) or inputs.dim() < 1 or not inputs.is_floating_point():
             raise ShapeError("Dataset takes floating-point inputs [N, ...]; use Dataset.from_arrays(x, y)")
+        if targets is not None and targets.dim() == 0:
+            raise DataError("targets must be [N], one for each example, got a single number")
         if targets is not None and len(targets) != len(inputs):
             raise DataError(f"{len(inputs):,} images but {len(targets):,} labels")
         self.inputs = inputs

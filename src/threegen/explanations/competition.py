@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from threegen.checks import require_whole
+from threegen.checks import require_finite, require_whole
 from threegen.errors import ShapeError
 from threegen.plots import ACCENT, contact_sheet, nice_ticks, svg_frame, svg_line, svg_text
 
@@ -35,6 +35,9 @@ def receptive_fields(model: Competition, shape: Sequence[int], *, most: int = 10
     White is no weight; the colour is full at the neuron's largest one, grey for a neuron without a class. Above `most`
     neurons, that many are drawn, evenly spaced. Raises `ShapeError` where the inputs do not form such a picture.
     """
+    if len(shape) < 2:
+        raise ShapeError(f"shape must be (height, width), got {list(shape)}")
+    require_whole("scale", scale)
     height, width = shape[-2:]
     if height * width != model.inputs:
         raise ShapeError(f"the network has {model.inputs} inputs, a picture of {height} x {width} does not hold them")
@@ -48,6 +51,7 @@ def receptive_fields(model: Competition, shape: Sequence[int], *, most: int = 10
 
 def theta_histogram(theta: Tensor, *, bins: int = 30, size: tuple[int, int] = (360, 210)) -> str:
     """Return how the adaptive thresholds [N], in mV, are spread: bars as one SVG."""
+    require_finite("theta", theta)
     counts, edges = np.histogram(theta.detach().double().cpu().numpy(), require_whole("bins", bins))
     width, height = size
     left, bottom, top = 34.0, height - 40.0, 10.0

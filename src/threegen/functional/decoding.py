@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from threegen.checks import require_whole
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, ShapeError
 from threegen.functional.spiking.neurons import check_currents
 
 
@@ -30,6 +30,8 @@ def intensity_image(spikes: Tensor, *, start: int = 0, window: int | None = None
     Raises like `binary_image`.
     """
     counts = _counts(spikes, start, window)
+    if counts.dim() < 2:
+        raise ShapeError(f"spikes must be [T, B, ...] with images behind the batch, got {list(spikes.shape)}")
     most = counts.flatten(1).amax(1) if counts[0].numel() else counts.new_ones(len(counts))
     return counts / most.clamp(min=1).view(-1, *[1] * (counts.dim() - 1))
 

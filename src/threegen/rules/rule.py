@@ -233,9 +233,14 @@ def descend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
     """Add a *descent* direction (a gradient of something to be made smaller) to `parameter.grad`; `own` as above."""
     if not parameter.requires_grad:
         return
+    if direction.shape != parameter.shape or direction.dtype != parameter.dtype:
+        raise ShapeError(
+            f"a direction must be {parameter.dtype} {list(parameter.shape)} as its parameter, "
+            f"got {direction.dtype} {list(direction.shape)}"
+        )
     if parameter.grad is None:
         gradient = direction.detach()
-        kept = stored_like(gradient, parameter) if gradient.shape == parameter.shape else gradient
+        kept = stored_like(gradient, parameter)
         parameter.grad = kept if own or kept is not gradient else gradient.clone()
     else:
         parameter.grad.add_(direction)

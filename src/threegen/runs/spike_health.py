@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from threegen.errors import ShapeError
 from threegen.gen3.health import unhealthy_layers
 from threegen.gen3.networks import SpikingNet
 from threegen.randomness import make_generator
@@ -25,6 +26,8 @@ class SpikeHealth(Callback):
     """
 
     def __init__(self, x: Tensor) -> None:
+        if x.dim() < 2:
+            raise ShapeError(f"SpikeHealth needs images [N, ...], got {list(x.shape)}")
         self.x = x[:LOOKED_AT]
         self.warned: set[str] = set()
 

@@ -16,7 +16,6 @@ Source: the file format's pages of iniVation and the chip classes of jAER. CIFAR
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from threegen.datasets.events.stream import (
     read_records,
     sensor_size,
     text_header,
+    write_recording,
 )
 from threegen.errors import ConfigError, DataError
 
@@ -153,4 +153,4 @@ def write_aedat2(path: str | os.PathLike[str], events: Events, *, orientation: s
     out["address"] = (row << 8) | (column << 1) | (1 - events.p.astype(np.int64))
     out["time"] = t & 0xFFFFFFFF
     header = f"#!AER-DAT2.0\r\n# DVS128, {_AT[orientation]}, written by threegen\r\n"
-    Path(path).write_bytes(header.encode() + out.tobytes())
+    write_recording(path, header.encode() + out.tobytes())

@@ -22,7 +22,17 @@ from typing import IO
 import numpy as np
 
 from threegen.checks import require_whole
-from threegen.datasets.events.stream import Array, Events, Sink, Size, Source, opened, sensor_size, text_header
+from threegen.datasets.events.stream import (
+    Array,
+    Events,
+    Sink,
+    Size,
+    Source,
+    opened,
+    sensor_size,
+    text_header,
+    write_recording,
+)
 from threegen.errors import DataError
 
 _HEADER = struct.Struct("<hhiiiiii")
@@ -150,7 +160,7 @@ def write_aedat3(path: str | os.PathLike[str], events: Events, *, packet: int = 
             word[:, 1] = some["t"] & 0x7FFFFFFF
             count = len(some)
             parts.append(_HEADER.pack(_POLARITY, 1, 8, 4, int(high[start]), count, count, count) + word.tobytes())
-    Path(path).write_bytes(b"".join(parts))
+    write_recording(path, b"".join(parts))
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,20 @@ Frontiers in Neuroscience 9:437 (2015). A recording of N-MNIST has 34 x 34 pixel
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 
-from threegen.datasets.events.stream import Events, Sink, Size, Source, Unwrap, odd_bytes, opened, sensor_size
+from threegen.datasets.events.stream import (
+    Events,
+    Sink,
+    Size,
+    Source,
+    Unwrap,
+    odd_bytes,
+    opened,
+    sensor_size,
+    write_recording,
+)
 from threegen.datasets.events.stream import read_records as records
 from threegen.errors import DataError
 
@@ -82,4 +91,4 @@ def write_bin(path: str | os.PathLike[str], events: Events) -> None:
     out[:, 0], out[:, 1] = x, y
     out[:, 2] = (events.p << 7) | ((t >> 16) & 0x7F).astype(np.uint8)
     out[:, 3], out[:, 4] = (t >> 8) & 0xFF, t & 0xFF
-    Path(path).write_bytes(out.tobytes())
+    write_recording(path, out.tobytes())

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -80,6 +81,9 @@ def make_events(t: Any, x: Any, y: Any, p: Any, *, height: int, width: int) -> E
     Raises `DataError` if their lengths differ, a place is off the sensor or a polarity is neither 0 nor 1.
     """
     parts = [np.asarray(part) for part in (t, x, y, p)]
+    for name, part in zip("txyp", parts, strict=True):
+        if part.size and part.dtype.kind not in "buif":
+            raise DataError(f"{name} must hold numbers, got {part.dtype}")
     if len({part.shape for part in parts}) != 1 or parts[0].ndim != 1:
         raise DataError(f"t, x, y and p must be [N] alike, got {[list(part.shape) for part in parts]}")
     sink = Sink(len(parts[0]), (require_whole("height", height), require_whole("width", width)), "the events", True)
@@ -88,6 +92,14 @@ def make_events(t: Any, x: Any, y: Any, p: Any, *, height: int, width: int) -> E
     sink.refuse_outside(parts[1], parts[2])
     sink.put(*parts)
     return sink.close()
+
+
+def write_recording(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a recording; raises `ConfigError` where no file can be written."""
+    try:
+        Path(path).write_bytes(content)
+    except OSError as problem:
+        raise ConfigError(f"{os.fspath(path)!r} cannot be written: {problem.strerror}; name a file") from problem
 
 
 class Sink:
