@@ -73,8 +73,8 @@ bench-peers: $(VENV)/.runtime
 SPHINX := .venv-docs/bin/python -m sphinx -W --keep-going -q -b html
 
 docs: .venv-docs/.docs
-	OMP_NUM_THREADS=2 MPLBACKEND=Agg $(SPHINX) -d docs/_build/doctrees/en docs docs/_build/html
-	OMP_NUM_THREADS=2 MPLBACKEND=Agg $(SPHINX) -d docs/_build/doctrees/zh_CN -D language=zh_CN docs docs/_build/html/zh_CN
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(SPHINX) -d docs/_build/doctrees/en docs docs/_build/html
+	OMP_NUM_THREADS=1 MPLBACKEND=Agg $(SPHINX) -d docs/_build/doctrees/zh_CN -D language=zh_CN docs docs/_build/html/zh_CN
 	@echo "open docs/_build/html/index.html"
 
 translations: .venv-docs/.docs

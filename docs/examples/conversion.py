@@ -9,8 +9,8 @@ import threegen as tg
 
 folder = Path(tempfile.mkdtemp())
 data = tg.load_data("mnist")
-net = tg.MLP([784, 30, 10])
-tg.fit(net, tg.Backprop(), data.train.take(1_000), optimizer="adam", epochs=2, batch_size=50, seed=0)
+net = tg.pretrained("lenet-5-modern")
+warnings.simplefilter("ignore", tg.conversion.ConversionWarning)  # few images and few steps: quick, and less exact
 
 # %% convert
 spiking = tg.conversion.convert(net, calibrate=data.train.take(200), steps=4)
@@ -23,9 +23,10 @@ assert isinstance(spiking.report, tg.conversion.ConversionReport)
 print(spiking.report)  # accuracy against T, and what each layer lost
 
 # %% ConversionWarning
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", tg.conversion.ConversionWarning)  # a conversion that loses more than it should
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always", tg.conversion.ConversionWarning)
     tg.convert(net, calibrate=data.train.take(200), steps=1)
+print([str(one.message) for one in caught])  # says how much the conversion lost, and where
 
 # %% NirFile, export_nir
 net = tg.SpikingMLP([784, 20, 10], steps=4, encoder=tg.Bernoulli())

@@ -25,7 +25,7 @@ spikes = tg.encoders.Poisson(0.2)(images, steps=10, generator=seeded)  # at most
 assert spikes.mean() < 0.2
 
 # %% RankLatency
-spikes = tg.encoders.RankLatency(steps=15)(images, steps=15, generator=seeded)  # contrasts, the strongest first
+spikes = tg.encoders.RankLatency(steps=15)(images)  # one spike per contrast, the strongest first
 
 # %% binary_image
 spikes = tg.encoders.Bernoulli()(images, steps=20, generator=seeded)

@@ -11,7 +11,7 @@ seeded = torch.Generator().manual_seed(0)
 
 # %% Neocognitron1980
 model = tg.models.Neocognitron1980(planes=6)
-tg.fit(model, tg.registry.self_organisation(model, top_epochs=1), data.train.take(50), batch_size=10, seed=0)
+tg.fit(model, tg.registry.self_organisation(model, top_epochs=1, batch_size=10), data.train.take(50), seed=0)
 assert model(images).shape == (4, 10)
 
 # %% Neocognitron1988
@@ -39,7 +39,14 @@ print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
 
 # %% BoltzmannMachine
 machine = tg.models.BoltzmannMachine(4, 2, generator=seeded)
-tg.fit(machine, tg.rules.BoltzmannLearning(sweeps=2, machines=10), tg.Dataset(torch.eye(4)), optimizer="sgd", lr=0.1)
+tg.fit(
+    machine,
+    tg.rules.BoltzmannLearning(sweeps=2, machines=10),
+    tg.Dataset(torch.eye(4)),
+    optimizer="sgd",
+    lr=0.1,
+    batch_size=4,
+)
 
 # %% ClassificationRBM
 model = tg.models.ClassificationRBM(784, 10, 20)
@@ -102,7 +109,7 @@ assert model(images).shape == (4, 10)
 
 # %% DiehlCook
 model = tg.models.DiehlCook(20, variant="faster", generator=seeded)
-tg.fit(model, tg.registry.stdp_stages(model, tg.DiehlCookSTDP("pair"), labelled=50), data.train.take(50))
+tg.fit(model, tg.registry.stdp_stages(model, tg.DiehlCookSTDP("pair"), batch_size=10), data.train.take(50))
 assert model(images).shape == (4, 10)
 
 # %% unhealthy_layers
@@ -141,7 +148,7 @@ kept = drop(torch.ones(3, 2, 8))  # [T, B, N]
 assert torch.equal(kept[0], kept[2])
 
 # %% GraphLayer, SpikingGraph, Wire
-net = tg.models.ConvNet("4C5-P2-10")
-spiking = tg.convert(net, calibrate=data.train.take(50), steps=2)  # a SpikingGraph
-assert isinstance(spiking, tg.models.SpikingGraph)
-again = tg.models.SpikingGraph(spiking.specification(), shape=(1, 28, 28), steps=2)
+net = tg.convert(tg.pretrained("lenet-5-modern"), calibrate=data.train.take(500), steps=4)  # a SpikingGraph
+again = tg.models.SpikingGraph(**net.plan)  # the same layers with weights that are not filled yet
+again.load_state_dict(net.state_dict())
+print(net.plan["layers"][0])  # a GraphLayer with its Wires, as plain data

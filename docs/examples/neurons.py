@@ -12,7 +12,7 @@ spikes, state = tg.neurons.LIF(decay=0.5, threshold=0.7)(currents)
 print(spikes.flatten().tolist())
 
 # %% IF
-spikes, state = tg.neurons.IF(threshold=1.0, reset="subtract")(currents)
+spikes, state = tg.neurons.IF(threshold=1.0, reset="soft")(currents)
 assert spikes.sum() == 4  # ten inputs of 0.4 pass the threshold of 1 four times
 
 # %% LeakyIntegrator
@@ -25,7 +25,7 @@ spikes, state = tg.neurons.SynapticLIF(decay=0.5, synaptic_decay=0.8)(currents) 
 scaled = tg.neurons.NeuNorm(8)(torch.rand(3, 2, 8, 5, 5))  # [T, B, C, H, W]
 
 # %% ThresholdBatchNorm
-normalised = tg.neurons.ThresholdBatchNorm(8, threshold=0.5)(torch.rand(3, 2, 8, 5, 5))
+normalised = tg.neurons.ThresholdBatchNorm(8, threshold=0.5)(torch.rand(6, 8, 5, 5))  # [T * B, C, H, W]
 
 # %% BernoulliUnits, JoinedUnits, SoftmaxUnits
 units = [tg.neurons.BernoulliUnits(20), tg.neurons.SoftmaxUnits(10)]  # joined: 20 pixels and one label

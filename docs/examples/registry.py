@@ -38,11 +38,11 @@ tg.fit(dbn, [*tg.registry.pretraining(dbn, epochs=1), *tg.registry.up_down(dbn, 
 
 # %% self_organisation
 model = tg.models.Neocognitron1980(planes=6)
-tg.fit(model, tg.registry.self_organisation(model, top_epochs=1), few.take(50), batch_size=10)
+tg.fit(model, tg.registry.self_organisation(model, top_epochs=1, batch_size=10), few.take(50))
 
 # %% stdp_stages
 model = tg.DiehlCook(20, variant="faster")
-tg.fit(model, tg.registry.stdp_stages(model, tg.DiehlCookSTDP("pair"), labelled=50), few)
+tg.fit(model, tg.registry.stdp_stages(model, tg.DiehlCookSTDP("pair"), batch_size=50, labelled=50), few)
 
 # %% Classifier
 classifier = tg.registry.Classifier("mlp", options={"hidden": [20]}, epochs=1)  # scikit-learn's fit and predict
@@ -54,5 +54,5 @@ found = tg.registry.search("mlp", {"lr": "log:1e-4:1e-1"}, few, trials=3, epochs
 print(found.best.settings)
 
 # %% SpikeHealth
-net = tg.SpikingMLP([784, 20, 10], steps=3)
+net = tg.SpikingMLP([784, 20, 10], steps=3, threshold=0.1)  # a layer that is silent or saturated gives a warning
 tg.fit(net, tg.Backprop(), few, callbacks=[tg.registry.SpikeHealth(few.inputs[:5])], optimizer="adam", epochs=1)

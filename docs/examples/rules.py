@@ -73,7 +73,7 @@ tg.fit(model, tg.rules.HybridLearning(0.01), data, optimizer="sgd", lr=0.05, **s
 # %% BoltzmannLearning
 machine = tg.models.BoltzmannMachine(4, 2)
 rule = tg.rules.BoltzmannLearning(sweeps=2, machines=10)
-tg.fit(machine, rule, tg.Dataset(torch.eye(4)), optimizer="sgd", lr=0.1, epochs=2)
+tg.fit(machine, rule, tg.Dataset(torch.eye(4)), optimizer="sgd", lr=0.1, epochs=2, batch_size=4)
 
 # %% WakeSleep
 dbn = tg.DBN([784, 20, 30], classes=10)
@@ -115,14 +115,14 @@ tg.fit(decision(), tg.rules.RewardSTDP(classes=10), data.take(20), **small)
 
 # %% AssignLabels, DiehlCookSTDP
 model = tg.DiehlCook(20, variant="faster")
-stages = tg.registry.stdp_stages(model, tg.rules.DiehlCookSTDP("pair"), labelled=50)
+stages = tg.registry.stdp_stages(model, tg.rules.DiehlCookSTDP("pair"), batch_size=50, labelled=50)
 tg.fit(model, stages, data)
 assert isinstance(stages[-1].rule, tg.rules.AssignLabels)  # names each neuron after the class it fires for most
 
 # %% CompetitiveSeeds, GrowingSeeds, LabelPlanes, LabelledSeeds, TaughtSeeds
 for model in (tg.models.Neocognitron1980(planes=6), tg.models.Neocognitron2003(planes=[20, 30, 50])):
-    stages = tg.registry.self_organisation(model, top_epochs=1)
-    tg.fit(model, stages, data.take(50), batch_size=10)
+    stages = tg.registry.self_organisation(model, top_epochs=1, batch_size=10)
+    tg.fit(model, stages, data.take(50))
     print([type(stage.rule).__name__ for stage in stages])  # layer by layer
 taught = tg.registry.self_organisation(tg.models.Neocognitron1988())  # by TaughtSeeds: features chosen by a teacher
 

@@ -54,11 +54,18 @@ tg.fit(net, tg.Backprop(), few, optimizer=tg.optimizer("momentum", lr=0.1), sche
 
 # %% RuleValue
 layer = tg.models.PlasticLayer(784, 10, encoder=tg.Poisson(0.05), threshold=8.0, winners=1, steps=20)
-tg.fit(layer, tg.rules.PowerLawSTDP(), few.take(20), schedule=tg.training.RuleValue("rate", 0.01, 0.001), epochs=1)
+tg.fit(
+    layer,
+    tg.rules.PowerLawSTDP(),
+    few.take(20),
+    schedule=tg.training.RuleValue("rate", 0.01, 0.001),
+    epochs=1,
+    batch_size=20,
+)
 
 # %% Progress
 where = tg.training.Progress(stage=0, epoch=1, batches_done=6, batches_total=8)
-print(tg.training.RateSchedule("linear")(where) if callable(tg.training.RateSchedule("linear")) else where)
+print(where.fraction, tg.training.RateSchedule("linear").factor(where.fraction))
 
 # %% Stage
 stages = [

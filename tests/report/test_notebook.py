@@ -31,7 +31,7 @@ def searched() -> Any:
 
 
 SHOWN: dict[str, Callable[[], Any]] = {
-    "TrainingLog": lambda: tg.fit(net(), tg.Backprop(), toy(), epochs=1, optimizer="adam"),
+    "TrainingLog": lambda: tg.fit(net(), tg.Backprop(), toy(), epochs=1, batch_size=20, optimizer="adam"),
     "Evaluation": lambda: tg.evaluate(net(), toy()),
     "Dataset": toy,
     "Data": lambda: tg.datasets.Data("toy", toy(), toy()),
