@@ -132,3 +132,20 @@ strokes = [tg.datasets.Stroke(begin=0.0, lasts=100.0, rise=10.0, fall=10.0, dx=3
 path = tg.datasets.Saccades(strokes, x0=0.0, y0=0.0)  # how N-MNIST's camera moved
 square = tg.datasets.Loop(side=10.0)  # how the screen moved for other data sets
 print(path, square)
+
+# %% Augmentation
+colours = tg.Dataset(torch.rand(6, 3, 16, 16), torch.arange(6) % 2)
+changed = tg.datasets.Augmentation(shift=2)(colours)  # shifted, mirrored and recoloured pictures
+assert changed.batch(torch.tensor([0, 1])).inputs.shape == (2, 3, 16, 16)
+
+# %% principal_colours
+values, vectors = tg.datasets.principal_colours(tg.Dataset(torch.rand(6, 3, 16, 16), torch.arange(6) % 2))
+assert values.shape == (3,)
+
+# %% ten_crops
+windows = list(tg.datasets.ten_crops(torch.rand(2, 3, 16, 16), 12))
+assert len(windows) == 10
+
+# %% TenCrops
+model = tg.datasets.TenCrops(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 12 * 12, 10)), 12)
+assert model(torch.rand(2, 3, 16, 16)).shape == (2, 10)

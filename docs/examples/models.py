@@ -152,3 +152,11 @@ net = tg.convert(tg.pretrained("lenet-5-modern"), calibrate=data.train.take(500)
 again = tg.models.SpikingGraph(**net.plan)  # the same layers with weights that are not filled yet
 again.load_state_dict(net.state_dict())
 print(net.plan["layers"][0])  # a GraphLayer with its Wires, as plain data
+
+# %% ResNet
+model = tg.models.ResNet(10, shape=(3, 16, 16), blocks=1, width=0.25)
+assert model(torch.rand(2, 3, 16, 16)).shape == (2, 10)
+
+# %% VGG
+model = tg.models.VGG(10, width=0.0625, hidden=32)
+assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)

@@ -88,3 +88,8 @@ space = {"lr": tg.training.Numbers(1e-4, 1e-1, log=True), "activation": tg.train
 found = tg.search("mlp", space, few, trials=3, epochs=1, options={"hidden": [20]}, validation=data.test.take(100))
 assert isinstance(found, tg.training.SearchResult)
 print(found.best.settings)
+
+# %% Plateau
+schedule = tg.training.Plateau(patience=1)  # divides the rate by 10 if the validation error has not fallen
+tg.fit(net, tg.Backprop(), few, validation=data.test.take(100), schedule=schedule, **settings)
+assert schedule.factor([0.5, 0.4, 0.4]) == 0.1

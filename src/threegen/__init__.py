@@ -18,7 +18,7 @@ from typing import Any
 
 from threegen import names as _names
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOMES = _names.flat_homes()  # the table of public names is in names.py
 

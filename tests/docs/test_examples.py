@@ -16,6 +16,7 @@ WITHOUT: dict[str, str] = {
     "datasets.read_aedat4": "needs a file of a camera; tests/datasets reads one",
     "datasets.read_dat": "needs a file of a camera; tests/datasets reads one",
     "datasets.read_evt": "needs a file of a camera; tests/datasets reads one",
+    "datasets.PictureDataset": "needs a folder of pictures; tests/datasets reads one",
     "datasets.SpikeFile": "needs a file of Spiking Heidelberg Digits; tests/datasets reads one",
 }
 
