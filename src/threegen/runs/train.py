@@ -99,11 +99,7 @@ def train_run(
     loaded = data if isinstance(data, Data) else load_data(settings["data"], **(settings["data_options"] or {}))
     if not loaded.classes:
         raise DataError(f"{loaded.name} has no labels; {entry.name} needs them")
-    part, held_out = loaded.train if train is None else train, validation
-    kept = settings["holdout"] or (round(plan.held_out * len(part)) if validation is None else 0)
-    if kept:
-        split = part.holdout(require_whole("holdout", kept), seed=0)
-        part, held_out = split.train, split.validation
+    part, held_out = _split(loaded.train if train is None else train, validation, settings["holdout"], plan)
     model = build_model(entry, part.shape, len(loaded.classes), settings["seed"], plan.options)
     learner, how = entry.teaching(model, plan)
     facts = _facts(entry, settings, plan, loaded, part, held_out)
@@ -131,6 +127,17 @@ def train_run(
             facts["sha256"] = tensor_hashes(model.state_dict())
             write_record(folder, facts)
     return Run(folder, entry, model, log, facts)
+
+
+def _split(
+    part: Dataset, validation: Dataset | None, holdout: int | None, plan: Plan
+) -> tuple[Dataset, Dataset | None]:
+    """Return what is trained on and what judges: `holdout` examples, or the plan's share."""
+    kept = holdout or (round(plan.held_out * len(part)) if validation is None else 0)
+    if not kept:
+        return part, validation
+    split = part.holdout(require_whole("holdout", kept), seed=0)
+    return split.train, split.validation
 
 
 def _size_pictures(settings: dict[str, Any], entry: Entry) -> None:
