@@ -44,7 +44,7 @@ class Stop(Callback):
 
 def train(folder: Path, out: Path | None, *, workers: int = 0, resume: bool = False, stop: int = 0) -> torch.Tensor:
     data = PictureDataset(find_pictures(folder)[0], size=12, workers=workers)
-    model = ConvNet("4C3-P2-3", shape=data.shape, dropout=0.0, generator=make_generator(0))
+    model = ConvNet("4C3-P2-16-3", shape=data.shape, dropout=0.5, generator=make_generator(0))
     stages = [Stage("pictures", Backprop(), transform=Augmentation(colour=0.1), epochs=2, batch_size=8)]
     fit(
         model,

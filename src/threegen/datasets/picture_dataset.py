@@ -179,9 +179,10 @@ class PictureDataset(LazyDataset):
 
     def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
         workers = min(self.workers, len(requests)) if len(requests) > 1 else 0
-        options: dict[str, Any] = {}
+        # A loader draws a seed when it is opened; from torch's own generator it would move a resumed run's dropout.
+        options: dict[str, Any] = {"generator": torch.Generator()}
         if workers:
-            options = {"prefetch_factor": _AHEAD, "timeout": self.time_limit, "worker_init_fn": _begin_worker}
+            options |= {"prefetch_factor": _AHEAD, "timeout": self.time_limit, "worker_init_fn": _begin_worker}
         loader = DataLoader(
             _Reader(self), batch_size=None, sampler=requests, num_workers=workers, collate_fn=_as_it_is, **options
         )
@@ -243,7 +244,7 @@ class PictureDataset(LazyDataset):
         fresh = {name: reason for name, reason in fresh.items() if name not in self.skipped}
         for name, reason in fresh.items():
             if len(self.skipped) < _NAMED:
-                warnings.warn(f"left out: {name}: {reason}", stacklevel=3)
+                warnings.warn(f"left out: {reason}", stacklevel=3)
             elif len(self.skipped) == _NAMED:
                 warnings.warn(f"{self.name}: more pictures are left out; `skipped` names them all", stacklevel=3)
             self.skipped[name] = reason

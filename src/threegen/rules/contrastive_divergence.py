@@ -185,6 +185,11 @@ class ContrastiveDivergence(Rule):
             raise ConfigError(f'ContrastiveDivergence(backend="fused") cannot run here: {why}; use backend="auto"')
         return why is None
 
+    @property
+    def draws_by_example(self) -> bool:
+        """Whether its draws belong to the examples: chains from the data, and no running means of the activity."""
+        return not self.chains and not self.centred and self.sparsity is None
+
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Yield once: `Applied` where kernels apply plain SGD, else `Update` with the gradients of F(v0) - F(vk)."""

@@ -312,7 +312,9 @@ class _Learner:
         if self.bf16:
             steps = _autocast_each(steps, self.device.type)
         if workers is not None:
-            steps = workers.steps(steps, self.module, self.run.session.seed, progress, self.generator)
+            by_example = bool(getattr(self.rule, "draws_by_example", False))
+            seed = self.run.session.seed
+            steps = workers.steps(steps, self.module, seed, progress, self.generator, by_example=by_example)
         figures: dict[str, float] = {}
         for step in steps:
             number = progress.updates + 1

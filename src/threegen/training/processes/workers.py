@@ -2,9 +2,10 @@
 
 Each process holds the whole model and gets its share of every batch. Before a step is applied, gradients and figures
 are averaged, weighted by the size of the shares; after a batch, floating buffers are. So a deterministic rule whose
-gradient is a mean over the batch ends with the weights of one process that saw whole batches. What is drawn at random
-(dropout, spikes) is drawn in each process for its own share, from (seed, process, batch) alone: the same again in a
-resumed run, and in distribution that of one process.
+gradient is a mean over the batch ends with the weights of one process that saw whole batches; so does contrastive
+divergence from the data, whose states are drawn per example. What else is drawn at random (dropout, spikes) is drawn in
+each process for its own share, from (seed, process, batch) alone: the same again in a resumed run, and in distribution
+that of one process. Data on disk are read by each process for its own share alone.
 
 The first process alone writes files and prints. An error in one process ends all of them with the same sentence.
 """
@@ -16,6 +17,7 @@ import importlib
 import math
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +28,7 @@ from torch import Tensor, distributed, nn
 from threegen import errors
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, ThreegenError, WorkerError
+from threegen.machine.draws import share_of_rows
 from threegen.randomness import derive_seed
 from threegen.rules.rule import Rule, Step, Update
 from threegen.training.persistence.generators import process_generators, set_process_generators
@@ -92,6 +95,7 @@ class Workers:
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         self.asked = False  # whether Ctrl-C reached any of the processes, as all of them know since the last batch
         self._share = 1.0  # this process's part of the present batch
+        self._rows = (0, 0, 0)  # first, end and number of the present batch's examples
         self._saved: Path | None = None
 
     @property
@@ -158,6 +162,7 @@ class Workers:
         count = len(batch) if batch.of is None else batch.of
         first, end = self.rank * count // self.size, (self.rank + 1) * count // self.size
         self._share = (end - first) / max(1, count)
+        self._rows = (first, end, count) if end > first else (0, min(1, count), count)
         if batch.of is not None:  # the data have read this share alone
             return batch
         if end == first:
@@ -177,22 +182,33 @@ class Workers:
         return index[first:end] if end > first else index[:1]
 
     def steps(
-        self, steps: Iterator[Step], module: nn.Module, seed: int, progress: Progress, generator: torch.Generator
+        self,
+        steps: Iterator[Step],
+        module: nn.Module,
+        seed: int,
+        progress: Progress,
+        generator: torch.Generator,
+        *,
+        by_example: bool = False,
     ) -> Iterator[Step]:
         """Hand on a rule's steps with gradients and figures averaged over all processes.
 
         While the rule works, torch's own generators and `generator` draw what belongs to this process and batch; those
-        of torch are then put back, since the order of a DataLoader may hang on them.
+        of torch are then put back, since the order of a DataLoader may hang on them. With `by_example` the rule draws
+        for its rows what one process would draw for them, by `generator` as all processes have it.
         """
         own = derive_seed(seed, "worker", self.rank, progress.stage, progress.epoch, progress.batch)
         before = process_generators()
         torch.manual_seed(own)
-        generator.manual_seed(derive_seed(own, "rule"))
+        if not by_example:
+            generator.manual_seed(derive_seed(own, "rule"))
+        rows = self._rows if by_example else None
         try:
             while True:
                 step, problem = None, None
                 try:
-                    step = next(steps, None)
+                    with nullcontext() if rows is None else share_of_rows(*rows):
+                        step = next(steps, None)
                     if step is not None and not step.pending:
                         raise ConfigError(
                             "a rule whose kernel moves the weights itself cannot be shared by several processes; "
