@@ -24,6 +24,7 @@ from threegen.gen2.vgg import VGG as VGG
 from threegen.gen3.conv_networks import SpikingConvNet as SpikingConvNet
 from threegen.gen3.diehl_cook import DiehlCook as DiehlCook
 from threegen.gen3.health import unhealthy_layers as unhealthy_layers
+from threegen.gen3.mozafari import Mozafari2019 as Mozafari2019
 from threegen.gen3.networks import Record as Record
 from threegen.gen3.networks import SpikingMLP as SpikingMLP
 from threegen.gen3.ordered_conv import DecisionConv as DecisionConv
@@ -48,6 +49,7 @@ __all__ = [
     "LeNet5",
     "LeNet5Modern",
     "MLP",
+    "Mozafari2019",
     "Neocognitron1980",
     "Neocognitron1988",
     "Neocognitron2003",

@@ -43,6 +43,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen3.conv_networks": ("SpikingConvNet",),
         "threegen.gen3.diehl_cook": ("DiehlCook",),
         "threegen.gen3.health": ("unhealthy_layers",),
+        "threegen.gen3.mozafari": ("Mozafari2019",),
         "threegen.gen3.networks": ("Record", "SpikingMLP"),
         "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
         "threegen.gen3.plastic_layer": ("PlasticLayer",),
@@ -135,6 +136,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "training": {
         "threegen.training.energy_monitors": ("EnergyMonitor", "StopAtDivergence"),
+        "threegen.training.reward_monitor": ("PassReport", "RewardMonitor"),
         "threegen.training.evaluate": ("Evaluation", "evaluate"),
         "threegen.training.fit": ("Callback", "fit"),
         "threegen.training.log": ("TrainingLog",),
@@ -149,6 +151,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.explanations.competition": ("receptive_fields", "theta_histogram"),
         "threegen.explanations.explain": ("Look", "explain"),
         "threegen.explanations.maps": ("Maps",),
+        "threegen.explanations.single_spikes": ("first_spike_gif", "seen_sheet"),
         "threegen.explanations.summary": ("Summary",),
         "threegen.tracing.trace": ("trace_model",),
     },
@@ -167,6 +170,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.conversion.report": ("ConversionReport",),
     },
     "registry": {
+        "threegen.registry.deep_reward": ("deep_reward_stages",),
         "threegen.registry.diehl_cook": ("stdp_stages",),
         "threegen.registry.entry": ("Entry", "Plan"),
         "threegen.registry.pretraining": ("pretraining", "up_down"),

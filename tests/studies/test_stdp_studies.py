@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from threegen.studies.entries import delayed_reward, reward_modulated_stdp, stdp_curves
+from threegen.studies.entries import delayed_reward, one_step_or_fifteen, reward_modulated_stdp, stdp_curves
 from threegen.studies.registry import study_names
 from threegen.studies.study import Settings
 
@@ -15,7 +15,7 @@ QUICK = Settings(quick=True)
 
 
 def test_they_are_there() -> None:
-    assert {"stdp-curves", "reward-modulated-stdp", "delayed-reward"} <= set(study_names())
+    assert {"stdp-curves", "reward-modulated-stdp", "delayed-reward", "one-step-or-fifteen"} <= set(study_names())
 
 
 def test_curves(tmp_path: Path) -> None:
@@ -54,3 +54,14 @@ def test_late_reward(tmp_path: Path) -> None:
     assert found["mstdp, late"]["after"] == found["mstdp, late"]["before"]
     assert found["mstdpet, late"]["mean after"] > found["mstdpet, late"]["mean before"] + 0.15
     assert delayed_reward.draw(found, tmp_path) == ["late.png", "late.svg"]
+
+
+def test_one_step_answers_like_fifteen(tmp_path: Path) -> None:
+    found = one_step_or_fifteen.measure(QUICK)
+    assert found["bits that differ"] == found["answers that differ"] == 0
+    assert found["bits"] == 50 * 30 * 16
+    assert found["share of C2 that has fired"][0] < found["share of C2 that has fired"][-1]
+    names = one_step_or_fifteen.draw(found, tmp_path)
+    assert names == ["first-spikes.png", "first-spikes.svg", "s1.png", "s2.png", "s3.png", "first-spikes.gif"]
+    assert (tmp_path / "first-spikes.gif").read_bytes()[:6] == b"GIF89a"
+    assert (tmp_path / "s3.png").read_bytes()[:4] == b"\x89PNG"

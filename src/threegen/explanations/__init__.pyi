@@ -4,6 +4,8 @@ from threegen.explanations.competition import theta_histogram as theta_histogram
 from threegen.explanations.explain import Look as Look
 from threegen.explanations.explain import explain as explain
 from threegen.explanations.maps import Maps as Maps
+from threegen.explanations.single_spikes import first_spike_gif as first_spike_gif
+from threegen.explanations.single_spikes import seen_sheet as seen_sheet
 from threegen.explanations.summary import Summary as Summary
 from threegen.tracing.trace import trace_model as trace_model
 
@@ -12,7 +14,9 @@ __all__ = [
     "Maps",
     "Summary",
     "explain",
+    "first_spike_gif",
     "receptive_fields",
+    "seen_sheet",
     "theta_histogram",
     "trace_model",
 ]

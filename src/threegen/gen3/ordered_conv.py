@@ -31,13 +31,16 @@ from threegen.functional.plasticity.rank_order import (
     normalise_locally,
     rank_latencies,
 )
+from threegen.functional.plasticity.whole_sums import whole_weights
 
 
 class RankLatency(nn.Module):
     """Grey images [B, 1, H, W] in 0..1 to spike times [B, C, H, W]: contrast, local gain, the strongest first.
 
     `sizes` are those of the on- and off-centre filters, C = 2 len(sizes); responses below `least` (of 255) are cut;
-    `radius` is that of the local normalisation, 0 for none. Defaults: Mozafari et al. 2019. Raises `ConfigError`.
+    `radius` is that of the local normalisation, 0 for none. `equal_bins=True` fills each step with equally many values;
+    the weakest ones left over, up to steps - 1, never fire (the published script). Defaults: Mozafari et al. 2019, all
+    values fire. Raises `ConfigError`.
     """
 
     needs_unit_range = True
@@ -45,9 +48,15 @@ class RankLatency(nn.Module):
     filters: Tensor
 
     def __init__(
-        self, steps: int = 15, sizes: tuple[int, ...] = (3, 7, 13), least: float = 50.0, radius: int = 8
+        self,
+        steps: int = 15,
+        sizes: tuple[int, ...] = (3, 7, 13),
+        least: float = 50.0,
+        radius: int = 8,
+        equal_bins: bool = False,
     ) -> None:
         super().__init__()
+        self.equal_bins = bool(equal_bins)
         self.steps = require_whole("steps", steps)
         self.least = require_number("least", least, least=0.0)
         self.radius = require_whole("radius", radius, least=0)
@@ -59,7 +68,7 @@ class RankLatency(nn.Module):
         found = contrasts(images, self.filters, self.least)
         if self.radius:
             found = normalise_locally(found, self.radius)
-        return rank_latencies(found, self.steps)
+        return rank_latencies(found, self.steps, self.equal_bins)
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
@@ -70,8 +79,10 @@ class OrderedConv(nn.Module):
     """`features` maps of integrate-and-fire neurons over `channels` input maps, at most one spike a neuron.
 
     `encoder` turns images into spike times. Event frames [B, T, C, H, W] with T = `steps` are taken as they are: the
-    first spike of each place counts. `encoder=None` also takes times [B, C, H, W] as floats, `steps` for never. Weights
-    start normal (`w_mean`, `w_deviation`), drawn from `generator`, and stay within `bounds`. Raises `ConfigError`.
+    first spike of each place counts. `encoder=None` also takes times [B, C, H, W] as floats or bytes, `steps` for
+    never. Weights start normal (`w_mean`, `w_deviation`), drawn from `generator`, and stay within `bounds`.
+    `strict=True` fires where u > threshold (the published script) and sums exactly, so that no order of summation
+    matters: see `functional.plasticity.whole_sums`. Raises `ConfigError`.
     """
 
     weight: nn.Parameter  # [F, C, k, k]
@@ -91,10 +102,11 @@ class OrderedConv(nn.Module):
         w_mean: float = 0.8,
         w_deviation: float = 0.05,
         bounds: tuple[float, float] = (0.0, 1.0),
+        strict: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.strict = encoder, bool(strict)
         self.steps, self.padding = require_whole("steps", steps), require_whole("padding", padding, least=0)
         if not threshold > 0:
             raise ConfigError(f"threshold must be above 0 (inf: decide at the last step), got {threshold!r}")
@@ -113,8 +125,12 @@ class OrderedConv(nn.Module):
     def spike_times(self, inputs: Tensor) -> Tensor:
         """Return the input's spike times [B, C, H, W] (int64). Raises `ShapeError`."""
         channels, owner = self.weight.shape[1], type(self).__name__
-        require_float(owner, inputs, self.weight)
-        if inputs.dim() == 5:
+        as_bytes = self.encoder is None and inputs.dtype == torch.uint8 and inputs.dim() == 4
+        if not as_bytes:
+            require_float(owner, inputs, self.weight)
+        if as_bytes:
+            times = inputs.long()
+        elif inputs.dim() == 5:
             if inputs.shape[1] != self.steps:
                 raise ShapeError(f"{owner} expects frames of {self.steps} steps, got {list(inputs.shape)}")
             times = first_spikes(inputs)
@@ -139,16 +155,18 @@ class OrderedConv(nn.Module):
     def fire(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """Return spike times (int64) and potentials at the spike, both [B, F, H, W], for input times [B, C, H, W].
 
-        Neurons that never fire have the time `steps` and the potential 0.
+        Neurons that never fire have the time `steps` and the potential 0. Potentials are float64 where `strict`.
         """
         if math.isinf(self.threshold):  # nobody fires before the last step: no need to look at the others
-            last = F.conv2d((times < self.steps).to(self.weight.dtype), self.weight, padding=self.padding)
+            weight = self.weight.double() if self.strict else self.weight
+            last = F.conv2d((times < self.steps).to(weight.dtype), weight, padding=self.padding)
             return torch.where(last > 0, self.steps - 1, self.steps), last.clamp(min=0.0)
+        weight, unit = whole_weights(self.weight) if self.strict else (self.weight, 1.0)
         when = torch.arange(self.steps, device=times.device).view(-1, 1, 1, 1, 1)
-        arrived = (times.unsqueeze(0) <= when).to(self.weight.dtype).flatten(0, 1)  # [T B, C, H, W]
-        summed = F.conv2d(arrived, self.weight, padding=self.padding)
+        arrived = (times.unsqueeze(0) <= when).to(weight.dtype).flatten(0, 1)  # [T B, C, H, W]
+        summed = F.conv2d(arrived, weight, padding=self.padding) * unit
         potentials = summed.view(self.steps, len(times), *summed.shape[1:])
-        fired = potentials >= self.threshold
+        fired = potentials > self.threshold if self.strict else potentials >= self.threshold
         out = torch.where(fired.any(0), fired.to(torch.uint8).argmax(0), self.steps)
         at_spike = potentials.gather(0, out.clamp(max=self.steps - 1).unsqueeze(0)).squeeze(0)
         return out, torch.where(out < self.steps, at_spike, 0.0)
@@ -200,6 +218,7 @@ class DecisionConv(OrderedConv):
         w_mean: float = 0.8,
         w_deviation: float = 0.05,
         bounds: tuple[float, float] = (0.2, 0.8),
+        strict: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(
@@ -213,6 +232,7 @@ class DecisionConv(OrderedConv):
             w_mean=w_mean,
             w_deviation=w_deviation,
             bounds=bounds,
+            strict=strict,
             generator=generator,
         )
         self.classes = require_whole("classes", classes)
@@ -228,4 +248,4 @@ class DecisionConv(OrderedConv):
         most = self.weight[0].numel() * self.bounds[1] + 1
         scores = torch.where(times < self.steps, self.steps - times + potentials / most, 0.0)
         best: Tensor = scores.reshape(len(scores), self.classes, -1).amax(2)
-        return best
+        return best.to(self.weight.dtype)

@@ -1,4 +1,5 @@
 # Written by scripts/public_names.py from the table in names.py; do not edit.
+from threegen.registry.deep_reward import deep_reward_stages as deep_reward_stages
 from threegen.registry.diehl_cook import stdp_stages as stdp_stages
 from threegen.registry.entry import Entry as Entry
 from threegen.registry.entry import Plan as Plan
@@ -22,6 +23,7 @@ __all__ = [
     "Plan",
     "Run",
     "SpikeHealth",
+    "deep_reward_stages",
     "load_run",
     "open_run",
     "pretrained",

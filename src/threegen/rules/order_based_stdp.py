@@ -23,7 +23,19 @@ from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError
 from threegen.functional.plasticity.competition import Winner
 from threegen.functional.plasticity.plasticity import order_change
-from threegen.rules.rule import NO_NEURON_HAS_FIRED, Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.functional.plasticity.rank_order_fused import FiringLayer, OrderState, learn_by_order
+from threegen.rules.rule import (
+    NO_NEURON_HAS_FIRED,
+    Applied,
+    PlainSGD,
+    Rule,
+    Step,
+    Update,
+    ascend,
+    has_own_methods,
+    require_batch,
+    require_parts,
+)
 
 
 @runtime_checkable
@@ -43,6 +55,27 @@ class CompetingLayer(Protocol):
         ...
 
 
+class KernelLayer(CompetingLayer, Protocol):
+    """A competing layer whose winners the compiled kernel finds: it sums exactly."""
+
+    strict: bool
+    padding: int
+    threshold: float
+    winners: int
+    radius: int
+
+
+def kernel_knows(model: nn.Module) -> bool:
+    """Return whether the kernel can train `model`: exact sums, methods of the library, float32 on the CPU."""
+    if not getattr(model, "strict", False):
+        return False
+    layer = cast(KernelLayer, model)
+    weight = layer.weight
+    ours = has_own_methods(model, ("fire", "compete", "project"))
+    on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
+    return ours and on_cpu and weight.requires_grad and layer.steps < 256
+
+
 COMPETING_PARTS = ("weight", "steps", "bounds", "spike_times()", "compete()")
 
 
@@ -50,7 +83,10 @@ class OrderBasedSTDP(Rule):
     """Train a competing layer without labels: one update an example, over all its winners.
 
     a_plus above 0, `ratio` = -a_minus / a_plus; `double_every=0` keeps a_plus; `stabiliser=False` leaves out the factor
-    (w - low)(high - w). Figure: `winners`, how many there were. Raises `ConfigError`.
+    (w - low)(high - w). Layers that sum exactly (`OrderedConv(strict=True)`) are trained by a compiled kernel with the
+    same winners and weights, one yield per batch, where the optimiser is SGD with rate 1, the default; `fused=False`
+    never does. Figures: `winners`, how many there were; of the kernel per example, with `a_plus` and `undecided`, the
+    mean of w (1 - w), which falls to 0 as weights converge. Raises `ConfigError`.
     """
 
     updates_per_batch = None
@@ -66,13 +102,19 @@ class OrderBasedSTDP(Rule):
         double_every: int = 500,
         most: float = 0.15,
         stabiliser: bool = True,
+        fused: bool = True,
     ) -> None:
         self.a_plus = require_number("a_plus", a_plus, above=0.0)
         self.ratio = require_number("ratio", ratio, least=0.0)
         self.double_every = require_whole("double_every", double_every, least=0)
         self.most = require_number("most", most, least=a_plus)
-        self.stabiliser = bool(stabiliser)
+        self.stabiliser, self.fused = bool(stabiliser), bool(fused)
         self._examples = 0
+        self._unit = False
+
+    def hand_over(self, sgd: PlainSGD | None) -> None:
+        """Take over plain SGD, which the kernel can apply at rate 1 without momentum and decay."""
+        self._unit = sgd is not None and sgd.is_unit
 
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` where `model` is not a competing layer."""
@@ -83,12 +125,27 @@ class OrderBasedSTDP(Rule):
         """Show each example of `batch` and yield once for it."""
         self.check(model)
         layer = cast(CompetingLayer, model)
-        for times in layer.spike_times(require_batch("OrderBasedSTDP", batch, labels=False)):
+        inputs = require_batch("OrderBasedSTDP", batch, labels=False)
+        if self.fused and self._unit and kernel_knows(model):
+            yield self._walk(cast(KernelLayer, model), inputs)
+            return
+        for times in layer.spike_times(inputs):
             winners = layer.compete(times)
             bounds = layer.bounds if self.stabiliser else None
             learn_order(layer, winners, self.a_plus, -self.ratio * self.a_plus, bounds)
             self._count()
             yield Update(winners=torch.tensor(float(len(winners))))
+
+    def _walk(self, layer: KernelLayer, inputs: Tensor) -> Step:
+        times = layer.spike_times(inputs).to(torch.uint8)
+        known = FiringLayer(layer.steps, layer.padding, layer.threshold, layer.winners, layer.radius, layer.bounds)
+        state = OrderState(self.a_plus, self.ratio, self.double_every, self.most, self._examples, self.stabiliser)
+        winners = learn_by_order(layer.weight, times, known, state)
+        self.a_plus, self._examples = state.a_plus, state.examples
+        low, high = layer.bounds
+        undecided = ((layer.weight - low) * (high - layer.weight)).mean()
+        rate = torch.tensor(self.a_plus)
+        return Applied(winners=winners.double().mean(), a_plus=rate, undecided=undecided)
 
     def _count(self) -> None:
         self._examples += 1

@@ -7,6 +7,7 @@
 
 The rates adapt: where most answers are right, rewards teach little more and mistakes all the more. c_r and c_p are
 measured over the last full `window` of examples; before there is one they are .9 and .1, those of guessing ten classes.
+(The published script computes these two but applies full rates to the first window: `first_shares=(1, 1)`.)
 
 Mozafari, Ganjtabesh, Nowzari-Dalini, Thorpe and Masquelier, "Bio-inspired digit recognition using reward-modulated
 spike-timing-dependent plasticity in deep convolutional networks", Pattern Recognition 94 (2019) 87-95; constants of the
@@ -15,6 +16,7 @@ published script: .004, .003, .004, .0005, a window of 1,000 images, no stabilis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, cast
 
@@ -24,16 +26,27 @@ from torch import Tensor, nn
 from threegen.checks import require_labels, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, ShapeError
-from threegen.rules.order_based_stdp import COMPETING_PARTS, CompetingLayer, learn_order
+from threegen.functional.plasticity.decision_bounds import BoundsStore, RewardState, learn_by_reward
+from threegen.rules.order_based_stdp import (
+    COMPETING_PARTS,
+    CompetingLayer,
+    KernelLayer,
+    kernel_knows,
+    learn_order,
+)
 from threegen.rules.reward import class_of_neurons
-from threegen.rules.rule import NO_NEURON_HAS_FIRED, Rule, Step, Update, require_batch, require_parts
+from threegen.rules.rule import NO_NEURON_HAS_FIRED, Applied, PlainSGD, Rule, Step, Update, require_batch, require_parts
 
 
 class RewardSTDP(Rule):
     """Train a competing layer, whose features stand for `classes` in equal groups, by reward: one update an example.
 
-    `reward` and `punish` are the sizes of the changes (see above), at least 0. `adaptive=False` keeps c_r = c_p = 1.
-    `stabiliser=True` multiplies by (w - low)(high - w). Figures: `reward` (1, -1, or 0 without an answer), `answered`.
+    `reward` and `punish` are the sizes of the changes (see above), at least 0. `adaptive=False` keeps c_r = c_p = 1;
+    `first_shares` are c_r and c_p in the first window. `rate` multiplies all changes; a schedule may turn it down.
+    `stabiliser=True` multiplies by (w - low)(high - w). A `DecisionConv(strict=True)` that decides at the last step is
+    trained by a compiled kernel with the same answers and weights, one yield per batch, where the optimiser is SGD with
+    rate 1, the default; `fused=False` never does. Figures: `reward` (1, -1, or 0 without an answer), `answered`; of the
+    kernel their means, with `wrong_share` (c_r) and `sums`, the potentials that were added up per example.
     Raises `ConfigError`, and `DataError` for labels outside of the classes.
     """
 
@@ -49,7 +62,10 @@ class RewardSTDP(Rule):
         punish: tuple[float, float] = (0.004, 0.0005),
         adaptive: bool = True,
         window: int = 1000,
+        first_shares: tuple[float, float] = (0.9, 0.1),
         stabiliser: bool = False,
+        rate: float = 1.0,
+        fused: bool = True,
     ) -> None:
         self.classes = require_whole("classes", classes, least=2)
         self.reward = tuple(require_number(f"reward[{i}]", rate, least=0.0) for i, rate in enumerate(reward))
@@ -57,9 +73,16 @@ class RewardSTDP(Rule):
         if len(self.reward) != 2 or len(self.punish) != 2:
             raise ConfigError(f"reward and punish must be two rates each, got {reward!r} and {punish!r}")
         self.adaptive, self.stabiliser = bool(adaptive), bool(stabiliser)
-        self.window = require_whole("window", window)
-        self.right_share, self.wrong_share = (0.1, 0.9) if adaptive else (1.0, 1.0)
+        self.rate = require_number("rate", rate, least=0.0)
+        self.window, self.fused = require_whole("window", window), bool(fused)
+        wrong, right = (require_number(f"first_shares[{i}]", one, least=0.0) for i, one in enumerate(first_shares))
+        self.wrong_share, self.right_share = (wrong, right) if adaptive else (1.0, 1.0)
         self._right = self._wrong = self._seen = 0
+        self._unit, self._store = False, BoundsStore()
+
+    def hand_over(self, sgd: PlainSGD | None) -> None:
+        """Take over plain SGD, which the kernel can apply at rate 1 without momentum and decay."""
+        self._unit = sgd is not None and sgd.is_unit
 
     def check(self, model: nn.Module) -> None:
         """Raise `ConfigError` if `model` is no competing layer with a feature per class, or answers other classes."""
@@ -81,6 +104,9 @@ class RewardSTDP(Rule):
         if targets.dim() != 1:
             raise ShapeError(f"RewardSTDP expects labels [B], got {list(targets.shape)}")
         require_labels(targets, self.classes)
+        if self.fused and self._unit and kernel_knows(model) and math.isinf(cast(KernelLayer, model).threshold):
+            yield self._walk(cast(KernelLayer, model), batch.inputs, targets)
+            return
         groups = class_of_neurons(len(layer.weight), self.classes)
         bounds = layer.bounds if self.stabiliser else None
         for times, target in zip(layer.spike_times(batch.inputs), targets.tolist(), strict=True):
@@ -92,11 +118,40 @@ class RewardSTDP(Rule):
             verdict = (1.0 if right else -1.0) if winners else 0.0
             yield Update(reward=torch.tensor(verdict), answered=torch.tensor(float(bool(winners))))
 
+    def _walk(self, layer: KernelLayer, inputs: Tensor, targets: Tensor) -> Step:
+        as_bytes = inputs.dtype == torch.uint8 and inputs.dim() == 4 and inputs.shape[1] == layer.weight.shape[1]
+        bits = ((inputs if as_bytes else layer.spike_times(inputs)) < layer.steps).to(torch.uint8)
+        state = RewardState(
+            *self._sizes(),
+            self.right_share,
+            self.wrong_share,
+            [self._right, self._wrong, self._seen],
+            self.window if self.adaptive else 0,
+            layer.bounds,
+            self.stabiliser,
+        )
+        winners, verdicts, sums = learn_by_reward(
+            layer.weight, bits, targets, layer.padding, self.classes, state, self._store
+        )
+        self.right_share, self.wrong_share = state.right_share, state.wrong_share
+        self._right, self._wrong, self._seen = state.counts
+        return Applied(
+            reward=verdicts.double().mean(),
+            answered=(winners >= 0).double().mean(),
+            wrong_share=torch.tensor(self.wrong_share),
+            sums=torch.tensor(sums),
+        )
+
     def _rates(self, right: bool) -> tuple[float, float]:
         """Return the changes of inputs that fired in time and of all others."""
+        reward, punish = self._sizes()
         if right:
-            return self.reward[0] * self.wrong_share, -self.reward[1] * self.wrong_share
-        return -self.punish[0] * self.right_share, self.punish[1] * self.right_share
+            return reward[0] * self.wrong_share, -reward[1] * self.wrong_share
+        return -punish[0] * self.right_share, punish[1] * self.right_share
+
+    def _sizes(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        (up, down), (back, forth) = self.reward, self.punish
+        return (self.rate * up, self.rate * down), (self.rate * back, self.rate * forth)
 
     def _count(self, answered: bool, right: bool) -> None:
         if not self.adaptive:

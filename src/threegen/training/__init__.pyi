@@ -7,6 +7,8 @@ from threegen.training.fit import Callback as Callback
 from threegen.training.fit import fit as fit
 from threegen.training.log import TrainingLog as TrainingLog
 from threegen.training.optimizers.build import optimizer as optimizer
+from threegen.training.reward_monitor import PassReport as PassReport
+from threegen.training.reward_monitor import RewardMonitor as RewardMonitor
 from threegen.training.schedules import EpochSteps as EpochSteps
 from threegen.training.schedules import Plateau as Plateau
 from threegen.training.schedules import Progress as Progress
@@ -27,8 +29,10 @@ __all__ = [
     "Evaluation",
     "Numbers",
     "Plateau",
+    "PassReport",
     "Progress",
     "RateSchedule",
+    "RewardMonitor",
     "RuleValue",
     "SearchResult",
     "Stage",

@@ -78,16 +78,20 @@ def normalise_locally(maps: Tensor, radius: int) -> Tensor:
     return maps / (means + 1e-12)
 
 
-def rank_latencies(values: Tensor, steps: int) -> Tensor:
+def rank_latencies(values: Tensor, steps: int, equal_bins: bool = False) -> Tensor:
     """Return spike times [B, ...] (int64) of values [B, ...]: in each example the largest first, as many in each step.
 
     Values of 0 and below never fire: their time is `steps`. Of equal values the one that comes first in memory does.
+    `equal_bins=True` lets exactly floor(count / steps) values fire in each step and the weakest left over never.
     """
     require_whole("steps", steps)
     flat = values.flatten(1)
     order = flat.sort(dim=1, descending=True, stable=True).indices
     ranks = torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order))
     count = (flat > 0).sum(1, keepdim=True)
+    if equal_bins:
+        each = count // steps
+        return torch.where(ranks < each * steps, ranks // each.clamp(min=1), steps).view(values.shape)
     times = torch.where(flat > 0, ranks * steps // count.clamp(min=1), steps)
     return times.view(values.shape)
 

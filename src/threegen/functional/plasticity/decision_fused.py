@@ -1,0 +1,211 @@
+"""The walk of `decision_bounds` over images, compiled: few potentials are added up, the winner is the exact one.
+
+Shapes: B images, C channels, L input places, P output places, F features, O offsets in the kernel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from threegen.machine.compiler import ready_numba, regrouping, serial
+
+numba: Any = ready_numba()
+Array = np.ndarray[Any, Any]
+
+UNIT = 0.25  # of the stored distances to the largest potential, one byte each
+
+
+@serial
+def rounding(count: int, high: float) -> float:
+    """Return a bound of the error of a float32 sum of `count` numbers up to `high`, in whatever order."""
+    return float(count) * float(count) * high * 2.0**-23
+
+
+@serial
+def measure_distances(potentials: Array, slack: Array, gaps: Array, top: Array, leader: Array) -> None:
+    """Write how far each potential [B, P, F] is below the image's largest one, that one's bound, and whose it is."""
+    batch, places, features = potentials.shape
+    for b in range(batch):
+        flat, out = potentials[b].ravel(), gaps[b].ravel()
+        n = flat.argmax()
+        most = flat[n]
+        leader[b] = (n % features) * places + n // features
+        top[b] = np.float64(most) + slack[b]
+        for i in range(len(flat)):
+            out[i] = np.uint8(min(np.float32(255.0), (most - flat[i]) * np.float32(1.0 / UNIT)))
+
+
+@regrouping
+def _sum_at(weight: Array, inputs: Array, first: int, last: int, cell: Array, offset: Array) -> float:
+    """Return one potential: weights [O, C] of a map over inputs [L, C] (float32, 0 or 1)."""
+    total = 0.0
+    for n in range(first, last):
+        w, x = weight[offset[n]], inputs[cell[n]]
+        for c in range(len(w)):
+            total += np.float64(w[c] * x[c])
+    return total
+
+
+@regrouping
+def _near_sum(weight: Array, inputs: Array, first: int, last: int, cell: Array, offset: Array) -> float:
+    """Return the same in float32, about four times as fast."""
+    total = np.float32(0.0)
+    for n in range(first, last):
+        w, x = weight[offset[n]], inputs[cell[n]]
+        for c in range(len(w)):
+            total += w[c] * x[c]
+    return np.float64(total)
+
+
+@regrouping
+def _grown(weight: Array, before: Array) -> float:
+    total = np.float32(0.0)
+    for c in range(len(weight)):
+        total += max(weight[c] - before[c], np.float32(0.0))
+    return np.float64(total)
+
+
+@serial
+def _measure_drift(weight: Array, before: Array, begin: Array, offset: Array, each: Array, drift: Array) -> None:
+    """Write by how many units the potentials of one map may have grown at each place: `drift` [P]."""
+    for o in range(len(weight)):
+        each[o] = _grown(weight[o], before[o])
+    for p in range(len(begin) - 1):
+        total = 0.0
+        for n in range(begin[p], begin[p + 1]):
+            total += each[offset[n]]
+        drift[p] = np.int32(np.ceil(total * (1.001 / UNIT)) + 1)
+
+
+@serial
+def _count_near(gaps: Array, drift: Array, reach: int) -> int:
+    count = 0
+    for f in range(len(gaps)):
+        count += np.int32(gaps[f]) - drift[f] <= reach
+    return count
+
+
+@serial
+def walk(
+    weight: Array,
+    before: Array,
+    seen: Array,
+    gaps: Array,
+    top: Array,
+    leader: Array,
+    begin: Array,
+    cell: Array,
+    offset: Array,
+    targets: Array,
+    rates: Array,
+    marks: Array,
+    verdicts: Array,
+) -> int:
+    """Walk the images; write winners into `leader` (-1: nobody fires) and `verdicts`; return how many sums it took."""
+    features, offsets, _ = weight.shape
+    places = len(begin) - 1
+    drift, own_drift = np.empty((places, features), np.int32), np.empty(places, np.int32)
+    each = np.empty(offsets)
+    for f in range(features):
+        _measure_drift(weight[f], before[f], begin, offset, each, own_drift)
+        drift[:, f] = own_drift
+    inputs = np.empty(seen.shape[1:], np.float32)
+    raw, into = seen.reshape(len(seen), -1), inputs.ravel()
+    sums, high = 0, max(abs(weight.max()), abs(weight.min()), abs(rates[7]) if rates[7] < np.inf else 0.0)
+    for b in range(len(seen)):
+        count = 0
+        for n in range(len(into)):
+            into[n] = raw[b, n]
+            count += int(raw[b, n])
+        slack = rounding(count, high)
+        guess = max(leader[b], 0)
+        f, p = divmod(guess, places)
+        best = _sum_at(weight[f], inputs, begin[p], begin[p + 1], cell, offset)
+        winner = guess
+        sums += 1
+        for p in range(places):
+            reach = np.int32(np.floor((top[b] - best) / UNIT)) + 1
+            if _count_near(gaps[b, p], drift[p], reach) == 0:
+                continue
+            for f in range(features):
+                own = f * places + p
+                if np.int32(gaps[b, p, f]) - drift[p, f] > reach or own == guess:
+                    continue
+                sums += 1
+                if _near_sum(weight[f], inputs, begin[p], begin[p + 1], cell, offset) + slack < best:
+                    continue
+                found = _sum_at(weight[f], inputs, begin[p], begin[p + 1], cell, offset)
+                if found > best or (found == best and own < winner):
+                    best, winner = found, own
+        if best <= 0.0:
+            leader[b] = -1
+            _count_answer(rates, marks, 0)
+            continue
+        leader[b] = winner
+        if marks[6]:  # nothing is to be learnt
+            continue
+        f, p = divmod(winner, places)
+        right = f // marks[5] == targets[b]
+        verdicts[b] = 1 if right else -1
+        _reinforce(weight[f], inputs, p, begin, cell, offset, rates, marks[4], right)
+        _count_answer(rates, marks, verdicts[b])
+        _measure_drift(weight[f], before[f], begin, offset, each, own_drift)
+        drift[:, f] = own_drift
+    return sums
+
+
+@serial
+def _count_answer(rates: Array, marks: Array, verdict: int) -> None:
+    """Count into the window; when it is full its shares become the factors of the rates."""
+    if marks[3] == 0:
+        return
+    marks[2] += 1
+    if verdict > 0:
+        marks[0] += 1
+    elif verdict < 0:
+        marks[1] += 1
+    if marks[2] == marks[3]:
+        rates[4], rates[5] = marks[0] / marks[2], marks[1] / marks[2]
+        marks[0] = marks[1] = marks[2] = 0
+
+
+@serial
+def _reinforce(
+    weight: Array,
+    inputs: Array,
+    place: int,
+    begin: Array,
+    cell: Array,
+    offset: Array,
+    rates: Array,
+    stabiliser: int,
+    right: bool,
+) -> None:
+    """Move the winner's weights [O, C]: one way where its input is active, the other way everywhere else."""
+    if right:
+        up, down = np.float32(rates[0] * rates[5]), np.float32(-rates[1] * rates[5])
+    else:
+        up, down = np.float32(-rates[2] * rates[4]), np.float32(rates[3] * rates[4])
+    low, high = np.float32(rates[6]), np.float32(rates[7])
+    n, last = begin[place], begin[place + 1]
+    for o in range(len(weight)):
+        w = weight[o]
+        if n < last and offset[n] == o:
+            _move(w, inputs[cell[n]], up, down, low, high, stabiliser)
+            n += 1
+        else:
+            _move(w, w, down, down, low, high, stabiliser)
+
+
+@serial
+def _move(w: Array, x: Array, up: float, down: float, low: float, high: float, stabiliser: int) -> None:
+    """Add `up` where x > 0 and `down` elsewhere, times (w - low)(high - w) with the stabiliser; all float32."""
+    if stabiliser:
+        for c in range(len(w)):
+            change = (up if x[c] > np.float32(0.0) else down) * (w[c] - low) * (high - w[c])
+            w[c] = min(max(w[c] + change, low), high)
+    else:
+        for c in range(len(w)):
+            w[c] = min(max(w[c] + (up if x[c] > np.float32(0.0) else down), low), high)

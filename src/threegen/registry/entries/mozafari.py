@@ -1,0 +1,52 @@
+"""Mozafari's deep spiking net: STDP in the lower layers, reward at the top, no read-out beside the net."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from threegen.errors import ConfigError
+from threegen.gen3.mozafari import Mozafari2019
+from threegen.registry.deep_reward import deep_reward_stages
+from threegen.registry.entry import Entry, Plan
+from threegen.rules.reward_stdp import RewardSTDP
+from threegen.training.stages import Stage
+
+
+def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
+    options.pop("images", None)  # how many examples the plan learns from: no matter of the network
+    most = 200 - 200 % classes
+    return Mozafari2019(classes, shape=shape, generator=generator, **{"maps": (30, 250, most), **options})
+
+
+def _stages(model: nn.Module, plan: Plan) -> list[Stage]:
+    """Return one pass for S1, two for S2 and `plan.epochs` for S3."""
+    if not isinstance(model, Mozafari2019):
+        raise ConfigError(f"mozafari trains a Mozafari2019, got {type(model).__name__}")
+    sizes, images = (plan.batch_size,) * 3, plan.options.get("images")
+    return deep_reward_stages(model, passes=(1, 2, plan.epochs), batch_sizes=sizes, images=images)
+
+
+ENTRY = Entry(
+    name="mozafari",
+    title="Mozafari's deep spiking net",
+    generation=3,
+    year=2019,
+    paper="Mozafari et al., Bio-inspired digit recognition using reward-modulated STDP in deep convolutional networks, "
+    "Pattern Recognition 94 (2019)",
+    about="Each neuron fires at most once; lower layers learn what is frequent, the last one by reward alone, and the "
+    "neuron that is excited most names the digit.",
+    equations="u[t] = sum of w over the inputs that have fired by t;  a spike where u > threshold;\n"
+    "S1, S2: dw = a+ w (1 - w) for inputs that fired before the winner, a- w (1 - w) for the others;\n"
+    "S3: right +a_r+ / -a_r-, wrong -a_p- / +a_p+, rates times the share of wrong (right) answers of late.",
+    rule_name="order-based STDP with winner-take-all, then reward-modulated STDP",
+    build=_build,
+    rule=lambda: RewardSTDP(10, first_shares=(1.0, 1.0)),
+    stages=_stages,
+    plans={
+        "quick": Plan(epochs=30, seconds=45, batch_size=100, options={"images": 6000}),
+        "full": Plan(epochs=60, seconds=600, batch_size=1000),
+    },
+)
