@@ -36,6 +36,8 @@ def test_bold_text_is_bold_in_the_translation(name: str) -> None:
     for entry in TRANSLATIONS.read(TRANSLATIONS.CATALOGUES / f"{name}.po"):
         shown = TRANSLATIONS.MARKDOWN.render(entry.translation)
         assert "**" not in shown, entry.translation
+        first = TRANSLATIONS.MARKDOWN.parse(entry.translation)[0].type
+        assert first == "paragraph_open", f"write 13\\. for a title that begins with a number: {entry.translation}"
 
 
 def test_every_catalogue_belongs_to_a_page() -> None:
