@@ -46,7 +46,7 @@ ENTRY = Entry(
     rule=lambda: RewardSTDP(10, first_shares=(1.0, 1.0)),
     stages=_stages,
     plans={
-        "quick": Plan(epochs=30, seconds=45, batch_size=100, options={"images": 6000}),
+        "quick": Plan(epochs=15, seconds=6, batch_size=100, options={"images": 2000}),
         "full": Plan(epochs=60, seconds=600, batch_size=1000),
     },
 )
