@@ -82,19 +82,17 @@ class Augmentation:
         height, width = size
         margin = pictures.shape[2] - height, pictures.shape[3] - width
         top, left, mirrored = self.places(draws, margin)
-        columns = torch.arange(width)
-        rows = top[:, None] + torch.arange(height)
-        across = left[:, None] + torch.where(mirrored[:, None], width - 1 - columns, columns)
-        count, channels = pictures.shape[:2]
-        first = torch.arange(count)[:, None, None, None]
-        planes = torch.arange(channels)[None, :, None, None]
-        windows = pictures[first, planes, rows[:, None, :, None], across[:, None, None, :]]
+        windows = pictures.new_empty((*pictures.shape[:2], height, width))
+        for number, (y, x, turned) in enumerate(zip(top.tolist(), left.tolist(), mirrored.tolist(), strict=True)):
+            window = pictures[number, :, y : y + height, x : x + width]
+            windows[number] = window.flip(2) if turned else window
         return self._scaled(windows, draws) if self.scale else windows
 
     def _scaled(self, windows: Tensor, draws: Tensor) -> Tensor:
         factor = 1.0 + self.scale * (2.0 * draws[:, 3] - 1.0)
         theta = torch.zeros(len(windows), 2, 3)
         theta[:, 0, 0] = theta[:, 1, 1] = 1.0 / factor
+        theta = theta.to(windows.device)
         grid = F.affine_grid(theta, list(windows.shape), align_corners=False)
         values = F.grid_sample(windows.float(), grid, padding_mode="reflection", align_corners=False)
         return values if windows.is_floating_point() else values.round_().clamp_(0, 255).to(windows.dtype)
@@ -104,7 +102,7 @@ class Augmentation:
         if not self.colour or not self.principal:
             return images
         normal = math.sqrt(2.0) * torch.erfinv((2.0 * draws[:, 4:7] - 1.0).clamp(-0.999999, 0.999999))
-        moved = self.colour * normal @ torch.tensor(self.principal)
+        moved = (self.colour * normal @ torch.tensor(self.principal)).to(images.device)
         return images.add_(moved[:, :, None, None]).clamp_(0.0, 1.0)
 
     def describe(self) -> str:

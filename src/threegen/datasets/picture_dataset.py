@@ -183,12 +183,12 @@ class PictureDataset(LazyDataset):
         options: dict[str, Any] = {"generator": torch.Generator()}
         if workers:
             options |= {"prefetch_factor": _AHEAD, "timeout": self.time_limit, "worker_init_fn": _begin_worker}
-        loader = DataLoader(
-            _Reader(self), batch_size=None, sampler=requests, num_workers=workers, collate_fn=_as_it_is, **options
-        )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*worker processes", category=UserWarning)
+            loader = DataLoader(
+                _Reader(self), batch_size=None, sampler=requests, num_workers=workers, collate_fn=_as_it_is, **options
+            )
             replies = iter(loader)
         for number, request in enumerate(requests):
             try:
