@@ -152,7 +152,7 @@ def silent() -> nn.Module:
 
 SILENT: dict[str, Callable[[], tuple[nn.Module, Any, Tensor]]] = {
     **{
-        f"{rule.__name__} ({', '.join(options)})": lambda rule=rule, options=options: (silent(), rule(**options), FRAMES)
+        f"{rule.__name__} ({', '.join(options)})": lambda rule=rule, own=options: (silent(), rule(**own), FRAMES)
         for rule, options in [
             (tg.PairSTDP, {}), (tg.PairSTDP, {"backend": "plain"}), (tg.rules.TripletSTDP, {}),
             (tg.rules.PostPre, {}), (tg.rules.PowerLawSTDP, {}), (tg.rules.ExponentialSTDP, {}),

@@ -9,8 +9,6 @@ Chances are exact to 2^-24: a probability of 0 never fires, one of 1 always does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from threegen.machine.compiler import serial
+from threegen.machine.shares import SHARE, draw_as_share
 from threegen.randomness import draw_key
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -26,43 +25,14 @@ _FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _HIGH, _LOW, _BITS = np.uint64(40), np.uint64(16), np.uint64((1 << 24) - 1)
 _UNIT = np.float32(2.0**-24)
 
-Draw = Callable[[Tensor, torch.Generator | None], Tensor]
-_SHARE: list[tuple[int, int, int]] = []  # the rows that this process has of a batch: first, end, all
-
-
-@contextmanager
-def share_of_rows(first: int, end: int, count: int) -> Iterator[None]:
-    """Draw inside the block as for a batch of `count` rows, of which this process has those from `first` to `end`.
-
-    Processes that share a batch, with generators in one state, then draw what one process draws for all of it.
-    """
-    _SHARE.append((first, end, count))
-    try:
-        yield
-    finally:
-        _SHARE.pop()
-
-
-def _as_share(draw: Draw, values: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Return the share's rows of what `draw` gives for the whole batch."""
-    first, end, count = _SHARE.pop()
-    try:
-        if values.dim() < 2 or len(values) != end - first:
-            return draw(values, generator)
-        whole = values.new_zeros((count, *values.shape[1:]))
-        whole[first:end] = values
-        return draw(whole, generator)[first:end]
-    finally:
-        _SHARE.append((first, end, count))
-
 
 def draw_bernoulli(probability: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Return states 0 and 1 of the shape and type of `probability`, each 1 with that chance.
 
     float32 and float64 on the CPU take the compiled pass, all else a comparison with torch's uniform numbers.
     """
-    if _SHARE:
-        return _as_share(draw_bernoulli, probability, generator)
+    if SHARE:
+        return draw_as_share(draw_bernoulli, probability, generator)
     key = draw_key(generator)
     if probability.device.type != "cpu" or probability.dtype not in (torch.float32, torch.float64):
         source = torch.Generator(probability.device).manual_seed(key)
@@ -77,8 +47,8 @@ def draw_bernoulli(probability: Tensor, generator: torch.Generator | None = None
 @torch.no_grad()
 def draw_one_of(probability: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Return one-hot states of the shape of `probability` `[..., K]`, whose last axis adds up to 1."""
-    if _SHARE:
-        return _as_share(draw_one_of, probability, generator)
+    if SHARE:
+        return draw_as_share(draw_one_of, probability, generator)
     source = torch.Generator(probability.device).manual_seed(draw_key(generator))
     shape = (*probability.shape[:-1], 1)
     level = torch.rand(shape, generator=source, device=probability.device, dtype=probability.dtype)
@@ -89,8 +59,8 @@ def draw_one_of(probability: Tensor, generator: torch.Generator | None = None) -
 @torch.no_grad()
 def draw_normal(mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Return `mean` plus independent noise from N(0, 1)."""
-    if _SHARE:
-        return _as_share(draw_normal, mean, generator)
+    if SHARE:
+        return draw_as_share(draw_normal, mean, generator)
     source = torch.Generator(mean.device).manual_seed(draw_key(generator))
     return mean + torch.randn(mean.shape, generator=source, device=mean.device, dtype=mean.dtype)
 

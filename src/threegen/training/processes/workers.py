@@ -28,7 +28,7 @@ from torch import Tensor, distributed, nn
 from threegen import errors
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, ThreegenError, WorkerError
-from threegen.machine.draws import share_of_rows
+from threegen.machine.shares import share_of_rows
 from threegen.randomness import derive_seed
 from threegen.rules.rule import Rule, Step, Update
 from threegen.training.persistence.generators import process_generators, set_process_generators
