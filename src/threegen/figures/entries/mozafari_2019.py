@@ -19,6 +19,6 @@ FIGURE = Figure(
     "training images, looked at every 10 passes (the script keeps the pass that does best on the test set)",
     note="The net and constants of the authors' SpykeTorch script, whose users report 96.4 to 96.6 per cent. One seed, "
     "made by the figure's parts in two runs, the second resumed from the first. The test split is read three times, on "
-    "the finished net: by the chosen weights (this figure), by those of the last pass (96.29) and by a linear softmax on "
-    "the same bits (97.74). Minutes are of one thread of a shared machine, pauses included (CPU: 30 minutes).",
+    "the finished net: by the chosen weights (this figure), by those of the last pass (96.29) and by a linear softmax "
+    "on the same bits (97.74). Minutes are of one thread of a shared machine, pauses included (CPU: 30 minutes).",
 )
