@@ -37,3 +37,8 @@ picture = tg.explanations.receptive_fields(model, (28, 28), most=25)
 assert picture.startswith(b"\x89PNG")
 drawing = tg.explanations.theta_histogram(torch.rand(100) * 20)
 assert "<svg" in drawing
+
+# %% first_spike_gif, seen_sheet
+model = tg.models.Mozafari2019(generator=torch.Generator().manual_seed(0))
+animation = tg.explanations.first_spike_gif(model, images[0])  # bytes of a GIF
+picture = tg.explanations.seen_sheet(model, "s1")  # bytes of a PNG

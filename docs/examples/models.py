@@ -160,3 +160,7 @@ assert model(torch.rand(2, 3, 16, 16)).shape == (2, 10)
 # %% VGG
 model = tg.models.VGG(10, width=0.0625, hidden=32)
 assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+# %% Mozafari2019
+model = tg.models.Mozafari2019(generator=seeded)
+assert model(images).shape == (4, 10)

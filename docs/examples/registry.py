@@ -40,6 +40,10 @@ tg.fit(dbn, [*tg.registry.pretraining(dbn, epochs=1), *tg.registry.up_down(dbn, 
 model = tg.models.Neocognitron1980(planes=6)
 tg.fit(model, tg.registry.self_organisation(model, top_epochs=1, batch_size=10), few.take(50))
 
+# %% deep_reward_stages
+model = tg.models.Mozafari2019()
+tg.fit(model, tg.registry.deep_reward_stages(model, passes=(1, 1, 1), batch_sizes=(20, 20, 20)), few.take(20), seed=0)
+
 # %% stdp_stages
 model = tg.DiehlCook(20, variant="faster")
 tg.fit(model, tg.registry.stdp_stages(model, tg.DiehlCookSTDP("pair"), batch_size=50, labelled=50), few)

@@ -93,3 +93,11 @@ print(found.best.settings)
 schedule = tg.training.Plateau(patience=1)  # divides the rate by 10 if the validation error has not fallen
 tg.fit(net, tg.Backprop(), few, validation=data.test.take(100), schedule=schedule, **settings)
 assert schedule.factor([0.5, 0.4, 0.4]) == 0.1
+
+# %% PassReport, RewardMonitor
+model = tg.models.Mozafari2019(generator=torch.Generator().manual_seed(0))
+monitor = tg.training.RewardMonitor()
+stages = tg.registry.deep_reward_stages(model, passes=(1, 1, 1), batch_sizes=(20, 20, 20))
+tg.fit(model, stages, few.take(20), callbacks=[monitor], seed=0)
+assert isinstance(monitor.reports[-1], tg.training.PassReport)
+print(monitor.reports[-1])

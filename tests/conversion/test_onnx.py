@@ -121,7 +121,7 @@ def test_average_pooling(options: dict[str, Any], tmp_path: Path, generator: tor
 def test_nets_that_spike_are_refused(name: str, tmp_path: Path, generator: torch.Generator) -> None:
     events = name == "spiking-events"
     model = find_entry(name).build((6, 2, 34, 34) if events else (1, 28, 28), 10, generator)
-    with pytest.raises(ConfigError, match=r"export_nir|draws at random"):
+    with pytest.raises(ConfigError, match=r"export_nir|draws at random|single spikes"):
         export_onnx(model, tmp_path / "net.onnx")
     assert not (tmp_path / "net.onnx").exists()
 

@@ -12,10 +12,10 @@ from threegen.explanations.explain import explain
 from threegen.explanations.saliency import saliency
 
 
-def near(values: Tensor, name: str) -> None:
+def near(values: Tensor, name: str, within: float = 1e-5) -> None:
     wanted = fixtures()[name]
     assert values.shape == wanted.shape
-    assert float((values - wanted).abs().max()) < 1e-5
+    assert float((values - wanted).abs().max()) < within
     assert float(wanted.abs().max()) > 5e-3  # the tolerance means something
 
 
@@ -39,7 +39,9 @@ def test_gradients_and_modifiers_for_every_way_of_writing_relu(style: str) -> No
 def test_the_other_fixtures(style: str) -> None:
     look, x, target = explain(classic(style)), fixtures()["x"], fixtures()["target"]
     near(look.subject.scores(x), "logits")
-    near(look.integrated_gradients(x, target, steps=50), "integrated_gradients_50")
+    # At one of the 50 points a rectifier's input may be within rounding of 0, where processors round to other sides:
+    # 3.1e-5 away without AVX-512, far below the largest value of .85.
+    near(look.integrated_gradients(x, target, steps=50), "integrated_gradients_50", within=1e-4)
     near(look.guided_grad_cam(x, target, interpolation="nearest"), "guided_gradcam")
     near(look.grad_cam(x, target).scaled()[:, 0], "pgc_gradcam")
     near(look.grad_cam_plus_plus(x, target).scaled()[:, 0], "pgc_gradcampp")

@@ -155,6 +155,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "receptive_fields": {"model": lambda: tg.DiehlCook(4, inputs=8, classes=3), "shape": lambda: (2, 4)},
     "theta_histogram": {"theta": lambda: torch.rand(4)},
     "stdp_stages": {"model": lambda: tg.DiehlCook(4, inputs=8, classes=3), "rule": tg.DiehlCookSTDP},
+    "deep_reward_stages": {"model": tg.models.Mozafari2019},
+    "first_spike_gif": {"model": tg.models.Mozafari2019, "image": lambda: torch.rand(1, 28, 28)},
+    "seen_sheet": {"model": tg.models.Mozafari2019, "layer": lambda: "s1"},
+    "principal_colours": {"data": lambda: tg.Dataset(torch.rand(6, 3, 8, 8), Y[:6] % 3, ("a", "b", "c"))},
     "self_organisation": {
         "model": lambda: tg.models.Neocognitron1980(2, shape=(1, 16, 16), planes=4), "digits": lambda: 10,
     },

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from threegen.checks import require_finite, require_number
 from threegen.errors import ConfigError, MissingExtraError, NumericError, ShapeError
 from threegen.gen3.networks import SpikingNet
+from threegen.gen3.ordered_conv import OrderedConv
 from threegen.gen3.parts import is_whole
 from threegen.tracing.untouched import takes_generator
 from threegen.training.persistence.files import make_folder, write_whole
@@ -115,6 +116,8 @@ def _refuse(model: nn.Module) -> None:
             f"{name} sends spikes{f' ({inside})' if inside else ''}: ONNX has no neuron that keeps a potential; "
             "write it as NIR: export_nir(model, file)"
         )
+    if any(isinstance(part, OrderedConv) for part in model.modules()):
+        raise ConfigError(f"{name} sends single spikes in the order of their times: ONNX has no layer that does")
     if takes_generator(model):
         raise ConfigError(f"{name} draws at random while it answers; ONNX files hold what is the same each time")
     if any(one.is_meta for one in model.parameters()):
