@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from threegen.checks import require_whole
 from threegen.errors import DataError, ShapeError
 
 Array = npt.NDArray[np.generic]
@@ -352,6 +353,8 @@ def contact_sheet(
     Values are grey levels in 0..1 on a white ground, or, with `diverging`, signed weights in diverging colours, each
     picture scaled to its own largest magnitude.
     """
+    columns, scale = require_whole("columns", columns), require_whole("scale", scale)
+    gap = require_whole("gap", gap, least=0)
     values = _finite("the pictures", pictures)
     if values.ndim not in (3, 4) or (values.ndim == 4 and (values.shape[1] != 3 or diverging)) or not len(values):
         raise ShapeError(f"a contact sheet takes [n, h, w] or colours [n, 3, h, w], got {values.shape}")
