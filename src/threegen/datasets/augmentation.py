@@ -1,4 +1,4 @@
-"""Augmentation of pictures: crops, flips, scales and colours, drawn anew for each picture and pass.
+"""Augmentation of pictures: crops, flips, scales and colours, drawn independently for each picture and pass.
 
 A picture of side S + m is cut to S x S at a random place, mirrored with the chance 1/2, enlarged by a random factor,
 and its colours are moved along their principal components, all of them in one batch at once:

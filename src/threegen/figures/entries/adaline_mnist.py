@@ -40,5 +40,7 @@ FIGURE = Figure(
     make=train_adaline,
     differs="the delta rule on the squared error; the paper does not name its rule",
     seeds=(0, 1, 2, 3, 4),
-    note="NOTE",
+    note="5 passes in batches of 10, the rate falling from .003 to 0. On 10,000 training images held out, constant "
+    "rates of .003 and .001 gave 14.8 % error each; the falling rate was not compared. "
+    "The test split is read once a seed.",
 )

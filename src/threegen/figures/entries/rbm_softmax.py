@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from threegen.datasets.load import load_data
-from threegen.figures.reproduce import Figure
-from threegen.runs.train import train_run
-from threegen.training.evaluate import evaluate
+from functools import partial
 
-
-def train_rbm_softmax(seed: int, progress: bool = False) -> float:
-    """Train the registry's rbm-softmax by its full plan on all 60,000 images; return the test error in per cent."""
-    data = load_data("mnist")
-    run = train_run("rbm-softmax", data, mode="full", seed=seed, progress=progress)
-    return 100 - 100 * evaluate(run.model, data.test, seed=seed).accuracy
-
+from threegen.figures.reproduce import Figure, full_plan_error
 
 FIGURE = Figure(
     name="rbm-softmax",
@@ -22,7 +13,7 @@ FIGURE = Figure(
     published=None,
     unit="per cent test error",
     better="lower",
-    make=train_rbm_softmax,
+    make=partial(full_plan_error, "rbm-softmax"),
     differs="nothing is published to differ from; a linear softmax on the pixels has about 7.5",
     note="500 hidden units, 20 epochs of CD-1 on the images alone, then 20 of the softmax layer on the hidden "
     "probabilities. The test split is read once a seed, by the last weights.",

@@ -37,5 +37,6 @@ FIGURE = Figure(
     make=train_svm,
     differs="nothing that is known: the paper gives neither the kernel's width nor its cost",
     seeds=(0,),
-    note="NOTE",
+    note="C = 5 and a width of gamma = .03 are customary values for pixels in 0..1 and were not searched. Nothing is "
+    "drawn, so one seed says all. The test split is read once.",
 )
