@@ -30,12 +30,12 @@ from harness import HERE, Contestant, Job, complain, main
 
 import threegen as tg
 from threegen.datasets.batches import Batch
-from threegen.figures.diehl_cook import stdp_stages
+from threegen.figures.spike_timing import stdp_stages
 from threegen.functional.diehl_cook.network import input_spikes, presentation_key
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.machine.compiler import serial
 from threegen.randomness import make_generator
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 
 IMAGES = {True: 100, False: 500}  # by whether the run is quick
 

@@ -12,9 +12,9 @@ net = tg.pretrained("lenet-5-modern")
 look = tg.explanations.explain(net)
 print(look.summary(images))
 
-# %% Look
+# %% Explainer
 look = tg.explain(net)
-assert isinstance(look, tg.explanations.Look)
+assert isinstance(look, tg.explanations.Explainer)
 heat = look.grad_cam(images)
 
 # %% Maps

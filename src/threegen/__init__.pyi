@@ -50,7 +50,7 @@ from threegen.registry.pretraining import pretraining as pretraining
 from threegen.report.comparing import compare as compare
 from threegen.rules.backprop import Backprop as Backprop
 from threegen.rules.contrastive_divergence import ContrastiveDivergence as ContrastiveDivergence
-from threegen.rules.diehl_cook import DiehlCookSTDP as DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP as DiehlCookSTDP
 from threegen.rules.pair_stdp import PairSTDP as PairSTDP
 from threegen.rules.perceptron import PerceptronRule as PerceptronRule
 from threegen.rules.reward_stdp import RewardSTDP as RewardSTDP

@@ -67,7 +67,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.rules.contrastive_divergence": ("ContrastiveDivergence",),
         "threegen.rules.delta": ("DeltaRule",),
         "threegen.rules.distillation": ("Distillation",),
-        "threegen.rules.diehl_cook": ("AssignLabels", "DiehlCookSTDP"),
+        "threegen.rules.diehl_cook_stdp": ("AssignLabels", "DiehlCookSTDP"),
         "threegen.rules.exponential_stdp": ("ExponentialSTDP",),
         "threegen.rules.growing_seeds": ("GrowingSeeds", "LabelledSeeds"),
         "threegen.rules.hybrid_learning": ("HybridLearning",),
@@ -149,7 +149,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "explanations": {
         "threegen.explanations.competition": ("receptive_fields", "theta_histogram"),
-        "threegen.explanations.explain": ("Look", "explain"),
+        "threegen.explanations.explain": ("Explainer", "explain"),
         "threegen.explanations.maps": ("Maps",),
         "threegen.explanations.single_spikes": ("first_spike_gif", "seen_sheet"),
         "threegen.explanations.summary": ("Summary",),
@@ -171,7 +171,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "registry": {
         "threegen.registry.deep_reward": ("deep_reward_stages",),
-        "threegen.registry.diehl_cook": ("stdp_stages",),
+        "threegen.registry.spike_timing": ("stdp_stages",),
         "threegen.registry.entry": ("Entry", "Plan"),
         "threegen.registry.pretraining": ("pretraining", "up_down"),
         "threegen.registry.self_organisation": ("self_organisation",),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from threegen.datasets.batches import Batch
 from threegen.functional.diehl_cook.constants import VARIANTS
 from threegen.gen3.diehl_cook import DiehlCook
-from threegen.rules.diehl_cook import AssignLabels, DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import AssignLabels, DiehlCookSTDP
 from threegen.testing import ContractViolation, check_model, check_rule
 
 IMAGES = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))

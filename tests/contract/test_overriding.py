@@ -19,7 +19,7 @@ from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.networks import Record, SpikingMLP
 from threegen.gen3.ordered_conv import OrderedConv
 from threegen.gen3.plastic_layer import PlasticLayer
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 from threegen.rules.order_based_stdp import OrderBasedSTDP
 from threegen.rules.pair_stdp import PairSTDP
 from threegen.rules.rule import Applied, Rule, Update, project

@@ -18,7 +18,7 @@ from threegen.explanations.explain import explain
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
 from threegen.report.insides import first_weights, spike_raster
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 from threegen.runs import spikes
 from threegen.runs.classifier import Classifier
 from threegen.training.schedules import Progress, RuleValue

@@ -10,7 +10,7 @@ import torch
 
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, NumericError, ShapeError
-from threegen.figures.diehl_cook import stdp_stages
+from threegen.figures.spike_timing import stdp_stages
 from threegen.functional.diehl_cook import constants as c
 from threegen.functional.diehl_cook.constants import VARIANTS, Plasticity
 from threegen.functional.diehl_cook.learning import depress, normalise, potentiate
@@ -18,7 +18,7 @@ from threegen.functional.diehl_cook.network_fused import FIRED, LAST_POST, LAST_
 from threegen.functional.diehl_cook.runs import make_cell
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 from threegen.training.evaluate import evaluate
 from threegen.training.fit import fit
 

@@ -14,7 +14,7 @@ from threegen.datasets.dataset import Data
 from threegen.datasets.load import load_data
 from threegen.explanations.explain import explain
 from threegen.registry.entry import lineage_entries
-from threegen.report.insides import collect_looks
+from threegen.report.insides import collect_explanations
 from threegen.runs.train import train_run
 from threegen.training.evaluate import evaluate
 
@@ -36,10 +36,10 @@ def test_each_class_picture_is_answered_by_its_class(name: str, digits: Data) ->
         warnings.simplefilter("ignore", ConversionWarning)  # of few digits few are learnt
         run = train_run(name, some, mode="quick", seed=0)
     assert count(run.model, some.test.inputs[:2]).complete  # the report's totals need no "at least"
-    looks = collect_looks(run.model, evaluate(run.model, some.test, seed=0), some.test, seed=0)
+    explanations = collect_explanations(run.model, evaluate(run.model, some.test, seed=0), some.test, seed=0)
     if name in WITHOUT:
-        assert looks is None
+        assert explanations is None
         return
-    assert looks is not None
-    pictures = torch.from_numpy(looks.wanted)[:, None]
+    assert explanations is not None
+    pictures = torch.from_numpy(explanations.wanted)[:, None]
     assert explain(run.model).subject.scores(pictures).argmax(1).tolist() == list(range(10))

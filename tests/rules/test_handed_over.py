@@ -13,7 +13,7 @@ from threegen.gen2.dbn import DBN
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.plastic_layer import PlasticLayer
 from threegen.randomness import make_generator
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 from threegen.rules.pair_stdp import PairSTDP
 from threegen.rules.wake_sleep import WakeSleep
 from threegen.training.fit import fit

@@ -19,7 +19,7 @@ from threegen.gen3.diehl_cook import DiehlCook
 from threegen.registry.entry import find_entry
 from threegen.runs import pretrained as shipped
 from threegen.runs.answer import evaluate_run, predict_run
-from threegen.runs.look import explain_run
+from threegen.runs.explain import explain_run
 from threegen.runs.pretrained import MANIFEST, WEIGHTS, pretrained, pretrained_models
 from threegen.runs.run import load_run, open_run
 from threegen.runs.spikes import spikes_run

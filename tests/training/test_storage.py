@@ -18,11 +18,11 @@ from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.networks import SpikingMLP
 from threegen.gen3.plastic_layer import PlasticLayer
 from threegen.machine.sparse import layouts
-from threegen.registry.diehl_cook import stdp_stages
 from threegen.registry.pretraining import pretraining
+from threegen.registry.spike_timing import stdp_stages
 from threegen.rules.backprop import Backprop
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 from threegen.rules.pair_stdp import PairSTDP
 from threegen.testing.ordinary import require_contiguous
 from threegen.training.fit import fit

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from threegen.cli import comparing, converting, data, exporting, looking, making, page, play, searching
+from threegen.cli import comparing, converting, data, exporting, inspecting, making, page, play, searching
 from threegen.cli.printing import StoppedError, app, complain, is_helper, say_what_is_read
 from threegen.errors import Interrupted, ThreegenError, WorkerError
 from threegen.machine.waiting import choose_waiting
@@ -23,7 +23,7 @@ __all__ = [
     "converting",
     "data",
     "exporting",
-    "looking",
+    "inspecting",
     "main",
     "making",
     "page",

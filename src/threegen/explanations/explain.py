@@ -43,8 +43,8 @@ def explain(
     seed: int = 0,
     scores: Choice = None,
     time: int | None = None,
-) -> Look:
-    """Return a `Look` into `model`.
+) -> Explainer:
+    """Return the `Explainer` of `model`.
 
     `example` is a batch that the model takes, for `summary()` and `diagram()` (they guess one otherwise). `seed` draws
     what has to be drawn: spikes, noise, first pictures. `scores` says which of the model's outputs are the scores
@@ -52,10 +52,10 @@ def explain(
     output for the logit of two classes. `time` is the axis of time of the input, where the model's layers cannot tell
     (0 for [T, B, ...], 1 for [B, T, ...]). Raises `ConfigError` for what is no module or no such choice.
     """
-    return Look(model, example=example, seed=seed, scores=scores, time=time)
+    return Explainer(model, example=example, seed=seed, scores=scores, time=time)
 
 
-class Look:
+class Explainer:
     """What there is to see in one model. Each method is described in the module that has its name."""
 
     def __init__(

@@ -10,7 +10,7 @@ for 350 ms and 150 ms of rest follow; where the neurons fired fewer than 5 times
 After learning, each neuron takes the class for which it fired most (labels of training data alone).
 
 `Variant` in `functional/diehl_cook/constants.py` names the ways to simulate it; all constants are there too. Training
-is `DiehlCookSTDP` and then `AssignLabels` (rules/diehl_cook.py).
+is `DiehlCookSTDP` and then `AssignLabels` (rules/diehl_cook_stdp.py).
 
 Shapes: B examples, F frames, D inputs, N neurons, K classes, T steps of a presentation.
 """

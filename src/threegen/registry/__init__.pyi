@@ -1,11 +1,11 @@
 # Written by scripts/public_names.py from the table in names.py; do not edit.
 from threegen.registry.deep_reward import deep_reward_stages as deep_reward_stages
-from threegen.registry.diehl_cook import stdp_stages as stdp_stages
 from threegen.registry.entry import Entry as Entry
 from threegen.registry.entry import Plan as Plan
 from threegen.registry.pretraining import pretraining as pretraining
 from threegen.registry.pretraining import up_down as up_down
 from threegen.registry.self_organisation import self_organisation as self_organisation
+from threegen.registry.spike_timing import stdp_stages as stdp_stages
 from threegen.runs.classifier import Classifier as Classifier
 from threegen.runs.pretrained import pretrained as pretrained
 from threegen.runs.pretrained import pretrained_models as pretrained_models

@@ -21,8 +21,8 @@ from threegen.plots import (
     weight_picture,
 )
 from threegen.report import words
+from threegen.report.explanations import explanations_view
 from threegen.report.figures import marker
-from threegen.report.looks import looks_view
 from threegen.report.results import Filters, HistoryResult, Insides, Mistake, ModelResult, Raster
 from threegen.report.twins import price_of_spikes
 
@@ -50,7 +50,7 @@ def model_view(model: ModelResult, history: HistoryResult) -> dict[str, Any]:
         "confusion_remark": _confused_pairs(inside, classes),
         "mistakes": [_mistake(one, classes) for one in inside.mistakes],
         "filters": _filters(model, inside.filters),
-        "looks": looks_view(model.title, inside, classes),
+        "explanations": explanations_view(model.title, inside, classes),
         "raster": _raster(model, inside.raster, classes),
         "bill": _bill(inside),
         "kinds": _kinds(model),

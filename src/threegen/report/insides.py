@@ -18,7 +18,17 @@ from threegen.gen1.neocognitron_cells import SCells
 from threegen.gen1.perceptron import Perceptron
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
-from threegen.report.results import Filters, HeatMap, Insides, LayerSpikes, Looks, Membrane, Mistake, Picture, Raster
+from threegen.report.results import (
+    Explanations,
+    Filters,
+    HeatMap,
+    Insides,
+    LayerSpikes,
+    Membrane,
+    Mistake,
+    Picture,
+    Raster,
+)
 from threegen.training.evaluate import Evaluation, evaluation_mode
 
 OCCLUSION_WINDOW = 5
@@ -44,7 +54,7 @@ def collect_insides(
     mistakes_of: int = 0,
     bill_rows: Iterable[Mapping[str, Any]] = (),
     counting_rule: str = "",
-    looks: Looks | None = None,
+    explanations: Explanations | None = None,
 ) -> Insides:
     """Return what the report shows of `model`, evaluated on `dataset` (in its order).
 
@@ -58,7 +68,7 @@ def collect_insides(
         mistakes=worst_mistakes(evaluation, dataset),
         filters=first_weights(model, dataset.shape, dataset.classes),
         raster=spike_raster(model, dataset, seed=seed),
-        looks=looks,
+        explanations=explanations,
         bill_rows=tuple(dict(row) for row in bill_rows),
         counting_rule=counting_rule,
     )
@@ -241,7 +251,9 @@ def _picture(image: Tensor) -> Picture:
     return np.asarray(image.float().mean(0).cpu().numpy(), dtype=np.float32)
 
 
-def collect_looks(model: nn.Module, evaluation: Evaluation, dataset: Dataset, *, seed: int) -> Looks | None:
+def collect_explanations(
+    model: nn.Module, evaluation: Evaluation, dataset: Dataset, *, seed: int
+) -> Explanations | None:
     """Return the input that excites each class most, and occlusion maps of three right and three wrong answers.
 
     The right answers are the first of the data, the wrong ones those that the model was surest of. Every net is looked
@@ -267,7 +279,7 @@ def collect_looks(model: nn.Module, evaluation: Evaluation, dataset: Dataset, *,
         )
         for image, heat, index in zip(images, maps.as_subclass(Tensor).cpu(), chosen.tolist(), strict=True)
     )
-    return Looks(wanted.as_subclass(Tensor)[:, 0].cpu().numpy().astype(np.float32), heats, OCCLUSION_WINDOW)
+    return Explanations(wanted.as_subclass(Tensor)[:, 0].cpu().numpy().astype(np.float32), heats, OCCLUSION_WINDOW)
 
 
 def _examples_to_look_at(evaluation: Evaluation, targets: Tensor) -> Tensor:

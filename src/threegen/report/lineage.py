@@ -16,7 +16,7 @@ from threegen.cost.count import count
 from threegen.datasets.dataset import Data
 from threegen.errors import ConfigError
 from threegen.registry.entry import Entry, find_entry, lineage_entries
-from threegen.report.insides import collect_insides, collect_looks
+from threegen.report.insides import collect_explanations, collect_insides
 from threegen.report.results import HistoryResult, Insides, ModelResult
 from threegen.rules.perceptron import PerceptronRule
 from threegen.runs.run import Run
@@ -90,7 +90,7 @@ def measure_run(run: Run, data: Data) -> ModelResult:
         mistakes_of=int(run.facts["examples"]) if isinstance(run.entry.rule(), PerceptronRule) else 0,
         bill_rows=[row.as_dict() for row in bill.rows],
         counting_rule=bill.rule,
-        looks=collect_looks(run.model, found, data.test, seed=seed),
+        explanations=collect_explanations(run.model, found, data.test, seed=seed),
     )
     return _result(run, found, bill, insides)
 

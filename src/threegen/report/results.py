@@ -85,7 +85,7 @@ class HeatMap:
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class Explanations:
     """What a model looks for and where it looks: `wanted [K, H, W]`, one picture a class, and heat maps of `window`."""
 
     wanted: Picture
@@ -107,7 +107,7 @@ class Insides:
     mistakes: tuple[Mistake, ...] = ()
     filters: Filters | None = None
     raster: Raster | None = None
-    looks: Looks | None = None
+    explanations: Explanations | None = None
     bill_rows: tuple[Mapping[str, Any], ...] = ()
     counting_rule: str = ""
 

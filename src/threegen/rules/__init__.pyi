@@ -3,8 +3,8 @@ from threegen.rules.backprop import Backprop as Backprop
 from threegen.rules.boltzmann_learning import BoltzmannLearning as BoltzmannLearning
 from threegen.rules.contrastive_divergence import ContrastiveDivergence as ContrastiveDivergence
 from threegen.rules.delta import DeltaRule as DeltaRule
-from threegen.rules.diehl_cook import AssignLabels as AssignLabels
-from threegen.rules.diehl_cook import DiehlCookSTDP as DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import AssignLabels as AssignLabels
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP as DiehlCookSTDP
 from threegen.rules.distillation import Distillation as Distillation
 from threegen.rules.exponential_stdp import ExponentialSTDP as ExponentialSTDP
 from threegen.rules.growing_seeds import GrowingSeeds as GrowingSeeds

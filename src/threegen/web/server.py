@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from threegen.errors import DataError, ThreegenError
-from threegen.web import answers, looks, spiking
+from threegen.web import answers, explanations, spiking
 from threegen.web.comparing import compare_members
 from threegen.web.guards import TooLarge, refusal, too_large
 from threegen.web.lineup import PageModel, models_for_page
@@ -122,13 +122,15 @@ class _Api:
         body = await body_of(request)
         members = self.state.chosen(body)
         method = body.get("method")
-        if method not in looks.METHODS:
-            raise BadRequest(f"method is one of {', '.join(looks.METHODS)}")
-        return await self._stream(body, lambda asked: [partial(looks.heat, one, asked, method) for one in members])
+        if method not in explanations.METHODS:
+            raise BadRequest(f"method is one of {', '.join(explanations.METHODS)}")
+        return await self._stream(
+            body, lambda asked: [partial(explanations.heat, one, asked, method) for one in members]
+        )
 
     async def inside(self, request: Request) -> Response:
         """Show the hidden units of one model."""
-        return await self._of_one(request, looks.inside)
+        return await self._of_one(request, explanations.inside)
 
     async def spikes(self, request: Request) -> Response:
         """Show what a spiking model does at each time step."""
@@ -140,7 +142,7 @@ class _Api:
         member = self.state.find(body.get("model") if isinstance(body, dict) else None)
         digit, seed = whole(body, "digit", 0, least=0, most=9), whole(body, "seed", 0, least=0, most=2**31)
         async with self.work.turn():
-            return JSONResponse(await self.work.run(looks.dream, member, digit, seed))
+            return JSONResponse(await self.work.run(explanations.dream, member, digit, seed))
 
     async def steps(self, request: Request) -> Response:
         """Measure how good a spiking model is if it answers after fewer time steps."""

@@ -23,8 +23,8 @@ from threegen.runs.run import Run
 from threegen.runs.train import train_run
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.fit import Callback, Training
+from threegen.web.explanations import first_fields
 from threegen.web.lineup import PageModel
-from threegen.web.looks import first_fields
 from threegen.web.request import Asked
 from threegen.web.spiking import record_of
 

@@ -16,7 +16,7 @@ from threegen.functional.diehl_cook.constants import KINDS, VARIANTS, Variant
 from threegen.functional.diehl_cook.network import Trace, input_spikes, presentation_key, simulate
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import draw_key, make_generator
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 from threegen.testing.tools import run_rule
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threegen.figures.diehl_cook import Recipe
+from threegen.figures.spike_timing import Recipe
 
 RECIPE = Recipe(
     neurons=1600,

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from threegen.gen3.diehl_cook import DiehlCook
-from threegen.registry.diehl_cook import BATCH, PAPER, stdp_stages, suited_theta_plus
 from threegen.registry.entry import Entry, Plan
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.registry.spike_timing import BATCH, PAPER, stdp_stages, suited_theta_plus
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 from threegen.rules.rule import Rule
 from threegen.training.stages import Stage
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.load import load_data
-from threegen.explanations.explain import Look, explain
+from threegen.explanations.explain import Explainer, explain
 from threegen.gen2.initial_values import convolution, linear
 from threegen.gen2.lenet import LeNet5Modern
 from threegen.randomness import make_generator
@@ -60,19 +60,19 @@ def grey(maps: Tensor) -> list[Any]:
     return rounded
 
 
-def seen(look: Look, images: Tensor, quick: bool) -> dict[str, Any]:
+def seen(explainer: Explainer, images: Tensor, quick: bool) -> dict[str, Any]:
     """Return the pictures of one net: what excites it, and maps of the images by every method."""
     classes = list(range(len(images)))
-    occluded = look.occlusion(images, classes, window=20, stride=4, cell=4, fill=0.5, measure="probability")
+    occluded = explainer.occlusion(images, classes, window=20, stride=4, cell=4, fill=0.5, measure="probability")
     found = {
         "image": grey(images),
-        "saliency": grey(look.saliency(images, classes, absolute=True)),
-        "guided": grey(look.saliency(images, classes, modifier="guided")),
-        "deconv": grey(look.saliency(images, classes, modifier="deconv")),
-        "Grad-CAM": grey(look.grad_cam(images, classes)),
-        "occlusion 4x4": grey(look.occlusion(images, classes, window=4, stride=2 if quick else 1)),
+        "saliency": grey(explainer.saliency(images, classes, absolute=True)),
+        "guided": grey(explainer.saliency(images, classes, modifier="guided")),
+        "deconv": grey(explainer.saliency(images, classes, modifier="deconv")),
+        "Grad-CAM": grey(explainer.grad_cam(images, classes)),
+        "occlusion 4x4": grey(explainer.occlusion(images, classes, window=4, stride=2 if quick else 1)),
         "grey 20x20": grey(occluded.heat),
-        "most exciting": grey(look.maximise(steps=8 if quick else 300)),
+        "most exciting": grey(explainer.maximise(steps=8 if quick else 300)),
     }
     return {"pictures": found, "answers behind the grey square": occluded.tally.tolist()}
 
@@ -91,14 +91,14 @@ def measure(settings: Settings) -> dict[str, Any]:
     for name, net in nets.items():
         epochs = (1 if settings.quick else 2) if name == "example net" else (4 if settings.quick else 6)
         fit(net, Backprop(), train, optimizer="adam", epochs=epochs, batch_size=32, seed=settings.seed)
-        look = explain(net, example=images, seed=settings.seed)
+        explainer = explain(net, example=images, seed=settings.seed)
         few = images[:3] if settings.quick else images
-        evidence = look.check(few, METHODS[:2] if settings.quick else METHODS, list(range(len(few))))
+        evidence = explainer.check(few, METHODS[:2] if settings.quick else METHODS, list(range(len(few))))
         found[name] = {
             "test accuracy": accuracy(net, test),
-            "parameters": look.summary().parameters,
+            "parameters": explainer.summary().parameters,
             "evidence": evidence.as_dict(),
-            **seen(look, images, settings.quick),
+            **seen(explainer, images, settings.quick),
         }
     return found
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from threegen.datasets.dataset import Dataset
 from threegen.gen3.diehl_cook import DiehlCook
-from threegen.rules.diehl_cook import AssignLabels
+from threegen.rules.diehl_cook_stdp import AssignLabels
 from threegen.rules.rule import Rule
 from threegen.training.schedules import RuleValue
 from threegen.training.stages import Stage

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from threegen.checks import did_you_mean, require_choice
 from threegen.errors import ConfigError
-from threegen.explanations.explain import METHODS, Look, explain
+from threegen.explanations.explain import METHODS, Explainer, explain
 from threegen.explanations.maps import Maps, Picture
 from threegen.runs.answer import picture_of
 from threegen.runs.run import open_run, picture_file
@@ -58,7 +58,7 @@ def explain_run(
     """
     require_choice("method", method, EXPLANATIONS)
     run = open_run(path, model=module)
-    look = explain(run.model, example=torch.full((1, *run.facts["shape"]), 0.5), seed=seed)
+    explainer = explain(run.model, example=torch.full((1, *run.facts["shape"]), 0.5), seed=seed)
     classes = [str(name) for name in run.facts["classes"]]
     found: dict[str, Any] = {"name": run.entry.name, "source": run.source, "method": method}
     x: Tensor | None = None
@@ -67,7 +67,7 @@ def explain_run(
             raise ConfigError(f"{method} looks at a picture; give a file or the number of a test image")
         picture, truth = picture_of(run, image)
         x = picture[None]
-        scores = look.subject.scores(x)[0]
+        scores = explainer.subject.scores(x)[0]
         found |= {
             "answer": classes[int(scores.argmax())],
             "truth": truth,
@@ -75,7 +75,7 @@ def explain_run(
         }
     index = None if target is None else _class_index(target, classes)
     arguments = _arguments(method, layer, modifier, options)
-    result = _call(look, method, x, index, arguments)
+    result = _call(explainer, method, x, index, arguments)
     if isinstance(result, Maps) and "targets" in result.facts:
         found["target"] = classes[int(result.targets[0])]
         result.labels = (found["target"],)
@@ -114,22 +114,22 @@ def _arguments(
     return found
 
 
-def _call(look: Look, method: str, x: Tensor | None, target: int | None, options: dict[str, Any]) -> Picture:
+def _call(explainer: Explainer, method: str, x: Tensor | None, target: int | None, options: dict[str, Any]) -> Picture:
     name = method.replace("-", "_")
     if target is not None and method in ("summary", "diagram", "neurons", "filters", "feature-maps"):
         raise ConfigError(f"{method} is the same for all classes; leave out the target")
     try:
         if method == "maximise":
-            picture: Picture = look.maximise(unit=target, **options)
+            picture: Picture = explainer.maximise(unit=target, **options)
         elif x is None:
-            picture = getattr(look, name)(**options)
+            picture = getattr(explainer, name)(**options)
         elif method == "feature-maps":
-            layers = [node.label for node in look.subject.trace(x).nodes]
-            picture = look.feature_maps(options.pop("layer", layers[0]), x, **options)
+            layers = [node.label for node in explainer.subject.trace(x).nodes]
+            picture = explainer.feature_maps(options.pop("layer", layers[0]), x, **options)
         elif method in ("activation-histograms", "spike-activation-maps"):
-            picture = getattr(look, name)(x, **options)
+            picture = getattr(explainer, name)(x, **options)
         else:
-            picture = getattr(look, name)(x, target=target, **options)
+            picture = getattr(explainer, name)(x, target=target, **options)
     except TypeError as problem:
         raise ConfigError(f"{method}: {str(problem).partition('() ')[2] or problem}") from problem
     return picture

@@ -11,8 +11,8 @@ from threegen.datasets.load import load_data
 from threegen.figures.reproduce import Figure
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
-from threegen.registry.diehl_cook import PAPER, stdp_stages
-from threegen.rules.diehl_cook import DiehlCookSTDP
+from threegen.registry.spike_timing import PAPER, stdp_stages
+from threegen.rules.diehl_cook_stdp import DiehlCookSTDP
 from threegen.training.evaluate import evaluate
 from threegen.training.fit import fit
 from threegen.training.persistence.checkpoint import list_checkpoints

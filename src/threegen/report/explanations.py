@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from threegen.plots import data_uri, ink_picture, weight_picture
-from threegen.report.results import HeatMap, Insides, Looks
+from threegen.report.results import Explanations, HeatMap, Insides
 
 
-def looks_view(title: str, inside: Insides, names: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return the pictures and words of a model's looks; None where there are none."""
-    looks = inside.looks
-    if looks is None:
+def explanations_view(title: str, inside: Insides, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the pictures and words of an explanation of a model; None where there are none."""
+    explanations = inside.explanations
+    if explanations is None:
         return None
     return {
-        "wanted": [_wanted(title, looks, label, names) for label in range(len(looks.wanted))],
-        "heats": [_heat(one, names) for one in looks.heats],
-        "window": looks.window,
+        "wanted": [_wanted(title, explanations, label, names) for label in range(len(explanations.wanted))],
+        "heats": [_heat(one, names) for one in explanations.heats],
+        "window": explanations.window,
     }
 
 
-def _wanted(title: str, looks: Looks, label: int, names: tuple[str, ...]) -> dict[str, str]:
+def _wanted(title: str, explanations: Explanations, label: int, names: tuple[str, ...]) -> dict[str, str]:
     name = names[label] if label < len(names) else str(label)
-    picture = ink_picture(looks.wanted[label])
+    picture = ink_picture(explanations.wanted[label])
     return {"name": name, "src": data_uri(picture), "alt": f"The picture that {title} takes for {name} most of all"}
 
 

@@ -138,7 +138,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Look inside a run: heat maps, what a class wants to see, layers and their cost, a drawing of the net."""
-    from threegen.runs.look import explain_run
+    from threegen.runs.explain import explain_run
 
     found = explain_run(
         run,

@@ -10,7 +10,7 @@ import pytest
 from threegen.datasets.dataset import Data
 from threegen.datasets.load import load_data
 from threegen.errors import ConfigError, ThreegenError
-from threegen.runs.look import EXPLANATIONS, explain_run
+from threegen.runs.explain import EXPLANATIONS, explain_run
 from threegen.runs.train import train_run
 
 
