@@ -38,7 +38,7 @@ class LeNet5Modern(nn.Module):
     """LeNet-5 as most programs write it today: 61,706 parameters, relu, maximum pooling, softmax.
 
     `forward` takes images `[B, 1, 28, 28]` with values in 0..1 (the border of two that makes 32x32 of them is
-    added inside) and returns scores `[B, classes]`. The sub-modules stand in `layers` under the names of the
+    added inside) and returns scores `[B, classes]`. The sub-modules are in `layers` under the names of the
     table above. Initial weights come from `generator` alone, by `init` (see `gen2/initial_values.py`; after two
     passes over 20,000 digits the default was right on .3 % more images than `he`, and relu with maximum pooling on
     1.6 % more than tanh with mean pooling; three seeds each). Biases start at zero.
