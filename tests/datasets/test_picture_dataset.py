@@ -214,3 +214,13 @@ def test_what_is_wrong_with_a_store_is_said(tmp_path: Path) -> None:
         load_data(tmp_path / "flat.zip")
     with pytest.raises(ConfigError, match="which has no workers="):
         load_data("mnist", workers=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("a.tar.gz", "w:gz"), ("a.tgz", "w:gz"), ("a.tar.xz", "w:xz"), ("a.tar", "w:bz2")]
+)
+def test_a_compressed_archive_is_refused_with_what_to_do(folder: Path, tmp_path: Path, name: str, mode: str) -> None:
+    with tarfile.open(tmp_path / name, mode) as archive:  # type: ignore[call-overload]
+        archive.add(folder, arcname="colours")
+    with pytest.raises(DataError, match=rf"{name} is a compressed archive.*mkdir pictures && tar -xf {name} -C"):
+        load_data(tmp_path / name)

@@ -2,7 +2,9 @@
 
 Memory: each worker holds at most three batches of bytes, `3 * workers * B * C * H * W`, the process one batch as
 float32, and 40 bytes plus the name for each picture; `PictureDataset.memory_bytes(B)` adds them up. It does not grow
-with the epochs. While one picture is decoded it takes its own pixels, at most 88 million, in addition.
+with the epochs. While one picture is decoded it takes its own pixels, at most 88 million, in addition. Workers are
+forked in each pass: what the process held then (weights, the optimiser's averages) stays in memory a second time,
+once for all workers, where it is overwritten before they end.
 
 Order: which pictures make a batch, and how each is cut, follows from (seed, stage, epoch) alone, not from the workers;
 so a run that resumes in mid-epoch sees the same, without reading the pictures before that place again.
@@ -32,6 +34,7 @@ from threegen.datasets.picture_cache import fill_cache, open_cache
 from threegen.datasets.picture_files import PictureFiles
 from threegen.datasets.pictures import PHOTO_PIXELS, Size, as_size, picture_shape, read_window
 from threegen.errors import DataError, WorkerError
+from threegen.machine.memory import give_back_freed
 
 ON_DISK_BYTES = 1 << 30  # pictures that take more than this as float32 stay on disk
 TIME_LIMIT = 120.0  # seconds for one batch
@@ -182,6 +185,7 @@ class PictureDataset(LazyDataset):
         # A loader draws a seed when it is opened; from torch's own generator it would move a resumed run's dropout.
         options: dict[str, Any] = {"generator": torch.Generator()}
         if workers:
+            give_back_freed()  # workers keep what this process holds when they begin, free or not
             options |= {"prefetch_factor": _AHEAD, "timeout": self.time_limit, "worker_init_fn": _begin_worker}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
@@ -250,6 +254,8 @@ class PictureDataset(LazyDataset):
             self.skipped[name] = reason
         if not len(reply[1]):
             raise DataError(f"{self.name}: none of the {len(request[0])} pictures of a batch can be read")
+        if failed:
+            give_back_freed()  # a batch of another size would find no room in the gaps of those before
         return reply
 
     def _batch(self, index: Tensor, request: Request, reply: Reply) -> Batch:

@@ -3,7 +3,8 @@
 | kind    | form                                                                                           |
 |---------|------------------------------------------------------------------------------------------------|
 | folder  | `CLASS/PICTURE.png`, pictures in deeper folders belong to the class                              |
-| archive | the same in a `.zip` or an uncompressed `.tar`, read in place, never unpacked                    |
+| archive | the same in a `.zip` or an uncompressed `.tar`, read in place, never unpacked; a compressed     |
+|         | `.tar` is refused: single pictures cannot be read from it without unpacking all before them     |
 | list    | `.lst`, or `.txt` of such lines: `PATH<tab, comma or blank>CLASS`, paths relative to the list     |
 
 Each may have a training and a test part: the folders `train` and `test` (or `val`), in an archive too; for lists
@@ -32,6 +33,8 @@ MOST_FILE_BYTES = 256 << 20
 _TEST_PARTS = ("test", "val")
 _LISTS = (".lst", ".txt")
 _ARCHIVES = (".zip", ".tar")
+_COMPRESSED = (*(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst")), ".tgz", ".tbz2", ".txz")
+_COMPRESSION_MARKS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, bzip2, xz, zstd
 _HIDDEN = (".", "_")
 
 _BROKEN = (OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError, KeyError)
@@ -107,6 +110,8 @@ def is_picture_store(path: Path) -> bool:
     if not path.is_file():
         return False
     ending = path.suffix.lower()
+    if path.name.lower().endswith(_COMPRESSED):
+        return True  # `find_pictures` refuses it and says what to do
     return ending in _ARCHIVES or ending == ".lst" or (ending == ".txt" and _first_is_picture(path))
 
 
@@ -190,6 +195,7 @@ def _first_is_picture(path: Path) -> bool:
 
 def _archive_parts(path: Path) -> tuple[PictureFiles, PictureFiles | None]:
     kind = path.suffix.lower()[1:]
+    _refuse_compressed(path)
     try:
         members = _zip_members(path) if kind == "zip" else _tar_members(path)
         pictures = [one for one in members if one[0].lower().endswith(ENDINGS)]
@@ -212,6 +218,17 @@ def _archive_parts(path: Path) -> tuple[PictureFiles, PictureFiles | None]:
             ]
             return _pair(both[0], both[1], path)
     return _made(path, kind, [(one[0], parts[0], *one[1:]) for parts, one in deep]), None
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Refuse a tar that is compressed as a whole, whatever its name."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    if path.name.lower().endswith(_COMPRESSED) or start.startswith(_COMPRESSION_MARKS):
+        raise DataError(
+            f"{path.name} is a compressed archive, from which single pictures cannot be read; unpack it and give the "
+            f"folder: mkdir pictures && tar -xf {path.name} -C pictures (a .zip or a plain .tar is read in place)"
+        )
 
 
 def _visible(name: str) -> tuple[str, ...]:

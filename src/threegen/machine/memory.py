@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -49,6 +51,26 @@ def require_weights(owner: str, shapes: Iterable[tuple[int, ...]], advice: str =
         return
     if numbers > 2**20:  # a few megabytes always fit, and asking the system costs more than small models do
         require_memory(owner, 4 * numbers, advice)
+
+
+def give_back_freed() -> None:
+    """Hand memory that was freed back to the system, where the C library can do that (glibc can); else do nothing.
+
+    Worth it before a process forks (what it holds then stays in memory until its children end, even where it is
+    overwritten) and after sizes have changed (blocks of other sizes leave gaps). The time is that of touching the
+    pages anew, about a quarter of a millisecond per megabyte.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, or another system
+        return None
 
 
 def _machine() -> int | None:

@@ -44,7 +44,7 @@ ENTRY = Entry(
             options={"width": 0.5},
         ),
         "full": Plan(
-            epochs=9,
+            epochs=18,
             seconds=3600,
             optimizer=optimizer("momentum", lr=0.1, weight_decay=5e-4),
             schedule="one-cycle",
