@@ -200,6 +200,10 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page: Any, wid
     assert page.eval_on_selector_all("button, select, summary, label.button", SMALL) == []
     page.click("#clear")
     opened.idle()
+    page.evaluate("scrollTo(0, 0)")  # the answers are below the pad, on the first screen
+    under, below = (page.locator(one).bounding_box() for one in ("#pad", "#agreement"))
+    assert under["y"] + under["height"] < below["y"]
+    assert below["y"] < 740
     page.evaluate("document.getElementById('pad').scrollIntoView({block: 'center'})")
     box = page.locator("#pad").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # a tap makes a dot
@@ -263,6 +267,13 @@ def test_chinese(open_page: Any) -> None:
     page.locator(".card[data-spiking] footer button").last.click()
     page.wait_for_selector("#inside .tile")
     assert [text for text in page.evaluate(ENGLISH) if "threegen play" not in text] == []
+    page.click("#tab-compare")
+    page.fill("#compare-images", "50")
+    for box in page.locator(".choices input").all():
+        box.set_checked(box.get_attribute("value") in ("mlp", "spiking-mlp"))
+    page.click("#compare-go")
+    page.wait_for_selector(".result .sentence")
+    assert page.evaluate(ENGLISH) == []
     page.click("#language")
     assert page.evaluate("document.documentElement.lang") == "en"
     opened.until("document.getElementById('verdict').textContent.includes('networks say')")
@@ -270,7 +281,7 @@ def test_chinese(open_page: Any) -> None:
 
 def test_every_sentence_is_there_in_both_languages() -> None:
     text = json.loads(TEXT.read_text())
-    more = {key for key in set(text["zh"]) - set(text["en"]) if not key.startswith(("model.", "rule."))}
+    more = {key for key in set(text["zh"]) - set(text["en"]) if not key.startswith(("model.", "rule.", "table."))}
     assert set(text["en"]) - set(text["zh"]) == more == set()
     for key, sentence in text["en"].items():
         places = sorted(part.split("}")[0] for part in sentence.split("{")[1:])

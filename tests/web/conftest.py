@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dbn": {"hidden": [20, 20, 30]},
     "diehl-cook": {"neurons": 8},
     "spiking-mlp": {"hidden": [14], "steps": 3},
+    "mozafari": {"maps": [6, 8, 20]},
 }
 
 

@@ -19,7 +19,7 @@ from threegen.tracing.inputs import answer as answer_of_model
 from threegen.web.calibrate import temperature_for
 from threegen.web.damage import Damage, damaged, thickened
 from threegen.web.request import Asked, encoded_image
-from threegen.web.spiking import record_of
+from threegen.web.spiking import _layer, record_of
 from threegen.web.state import PageState
 from threegen.web.units import activations, hidden_layers, switched_off
 
@@ -50,7 +50,7 @@ def test_every_model_answers_what_it_says_when_it_is_called(
 def test_the_plain_way_gives_the_same_answer_as_the_kernels(state: PageState) -> None:
     """Until kernels are compiled, spiking cards answer by the plain way: same spikes, same answer."""
     image = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(3))
-    for name in ("spiking-mlp", "diehl-cook"):
+    for name in ("spiking-mlp", "diehl-cook", "mozafari"):
         member = state.by_name[name]
         assert member.plain
         slow = member.scores(image)
@@ -128,7 +128,7 @@ def test_saliency_of_a_perceptron_is_its_weights(client: TestClient, state: Page
     assert np.array_equal(np.frombuffer(base64.b64decode(found[0]["map"]), np.int8), expected)
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet-5-modern", "dbn", "diehl-cook", "spiking-mlp"])
+@pytest.mark.parametrize("name", ["mlp", "lenet-5-modern", "dbn", "diehl-cook", "spiking-mlp", "mozafari"])
 def test_hidden_units_can_be_switched_off_and_come_back(state: PageState, name: str) -> None:
     """With all units of a layer off the scores do not depend on the image; afterwards every weight is as it was."""
     member = state.by_name[name]
@@ -155,6 +155,7 @@ def test_the_hidden_layers_of_known_networks(state: PageState) -> None:
     assert list(units["dbn"].values()) == [20, 20, 30]
     assert units["diehl-cook"] == {"neurons": 8}
     assert units["spiking-mlp"] == {"neurons.0": 14}
+    assert units["mozafari"] == {"s1": 6, "s2": 8}
     assert list(units["lenet-5-modern"].values()) == [6, 6, 16, 16, 120, 84]  # LeCun et al. 1998, figure 2
 
 
@@ -191,12 +192,47 @@ def test_the_record_of_a_spiking_network(state: PageState, name: str) -> None:
         assert sent == sum(int(spikes.sum()) for spikes in record.spikes)
 
 
-def test_accuracy_against_the_number_of_steps_ends_with_that_of_all_steps(state: PageState) -> None:
-    member = state.by_name["spiking-mlp"]
+def test_the_record_of_single_spikes(state: PageState, seven: dict[str, Any]) -> None:
+    """A neuron fires once, in the step that its own layer says; after the last step the answer is that of the net."""
+    member = state.by_name["mozafari"]
+    model, image = member.model, mnist_form_of_strokes(seven["strokes"])
+    found = record_of(member, Asked(image))
+    encoded = model.encode(image[None])  # type: ignore[operator]
+    fired = model.s1.fire(encoded.long())[0]  # type: ignore[union-attr,operator]
+    assert (found["steps"], found["bin"]) == (15, 1)
+    assert found["layers"][0]["neurons"] == 6 * 28 * 28
+    assert found["layers"][0]["spikes"] == int((fired < 15).sum()) > 0
+    times = fired.flatten()
+    shown = found["layers"][0]["shown"]
+    raster = [[shown[neuron] for neuron in row] for row in found["layers"][0]["raster"]]
+    assert all(times[neuron] == step for step, row in enumerate(raster) for neuron in row)
+    expected = member.shares(member.scores(image[None]))[0].tolist()
+    assert found["decision"][-1] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_raster_draws_neurons_from_all_over_the_layer() -> None:
+    """More fire than are drawn: an even choice; fewer: all of them, and silent ones beside them."""
+    many = _layer(0, torch.ones(2, 1000), 1)
+    assert len(many["shown"]) == 120
+    assert (many["shown"][0], many["shown"][-1]) == (0, 999)
+    few = torch.zeros(2, 400)
+    few[0, [3, 250]] = 1
+    drawn = _layer(0, few, 1)
+    assert len(drawn["shown"]) == len(set(drawn["shown"])) == 120
+    assert {3, 250} <= set(drawn["shown"])
+    assert (drawn["spikes"], drawn["silent"]) == (2, 398)
+
+
+@pytest.mark.parametrize(("name", "frames"), [("spiking-mlp", 3), ("mozafari", 15), ("diehl-cook", 84)])
+def test_accuracy_against_the_number_of_steps_ends_with_that_of_all_steps(
+    state: PageState, name: str, frames: int
+) -> None:
+    """Diehl and Cook's 250 steps are told in bins of three: 84 frames, the last of them the whole presentation."""
+    member = state.by_name[name]
     found = state.accuracy_by_steps(member)
     images, labels = state.data.test.inputs, state.data.test.targets
     right = float((member.scores(images).argmax(1) == labels).float().mean())
-    assert len(found["accuracy"]) == 3
+    assert (len(found["accuracy"]), found["images"]) == (frames, 40)
     assert found["accuracy"][-1] == pytest.approx(right, abs=0.2)  # other random spikes
 
 

@@ -12,9 +12,11 @@ from threegen.errors import ConfigError, ThreegenError
 from threegen.explanations.explain import explain
 from threegen.gen2.dbn import DBN
 from threegen.gen3.diehl_cook import DiehlCook
+from threegen.gen3.mozafari import Mozafari2019
 from threegen.randomness import make_generator
 from threegen.web.lineup import PageModel
 from threegen.web.request import Asked, encoded_image
+from threegen.web.single_spikes import contrast_fields
 from threegen.web.units import activations, hidden_layers, switched_off
 
 METHODS = ("saliency", "guided", "grad-cam", "occlusion")
@@ -115,6 +117,8 @@ def first_fields(member: PageModel, most: int = MOST_TILES) -> dict[str, Any] | 
     try:
         if isinstance(model, DiehlCook):
             weight = model.weight.detach().reshape(model.neurons, 28, 28)
+        elif isinstance(model, Mozafari2019):
+            weight = contrast_fields(model)
         elif hasattr(model, "receptive_fields"):
             fields: Any = model.receptive_fields
             weight = fields().reshape(-1, 28, 28)

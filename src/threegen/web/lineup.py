@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from threegen.checks import did_you_mean
 from threegen.errors import ConfigError
 from threegen.gen3.diehl_cook import DiehlCook
+from threegen.gen3.mozafari import Mozafari2019
 from threegen.gen3.networks import SpikingNet
 from threegen.randomness import make_generator
 from threegen.registry.entry import Entry, find_entry
 from threegen.runs.pretrained import pretrained, pretrained_models
 from threegen.runs.run import open_run
 from threegen.tracing.inputs import answer as answer_of_model
+from threegen.web.single_spikes import plain_scores
 
 CLASSES = 10
 
@@ -49,7 +51,7 @@ class PageModel:
     @property
     def spiking(self) -> bool:
         """Whether the network sends spikes over time steps, which can be shown one by one."""
-        return isinstance(self.model, SpikingNet | DiehlCook)
+        return isinstance(self.model, SpikingNet | DiehlCook | Mozafari2019)
 
     def scores(self, images: Tensor, seed: int = 0) -> Tensor:
         """Return the scores [B, K] of images [B, 1, 28, 28]; `seed` draws the spikes. The caller holds the lock."""
@@ -57,6 +59,8 @@ class PageModel:
         with torch.no_grad():
             if self.plain and isinstance(self.model, SpikingNet | DiehlCook):
                 return self.model.run(images, generator=generator).scores.float()
+            if self.plain and isinstance(self.model, Mozafari2019):
+                return plain_scores(self.model, images)
             found: Tensor = answer_of_model(self.model, images, generator)
         return found.float()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,15 +10,20 @@ from torch import Tensor
 
 from threegen.errors import ConfigError
 from threegen.gen3.diehl_cook import DiehlCook
+from threegen.gen3.mozafari import Mozafari2019
 from threegen.gen3.networks import Record, SpikingNet
 from threegen.randomness import make_generator
 from threegen.web.lineup import CLASSES, PageModel
 from threegen.web.request import Asked
+from threegen.web.single_spikes import frames, scores_by_step, times_of_layers
 from threegen.web.units import switched_off
 
 MOST_NEURONS = 120  # neurons of a layer that are drawn
 MOST_STEPS = 120  # frames of the animation: longer presentations are told in bins of several steps
 IMAGES = 300  # test images by which accuracy against T is measured
+FEW = 100  # of them, for a network that takes long
+PART = 20  # images at once
+Timed = SpikingNet | DiehlCook | Mozafari2019
 
 
 def record_of(member: PageModel, asked: Asked) -> dict[str, Any]:
@@ -29,41 +35,90 @@ def record_of(member: PageModel, asked: Asked) -> dict[str, Any]:
     steps. Raises `ConfigError` for a model that does not spike.
     """
     model = member.model
-    if not isinstance(model, SpikingNet | DiehlCook):
+    if not isinstance(model, Timed):
         raise ConfigError(f"{member.name} sends no spikes")
     with member.lock, switched_off(member, asked.off.get(member.name, {})), torch.no_grad():
-        record = model.run(asked.image[None], generator=make_generator(asked.seed, "page"))
-        scores = _forming(model, record)
-    steps = len(record.inputs)
+        played = _play_single(model, asked.image[None]) if isinstance(model, Mozafari2019) else _play(model, asked)
+    steps = len(played.inputs)
     size = -(-steps // MOST_STEPS)
-    potentials = _last_of_bin(record.potentials[-1][:, 0].flatten(1), size)
-    speakers = _speakers(model, record)
-    threshold = getattr(model.neurons[-1], "threshold", None) if isinstance(model, SpikingNet) else None
+    potentials = _last_of_bin(played.potentials, size)
+    shares = _last_of_bin(member.shares(played.scores), size)
     return {
         "name": member.name,
         "steps": steps,
         "bin": size,
-        "input": _fired(_binned(record.inputs[:, 0].flatten(1), size)),
-        "layers": [_layer(number, spikes, size) for number, spikes in enumerate(record.spikes)],
-        "speakers": [name for name, _ in speakers],
-        "potentials": [[round(float(u), 4) for u in potentials[:, unit]] for _, unit in speakers],
-        "threshold": float(threshold) if isinstance(threshold, int | float) else None,
-        "decision": [[round(share, 4) for share in row] for row in _last_of_bin(member.shares(scores), size).tolist()],
+        "input": _fired(_binned(played.inputs, size)),
+        "layers": [_layer(number, spikes, size) for number, spikes in enumerate(played.spikes)],
+        "speakers": played.speakers,
+        "potentials": [[round(float(u), 4) for u in row] for row in potentials.T],
+        "threshold": played.threshold,
+        "decision": [[round(share, 4) for share in row] for row in shares.tolist()],
     }
+
+
+@dataclass(frozen=True)
+class _Played:
+    """One presentation: inputs [T, pixels], spikes of each layer [T, N], potentials [T, speakers], scores [T, K]."""
+
+    inputs: Tensor
+    spikes: list[Tensor]
+    potentials: Tensor
+    scores: Tensor
+    speakers: list[str]
+    threshold: float | None
+
+
+def _play(model: SpikingNet | DiehlCook, asked: Asked) -> _Played:
+    record = model.run(asked.image[None], generator=make_generator(asked.seed, "page"))
+    speakers = _speakers(model, record)
+    threshold = getattr(model.neurons[-1], "threshold", None) if isinstance(model, SpikingNet) else None
+    return _Played(
+        record.inputs[:, 0].flatten(1),
+        [spikes[:, 0].flatten(1) for spikes in record.spikes],
+        record.potentials[-1][:, 0].flatten(1)[:, [unit for _, unit in speakers]],
+        _forming(model, record)[:, 0],
+        [name for name, _ in speakers],
+        float(threshold) if isinstance(threshold, int | float) else None,
+    )
+
+
+def _play_single(model: Mozafari2019, image: Tensor) -> _Played:
+    """Potentials are the highest of each class, in shares of what could not be exceeded; nobody fires in S3."""
+    times = times_of_layers(model, image)
+    scores = scores_by_step(model, times["c2"])[:, 0]
+    onset = times["input"][0].amin(0)  # a pixel's earliest cell
+    return _Played(
+        frames(onset, model.steps),
+        [frames(times[layer][0], model.steps) for layer in ("s1", "s2")],
+        (scores - 1).clamp_min(0),
+        scores,
+        [str(digit) for digit in range(model.classes)],
+        None,
+    )
 
 
 def _layer(number: int, spikes: Tensor, size: int) -> dict[str, Any]:
-    flat = _binned(spikes[:, 0].flatten(1), size)
+    flat = _binned(spikes, size)
     counts = flat.sum(0)
-    busiest = counts.argsort(descending=True, stable=True)[:MOST_NEURONS].sort().values
+    shown = _chosen(counts)
     return {
         "layer": number + 1,
         "neurons": flat.shape[1],
-        "shown": busiest.tolist(),
+        "shown": shown.tolist(),
         "spikes": int(counts.sum()),
         "silent": int((counts == 0).sum()),
-        "raster": _fired(flat[:, busiest]),
+        "raster": _fired(flat[:, shown]),
     }
+
+
+def _chosen(counts: Tensor) -> Tensor:
+    """Return which neurons are drawn: all, or `MOST_NEURONS` spread evenly over those that fire, then silent ones."""
+    active, silent = (counts > 0).nonzero().ravel(), (counts == 0).nonzero().ravel()
+    drawn = min(MOST_NEURONS, len(counts))
+    if len(active) >= drawn:
+        return active[torch.linspace(0, len(active) - 1, drawn).round().long()]
+    more = drawn - len(active)
+    return torch.cat([active, silent[torch.linspace(0, len(silent) - 1, more).round().long()]]).sort().values
 
 
 def _fired(flat: Tensor) -> list[list[int]]:
@@ -85,12 +140,12 @@ def _last_of_bin(values: Tensor, size: int) -> Tensor:
 
 
 def _forming(model: SpikingNet | DiehlCook, record: Record) -> Tensor:
-    """Return the scores [T, K] that the network would give if it had to answer after each time step."""
+    """Return the scores [T, B, K] that the network would give if it had to answer after each time step."""
     if isinstance(model, DiehlCook):
-        counts = record.spikes[-1][:, 0].cumsum(0)
-        return model.votes(counts.to(torch.int32)).float()
+        counts = record.spikes[-1].cumsum(0).to(torch.int32)
+        return torch.stack([model.votes(one).float() for one in counts])
     train = record.inputs.transpose(0, 1)
-    return torch.cat([model(train[:, : t + 1]).float() for t in range(len(record.inputs))])
+    return torch.stack([model(train[:, : t + 1]).float() for t in range(len(record.inputs))])
 
 
 def _speakers(model: SpikingNet | DiehlCook, record: Record) -> list[tuple[str, int]]:
@@ -106,14 +161,29 @@ def _speakers(model: SpikingNet | DiehlCook, record: Record) -> list[tuple[str, 
 def accuracy_by_steps(member: PageModel, images: Tensor, labels: Tensor) -> dict[str, Any]:
     """Return the share of `images` [B, 1, 28, 28] that are right if the network answers after 1, 2 ... T steps.
 
-    It depends on the weights alone and is measured once. Raises `ConfigError` for a model without such an answer.
+    Long presentations are told in bins, as in `record_of`. A network that takes long gets the first `FEW` of the
+    images. It depends on the weights alone and is measured once. Raises `ConfigError` for a model without time steps.
     """
     model = member.model
-    if not isinstance(model, SpikingNet):
-        raise ConfigError(f"{member.name} takes too long for this measurement")
+    if not isinstance(model, Timed):
+        raise ConfigError(f"{member.name} sends no spikes")
+    count = len(images) if isinstance(model, SpikingNet) else min(FEW, len(images))
     if "by steps" not in member.known:
-        with member.lock, torch.no_grad():
-            train = model.encode(images, make_generator("accuracy by steps")).transpose(0, 1)
-            scores = [model(train[:, : t + 1]).argmax(1) for t in range(train.shape[1])]
-        member.known["by steps"] = [float((one == labels).float().mean()) for one in scores]
-    return {"name": member.name, "images": len(labels), "accuracy": member.known["by steps"]}
+        generator = make_generator("accuracy by steps")
+        right = []
+        for part, targets in zip(torch.split(images[:count], PART), torch.split(labels[:count], PART), strict=True):
+            with member.lock, torch.no_grad():  # released between parts, so that the card goes on answering
+                right.append(_answers_by_steps(model, part, generator) == targets)
+        shares = torch.cat(right, 1).float().mean(1)
+        member.known["by steps"] = _last_of_bin(shares, -(-len(shares) // MOST_STEPS)).tolist()
+    return {"name": member.name, "images": count, "accuracy": member.known["by steps"]}
+
+
+def _answers_by_steps(model: Timed, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the class [T, B] that the network would name after each time step."""
+    if isinstance(model, Mozafari2019):
+        return scores_by_step(model, times_of_layers(model, images)["c2"]).argmax(2)
+    if isinstance(model, DiehlCook):
+        return _forming(model, model.run(images, generator=generator)).argmax(2)
+    train = model.encode(images, generator).transpose(0, 1)
+    return torch.stack([model(train[:, : t + 1]).argmax(1) for t in range(train.shape[1])])

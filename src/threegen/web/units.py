@@ -14,10 +14,13 @@ from threegen.errors import ConfigError
 from threegen.gen2.dbn import DBN
 from threegen.gen2.rbm import RBM
 from threegen.gen3.diehl_cook import DiehlCook
+from threegen.gen3.mozafari import Mozafari2019
+from threegen.gen3.ordered_conv import OrderedConv
 from threegen.gen3.parts import is_neuron
 from threegen.randomness import make_generator
 from threegen.tracing.inputs import answer as answer_of_model
 from threegen.web.lineup import CLASSES, PageModel
+from threegen.web.single_spikes import promptness, times_of_layers
 
 Off = Mapping[str, tuple[int, ...]]
 NOT_HIDDEN = ("encoder", "readout", "synapses")  # the neurons behind synapses are shown
@@ -45,6 +48,10 @@ def hidden_layers(member: PageModel) -> dict[str, Hidden]:
         elif isinstance(model, DBN):
             below = {f"layers.{number}": Hidden(size, 1, ()) for number, size in enumerate(model.sizes[1:-1])}
             member.known["hidden"] = {**below, "top": Hidden(model.sizes[-1], 1, ())}
+        elif isinstance(model, Mozafari2019):
+            sides = model.shape[1:], tuple(size // 2 for size in model.shape[1:])
+            layers = zip(("s1", "s2"), (model.s1, model.s2), sides, strict=True)
+            member.known["hidden"] = {path: Hidden(len(layer.weight), 1, side) for path, layer, side in layers}
         else:
             member.known["hidden"] = _watched(member)
     found: dict[str, Hidden] = member.known["hidden"]
@@ -54,7 +61,7 @@ def hidden_layers(member: PageModel) -> dict[str, Hidden]:
 def activations(member: PageModel, image: Tensor, seed: int = 0) -> dict[str, Tensor]:
     """Return what the units of each hidden layer do for an image [1, 28, 28]: [units, ...], of time steps the mean.
 
-    The caller holds the model's lock.
+    Neurons that fire at most once: 1 at the first step, less the later, 0 for never. The caller holds the model's lock.
     """
     known, model, x = hidden_layers(member), member.model, image[None]
     if isinstance(model, DiehlCook):
@@ -64,6 +71,9 @@ def activations(member: PageModel, image: Tensor, seed: int = 0) -> dict[str, Te
             states = [model.encode(x, depth)[0] for depth in range(1, len(model.sizes) - 1)]
             top = torch.sigmoid(model.top.input_from_below(model.encode(x)))[0]
         return dict(zip(known, [*states, top], strict=True))
+    if isinstance(model, Mozafari2019):
+        times = times_of_layers(model, x)
+        return {path: promptness(times[path][0], model.steps) for path in known}
     kept: dict[str, Tensor] = {}
     with _hooked(model, {path: _keeper(kept, path) for path in known}):
         member.scores(x, seed)
@@ -96,6 +106,8 @@ def switched_off(member: PageModel, off: Off) -> Iterator[None]:
             elif isinstance(module := member.model.get_submodule(layer), RBM):
                 stack.enter_context(_set(module.weight, units, 0.0))
                 stack.enter_context(_set(module.hidden_bias, units, SILENT))
+            elif isinstance(module, OrderedConv):
+                stack.enter_context(_set(module.weight, units, 0.0))
             else:
                 hooks[layer] = _silencer(units, known[layer].axis)
         stack.enter_context(_hooked(member.model, hooks))

@@ -126,5 +126,5 @@ export function showHeat(name) {
   const sentence = where ? t("why.where", { place: t(`place.${where}`), digit: heat.target }) : heat?.error ? t(heat.code === "flat" ? "why.flat" : `why.cannot.${heat.method}`, {}, heat.error) : t("why.none");
   parts.heat.setAttribute("aria-label", sentence);
   parts.heat.title = sentence;
-  parts.time.textContent = heat?.error ? t("why.not") : "";
+  parts.time.textContent = heat?.error ? t(heat.code === "flat" ? "why.flat.short" : "why.not") : "";
 }

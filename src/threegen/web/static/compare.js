@@ -3,7 +3,7 @@ import { post } from "./api.js";
 import { titleOf } from "./cards.js";
 import { element } from "./draw.js";
 import { modelOf, state } from "./state.js";
-import { onLanguage, t } from "./text.js";
+import { has, onLanguage, percent, t } from "./text.js";
 
 const USUAL = ["mlp", "lenet-5-modern", "spiking-mlp"];
 let parts = {}, found = null;
@@ -47,17 +47,37 @@ async function compare() {
   parts.go.disabled = false;
 }
 
+/** A fixed text of the card in the chosen language: numbers and names of models are put back into it. */
+function translated(text) {
+  if (has(`table.${text}`)) return t(`table.${text}`);
+  const number = /\d[\d,]*/.exec(text)?.[0], general = `table.${text.replace(number, "{n}")}`;
+  if (number && has(general)) return t(general, { n: number });
+  if (text.includes("; ")) return text.split("; ").map(translated).join(t("table.; ", {}, "; "));
+  const [names, rest] = text.split(/: (.*)/s);
+  return rest && has(`table.${rest}`) ? t(`table.${rest}`, { names }) : text;
+}
+
+/** The verdict in words; without a sentence of the language for it, as `tg.compare` says it. */
+function said(one) {
+  if (!has("table.verdict")) return one.text;
+  const [low, high] = one.operations, [own, other] = one.accuracies.map((share) => percent(share, 2));
+  return t("table.verdict", {
+    name: nameOf(one.model), base: nameOf(found.reference), outcome: t(`table.outcome.${one.outcome}`), accuracy: t(`table.accuracy.${one.accuracy}`),
+    low, high, memory: one.memory, own, other, first: one.alone[0], second: one.alone[1], p: one.p < 1e-4 ? "< 0.0001" : `= ${one.p.toPrecision(2)}`,
+  });
+}
+
 const nameOf = (name) => { const model = modelOf(name); return model ? titleOf(model) : name; };
 
 function draw() {
   const head = () => element("tr", {}, element("th", {}, ""), ...found.models.map((name) => element("th", { scope: "col" }, nameOf(name) + (name === found.reference ? ` (${t("compare.reference")})` : ""))));
-  const row = (line) => element("tr", {}, element("th", { scope: "row" }, line.label), ...line.values.map((value, place) => {
+  const row = (line) => element("tr", {}, element("th", { scope: "row" }, translated(line.label)), ...line.values.map((value, place) => {
     const ratio = line.ratios[place] && found.models[place] !== found.reference ? line.ratios[place] : "";
     return element("td", {}, value, ratio ? element("small", {}, ` ${ratio}`) : null);
   }));
   const table = (rows) => element("div", { class: "scroll", tabindex: 0 }, element("table", {}, ...rows));
   parts.result.replaceChildren(
-    element("section", { class: "block" }, element("h2", {}, t("compare.verdict")), ...found.verdict.map((sentence) => element("p", { class: "sentence" }, sentence))),
-    ...found.sections.map((part) => element("section", { class: "block" }, element("h2", {}, part.title), table([element("thead", {}, head()), element("tbody", {}, ...part.lines.map(row))]), part.remark ? element("p", { class: "hint" }, part.remark) : null)),
-    element("section", { class: "block" }, element("h2", {}, t("compare.pairs")), table([element("thead", {}, element("tr", {}, ...found.pairs[0].map((cell) => element("th", {}, cell)))), element("tbody", {}, ...found.pairs.slice(1).map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, cell)))))])));
+    element("section", { class: "block" }, element("h2", {}, t("compare.verdict")), ...found.verdict.map((sentence) => element("p", { class: "sentence" }, said(sentence)))),
+    ...found.sections.map((part) => element("section", { class: "block" }, element("h2", {}, translated(part.title)), table([element("thead", {}, head()), element("tbody", {}, ...part.lines.map(row))]), part.remark ? element("p", { class: "hint" }, translated(part.remark)) : null)),
+    element("section", { class: "block" }, element("h2", {}, t("compare.pairs")), table([element("thead", {}, element("tr", {}, ...found.pairs[0].map((cell) => element("th", {}, translated(cell))))), element("tbody", {}, ...found.pairs.slice(1).map((cells) => element("tr", {}, ...cells.map((cell, place) => element("td", {}, place ? translated(cell) : cell.split(", ").map(nameOf).join(t("table.and", {}, ", ")))))))])));
 }

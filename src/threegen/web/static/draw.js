@@ -60,7 +60,7 @@ export function lineChart(canvas, series, { low = null, high = null, rule = null
   const c = canvas.getContext("2d");
   c.scale(ratio, ratio);
   const values = series.flatMap((one) => one.values).filter(Number.isFinite);
-  const floor = low ?? Math.min(0, ...values), top = high ?? Math.max(1e-9, ...values, rule ?? -Infinity);
+  const floor = low ?? Math.min(0, ...values), top = high ?? (values.length || rule !== null ? Math.max(1e-9, ...values, rule ?? -Infinity) : 1);
   const left = 38, right = wide - 8, up = 8, down = tall - 18;
   const longest = Math.max(2, ...series.map((one) => one.values.length));
   const x = (i) => left + ((right - left) * i) / (longest - 1);

@@ -74,7 +74,7 @@ async function measure() {
   const found = await post("/api/steps", { model: asked.name }).catch((problem) => ({ problem }));
   if (model !== asked) return;
   parts.measure.disabled = false;
-  if (found.problem) { parts.said.textContent = t("spikes.cannot"); return; }
+  if (found.problem) { parts.said.textContent = found.problem.status ? found.problem.message : t("error.lost"); return; }
   steps = found;
   parts.measure.hidden = true;
   parts.captions.accuracy.textContent = t("spikes.accuracy.of", { images: steps.images });

@@ -38,10 +38,12 @@ const locale = () => (language === "zh" ? "zh-CN" : "en");
 export const percent = (share, digits = 0) =>
   share.toLocaleString(locale(), { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
 
+/** A count in words; which words there are, and from which size on, is for the language to say: 万 is ten thousand. */
 export function amount(value) {
   if (value === null || value === undefined) return "–";
   if (value < 10000) return Math.round(value).toLocaleString(locale());
-  const [size, unit] = value < 1e6 ? [1e3, t("thousand")] : value < 1e9 ? [1e6, t("million")] : [1e9, t("billion")];
+  const units = t("units").split(", ").map((one) => one.split(" "));
+  const [size, unit] = units.findLast(([least]) => value >= Number(least));
   const scaled = value / size;
   return `${scaled.toLocaleString(locale(), { maximumFractionDigits: scaled < 10 ? 2 : scaled < 100 ? 1 : 0 })} ${unit}`;
 }

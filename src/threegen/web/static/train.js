@@ -76,8 +76,14 @@ function fillRules() {
   const kept = parts.rule.value;
   parts.rule.replaceChildren(...model.rules.map((rule, place) => element("option", { value: rule }, place ? t(`rule.${rule}`, {}, rule) : t(`model.${model.name}.rule`, {}, rule))));
   if (model.rules.includes(kept)) parts.rule.value = kept;
-  parts.rate.disabled = parts.apply.disabled = !model.rate;
+  parts.rate.disabled = !model.rate;
+  offer();
 }
+
+const isBusy = () => ["running", "paused"].includes(now?.state);
+
+/** A rate can be set only while something learns by it. */
+function offer() { parts.apply.disabled = !isBusy() || parts.rate.disabled; }
 
 async function start() {
   const rate = parts.rate.value === "" ? null : Number(parts.rate.value);
@@ -92,7 +98,8 @@ async function join() { await act("join"); await joined(); parts.status.textCont
 
 function draw() {
   if (!now || !parts.status) return;
-  const busy = now.state === "running" || now.state === "paused";
+  const busy = isBusy();
+  offer();
   parts.start.disabled = busy; parts.pause.disabled = !busy; parts.stop.disabled = !busy;
   parts.more.disabled = !busy && now.state !== "done"; parts.join.hidden = !["done", "stopped"].includes(now.state);
   parts.pause.textContent = t(now.state === "paused" ? "train.go_on" : "train.pause");
