@@ -54,8 +54,12 @@ def show_spikes(net: SpikingNet, spikes: Tensor) -> None:
     """Let the net take `spikes` [T, B, ...], bytes, for those of any image."""
     source = spikes.permute(0, 1, 3, 4, 2).contiguous() if spikes.dim() > 3 else spikes
     floats = spikes.float()
-    net._source = lambda pixels, generator: lambda first, steps: source[first : first + steps]  # type: ignore[method-assign]
-    net.encode = lambda x, generator=None: floats  # type: ignore[method-assign]
+    if net.backend == "plain":
+        net.encode = lambda x, generator=None: floats  # type: ignore[method-assign]
+    else:  # the kernels ask for their spikes block by block; with another `encode` they would not be used
+        net._source = (  # type: ignore[method-assign]
+            lambda pixels, generator, given=False: lambda first, steps: source[first : first + steps]
+        )
 
 
 def make_case(kind: str, steps: int) -> dict[str, str]:
