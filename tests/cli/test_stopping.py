@@ -19,11 +19,11 @@ from threegen.cli.printing import print_table
 from threegen.runs.run import load_run
 
 
-def started(out: Path, *words: str) -> subprocess.Popen[str]:
+def started(out: Path, epochs: int = 80) -> subprocess.Popen[str]:
     """A training of many epochs, once its first checkpoint is there."""
-    code = [sys.executable, "-m", "threegen", "train", "mlp", "--epochs", "80", "--set", "hidden=[16]", "--quiet"]
+    code = [sys.executable, "-m", "threegen", "train", "mlp", "--epochs", str(epochs), "--set", "hidden=[16]", "--quiet"]
     process = subprocess.Popen(
-        [*code, "--holdout", "59500", "--checkpoint-every", "3", "--out", str(out), *words],
+        [*code, "--holdout", "59500", "--checkpoint-every", "3", "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     until = time.monotonic() + 90
@@ -38,7 +38,7 @@ def started(out: Path, *words: str) -> subprocess.Popen[str]:
 def test_a_stopped_run_is_saved_and_says_how_to_continue(number: signal.Signals, code: int, tmp_path: Path) -> None:
     """Advice that is followed works."""
     out = tmp_path / "my run"  # the blank must be quoted
-    process = started(out)
+    process = started(out, 12 if number == signal.SIGTERM else 80)  # the twelve are trained to their end below
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == code
