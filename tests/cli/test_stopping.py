@@ -21,7 +21,18 @@ from threegen.runs.run import load_run
 
 def started(out: Path, epochs: int = 80) -> subprocess.Popen[str]:
     """A training of many epochs, once its first checkpoint is there."""
-    code = [sys.executable, "-m", "threegen", "train", "mlp", "--epochs", str(epochs), "--set", "hidden=[16]", "--quiet"]
+    code = [
+        sys.executable,
+        "-m",
+        "threegen",
+        "train",
+        "mlp",
+        "--epochs",
+        str(epochs),
+        "--set",
+        "hidden=[16]",
+        "--quiet",
+    ]
     process = subprocess.Popen(
         [*code, "--holdout", "59500", "--checkpoint-every", "3", "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},

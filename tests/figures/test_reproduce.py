@@ -17,6 +17,7 @@ from threegen.figures.reproduce import (
     Made,
     all_figures,
     figure_table,
+    figures_markdown,
     read_record,
     reproduce_figure,
     shipped_records,
@@ -135,3 +136,13 @@ def test_a_record_with_a_missing_field_is_refused(tmp_path: Path) -> None:
     path.write_text('{"name": "toy"}')
     with pytest.raises(DataError, match="the fields must be name, paper"):
         read_record(path)
+
+
+def test_a_figure_without_data_has_a_row_and_says_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THREEGEN_DATA", str(tmp_path))
+    rows = [row for row in figures_markdown(tmp_path).splitlines() if row.startswith("| `")]
+    assert [row for row in rows if row.startswith("| `alexnet`") and "not run: ImageNet" in row] == rows
+    with pytest.raises(DataError, match=r"ImageNet is not in .*train/CLASS"):
+        reproduce_figure("alexnet", tmp_path, parts=tmp_path / "parts")

@@ -48,7 +48,8 @@ class Figure:
     """One published figure and how to make it: `make(seed, progress)` trains and returns the value for one seed.
 
     `differs` says in one line what differs from the paper, "nothing" where nothing does. Where a run may use parts of
-    an earlier one, it returns `Made`, so that their time is counted too.
+    an earlier one, it returns `Made`, so that their time is counted too. `not_run` says why a figure has no record and
+    what a run would take; such figures have a row in the table, too.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Figure:
     differs: str
     seeds: Sequence[int] = (0, 1, 2)
     note: str = ""
+    not_run: str = ""
 
     def __post_init__(self) -> None:
         require_choice("better", self.better, ("higher", "lower"))
@@ -250,10 +252,22 @@ def reached(record: dict[str, Any]) -> str:
 
 
 def figures_markdown(folder: str | Path = "reproduction") -> str:
-    """Return the records of `folder` as a Markdown table: what was published, what we reached, what it took."""
+    """Return the records of `folder` as a Markdown table: what was published, what we reached, what it took.
+
+    Figures that say why they were not run have a row without a value.
+    """
     lines = ["| figure | paper | published | ours | differs | minutes |", "|---|---|---|---|---|---|"]
-    for path in sorted(Path(folder).glob("*.json")):
-        record = read_record(path)
+    waiting = {name: figure for name, figure in all_figures().items() if figure.not_run}
+    paths = {path.stem: path for path in Path(folder).glob("*.json")}
+    for name in sorted({*waiting, *paths}):
+        if name not in paths:
+            one = waiting[name]
+            lines.append(
+                f"| `{name}`, {one.unit} | {one.paper} | {one.published:g} | not run: {one.not_run} "
+                f"(`threegen reproduce {name}`) | {one.differs} | |"
+            )
+            continue
+        record = read_record(paths[name])
         seeds = f"{len(record['seeds'])} seeds" if len(record["seeds"]) > 1 else f"seed {record['seeds'][0]}"
         published = "none" if record["published"] is None else f"{record['published']:g}"
         lines.append(
