@@ -16,6 +16,7 @@ from threegen.conversion.convert import convert
 from threegen.errors import ConfigError
 
 STEPS, CLOSE = 200, 0.04
+FEW = 60  # images: 200 steps of each
 
 
 class Functional(nn.Module):
@@ -96,6 +97,20 @@ class Twice(nn.Module):
         return self.end(self.b(self.b(x).relu()).relu())
 
 
+class Widened(nn.Module):
+    """A shortcut that is pooled and gets planes of zeros (He et al. 2016, option A)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 8, 3, stride=2, padding=1)
+        self.end = nn.Linear(8 * 16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.a(x))
+        shortcut = F.pad(F.avg_pool2d(x, 1, 2), (0, 0, 0, 0, 2, 2))
+        return self.end(F.relu(self.b(x) + shortcut).flatten(1))
+
+
 class Shifted(nn.Module):
     """Normalises its own input, as data sets' means and deviations do."""
 
@@ -148,6 +163,18 @@ CONVERTED = {
         nn.Unflatten(1, (2, 3)), nn.Conv1d(2, 4, 1), nn.ReLU(), Permuted(), nn.Flatten(), nn.Linear(12, 3)
     ),
     "padded": lambda: plane(nn.ZeroPad2d(1), nn.Conv2d(1, 3, 3), nn.ReLU(), nn.ZeroPad2d(2), features=432),
+    "padded with a half": lambda: plane(
+        *(nn.ConstantPad2d(1, 0.5), nn.Conv2d(1, 3, 3), nn.ReLU()),
+        *(nn.ConstantPad2d((1, -1, 0, 2), -0.5), nn.Conv2d(3, 3, 3), nn.ReLU()),
+        features=144,
+    ),
+    "widened shortcut": Widened,
+    "lines": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3, padding="same"), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3)
+    ),
+    "volumes": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 1)), nn.Conv3d(1, 2, (1, 3, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)
+    ),
     "reflected": lambda: plane(nn.Conv2d(1, 3, 3, padding=1, padding_mode="circular"), nn.ReLU(), features=192),
     "functions": Functional,
     "shared": Shared,
@@ -177,13 +204,13 @@ class Bias(nn.Module):
         return x + self.bias
 
 
-def images(model: nn.Module) -> Tensor:
-    """240 images that the model takes."""
-    vectors = torch.rand(240, 6, generator=torch.Generator().manual_seed(1))
+def images(model: nn.Module, count: int = 240) -> Tensor:
+    """So many images that the model takes."""
+    vectors = torch.rand(count, 6, generator=torch.Generator().manual_seed(1))
     try:
         model(vectors)
     except RuntimeError:
-        return torch.rand(240, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+        return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     return vectors
 
 
@@ -212,8 +239,9 @@ def relative_error(model: nn.Module, x: Tensor, **options: object) -> float:
 @pytest.mark.parametrize("name", CONVERTED)
 def test_scores_are_those_of_the_network_after_many_steps(name: str) -> None:
     model = trained(name)
-    assert relative_error(model, images(model), method="percentile", percentile=100.0) < CLOSE
-    assert relative_error(model, images(model), method="max", per_channel=False, initial="zero") < 3 * CLOSE
+    x = images(model, FEW)
+    assert relative_error(model, x, method="percentile", percentile=100.0) < CLOSE
+    assert relative_error(model, x, method="max", per_channel=False, initial="zero") < 3 * CLOSE
 
 
 @pytest.mark.parametrize("name", ["convolution", "residual", "joined", "gated maximum", "groups, dilation, stride"])
@@ -256,6 +284,20 @@ def test_what_cannot_be_said_in_spikes_is_refused_by_name(name: str) -> None:
         convert(model.eval(), torch.rand(240, 6))
     assert named in str(problem.value)
     assert len(str(problem.value)) > 80  # the reason, and what to do
+
+
+def test_attention_is_refused_by_the_name_of_its_layer() -> None:
+    class Attentive(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.end = nn.MultiheadAttention(3, 1, batch_first=True), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.view(-1, 2, 3)
+            return self.end(self.inner(x, x, x)[0].flatten(1))
+
+    with pytest.raises(ConfigError, match=r"inner .*no product of rates"):
+        convert(Attentive().eval(), torch.rand(240, 6))
 
 
 def test_recurrent_layers_are_refused_with_the_reason() -> None:

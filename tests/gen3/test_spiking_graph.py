@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from threegen.conversion.convert import ConvertedNet, convert
 from threegen.errors import ConfigError
 from threegen.functional.spiking.graph_fused import fingerprint
+from threegen.gen3 import spiking_graph
+from threegen.gen3.networks import SpikingNet
 from threegen.gen3.spiking_graph import GraphLayer, SpikingGraph, Wire
 
 SHAPE = (2, 11, 9)
@@ -58,6 +61,26 @@ def test_kernels_answer_as_the_plain_way(name: str) -> None:
     same = (found - wanted).abs().amax(1) < 1e-4
     assert float(same.float().mean()) > 0.98
     assert float((found.argmax(1) == wanted.argmax(1)).float().mean()) > 0.98
+
+
+def test_many_steps_are_answered_a_part_of_the_images_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = converted("convolutions"), images()
+    sizes: list[int] = []
+    through = SpikingNet._through_layers
+
+    def observed(self: SpikingNet, inputs: Tensor, *rest: Any) -> Tensor:
+        sizes.append(inputs.shape[1])
+        return through(self, inputs, *rest)
+
+    monkeypatch.setattr(SpikingNet, "_through_layers", observed)
+    with torch.no_grad():
+        at_once = plain(net, x)
+        monkeypatch.setattr(spiking_graph, "LARGEST_INPUT", 100 * 5 * 2 * 11 * 9)  # a hundred images of five steps
+        assert torch.allclose(plain(net, x), at_once, atol=1e-6)
+        assert sizes == [220, 100, 100, 20]
+        net.neurons[0].register_forward_hook(lambda *_: None)  # who looks on sees all images
+        plain(net, x)
+    assert sizes[4:] == [220]
 
 
 @torch.no_grad()

@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from threegen.conversion.fold import per_channel
 from threegen.conversion.graph import INPUT, LINEAR, MAX, RELU, SOURCES, Graph, Op, linear_map
-from threegen.conversion.refusals import refuse
 from threegen.gen3.spiking_graph import GraphLayer, SpikingGraph, Wire
 
 Weights = dict[str, Tensor]
@@ -97,14 +97,9 @@ class _Program:
 
     def _moved(self, op: Op, term: _Term) -> _Term:
         """Carry a scale through an operation that moves or sums values."""
-        if op.kind == "pad":
-            flat = per_channel(term.scale)
-            if op.options["mode"] == "constant" and op.options["value"] and term.wire != 0:
-                raise refuse(op.name, "pad", f"it surrounds spikes with {op.options['value']:g}; pad with zeros")
-            if flat is not None:
-                scale = flat.view(-1, *[1] * (len(op.shape) - 1)).expand(op.shape).contiguous()
-                return _Term(self.add(op.kind, (term.wire,), op.options), scale)
-        elif op.kind in ("sum-pool", "sum-over", "average", "resize", "constant-max"):
+        if op.kind == "pad":  # whatever stands at the border is in the offset
+            return _Term(self.add(op.kind, (term.wire,), {**op.options, "value": 0.0}), _padded(op, term.scale))
+        if op.kind in ("sum-pool", "sum-over", "average", "resize", "constant-max"):
             ones = _run(op, torch.ones_like(term.scale))
             scale = _run(op, term.scale) / ones.where(ones != 0, 1.0)
             spread = _run(op, term.scale.square()) / ones.where(ones != 0, 1.0) - scale.square()
@@ -217,6 +212,17 @@ _ZERO = torch.zeros(())
 
 def _run(op: Op, values: Tensor) -> Tensor:
     return op.run([values[None]])[0]
+
+
+def _padded(op: Op, scale: Tensor) -> Tensor:
+    """Return the scale of a padded signal: where zeros are put, that of their channel if it has a single one."""
+    if op.options["mode"] != "constant":
+        return _run(op, scale)
+    amounts, flat = list(op.options["amounts"]), per_channel(scale)
+    if flat is None:
+        return F.pad(scale, amounts, value=1.0)
+    channels = amounts[2 * (len(op.shape) - 1) :] or [0, 0]
+    return spread(F.pad(flat, channels, value=1.0), op.shape)
 
 
 def spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -70,7 +70,10 @@ def _graph(model: nn.Module, trace: Trace, shape: tuple[int, ...]) -> Graph:
     if end is not None:
         reading.graph.notes.append(f"the {end.name} at the end is left out: it changes no answer")
     stepped = _stepped(model, trace)
+    attention = {path for path, one in model.named_modules() if isinstance(one, nn.MultiheadAttention)}
     for node in trace.nodes:
+        if node.path in attention:
+            raise refuse(node.path, "multi_head_attention_forward")
         if node.number in skipped or (node.name in SAME and len(node.inputs) == 1):
             reading.places[node.number] = reading.places[node.inputs[0]]
         elif node.number in stepped:

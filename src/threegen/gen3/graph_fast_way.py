@@ -225,6 +225,8 @@ def _first(currents: Tensor, stages: list[Stage], steps: int) -> Array:
         made = np.empty((steps, len(currents), 1, currents.shape[1]), np.uint8)
         analog_counts(currents[:, None].contiguous().numpy(), start.numpy(), 1, currents.shape[1], made)
         return made[:, :, 0]
+    if currents.dim() != 4:  # lines and volumes, which only a linear map can follow: planes of one row
+        currents = currents.flatten(2).unsqueeze(2)
     batch, channels, tall, wide = currents.shape
     rows = currents.permute(0, 2, 3, 1).contiguous().view(batch, tall, wide * channels).numpy()
     made = np.empty((steps, batch, tall // size, wide // size * channels), np.uint8)

@@ -10,6 +10,7 @@ Shapes: T time steps, B examples. Signal 0 is the encoded input, signal l + 1 is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
@@ -19,13 +20,19 @@ from torch import Tensor, nn
 
 from threegen.checks import require_choice, require_features, require_images, require_sizes
 from threegen.errors import ConfigError
-from threegen.gen3.graph_fast_way import Chain, Stage, answer, chain_of, obstacle
+from threegen.functional.spiking.neurons import NeuronState
+from threegen.gen3.fast_way import all_are_watched, is_watched
+from threegen.gen3.graph_fast_way import Chain, Stage, answer, chain_of, modules_of, obstacle
 from threegen.gen3.graph_neurons import MaxGate, StartedIF, StartedLIF, Sum
 from threegen.gen3.networks import REPLACED, SpikingNet
+from threegen.gen3.readouts import READOUTS
 from threegen.gen3.steps import at_every_step
 from threegen.gen3.trains import is_train
 from threegen.gen3.wires import Add, Concatenate, build_wire
 
+# Values of the encoded input, all steps together, that are answered at once where nothing is kept of them: what leaves
+# the first layers is some ten times as much.
+LARGEST_INPUT = 3_000_000
 NEURONS = {"if": StartedIF, "lif": StartedLIF, "max": MaxGate, "sum": Sum}
 
 
@@ -150,6 +157,26 @@ class SpikingGraph(SpikingNet):
     def input_major(self) -> list[Tensor]:
         """Return no weights: the plain way needs no other layout."""
         return []
+
+    def _through_layers(
+        self,
+        inputs: Tensor,
+        state: Sequence[Any] | None = None,
+        notes: tuple[list[Tensor], list[Tensor], list[NeuronState]] | None = None,
+    ) -> Tensor:
+        through = super()._through_layers
+        together = max(1, LARGEST_INPUT // max(len(inputs) * math.prod(self.shape), 1))
+        keeps = state is not None or notes is not None or torch.is_grad_enabled()
+        if keeps or inputs.shape[1] <= together or self._looked_at():
+            return through(inputs, state, notes)
+        return torch.cat([through(part) for part in inputs.split(together, 1)])
+
+    def _looked_at(self) -> bool:
+        """Return whether somebody may look at what the parts of the net get and return."""
+        modules = [self, *modules_of(self)]
+        return (
+            type(self.readout) not in READOUTS.values() or all_are_watched() or any(is_watched(one) for one in modules)
+        )
 
     def _obstacle(self, x: Tensor) -> str | None:
         if is_train(x, self.one_input):
