@@ -34,7 +34,7 @@ def fashion(fashion_files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         for file in FASHION_MNIST.files
         for content in [(fashion_files / file.name).read_bytes()]
     )
-    known = dataclasses.replace(FASHION_MNIST, files=files, train=30, test=20)
+    known = dataclasses.replace(FASHION_MNIST, files=files, train=30, test=20, installed="")
     monkeypatch.setitem(KNOWN, known.name, known)
     monkeypatch.setenv("THREEGEN_DATA", str(tmp_path / "data"))
     return known

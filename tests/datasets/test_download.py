@@ -92,6 +92,15 @@ def test_the_first_good_mirror_is_taken(
     assert mirror.asked == []
 
 
+def test_files_that_a_system_package_installed_are_found(
+    fashion: KnownData, fashion_files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(KNOWN, "fashion-mnist", dataclasses.replace(fashion, installed=str(fashion_files)))
+    assert len(load_data("fashion-mnist").train) == 30
+    with pytest.raises(DataError, match="is not in"):
+        load_data("fashion-mnist", root=tmp_path / "elsewhere")
+
+
 def test_damaged_files_are_fetched_again(
     fashion: KnownData, fashion_files: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:

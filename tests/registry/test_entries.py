@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from threegen.datasets.catalogue import KNOWN
 from threegen.datasets.dataset import Data, Dataset
 from threegen.errors import CheckpointError, ConfigError
 from threegen.registry.entry import MODES, all_entries, build_model, lineage_entries
@@ -41,6 +42,16 @@ def test_entry_is_complete(name: str) -> None:
 
 def test_the_quick_lineage_declares_at_most_four_and_a_half_minutes() -> None:
     assert sum(entry.plan("quick").seconds for entry in lineage_entries()) <= 270
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [(name, known) for name in NAMES for known in KNOWN if known in all_entries()[name].plans]
+)
+def test_a_plan_for_a_published_data_set_fits_it(name: str, known: str) -> None:
+    """The plan's model takes pictures of the data set's shape; the data need not be there."""
+    entry, data = all_entries()[name], KNOWN[known]
+    model = build_model(entry, data.shape, len(data.classes), 0, entry.plan(known).options)
+    assert model(torch.rand(2, *data.shape)).shape == (2, len(data.classes))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -200,3 +200,25 @@ def test_data_of_ones_own_need_their_name(tmp_path: Path) -> None:
     run = save_run(tmp_path / "run", Own(), data=Data("own", part, part))
     with pytest.raises(DataError, match="--data"):
         run.load_data()
+
+
+def test_a_run_begins_with_the_weights_of_another(made: Path, tmp_path: Path) -> None:
+    """Three classes again: all weights. Two classes: the last layer keeps its drawn values. lr 1e-12 moves nothing."""
+    known = {name: value.clone() for name, value in open_run(made).model.state_dict().items()}
+    plan = {"mode": "quick", "epochs": 1, "batch_size": 16, "optimizer": "sgd", "lr": 1e-12}
+    options = {"hidden": [7, 5], "dropout": 0.1}
+    same = train_run("mlp", tmp_path / "three.csv", start=made, options=options, **plan)
+    assert all(torch.allclose(value, known[name]) for name, value in same.model.state_dict().items())
+    assert f"--start-from {made}" in same.command
+    lines = (tmp_path / "three.csv").read_text().splitlines()
+    two = tmp_path / "two.csv"
+    two.write_text("\n".join(line for line in lines if not line.startswith("2")))
+    fewer = train_run("mlp", two, start=made, options=options, **plan).model.state_dict()
+    drawn = train_run("mlp", two, options=options, **plan).model.state_dict()
+    *body, weight, bias = fewer
+    assert all(torch.allclose(fewer[name], known[name]) for name in body)
+    assert all(torch.allclose(fewer[name], drawn[name]) for name in (weight, bias))
+    with pytest.raises(ConfigError, match=r"is \[7, 6\], here \[8, 6\]; start from a run of the same model"):
+        train_run("mlp", two, start=made, options={"hidden": [8, 5]}, **plan)
+    with pytest.raises(ConfigError, match="mlp, another model"):
+        train_run("mlp", two, start=made, options={"hidden": [7]}, **plan)

@@ -99,6 +99,9 @@ def train(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Pictures on disk: processes that decode.")] = None,
     cache: Annotated[str | None, typer.Option(help="Pictures on disk: a folder for the decoded ones.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option(help="A run of the same model, or a name whose weights ship, to fine-tune.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/MODEL by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
@@ -133,6 +136,7 @@ def train(
         device=device,
         progress=not quiet,
         checkpoint_every=checkpoint_every,
+        start=start_from,
     )
     if as_json:
         print_json({"folder": str(done.folder), **done.facts})

@@ -35,6 +35,7 @@ class KnownData:
     download_bytes: int
     elsewhere: str  # where else the same files come from, as the end of a sentence; may be empty
     bundled: bool = False
+    installed: str = ""  # the folder where a package of the system puts the same files
     archive: KnownFile | None = None  # where mirrors hold one archive: its name and the archive's own length and sum
 
 
@@ -110,7 +111,8 @@ FASHION_MNIST = KnownData(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
     download_bytes=30_878_645,
-    elsewhere="the Debian package `dataset-fashion-mnist` installs the same files in /usr/share/datasets/fashion-mnist",
+    elsewhere="the Debian package `dataset-fashion-mnist` installs the same files in /usr/share/datasets/fashion-mnist, where they are found",
+    installed="/usr/share/datasets/fashion-mnist",
 )
 
 # The archive's sum is the one that several projects publish beside the authors' MD5

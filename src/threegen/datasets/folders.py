@@ -37,7 +37,8 @@ def find_file(folder: Path, known: KnownFile) -> Path | None:
 def find_folder(known: KnownData, root: Root = None) -> Path | None:
     """Return the folder that holds a data set, or None where no file of it is there.
 
-    Bundled data comes from the package, unless `root` names a folder that has the files.
+    Bundled data comes from the package, unless `root` names a folder that has the files. What a package of the system
+    installed is taken where no folder of the user has the data and `root` names none.
     """
     inside = _BUNDLED / known.name
     bundled = known.bundled and all(find_file(inside, file) for file in known.files)
@@ -46,7 +47,10 @@ def find_folder(known: KnownData, root: Root = None) -> Path | None:
     folder = data_root(root) / known.name
     if any(find_file(folder, file) for file in known.files):
         return folder
-    return inside if bundled else None
+    if bundled:
+        return inside
+    installed = Path(known.installed) if known.installed and root is None else None
+    return installed if installed and any(find_file(installed, file) for file in known.files) else None
 
 
 def require_files(known: KnownData, root: Root = None) -> list[Path]:

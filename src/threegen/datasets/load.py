@@ -55,8 +55,9 @@ def load_data(
     cut into them, `binary` 0 and 1 instead of counts. `root` may be the published folder or archive itself.
 
     Known names: MNIST is part of the package; the others are looked for in `root`, else in the folder that the
-    variable THREEGEN_DATA names, else in the user's cache folder. Files are compared with their published SHA-256
-    once per process; `verify=False` skips that.
+    variable THREEGEN_DATA names, else in the user's cache folder; Fashion-MNIST also where Debian's package
+    dataset-fashion-mnist puts it. Files are compared with their published SHA-256 once per process; `verify=False`
+    skips that.
 
     Paths: a CSV file (see `read_csv`; `label` and `scale` go there), a `.npz` of arrays x and y, a folder of class
     folders of pictures (see `read_image_folder`; `size` and `channels` go there), or a folder that holds `train` and

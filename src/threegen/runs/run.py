@@ -230,6 +230,8 @@ def train_command(facts: Mapping[str, Any], folder: Path | None) -> str:
     for name in ("epochs", "batch_size", "lr", "optimizer", "holdout"):
         if settings.get(name):
             words += [f"--{name.replace('_', '-')}", str(settings[name])]
+    if settings.get("start"):
+        words += ["--start-from", str(settings["start"])]
     for name, value in (settings.get("options") or {}).items():
         words += ["--set", f"{name}={json.dumps(value)}"]
     for name, value in facts["data_options"].items():

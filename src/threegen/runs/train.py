@@ -20,6 +20,7 @@ from threegen.runs.converted import converted_facts
 from threegen.runs.record import FORMAT, Facts, read_record, require_free, write_record
 from threegen.runs.run import WEIGHTS, Run
 from threegen.runs.spike_health import LOOKED_AT, SpikeHealth
+from threegen.runs.start_from import start_from
 from threegen.training.fit import Callback, fit
 from threegen.training.optimizers.build import OptimizerRecipe
 from threegen.training.persistence.checkpoint import tensor_hashes, versions, write_tensors
@@ -51,6 +52,7 @@ def train_run(
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
     checkpoint_every: int | None = None,
+    start: str | Path | None = None,
 ) -> Run:
     """Train a model of the registry by its plan and return the run; with `out` it is written there too.
 
@@ -67,6 +69,8 @@ def train_run(
         source: what `load_data` finds the data by again, if `data` is a `Data`; its name by default.
         train, validation: other parts than `data.train` and the holdout.
         device, progress, callbacks, checkpoint_every: as in `fit`.
+        start: a run of the same model, or a name whose weights ship, with whose weights training begins; where the
+            classes are of another number, the last layer is drawn anew.
 
     Raises `ConfigError` for settings that cannot work and what `fit` raises.
     """
@@ -83,6 +87,7 @@ def train_run(
         "seed": seed,
         "holdout": holdout,
         "data_options": None if data_options is None else dict(data_options),
+        "start": _start(start),
     }
     settings = _settle(given, folder, resume)
     entry = entry if isinstance(entry, Entry) else find_entry(settings["name"])
@@ -101,6 +106,8 @@ def train_run(
         raise DataError(f"{loaded.name} has no labels; {entry.name} needs them")
     part, held_out = _split(loaded.train if train is None else train, validation, settings["holdout"], plan)
     model = build_model(entry, part.shape, len(loaded.classes), settings["seed"], plan.options)
+    if settings["start"] and not resume:
+        start_from(model, settings["start"])
     learner, how = entry.teaching(model, plan)
     facts = _facts(entry, settings, plan, loaded, part, held_out)
     with _open(folder, facts, resume, overwrite) as writes:
@@ -163,6 +170,13 @@ def _source(data: Data | str | Path | None, source: str) -> str | None:
     if isinstance(data, Data):
         return source or data.name
     return None if data is None else data_source(data)
+
+
+def _start(start: str | Path | None) -> str | None:
+    """Return what `open_run` finds the run by from any folder."""
+    if start is None:
+        return None
+    return str(Path(start).resolve()) if Path(start).exists() else str(start)
 
 
 def _settle(given: dict[str, Any], folder: Path | None, resume: bool) -> dict[str, Any]:

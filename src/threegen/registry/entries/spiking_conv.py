@@ -66,7 +66,7 @@ ENTRY = Entry(
             batch_size=64,
             optimizer=optimizer("adam", lr=2e-3),
             schedule="cosine",
-            options={"steps": 4, "layers": "32C3p1-32C3p1-P2-64C3p1-P2-300"},
+            options={"steps": 4, "layers": "32C3S-32C3S-P2-64C3S-P2-300"},
             transform=Augmentation(shift=4),
         ),
     },
