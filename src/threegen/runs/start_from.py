@@ -32,8 +32,8 @@ def start_from(model: nn.Module, source: str | Path) -> list[str]:
             continue
         if not tensor.dim() or found[0] != len(run.facts["classes"]) or found[1:] != tensor.shape[1:]:
             raise ConfigError(
-                f"{source}: {name} is {list(found)}, here {list(tensor.shape)}; start from a run of the same model with "
-                f"the same options on inputs of the same shape (those of the run are {list(run.facts['shape'])})"
+                f"{source}: {name} is {list(found)}, here {list(tensor.shape)}; start from a run of the same model "
+                f"with the same options on inputs of the same shape (those of the run are {list(run.facts['shape'])})"
             )
         kept.append(name)
     with torch.no_grad():
