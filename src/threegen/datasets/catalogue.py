@@ -111,7 +111,7 @@ FASHION_MNIST = KnownData(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ),
     download_bytes=30_878_645,
-    elsewhere="the Debian package `dataset-fashion-mnist` installs the same files in /usr/share/datasets/fashion-mnist, "
+    elsewhere="the Debian package `dataset-fashion-mnist` puts the same files into /usr/share/datasets/fashion-mnist, "
     "where they are found",
     installed="/usr/share/datasets/fashion-mnist",
 )
