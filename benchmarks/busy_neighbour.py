@@ -119,7 +119,7 @@ def job(kind: str) -> Job:
     """Return the job for one net."""
     return BusyJob(
         f"busy-{kind}",
-        lambda quick: "milliseconds an update",
+        lambda quick: "milliseconds per update",
         ours=Update(kind, True),
         floor=Update(kind, False),
         peers=[Contestant(name, SCRIPT, f"busy-{kind}/{name}") for name in SIDES],

@@ -24,7 +24,7 @@ CALIBRATE, TEST = 1_000, 2_000
 
 
 def prepare() -> dict[str, str]:
-    """Train the network, once a process, and write what all contestants share."""
+    """Train the network, once per process, and write what all contestants share."""
     path = Path(tempfile.gettempdir()) / "threegen-bench-conversion.pt"
     if not path.is_file():
         torch.manual_seed(0)

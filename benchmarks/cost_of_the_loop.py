@@ -1,4 +1,4 @@
-"""What `fit` adds to a bare loop, in microseconds a step: guard, log, callbacks, progress, generators.
+"""What `fit` adds to a bare loop, in microseconds per step: guard, log, callbacks, progress, generators.
 
 `no-op`: a rule that does nothing and asks for nothing, against walking over the same batches (the loop still looks
 whether the weights are finite). `tiny`: one linear layer of 8 x 8
@@ -49,7 +49,7 @@ class Nothing(tg.Rule):
 
 
 def added(bare: Callable[[], None], ours: Callable[[], None], count: int) -> float:
-    """Return the median over turns of how much longer `ours` takes than `bare`, in microseconds a step."""
+    """Return the median over turns of how much longer `ours` takes than `bare`, in microseconds per step."""
     differences = []
     for turn in range(12):
         seconds = {}
@@ -97,9 +97,13 @@ def void(value: object) -> None:
 
 
 JOBS = [
-    Job(name="cost-of-the-loop", unit=lambda quick: "microseconds a step (tiny)", ours=tiny, threads=1, rounds=3),
+    Job(name="cost-of-the-loop", unit=lambda quick: "microseconds per step (tiny)", ours=tiny, threads=1, rounds=3),
     Job(
-        name="cost-of-the-loop-no-op", unit=lambda quick: "microseconds a step (no-op)", ours=no_op, threads=1, rounds=3
+        name="cost-of-the-loop-no-op",
+        unit=lambda quick: "microseconds per step (no-op)",
+        ours=no_op,
+        threads=1,
+        rounds=3,
     ),
 ]
 

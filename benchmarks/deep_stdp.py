@@ -6,7 +6,7 @@ time of one core, as `fit` makes them, reading the bits included. The floor is o
 `functional/plasticity/decision_bounds.py`).
 
 SpykeTorch, which the authors wrote for this net, has no release and is not among the bench environments: `peers` is
-empty. Its reward pass took 29.1 ms an image on one core of another machine: measured before, not here.
+empty. Its reward pass took 29.1 ms per image on one core of another machine: measured before, not here.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def prepared(quick: bool) -> tuple[Mozafari2019, Dataset]:
 
 
 def ours(quick: bool) -> float:
-    """Return the CPU seconds an image, the mean of the last passes."""
+    """Return the CPU seconds per image, the mean of the last passes."""
     with use_threads(1):
         model, bits = prepared(quick)
         watch = PassTimes()
@@ -73,7 +73,7 @@ def floor(quick: bool) -> float:
 
 
 JOBS = [
-    Job("mozafari-s3-pass", lambda quick: f"CPU seconds an image, {IMAGES[quick]:,} images", ours, floor, threads=1)
+    Job("mozafari-s3-pass", lambda quick: f"CPU seconds per image, {IMAGES[quick]:,} images", ours, floor, threads=1)
 ]
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 The floor of saliency is one forward pass and one gradient by the input; that of Grad-CAM one forward pass and the
 gradient by the last feature maps; that of occlusion one forward pass a window, in chunks of the size that is fastest
-here (32 images for the small net, 16 for AlexNet). All give milliseconds an image, on one core unless told otherwise.
+here (32 images for the small net, 16 for AlexNet). All give milliseconds per image, on one core unless told otherwise.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Ours:
         self.job = job
 
     def __call__(self, quick: bool) -> float:
-        """Return milliseconds an image."""
+        """Return milliseconds per image."""
         method, net, batch = parse(self.job)
         look, x = tg.explain(NETS[net][0]()), images(net, batch)
         window, stride = WINDOWS[net]
@@ -49,7 +49,7 @@ class Floor:
         self.job = job
 
     def __call__(self, quick: bool) -> float:
-        """Return milliseconds an image."""
+        """Return milliseconds per image."""
         method, net, batch = parse(self.job)
         build, shape, last = NETS[net]
         model, x = build(), images(net, batch)
@@ -92,7 +92,7 @@ def peers(job: str) -> list[Contestant]:
 JOBS = [
     Job(
         name=name,
-        unit=lambda quick: "milliseconds an image",
+        unit=lambda quick: "milliseconds per image",
         ours=Ours(name),
         floor=Floor(name),
         peers=peers(name),

@@ -1,6 +1,6 @@
 """Seconds for 1,000 digits through a small neocognitron: our convolutions, the paper's cells one by one, the floor.
 
-The net has 4 planes a layer over 16 x 16 images: S 5x5, C 5x5 every second place, S 3x3, C 3x3. Cell by cell, every
+The net has 4 planes per layer over 16 x 16 images: S 5x5, C 5x5 every second place, S 3x3, C 3x3. Cell by cell, every
 cell of the paper sums its own inputs in plain Python; it answers one digit (quick or not) and the figure is scaled up.
 Both give the same responses to 1e-5, which is asserted here and in tests/gen1. The floor is the convolutions alone.
 """

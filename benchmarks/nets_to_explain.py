@@ -54,7 +54,7 @@ def images(net: str, batch: int) -> Tensor:
 
 
 def milliseconds(work: Callable[[], object], images_each: int, quick: bool) -> float:
-    """Return the median of several runs in milliseconds an image."""
+    """Return the median of several runs in milliseconds per image."""
     work()
     budget, taken = 0.5 if quick else 2.0, []
     begun = time.perf_counter()

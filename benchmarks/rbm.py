@@ -1,4 +1,4 @@
-"""Contrastive divergence, CD-1 on 784 visible and 500 hidden units, at batches of 100 and of 10: milliseconds a batch.
+"""Contrastive divergence, CD-1 on 784 visible and 500 hidden units, in batches of 100 and of 10: time per batch.
 
 The floor is the matrix products that no implementation can leave out: up, down, up, and the gradient of the weights
 as one product of the stacked states, five times 2 B 784 500 operations. Ours is the whole step, with draws, momentum
@@ -32,7 +32,7 @@ def batches(size: int, quick: bool) -> int:
 
 def unit(quick: bool) -> str:
     """Return what the figures are."""
-    return "milliseconds a batch"
+    return "milliseconds per batch"
 
 
 def share_data() -> dict[str, str]:

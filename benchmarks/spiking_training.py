@@ -33,7 +33,7 @@ GRID = 1024  # weights are multiples of 1 / GRID, see `spiking_case`
 
 def unit(quick: bool) -> str:
     """Return what the figures are."""
-    return f"milliseconds an update, the best of {updates(quick)}"
+    return f"milliseconds per update, the best of {updates(quick)}"
 
 
 def make_net(kind: str, steps: int, backend: str) -> SpikingNet:

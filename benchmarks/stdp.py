@@ -12,7 +12,7 @@ The floor is the additions of the rows of weights at every input spike, and noth
 N neurons; `-pass` is one call of `fit` for all 60,000 images, in seconds by the clock.
 
 SpykeTorch has no such network; for its deep one its users published 95,008 s on a GPU for 686 passes over 60,000 images
-(issue 7 of its repository), 2.3 ms an image and pass. That is a published figure and not measured here.
+(issue 7 of its repository), 2.3 ms per image and pass. That is a published figure and not measured here.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Training:
         self.neurons, self.variant, self.kind = neurons, variant, kind
 
     def __call__(self, quick: bool) -> float:
-        """Return the CPU milliseconds an image; the first call compiles."""
+        """Return the CPU milliseconds per image; the first call compiles."""
         model = DiehlCook(self.neurons, variant=self.variant, generator=make_generator("bench"))
         images = tg.load_data("mnist").train.take(IMAGES[quick]).inputs
         rule = DiehlCookSTDP(self.kind)
@@ -87,7 +87,7 @@ class Floor:
         self.neurons, self.variant = neurons, variant
 
     def __call__(self, quick: bool) -> float:
-        """Return the CPU milliseconds an image."""
+        """Return the CPU milliseconds per image."""
         model = DiehlCook(self.neurons, variant=self.variant, generator=make_generator("bench"))
         images = tg.load_data("mnist").train.take(100).inputs.flatten(1)
         net = model.kernel_net()
@@ -168,5 +168,5 @@ JOBS = [
 
 if __name__ == "__main__":
     if "--serve" not in sys.argv:
-        complain("SpykeTorch, deep net on a GPU, published: 2.3 ms an image and pass (95,008 s for 686 passes)")
+        complain("SpykeTorch, deep net on a GPU, published: 2.3 ms per image and pass (95,008 s for 686 passes)")
     main(JOBS, __file__)

@@ -1,6 +1,6 @@
 """The other end of the harness: a long-lived process that times its own work on request. Standard library only.
 
-One request a line on standard input, `{"quick": false}`; one answer a line on standard output,
+One request per line on standard input, `{"quick": false}`; one answer per line on standard output,
 `{"value": 4.2, "peak_mib": 512.0, "versions": {...}}`. Whatever libraries print goes to standard error.
 """
 

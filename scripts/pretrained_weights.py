@@ -175,7 +175,7 @@ def make_weights(name: str, recipe: Recipe, folder: Path, data: Data) -> dict[st
 
 
 def trained(name: str, recipe: Recipe, folder: Path) -> Run:
-    """Return the finished run in `folder`, resumed or trained where there is none."""
+    """Return the finished run in `folder`, resumed or trained if there is none."""
     begun = (folder / NAME).is_file()
     if begun and read_record(folder)["finished"]:
         return open_run(folder)

@@ -50,7 +50,7 @@ encode = PoissonEncoder(time=steps, dt=1.0)
 
 
 def work(quick: bool) -> float:
-    """Return CPU milliseconds an image; 255 is 127.5 Hz, the intensity of its example."""
+    """Return CPU milliseconds per image; 255 is 127.5 Hz, the intensity of its example."""
     count = batch if batch > 1 else 4 if quick else 20
     begun = time.process_time()
     for first in range(0, count, batch):

@@ -63,7 +63,7 @@ network = b.Network(source, excitatory, inhibitory, learning, excite, inhibit)
 
 
 def work(quick: bool) -> float:
-    """Return CPU milliseconds an image; what is compiled, at the first request, does not count."""
+    """Return CPU milliseconds per image; what is compiled, at the first request, does not count."""
     count = 1 if quick else 3
     begun = time.process_time()
     for number in range(count):

@@ -22,7 +22,7 @@ sizes = {"sliding_window_shapes": (shape[0], window, window), "strides": (shape[
 
 
 def work(quick: bool) -> float:
-    """Return milliseconds an image."""
+    """Return milliseconds per image."""
     calls = {
         "saliency": lambda: Saliency(model).attribute(x.requires_grad_(), target=target),
         "guided": lambda: GuidedBackprop(model).attribute(x.requires_grad_(), target=target),

@@ -18,7 +18,7 @@ cam = GradCAM(model=model, target_layers=[model[last]])
 
 
 def work(quick: bool) -> float:
-    """Return milliseconds an image."""
+    """Return milliseconds per image."""
     return milliseconds(lambda: cam(input_tensor=x, targets=None), batch, quick)
 
 

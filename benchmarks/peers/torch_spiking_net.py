@@ -49,7 +49,7 @@ def synapses() -> list[nn.Module]:
 
 
 def training(net: nn.Module, rates: Callable[[Tensor], Tensor]) -> Callable[[bool], float]:
-    """Return the work of a peer: milliseconds an update. `rates` turns the spikes [T, B, ...] into rates [B, 10]."""
+    """Return the work of a peer: milliseconds per update. `rates` turns the spikes [T, B, ...] into rates [B, 10]."""
     layers = [one for one in net.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
     parameters = [parameter for layer in layers for parameter in layer.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=1e-9, fused=True)

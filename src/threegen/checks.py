@@ -1,4 +1,4 @@
-"""The few guards that every door calls: each raises our own error with one clear sentence."""
+"""Argument checks shared by all public functions: each raises an error of threegen's own, in one clear sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threegen.errors import ConfigError, DataError, NumericError, ShapeError
 
 
 def require_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """Return `value` where it is one of `choices`; otherwise raise `ConfigError` with the nearest spelling."""
+    """Return `value` if it is one of `choices`; otherwise raise `ConfigError` with the nearest spelling."""
     known = list(choices)
     if isinstance(value, str) and value in known:
         return value
@@ -21,7 +21,7 @@ def require_choice(name: str, value: object, choices: Iterable[str]) -> str:
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
-    """Return `" (did you mean 'x'?)"` where one of `choices` is spelt nearly like `value`, else an empty text."""
+    """Return `" (did you mean 'x'?)"` if one of `choices` is spelt nearly like `value`, else an empty text."""
     nearest = difflib.get_close_matches(str(value), list(choices), n=1)
     return f" (did you mean {nearest[0]!r}?)" if nearest else ""
 
@@ -35,7 +35,7 @@ def require_number(
     below: float | None = None,
     most: float | None = None,
 ) -> float:
-    """Return `value` as a float where it is finite and within the bounds; otherwise raise `ConfigError`."""
+    """Return `value` as a float if it is finite and within the bounds; otherwise raise `ConfigError`."""
     bounds = [
         text
         for bound, text in (
@@ -79,10 +79,10 @@ def require_sizes(name: str, sizes: Iterable[int], *, least_length: int = 2) -> 
 
 
 def require_finite(name: str, values: torch.Tensor) -> torch.Tensor:
-    """Return `values` where none is NaN or infinite; otherwise raise `NumericError` naming the first."""
+    """Return `values` if none is NaN or infinite; otherwise raise `NumericError` naming the first."""
     if values.numel() == 0:
         return values
-    if not values.is_complex():  # one pass without a mask: the smallest and the largest are NaN where any value is
+    if not values.is_complex():  # one pass without a mask: the smallest and the largest are NaN if any value is
         low, high = torch.aminmax(values.detach())
         if math.isfinite(low) and math.isfinite(high):
             return values
@@ -98,8 +98,8 @@ def require_finite(name: str, values: torch.Tensor) -> torch.Tensor:
 def require_unit_range(name: str, values: torch.Tensor, *, finite: bool = True) -> torch.Tensor:
     """Return `values` if all are in 0..1; otherwise raise `ConfigError` (pixels 0..255 are the usual cause).
 
-    With `finite=False` NaN is let through: for states that a model has drawn itself, whose own guard names the cause.
-    Values that cannot be looked at (on the device `meta`, while torch compiles or maps) are let through too.
+    With `finite=False` NaN passes: for states that a model has drawn itself, whose own check names the cause. Values
+    that cannot be read (on the device `meta`, while torch compiles or maps) pass too.
     """
     if values.numel() == 0 or values.is_meta or torch.compiler.is_compiling() or _bits_in_unit_range(values):
         return values
@@ -119,9 +119,9 @@ _BITS_OF_ONE = {torch.float32: (np.uint32, 0x3F800000), torch.float64: (np.uint6
 
 
 def _bits_in_unit_range(values: torch.Tensor) -> bool:
-    """Return True if all are in 0..1 by their bits: those of 0..1 are the unsigned numbers up to that of 1.
+    """Return True if all are in 0..1, judged by their bits: as unsigned numbers, 0..1 are all those up to that of 1.
 
-    One integer maximum costs 3 microseconds for a batch of 100 x 784 where `aminmax` takes 43. False says nothing.
+    One integer maximum takes 3 microseconds for a batch of 100 x 784, `aminmax` takes 43. False decides nothing.
     """
     kind = _BITS_OF_ONE.get(values.dtype)
     if kind is None or not values.is_cpu or not values.is_contiguous() or type(values) is not torch.Tensor:
@@ -134,7 +134,7 @@ def _bits_in_unit_range(values: torch.Tensor) -> bool:
 
 
 def needs_unit_range(model: object) -> bool:
-    """Return whether a model takes values in 0..1 alone: it or its first part that says so by `needs_unit_range`."""
+    """Return whether a model takes only values in 0..1: it, or its first part, declares it by `needs_unit_range`."""
     own = getattr(model, "needs_unit_range", None)
     if own is not None:
         return bool(own)
@@ -146,7 +146,7 @@ def require_features(
 ) -> torch.Tensor:
     """Return `inputs` as `[B, features]`, flattening images; otherwise raise `ShapeError` naming `owner`.
 
-    With `weight` (the first layer's) given, inputs of another floating type than its own are refused too.
+    With `weight` (the first layer's) given, inputs of another floating-point type are rejected too.
     """
     require_float(owner, inputs, weight)
     flat = inputs.flatten(1) if inputs.dim() > 2 else inputs
@@ -158,7 +158,7 @@ def require_features(
 def require_images(
     owner: str, inputs: torch.Tensor, shape: tuple[int, ...], weight: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return `inputs` where they are `[B, *shape]`; otherwise raise `ShapeError` naming `owner` (see above)."""
+    """Return `inputs` if they are `[B, *shape]`; otherwise raise `ShapeError` naming `owner` (see above)."""
     require_float(owner, inputs, weight)
     if tuple(inputs.shape[1:]) != shape:
         advice = f"; use x.reshape(-1, {', '.join(map(str, shape))})" if _fits(inputs, shape) else ""
@@ -171,9 +171,9 @@ def _fits(inputs: torch.Tensor, shape: tuple[int, ...]) -> bool:
 
 
 def require_float(owner: str, inputs: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-    """Return `inputs` where it is a floating tensor; otherwise raise `ShapeError` naming `owner`.
+    """Return `inputs` if it is a floating-point tensor; otherwise raise `ShapeError` naming `owner`.
 
-    With `weight` given, its type must be the same (autocast, which converts by itself, is let through), and its device.
+    With `weight` given, both must have the same type (except under autocast, which converts by itself) and device.
     """
     if not isinstance(inputs, torch.Tensor):
         raise ShapeError(f"{owner} expects a tensor, got {type(inputs).__name__}; use torch.as_tensor(...)")
@@ -201,7 +201,7 @@ def require_states(owner: str, what: str, states: torch.Tensor, size: int, weigh
 
 
 def require_labels(labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Return `labels` where each is a whole number in 0..classes-1; otherwise raise `DataError` naming the first."""
+    """Return `labels` if each is a whole number in 0..classes-1; otherwise raise `DataError` naming the first."""
     if not isinstance(labels, torch.Tensor):
         raise DataError(f"labels must be a tensor of whole numbers [B], got {type(labels).__name__}")
     if labels.is_floating_point() or labels.dtype == torch.bool or labels.dim() != 1:

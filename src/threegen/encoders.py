@@ -1,4 +1,4 @@
-"""Pictures into spikes, and spikes back into pictures."""
+"""Encoders turn images into spikes; `decode` functions turn spikes back into images."""
 
 from threegen.names import open_namespace
 

@@ -1,12 +1,12 @@
 """Every error threegen raises on purpose.
 
-Each message says what and where, what was expected, what was found and what to do. A user can mend all
-of them, so the command line prints the sentence and exits with code 2; anything else is a bug of ours.
+Each message says what and where, what was expected, what was found and what to do. The user can correct all of them, so
+the command line prints the sentence and exits with code 2. Any other exception is a bug of threegen.
 """
 
 
 class ThreegenError(Exception):
-    """The common ancestor: catch this to catch every error that threegen raises on purpose."""
+    """The common base class: catch it to catch every error that threegen raises on purpose."""
 
 
 class ConfigError(ThreegenError, ValueError):
@@ -14,14 +14,14 @@ class ConfigError(ThreegenError, ValueError):
 
 
 class MissingExtraError(ConfigError):
-    """An optional package is not installed; the message names the extra of threegen that brings it."""
+    """An optional package is not installed; the message names the extra of threegen that installs it."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
 
     @classmethod
     def of(cls, what: str, package: str, extra: str) -> "MissingExtraError":
-        """Return the error for `what`, which needs `package`, which `pip install threegen[extra]` brings."""
+        """Return the error for `what`, which needs `package`; `pip install threegen[extra]` installs it."""
         return cls(f'{what} needs {package}, which is not installed; pip install "threegen[{extra}]"')
 
 
@@ -30,7 +30,7 @@ class DataError(ThreegenError, ValueError):
 
 
 class ShapeError(ThreegenError, ValueError):
-    """A tensor has another shape or another type than the model or the rule takes."""
+    """A tensor does not have the shape or the type that the model or the rule expects."""
 
 
 class NumericError(ThreegenError):
@@ -42,17 +42,17 @@ class CheckpointError(ThreegenError):
 
 
 class ResourceError(ThreegenError):
-    """A job needs more memory or disk than there is; raised before anything is allocated."""
+    """A job needs more memory or disk space than is available; raised before anything is allocated."""
 
 
 class WorkerError(ThreegenError):
-    """Another process of a run over several has died or does not answer."""
+    """Another process of a distributed run has died or does not answer."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGHUP reached a training run: the batch was finished and, with a folder, saved.
+    """Ctrl-C, SIGTERM or SIGHUP reached a training run: the batch was finished and, if there is a folder, saved.
 
-    `folder` is where, or an empty text; `signal` is the number of the signal.
+    `folder` is its path, or an empty text; `signal` is the number of the signal.
     """
 
     def __init__(self, folder: str = "", signal: int = 2) -> None:

@@ -14,9 +14,9 @@ _CLEAR, _END, _RUN = 128, 129, 120  # codes; a clear at least every 126 codes ke
 
 
 def animated_gif(frames: np.ndarray[Any, Any], seconds: float = 0.2) -> bytes:
-    """Return a GIF that shows `frames` [n, h, w] of bytes, each for `seconds`, over and over.
+    """Return a GIF that shows `frames` [n, h, w] of bytes, each for `seconds`, in an endless loop.
 
-    Raises `ShapeError` for other frames, `ConfigError` for a time that is not above 0 or beyond 655 seconds.
+    Raises `ShapeError` for other frames, `ConfigError` for a time that is not above 0 or is more than 655 seconds.
     """
     if frames.dtype != np.uint8 or frames.ndim != 3 or 0 in frames.shape:
         raise ShapeError(f"an animation takes uint8 frames [n, h, w], got {frames.dtype} {frames.shape}")

@@ -1,9 +1,9 @@
-"""The one table of public names, and how they are loaded.
+"""The table of all public names, and how they are loaded.
 
-A new name is one line in `NAMESPACES`: under its namespace, beside the module that holds it. It is then `tg.rules.NAME`
+A new name is one line in `NAMESPACES`: under its namespace, with the module that defines it. It is then `tg.rules.NAME`
 and is loaded on its first use, so that `import threegen` takes no time and needs no optional package. A name that
 README and docs write as `tg.NAME` is in `FLAT` too. `python scripts/public_names.py` afterwards writes the stubs
-(`*.pyi`), by which type checkers and editors see the same names, and the snapshot of the tests.
+(`*.pyi`) for type checkers and editors, and the snapshot of the tests.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
 }
 
-# What is `tg.NAME` besides: what README, docs and the first pages of a user's own code write.
+# Names that are also `tg.NAME`: those that README, docs and the first pages of a user's own code use.
 FLAT: tuple[str, ...] = (
     # data
     "Batch",
@@ -284,7 +284,8 @@ def flat_homes() -> dict[str, str]:
 
 
 def load_name(home: str, name: str) -> Any:
-    """Return the object called `name` in the module `home`; where an extra is missing, one that says so when used."""
+    """Return the object called `name` in the module `home`; if an extra is missing, a class that says so when it is
+    used."""
     try:
         return name_wrong_types(getattr(importlib.import_module(home), name))
     except MissingExtraError as problem:
@@ -292,10 +293,10 @@ def load_name(home: str, name: str) -> Any:
 
 
 def open_namespace(module: str) -> list[str]:
-    """Make a module answer for the public names of its namespace, each loaded on first use; return the names.
+    """Give a module the public names of its namespace, each loaded on first use; return the names.
 
-    A name wins over a sub-module that is called the same: `tg.training.fit` is the function, however
-    `threegen.training.fit` was imported before.
+    A name takes precedence over a sub-module of the same name: `tg.training.fit` is the function, also after
+    `threegen.training.fit` was imported.
     """
     namespace = sys.modules[module]
     namespace.__class__ = _Namespace
@@ -327,7 +328,7 @@ class _Namespace(ModuleType):
 
 
 def _stand_in(name: str, sentence: str) -> type:
-    """Return a class that stands for an object whose optional package is missing: to use it raises the sentence."""
+    """Return a placeholder class for an object whose optional package is missing: using it raises the sentence."""
 
     class Missing:
         def __new__(cls, *_: object, **__: object) -> Any:

@@ -1,7 +1,7 @@
 """Charts as SVG text and pictures as PNG bytes: pure functions, the same bytes for the same numbers.
 
 SVG text inherits its colours from the page through the CSS variables `--ink`, `--soft`, `--line`, `--paper` and
-`--accent`; the values after the comma serve where there is no page. Lengths are in SVG user units, about one pixel.
+`--accent`; the values after the comma apply outside a page. Lengths are in SVG user units, about one pixel.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def escape(text: object) -> str:
 
 
 def html_table(rows: Sequence[Mapping[Any, object]], title: str = "", *, most: int = 100) -> str:
-    """Return rows of plain values as an HTML table for notebooks; of more than `most` rows the last ones."""
+    """Return rows of plain values as an HTML table for notebooks; at most the last `most` rows are shown."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = "".join(
@@ -55,7 +55,7 @@ def _shown(value: object) -> object:
 
 
 def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Return round numbers (1, 2 or 5 times a power of ten apart) that lie within `low..high`."""
+    """Return round numbers (1, 2 or 5 times a power of ten apart) within `low..high`."""
     if not (math.isfinite(low) and math.isfinite(high)):
         raise DataError(f"an axis needs finite bounds, got {low!r} to {high!r}")
     if high <= low:
@@ -137,9 +137,9 @@ def line_chart(
     whole_x: bool = True,
     size: tuple[int, int] = (360, 210),
 ) -> str:
-    """Return lines over a shared axis, each named at its right end; `level` is a dashed line with its name.
+    """Return lines over a shared axis, each labelled at its right end; `level` is a dashed line with a label.
 
-    Raises `DataError` for no points or values that are not finite, `ShapeError` for x and y of unequal length.
+    Raises `DataError` for no points or for values that are not finite, `ShapeError` for x and y of unequal length.
     """
     if not series or not any(len(one.x) for one in series):
         raise DataError(f"{title}: a line chart needs at least one point")
@@ -208,8 +208,8 @@ def _spread(positions: Sequence[float], apart: float) -> list[float]:
 def heat_table(counts: Array, labels: Sequence[str], *, title: str, size: int = 360) -> str:
     """Return a confusion matrix `[K, K]` as cells: rows are the truth, columns the answers.
 
-    Right answers are outlined with their count; mistakes are shaded by the square root of their share of the row, so
-    that rare ones stay visible; empty cells stay empty. Above 20 classes the numbers are left out.
+    Right answers are outlined and show their count. Mistakes are shaded by the square root of their share of the row,
+    so that rare ones stay visible. Empty cells stay empty. With more than 20 classes the numbers are left out.
     """
     table = np.asarray(counts)
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(labels) != len(table):
@@ -261,10 +261,10 @@ def raster(
     most_rows: int = 100,
     size: tuple[int, int] = (360, 0),
 ) -> str:
-    """Return spikes `[T, N]` as ticks: time runs to the right, one row a neuron, each row's spike count at its end.
+    """Return spikes `[T, N]` as ticks: time runs to the right, one row per neuron, each row's spike count at its end.
 
-    Above `most_rows` neurons, that many are drawn, evenly spaced (`shown_rows` says which). Counts stand beside rows
-    that have `labels` only.
+    With more than `most_rows` neurons, that many are drawn, evenly spaced (`shown_rows` says which). Counts are written
+    only for rows that have `labels`.
     """
     fired = np.asarray(spikes, dtype=bool)
     if fired.ndim != 2 or 0 in fired.shape:
@@ -324,7 +324,7 @@ def png(pixels: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8] | None = N
 
 
 def data_uri(picture: bytes) -> str:
-    """Return PNG bytes as an address that stands inside a page."""
+    """Return PNG bytes as a data URI for use inside a page."""
     return "data:image/png;base64," + base64.b64encode(picture).decode()
 
 
@@ -348,7 +348,8 @@ def weight_picture(weights: Array, scale: float | None = None) -> bytes:
 def contact_sheet(
     pictures: Array, *, columns: int = 10, scale: int = 1, gap: int = 2, diverging: bool = False
 ) -> bytes:
-    """Return `[n, h, w]` (or colour `[n, 3, h, w]`) as one PNG, row by row, `columns` wide, each pixel `scale` wide.
+    """Return `[n, h, w]` (or colour `[n, 3, h, w]`) as one PNG, row by row, `columns` per row, each pixel drawn `scale`
+    pixels wide.
 
     Values are grey levels in 0..1 on a white ground, or, with `diverging`, signed weights in diverging colours, each
     picture scaled to its own largest magnitude.

@@ -1,4 +1,4 @@
-"""Generators, forks and keys: every random number in threegen comes from an explicit seed."""
+"""Generators, forked random states and keys: every random number in threegen comes from an explicit seed."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def make_generator(*parts: int | str) -> torch.Generator:
 
 @contextmanager
 def forked_randomness(seed: int, *parts: int | str) -> Iterator[None]:
-    """Seed the process's own generators inside the block and put them back afterwards, also after an exception.
+    """Seed the global generators inside the block and restore them afterwards, also after an exception.
 
-    They are torch's, and numpy's and Python's, from which the user's data and layers may draw.
+    They are those of torch, numpy and Python, from which the user's data and layers may draw.
     """
     require_whole("seed", seed, least=0)
     number = derive_seed(seed, *parts)

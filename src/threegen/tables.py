@@ -1,4 +1,4 @@
-"""Tables for people: rows of text as aligned lines, and as HTML for a notebook."""
+"""Tables as text with aligned columns, and as HTML for a notebook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threegen.plots import escape
 
 
 def text_table(lines: Sequence[Sequence[str]], *, right: Collection[int] = (), total: bool = True) -> str:
-    """Return rows of cells as aligned lines: the first is the head, with `total` the last is ruled off.
+    """Return rows of cells as aligned lines: the first is the header; with `total`, a line separates the last row.
 
     The columns numbered in `right` are aligned to the right.
     """

@@ -1,8 +1,8 @@
-"""Which argument of a failed call has another type than its annotation: the error of a public function names it.
+"""Find the argument of a failed call whose type does not fit its annotation: the error of a public function names it.
 
-Nothing is checked before a call: a public function or constructor runs as it is written. Only if it fails with an
-error of Python's, torch's or numpy's are the arguments compared with the annotations; if one does not fit, the error
-becomes a `ConfigError` that names it, with the first error as its cause. Otherwise the error passes unchanged.
+Nothing is checked before a call: a public function or constructor runs as it is written. If it fails with an error of
+Python, torch or numpy, its arguments are compared with the annotations. If one does not fit, the error becomes a
+`ConfigError` that names it, with the first error as its cause. Otherwise the error passes unchanged.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 
 from threegen.errors import ConfigError, ThreegenError
 
-_MOST_ENTRIES = 100  # of a sequence, that are looked at
+_MOST_ENTRIES = 100  # of a sequence that are checked
 
 
 def name_wrong_types(target: Any) -> Any:
     """Return a function, or a class with its constructor changed in place, whose failed calls name the wrong argument.
 
-    Anything else is returned as it is; a second time changes nothing.
+    Anything else is returned as it is; a second call changes nothing.
     """
     if inspect.isclass(target):
         own = vars(target).get("__init__")
@@ -34,7 +34,7 @@ def name_wrong_types(target: Any) -> Any:
     if not inspect.isfunction(target) or hasattr(target, "names_wrong_types"):
         return target
     found = _explained(target, target.__name__)
-    setattr(sys.modules[target.__module__], target.__name__, found)  # the one that pickle finds under its name
+    setattr(sys.modules[target.__module__], target.__name__, found)  # pickle finds it under its name
     return found
 
 
@@ -59,7 +59,7 @@ def wrong_argument(function: Callable[..., Any], name: str, args: Any, kwargs: A
     try:
         given = signature.bind(*args, **kwargs).arguments
         hints = typing.get_type_hints(function)
-    except (TypeError, NameError):  # the call does not fit the signature; an annotation that type checkers alone see
+    except (TypeError, NameError):  # the call does not fit the signature, or a name exists for type checkers only
         return None
     for argument, value in given.items():
         kind = signature.parameters[argument].kind
@@ -79,7 +79,7 @@ def _shown(value: object) -> str:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Return whether a value has the type of an annotation; True where that cannot be told."""
+    """Return whether a value has the type of an annotation; True if that cannot be decided."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, one) for one in inner)
@@ -104,7 +104,7 @@ def _fits_number(value: Any, hint: type) -> bool:
         return isinstance(value, bool) or kind == "b"
     if isinstance(value, bool):
         return False
-    if kind:  # of numpy: a number, or an array of one
+    if kind:  # numpy: a scalar, or an array with one element
         return kind in ("iu" if hint is int else "iuf")
     return isinstance(value, int if hint is int else (int, float))
 
@@ -114,7 +114,7 @@ def _fits_container(value: Any, origin: Any, inner: tuple[Any, ...]) -> bool:
         return callable(value)
     if not inspect.isclass(origin):
         return True
-    # a text is a sequence of texts, and never meant as one; a tensor of no dimension says that it can be iterated over
+    # a text is a sequence of texts but never meant as one; a tensor without dimensions claims to be iterable
     if (isinstance(value, str) and origin is not type) or getattr(value, "ndim", None) == 0:
         return False
     if not isinstance(value, origin):
@@ -129,7 +129,7 @@ def _fits_container(value: Any, origin: Any, inner: tuple[Any, ...]) -> bool:
 
 
 def _parts(protocol: Any) -> set[str]:
-    """Return what a protocol asks for."""
+    """Return the names that a protocol requires."""
     named = {name for base in protocol.__mro__ for name in getattr(base, "__annotations__", {})}
     return named | {
         name

@@ -236,5 +236,5 @@ def test_every_check_of_models_can_fail() -> None:
 
 
 def test_another_number_of_classes_is_found() -> None:
-    with pytest.raises(ContractViolation, match="must return 4 scores an example, got 3"):
+    with pytest.raises(ContractViolation, match="must return 4 scores per example, got 3"):
         check_model(Healthy, POINTS, classes=4)

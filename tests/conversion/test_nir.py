@@ -330,7 +330,7 @@ REFUSED = {
     ),
     r"windows of different sizes": lambda: sequence(nn.AdaptiveAvgPool2d(3), LIF()),
     r"products take vectors, this one takes \[1, 8, 8\]": lambda: sequence(nn.Linear(8, 8), LIF()),
-    r"has no weights in front of it": lambda: sequence(nn.BatchNorm2d(1), LIF()),
+    r"has no weights before it": lambda: sequence(nn.BatchNorm2d(1), LIF()),
     r"neurons 0: .* no refractory steps": lambda: SpikingMLP([4, 3], refractory=2),
     r"neurons 0: .* no adaptive threshold": lambda: SpikingMLP([4, 3], adaptation=0.1),
     r"neurons 0: .* window of several steps": lambda: SpikingMLP([4, 3], kernel=[1.0, 0.5]),

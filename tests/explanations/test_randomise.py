@@ -108,7 +108,7 @@ def test_weights_in_lists_and_running_statistics_are_drawn_and_the_rest_is_said(
         "gain (one value)",
         "norm.weight (constant)",
         "norm.bias (constant)",
-        "a tensor [8, 4] in matmul, no parameter or buffer",
+        "a tensor [8, 4] in matmul, which is not a parameter or buffer",
     }
     assert "not drawn again: " in str(look.check(images(), ("saliency",)))
     assert look.check(images(), ("saliency",)).as_dict()["saliency"]["not_drawn"] == list(found.kept)
@@ -122,7 +122,7 @@ def test_weights_in_lists_and_running_statistics_are_drawn_and_the_rest_is_said(
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1) @ self.hidden
 
-    with pytest.raises(ConfigError, match=r"nothing to draw again \(kept: a tensor \[64, 4\]"):
+    with pytest.raises(ConfigError, match=r"nothing to redraw \(kept: a tensor \[64, 4\]"):
         explain(Alone()).randomisation(images(), "saliency")
 
 

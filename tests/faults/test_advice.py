@@ -205,7 +205,7 @@ def test_the_advice_of_errors_is_followed(table: Path, capsys: pytest.CaptureFix
 
     table.write_text(table.read_text() + "".join(f"0,1,2,3,4,5,6,7,8,{number}\n" for number in range(9)))
     told = refused("evaluate run")
-    advice = told.partition("to evaluate on them all the same: ")[2]
+    advice = told.partition("to evaluate on them anyway: ")[2]
     assert advice.startswith("--data ")
     assert run(["evaluate", "run", *shlex.split(advice)]) == 0
 

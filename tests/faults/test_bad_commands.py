@@ -56,7 +56,7 @@ LONG = ("epochs", "trials", "rounds")  # options whose large values are good one
 REFUSED = {
     "explain run 0 --out file/x": "file cannot be a folder",
     "explain run 0 --depth 2": "saliency has no depth; these have: summary, diagram",
-    "explain run 0 --method summary --overlay": "summary is no heat map",
+    "explain run 0 --method summary --overlay": "summary is not a heat map",
     "predict run nosuch.png": "there is no picture nosuch.png",
     "predict run file": "file cannot be read as a picture",
     "predict run 99": "image 99 is outside 0..",

@@ -138,13 +138,19 @@ def test_a_newer_format(newest: Path) -> None:
 @pytest.mark.parametrize("form", [0, -1, "1", None, True, [1], 1.0])
 def test_a_format_that_never_was(form: object, newest: Path) -> None:
     rewrite(newest, lambda facts: facts.update(format=form))
-    assert error_of(newest) == f"{newest}/checkpoint.json is not one of ours: it lacks what format {FORMAT} has"
+    assert (
+        error_of(newest)
+        == f"{newest}/checkpoint.json is not a checkpoint of threegen: it lacks fields of format {FORMAT}"
+    )
 
 
 def test_tensors_of_another_checkpoint(run: Path, newest: Path) -> None:
     older = list_checkpoints(run / "checkpoints")[0]
     shutil.copy(older / "state.safetensors", newest / "state.safetensors")
-    assert error_of(newest) == f"{newest}/state.safetensors holds other tensors than it should; use an older checkpoint"
+    assert (
+        error_of(newest)
+        == f"{newest}/state.safetensors does not hold the tensors that are listed for it; use an older checkpoint"
+    )
 
 
 @pytest.mark.parametrize(
@@ -252,7 +258,7 @@ def test_a_json_without_end_is_not_read(newest: Path) -> None:
     path = newest / "checkpoint.json"
     with path.open("r+b") as stream:
         stream.truncate(65 * 2**20)
-    assert error_of(newest) == f"{path} is 68,157,440 bytes long; it is not one of ours"
+    assert error_of(newest) == f"{path} is 68,157,440 bytes long; it is not a checkpoint of threegen"
 
 
 def test_what_json_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:

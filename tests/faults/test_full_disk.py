@@ -69,7 +69,7 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     told = run_until_full(out, 100_000)
     assert told.startswith(f"{out}/checkpoints/00000002 (needs 4")
     assert told.endswith(
-        " kB) is larger than this process may write; what was saved before is unharmed; "
+        " kB) is larger than this process may write; earlier checkpoints are intact; "
         "raise the limit (ulimit -f) and resume"
     )
     assert_unharmed(out)
@@ -101,7 +101,7 @@ def test_a_full_disk(small_disk: Path) -> None:
     told = run_until_full(out, 0)
     assert told.startswith("no space left for ")
     assert "(needs " in told
-    assert " free); what was saved before is unharmed; free some space and resume" in told
+    assert " free); earlier checkpoints are intact; free some space and resume" in told
     assert_unharmed(out)
     (small_disk / "ballast").unlink()
 
@@ -112,7 +112,7 @@ def test_a_full_disk(small_disk: Path) -> None:
         (errno.ENOSPC, "no space left for {path} (needs 1 bytes, "),
         (errno.EDQUOT, "no space left for {path} (needs 1 bytes, "),
         (errno.EFBIG, "{path} (needs 1 bytes) is larger than this process may write"),
-        (errno.EIO, "cannot write {path}: Input/output error; what was saved before is unharmed"),
+        (errno.EIO, "cannot write {path}: Input/output error; earlier checkpoints are intact"),
     ],
 )
 def test_the_former_content_stays(number: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

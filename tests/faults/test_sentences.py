@@ -124,7 +124,7 @@ AMOUNTS: list[Row] = [
      "the data set is empty: x has shape [0, 3]"),
     ("a batch of one into batch normalisation", lambda: train(MLP([12, 5, 10], batch_norm=True), batch_size=19),
      ShapeError, "MLP normalises over the batch, which holds 1; "
-     "choose a batch_size that leaves no example alone at the end of the data"),
+     "choose a batch_size that does not leave a single example for the last batch"),
 ]  # fmt: skip
 
 SHAPES: list[Row] = [
@@ -253,10 +253,10 @@ TRAINING: list[Row] = [
     ("a rate of NaN", lambda: train(lr=torch.nan), ConfigError, "lr must be a finite number above 0.0, got nan"),
     ("a rate in words", lambda: train(lr="0.1"), ConfigError, "lr must be a finite number above 0.0, got '0.1'"),
     ("two rates", lambda: train(lr=0.1, optimizer=optimizer("adam", lr=0.1)), ConfigError,
-     "lr is given twice: in the optimizer recipe and beside it; keep one"),
+     "lr is given twice: in the optimizer recipe and as lr=; keep one"),
     ("an optimizer over other parameters", lambda: train(optimizer=torch.optim.SGD(MLP([1, 1]).parameters(), lr=1)),
-     ConfigError, "the optimizer object must hold exactly the 2 parameters that are trained: 2 of them are missing in "
-     "it, and it holds 2 others; build it over the parameters of the module that learns, those that need a gradient"),
+     ConfigError, "the optimizer object must hold exactly the 2 parameters that are trained: 2 of them are missing, "
+                  "and it holds 2 others; build it over those parameters of the trained module that need a gradient"),
     ("an optimizer that is a number", lambda: train(optimizer=3), ConfigError,
      "optimizer must be a name, optimizer(...), a class or object of torch.optim, or a function of the parameters, "
      "got int"),
@@ -264,7 +264,7 @@ TRAINING: list[Row] = [
      ConfigError, "stage 'train': accumulate=2 adds up one gradient per batch, and PerceptronRule makes its own "
      "updates; leave accumulate out and take larger batches"),
     ("an optimizer that needs closures", lambda: train(optimizer=torch.optim.LBFGS), ConfigError,
-     "LBFGS evaluates the loss several times a step, which no rule offers; choose another"),
+     "LBFGS evaluates the loss several times per step, which no rule supports; choose another"),
     ("clipping to 0", lambda: train(clip_norm=0), ConfigError, "clip_norm must be a finite number above 0.0, got 0"),
     ("a seed below 0", lambda: train(seed=-1), ConfigError, "seed must be a whole number of at least 0, got -1"),
     ("checkpoints every 0 batches", lambda: train(checkpoint_every=0), ConfigError,
@@ -274,7 +274,7 @@ TRAINING: list[Row] = [
     ("values from epoch 1 on", lambda: EpochSteps("lr", {1: 0.1}), ConfigError,
      "EpochSteps('lr') needs a value for epoch 0, got {1: 0.1}"),
     ("stopping without validation", lambda: train(stopping=3), ConfigError,
-     "early stopping watches 'validation_accuracy', but there is no validation=; pass a Dataset"),
+     "early stopping watches 'validation_accuracy', but validation= is missing; pass a Dataset"),
     ("stopping in words", lambda: train(stopping="3"), ConfigError,
      "stopping must be EarlyStopping(...) or its patience in epochs, got '3'"),
     ("no patience", lambda: train(stopping=0, validation=toy()), ConfigError,
@@ -297,9 +297,9 @@ TRAINING: list[Row] = [
     ("a place of 0", lambda: evaluate(MLP([12, 10]), toy(), top_k=(0,)), ConfigError,
      "top_k must be a whole number of at least 1, got 0"),
     ("a folder that is a file", lambda: train(out=__file__), ConfigError,
-     f"{__file__} cannot be a folder: a file stands in its place; choose another out="),
+     f"{__file__} cannot be a folder: a file has that name; choose another out="),
     ("a folder under a file", lambda: train(out=Path(__file__) / "run"), ConfigError,
-     f"{Path(__file__) / 'run'} cannot be a folder: a file stands in its place; choose another out="),
+     f"{Path(__file__) / 'run'} cannot be a folder: a file has that name; choose another out="),
 ]  # fmt: skip
 
 TABLE: dict[str, list[Row]] = {

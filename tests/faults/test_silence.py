@@ -121,9 +121,9 @@ def test_rule_and_layer_must_have_the_same_classes() -> None:
 
 
 def test_a_class_without_a_map_is_refused() -> None:
-    with pytest.raises(ConfigError, match="6 neurons cannot stand for 7 classes"):
+    with pytest.raises(ConfigError, match="6 neurons are too few for 7 classes"):
         learn(tg.models.OrderedConv(2, 6, 3), tg.RewardSTDP(7), MAPS)
-    with pytest.raises(ConfigError, match="3 neurons cannot stand for 4 classes"):
+    with pytest.raises(ConfigError, match="3 neurons are too few for 4 classes"):
         learn(layer(), tg.rules.MSTDP(tg.rules.SpikeCritic(4)), FRAMES)
 
 
@@ -197,11 +197,11 @@ def test_a_layer_that_fires_is_not_warned_of() -> None:
 def test_classes_without_a_neuron_are_named() -> None:
     """One neuron cannot stand for three classes; with votes in proportion it answers all that it was shown."""
     net = competing(1)
-    with pytest.warns(UserWarning, match=r"no neuron stands for class \d, \d, which is never answered"):
+    with pytest.warns(UserWarning, match=r"no neuron has the class \d, \d, which is never answered"):
         learn(net, tg.rules.AssignLabels(), X)
     assert len(net.unanswerable) == 2
     few = competing(1, readout="proportion")
-    with pytest.warns(UserWarning, match="no neuron stands for class 2, which"):
+    with pytest.warns(UserWarning, match="no neuron has the class 2, which"):
         learn(few, tg.rules.AssignLabels(), X, LABELS.clamp(max=1))
     learn(competing(1, readout="proportion"), tg.rules.AssignLabels(), X)
 
@@ -222,7 +222,7 @@ def test_diehl_and_cook_before_labels_is_undecided(readout: str) -> None:
 def test_examples_for_which_diehl_and_cook_are_silent_are_undecided(readout: str) -> None:
     net = competing(readout=readout)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="no neuron stands for class")
+        warnings.filterwarnings("ignore", message="no neuron has the class")
         learn(net, tg.registry.stdp_stages(net, tg.DiehlCookSTDP(), epochs=2, batch_size=4), X)
     half = X.clone()
     half[::2] = 0

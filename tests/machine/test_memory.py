@@ -80,7 +80,7 @@ def test_training_counts_gradients_state_and_copies(monkeypatch: pytest.MonkeyPa
         fit(model, Backprop(), data, optimizer="adam", batch_size=4)
     assert str(caught.value) == (
         "training Linear by Adam needs about 12.6 MB, 10.0 MB free; "
-        "take a smaller model, or an optimizer that keeps less, such as 'sgd'"
+        "use a smaller model, or an optimizer with less state, such as 'sgd'"
     )
     fit(model, Backprop(), data, optimizer="sgd", batch_size=4)
     with pytest.raises(ResourceError, match=r"needs about 16\.8 MB"):

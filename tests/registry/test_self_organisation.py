@@ -67,7 +67,7 @@ def test_a_layer_sees_the_cached_cells_below(grown: Neocognitron2003, digits: Da
     assert torch.equal(cached.inputs[:5], grown.eval().maps(digits.inputs[:5])["C2"])
 
 
-@pytest.mark.filterwarnings("ignore:no plane stands for class")
+@pytest.mark.filterwarnings("ignore:no plane has the class")
 @pytest.mark.parametrize(("form", "least"), [("1980", 0.2), ("1988", 0.3)])
 def test_the_older_forms_learn(form: str, least: float, digits: Dataset) -> None:
     """Better than chance, 10 %, on what they learnt from: the papers give no figure on digits of this kind."""

@@ -44,7 +44,7 @@ def test_another_rate_learns_something_else() -> None:
 
 
 def test_the_kernel_refuses_another_optimiser_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"as SGD with lr=1 does, and the optimiser is another"):
+    with pytest.raises(ConfigError, match=r"as SGD with lr=1 does, but the optimiser differs"):
         stdp("fused", optimizer="sgd", lr=0.1)
 
 

@@ -202,7 +202,7 @@ def test_critics() -> None:
     assert [float(answer(spikes[:n], one)) for n in (1, 2, 3)] == [0, 0, 1]
     assert float(answer(spikes, torch.tensor(0))) == -0.5
     assert float(answer(torch.zeros(3, 4), one)) == 0
-    with pytest.raises(ConfigError, match="2 neurons cannot stand for 3 classes"):
+    with pytest.raises(ConfigError, match="2 neurons are too few for 3 classes"):
         class_of_neurons(2, 3)
 
 

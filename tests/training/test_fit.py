@@ -353,7 +353,7 @@ def test_stages_run_in_order_with_their_own_data_module_and_settings(data: Datas
 
 
 def test_settings_beside_a_list_of_stages_are_refused(data: Dataset) -> None:
-    with pytest.raises(ConfigError, match=r"^epochs, shuffle must stand in the stages"):
+    with pytest.raises(ConfigError, match=r"^epochs, shuffle: pass it in each Stage"):
         fit(MLP([12, 4]), [Stage("one", Backprop())], data, epochs=2, shuffle=False)
 
 

@@ -149,7 +149,7 @@ def test_descriptions_are_the_same_for_the_same_recipe() -> None:
         (lambda: optimizer("adam", weight_decoy=0.1), "(did you mean 'weight_decay'?)"),
         (lambda: optimizer("adam", weight_decay=-1), "weight_decay must be a finite number at least 0.0, got -1"),
         (lambda: optimizer("adam", betas=(1.5, 0.9)).build([nn.Parameter(torch.ones(1))]), "adam(betas=(1.5, 0.9)) c"),
-        (lambda: optimizer("adam").build([]), "adam has nothing to move: no parameter of the module needs a gradient"),
+        (lambda: optimizer("adam").build([]), "adam has nothing to train: no parameter of the module needs a gradient"),
         (lambda: KerasRMSprop([nn.Parameter(torch.ones(1))], rho=1.0), "rho must be a finite number at least 0.0 and"),
         (lambda: resolve_optimizer(optimizer("sgd"), 0.1, "sgd", None), "lr is given twice: in the optimizer recipe"),
         (

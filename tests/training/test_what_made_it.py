@@ -82,7 +82,7 @@ def test_another_rate_inside_a_function_is_refused(data: Dataset, tmp_path: Path
         return lambda parameters: torch.optim.SGD(parameters, lr=rate)
 
     crash(tmp_path / "run", data, optimizer=at(0.1))
-    with pytest.raises(CheckpointError, match=r"lr 0\.1 of its optimizer, this has 0\.2"):
+    with pytest.raises(CheckpointError, match=r"lr 0\.1 of its optimizer, this run has 0\.2"):
         go_on(tmp_path / "run", data, optimizer=at(0.2))
     go_on(tmp_path / "run", data, optimizer=at(0.1))
 
@@ -199,7 +199,7 @@ class Counting:
 
 
 def test_what_cannot_be_kept_is_said_once_and_only_where_it_matters(data: Dataset, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="the source counts what it gave") as warned:
+    with pytest.warns(UserWarning, match="the source keeps a counter") as warned:
         fit(MLP([12, 4]), Backprop(), Counting(data), epochs=3, out=tmp_path / "run")
     assert len(warned) == 1
     with warnings.catch_warnings():

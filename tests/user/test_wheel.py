@@ -84,5 +84,5 @@ def test_records_and_data_are_inside(site: Path, tmp_path: Path) -> None:
     lines = run(site, tmp_path, "-m", "threegen", "reproduce").stdout
     for record in (ROOT / "reproduction").glob("*.json"):
         row = next(line for line in lines.splitlines() if f" {record.stem} " in line)
-        assert "not made yet" not in row
+        assert "not run yet" not in row
     run(site, tmp_path, "-m", "threegen", "data", "check", "mnist")

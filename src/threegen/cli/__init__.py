@@ -1,6 +1,6 @@
 """The command line: thin. Each command parses, calls one function and prints what it returned.
 
-Exit code 0: done; 2: something that the user can mend (one sentence says what); 130: Ctrl-C; 1: a bug of ours.
+Exit code 0: done; 2: an error that the user can correct (one sentence says how); 130: Ctrl-C; 1: a bug of threegen.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
     choose_waiting()  # before torch is loaded
     say_what_is_read()
     if is_helper():
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # of several processes the first one alone speaks
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # of several processes only the first one prints
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
         if problem.filename is not None:
             complain(f"{problem.filename}: {problem.strerror}; name a file or folder that you may read and write")
             return 2
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # what waits in the old one is lost anyway
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # what is buffered in the old one is lost anyway
         complain(f"cannot write to standard output: {problem.strerror}")
         return 2
     return code
@@ -65,7 +65,7 @@ def _run(arguments: list[str]) -> int:
     except StoppedError as stopped:
         return _interrupted(stopped.stop)
     except ThreegenError as problem:
-        if not is_helper() or isinstance(problem, WorkerError):  # where the first has died, another must say so
+        if not is_helper() or isinstance(problem, WorkerError):  # if the first has died, another must say so
             complain(f"{type(problem).__name__}: {problem}")
         else:
             _wait_for_the_first()
@@ -90,6 +90,6 @@ def _interrupted(stop: KeyboardInterrupt) -> int:
 
 
 def _wait_for_the_first() -> None:
-    """Let the first process say what went wrong and save: torchrun ends all others when one has ended."""
+    """Give the first process time to report the error and to save: torchrun ends all processes once one has ended."""
     if is_helper():
         time.sleep(10)

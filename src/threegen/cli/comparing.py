@@ -1,4 +1,4 @@
-"""The command that sets runs beside each other: compare."""
+"""The command that compares runs: compare."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from threegen.cli.printing import (
 
 @data_app.command("list")
 def data_list(root: Root = None, as_json: Json = False) -> None:
-    """List the data sets that are known by name and whether they are here."""
+    """List the data sets that are known by name and whether they are on this machine."""
     from threegen.datasets.manage import list_data
 
     rows = [row.as_dict() for row in list_data(root=root)]
@@ -50,7 +50,7 @@ def data_import(
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Take over a data set that you already have; it is verified like a download."""
+    """Import a data set that you already have; it is verified like a download."""
     from threegen.datasets.download import import_data
 
     folder = import_data(name, path, root=root)
@@ -59,7 +59,7 @@ def data_import(
 
 @data_app.command("check")
 def data_check(name: str, root: Root = None, as_json: Json = False) -> None:
-    """Open every file of a data set afresh: sums, counts, labels, balance of the classes."""
+    """Read every file of a data set again and check it: sums, counts, labels, balance of the classes."""
     from threegen.datasets.manage import check_data
 
     found = check_data(name, root=root)
@@ -76,7 +76,7 @@ def data_preview(
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a hundred examples of a data set into a PNG file; of recordings a film too (GIF)."""
+    """Draw a hundred examples of a data set into a PNG file; recordings also give an animated GIF."""
     from threegen.datasets.manage import preview_data
 
     picture = preview_data(name, out, root=root, split=split)

@@ -1,4 +1,4 @@
-"""The command that writes runs for other programs: export."""
+"""The command that exports runs for other programs: export."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def export(
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run as a NIR or ONNX file, and compute the file once more to see that it does the same."""
+    """Write a run as a NIR or ONNX file, then run the file to check that it computes the same."""
     from threegen.runs.export import export_run
 
     written = export_run(run, file, dt=dt, module=module)

@@ -19,13 +19,13 @@ from threegen.cli.printing import (
     print_text,
 )
 
-INPUT = "A picture file (a recording for a run on events), or a number: that example of the test split."
-UNDECIDED = "undecided: all classes have the same score, as from a silent net or one whose neurons have no classes yet"
+INPUT = "A picture file (a recording for a run on events), or the number of an example of the test split."
+UNDECIDED = "undecided: all classes have the same score; the net is silent, or its neurons have no classes yet"
 
 
 @app.command()
 def models(as_json: Json = False) -> None:
-    """List the models that there are, with the test accuracy of the weights that ship."""
+    """List all models, with the test accuracy of the weights that ship."""
     from threegen.registry.entry import all_entries
     from threegen.runs.pretrained import pretrained_models
 
@@ -98,7 +98,7 @@ def predict(
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a run sees in one picture or recording."""
+    """Classify one picture or recording with a run."""
     from threegen.runs.answer import predict_run
 
     answer = predict_run(run, image, seed=seed, module=module)
@@ -115,7 +115,7 @@ def predict(
 def explain(
     run: RunOrName,
     image: Annotated[
-        str | None, typer.Argument(help="A picture file, or a number: that image of the test split.")
+        str | None, typer.Argument(help="A picture file, or the number of an image of the test split.")
     ] = None,
     method: Annotated[str, typer.Option(help="saliency, occlusion, grad-cam, maximise, summary, diagram, ...")] = (
         "saliency"
@@ -208,7 +208,7 @@ def doctor(
     compile_all: Annotated[bool, typer.Option("--compile", help="Compile all kernels now, ahead of use.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what this machine has and whether threegen can work well on it."""
+    """Report what this machine has and whether threegen can work well on it."""
     from threegen.runs.doctor import examine
 
     if compile_all:

@@ -85,13 +85,13 @@ def train(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Pictures of your own: their side in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="Pictures of your own: 1 (grey) or 3 (colour).")] = None,
-    scale: Annotated[float | None, typer.Option(help="Tables: what the values are divided by.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Tables: divide the values by this number.")] = None,
     label: Annotated[str | None, typer.Option(help="Tables: the label's column, by name or position.")] = None,
-    test_share: Annotated[float | None, typer.Option(help="The share put aside where there is no test part.")] = None,
+    test_share: Annotated[float | None, typer.Option(help="The share held out if there is no test split.")] = None,
     frames: Annotated[
         str | None, typer.Option(help="Event data: how many frames, or the milliseconds between them: 0,103,206,310.")
     ] = None,
-    milliseconds: Annotated[float | None, typer.Option(help="Event data: the time that is cut into frames.")] = None,
+    milliseconds: Annotated[float | None, typer.Option(help="Event data: the time that is split into frames.")] = None,
     binary: Annotated[bool, typer.Option("--binary", help="Event data: frames of 0 and 1, not of counts.")] = False,
     on_disk: Annotated[bool, typer.Option("--on-disk", help="Pictures: decoded batch by batch, never all.")] = False,
     on_error: Annotated[
@@ -149,17 +149,17 @@ def train(
 
 @app.command()
 def reproduce(
-    name: Annotated[str | None, typer.Argument(help="A published figure; none lists them.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A published figure; without a name, list them.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("reproduction"),
     seed: Annotated[
         list[int] | None,
         typer.Option(
             min=0,
             max=LARGEST_SEED,
-            help="Make this seed alone; repeatable. A seed that is not the figure's own is printed only.",
+            help="Run only this seed; repeatable. A seed outside the figure's own list is printed but not recorded.",
         ),
     ] = None,
-    parts: Annotated[Path, typer.Option(help="Where each seed's value is kept until all are there.")] = Path(
+    parts: Annotated[Path, typer.Option(help="Folder for the value of each seed until all seeds are done.")] = Path(
         "runs/reproduce"
     ),
     quiet: Quiet = False,
@@ -167,7 +167,7 @@ def reproduce(
 ) -> None:
     """Reproduce a published figure and write reproduction/NAME.json.
 
-    Seeds may be made by processes side by side: each with --seed, all with the same --parts.
+    Several processes can run seeds in parallel: each with its own --seed, all with the same --parts.
     """
     from threegen.figures.reproduce import figure_table, reproduce_figure
 
@@ -190,16 +190,16 @@ def reproduce(
         print_table([{"seed": one, "ours": value} for one, value in zip(record["seeds"], record["ours"], strict=True)])
         print_text("not written: the record holds other seeds")
     elif record is None:
-        print_text(f"kept in {parts / name}; {out / name}.json is written when all seeds are there")
+        print_text(f"kept in {parts / name}; {out / name}.json is written once all seeds are done")
     else:
         print_table([{"field": field, "value": str(value)} for field, value in record.items()])
 
 
 @app.command()
 def study(
-    name: Annotated[str | None, typer.Argument(help="A study, or all; none lists them.")] = None,
-    data: Annotated[str, typer.Option("--data", help="For a study that knows several data sets: which one.")] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="About half a minute a study at most.")] = False,
+    name: Annotated[str | None, typer.Argument(help="A study, or all; without a name, list them.")] = None,
+    data: Annotated[str, typer.Option("--data", help="The data set, for a study that supports several.")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="At most about half a minute per study.")] = False,
     out: Annotated[Path, typer.Option(help="Each study's results.json and drawings go to a folder in here.")] = Path(
         "runs/studies"
     ),
@@ -207,7 +207,7 @@ def study(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment of the textbooks: figures as results.json, drawings as PNG and SVG."""
+    """Run a textbook experiment; write its figures to results.json and its drawings as PNG and SVG."""
     from threegen.studies.registry import all_studies, run_all_studies, run_study, summary
 
     if name is None:

@@ -12,12 +12,15 @@ from threegen.cli.printing import app, complain
 
 @app.command()
 def play(
-    port: Annotated[int, typer.Option(help="Where the page is served; the next free one where it is taken.")] = 8310,
+    port: Annotated[int, typer.Option(help="Port of the page; if it is taken, the next free one is used.")] = 8310,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; any other than 127.0.0.1 lets other machines in.")
+        str,
+        typer.Option(
+            help="The address to listen on; with any other than 127.0.0.1, other machines can reach the page."
+        ),
     ] = "127.0.0.1",
     models: Annotated[str | None, typer.Option(help="Names of models that ship, with commas; all by default.")] = None,
-    run: Annotated[list[Path] | None, typer.Option(help="A run of your own that joins; repeatable.")] = None,
+    run: Annotated[list[Path] | None, typer.Option(help="A run of your own to add; repeatable.")] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
 ) -> None:
     """Open the live page: draw a digit, and seventy years of neural networks answer side by side."""

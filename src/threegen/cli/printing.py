@@ -21,7 +21,7 @@ from threegen.errors import ConfigError
 
 
 class StoppedError(Exception):
-    """Stands for Ctrl-C on its way through typer, which would make an exit of its own of it."""
+    """Carries Ctrl-C through typer, which would otherwise exit by itself."""
 
     def __init__(self, stop: KeyboardInterrupt) -> None:
         super().__init__(str(stop))
@@ -29,7 +29,7 @@ class StoppedError(Exception):
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C inside one reaches the caller."""
+    """The group of commands; Ctrl-C inside a command reaches the caller."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that was named."""
@@ -45,7 +45,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Three generations of neural networks: train each by the rule of its paper, see what each answer costs.",
+    help="Three generations of neural networks: train each by the rule of its paper, see what each inference costs.",
 )
 
 
@@ -61,7 +61,7 @@ def _about(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Hold what the command line takes before a command is named."""
+    """Define the options that come before the name of a command."""
 
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: what there is, fetch, import, check, preview.")
@@ -85,9 +85,9 @@ Root = Annotated[Path | None, typer.Option(help="The folder of the data sets; TH
 
 
 def parse_settings(given: Sequence[str] | None) -> dict[str, Any] | None:
-    """Return `option=value` texts as values by name: JSON where it is JSON, a list where there are commas, else text.
+    """Return `option=value` texts as values by name: JSON if it is valid JSON, a list if there are commas, else text.
 
-    Raises `ConfigError` where there is no `=` or an option is set twice.
+    Raises `ConfigError` if there is no `=` or an option is set twice.
     """
     if not given:
         return None
@@ -125,7 +125,7 @@ def _value(text: str) -> Any:
 
 
 class _Sentences(logging.Handler):
-    """Prints what the log says as lines on standard error."""
+    """Prints each log record as a line on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
@@ -133,9 +133,9 @@ class _Sentences(logging.Handler):
 
 
 def say_what_is_read() -> None:
-    """Have one line printed on standard error for each table that a command reads: rows, columns, label, scale.
+    """Print one line on standard error for each table that a command reads: rows, columns, label, scale.
 
-    Of several processes of a `torchrun` the first alone says so.
+    Under `torchrun` only the first process prints it.
     """
     log = logging.getLogger("threegen.data")
     if not any(isinstance(handler, _Sentences) for handler in log.handlers):
@@ -155,7 +155,8 @@ def complain(sentence: str) -> None:
 
 
 def _printable(text: str, stream: TextIO) -> str:
-    """Return the text with what the stream cannot write, such as bytes of a file's name, as \\udcff."""
+    """Return the text with characters that the stream cannot write (such as undecodable bytes of a file name) escaped
+    as \\udcff."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -171,7 +172,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
-    """Print rows of plain values as a table; a column for every name, empty where a row (of another stage) has none."""
+    """Print rows of plain values as a table; one column per name, empty if a row (of another stage) lacks it."""
     table = Table(title=Text(title) if title else None, title_justify="left")
     names = list(dict.fromkeys(name for row in rows for name in row))
     for name in names:

@@ -1,4 +1,4 @@
-"""The command that looks for settings: search."""
+"""The command that searches for settings: search."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def search(
     optimizer: Annotated[str, typer.Option(help="sgd, momentum, rmsprop or adam.")] = "sgd",
     settings: Annotated[list[str] | None, typer.Option("--set", help="option=value of the model, for all.")] = None,
     examples: Annotated[int | None, typer.Option(help="Use only the first N training examples.")] = None,
-    holdout: Annotated[int | None, typer.Option(help="Training examples held out to judge by; a fifth.")] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds; each after the first draws around the best.")] = 1,
-    halving: Annotated[bool, typer.Option("--halving", help="Give up the worse half at each rung.")] = False,
+    holdout: Annotated[int | None, typer.Option(help="Training examples held out for validation; a fifth.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds; each after the first searches around the best.")] = 1,
+    halving: Annotated[bool, typer.Option("--halving", help="Discard the worse half at each rung.")] = False,
     sampler: Annotated[str | None, typer.Option(help="Optuna's: random, tpe, cmaes.")] = None,
     pruner: Annotated[str | None, typer.Option(help="Optuna's: none, median, halving, hyperband.")] = None,
     storage: Annotated[str | None, typer.Option(help="journal:PATH or a data base's URL, to share a search.")] = None,
@@ -40,7 +40,7 @@ def search(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Look for the best settings of a model on held-out training examples; all networks of a round train at once."""
+    """Search for the best settings of a model on held-out training examples; all networks of a round train at once."""
     from threegen.runs.search_folder import search_into
 
     ranges = {name: str(value) for name, value in _ranges(space).items()}

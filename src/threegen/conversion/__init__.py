@@ -1,4 +1,4 @@
-"""Any trained `nn.Module` to a spiking one, and what that costs in accuracy."""
+"""Convert any trained `nn.Module` to a spiking net, and measure the loss of accuracy."""
 
 from threegen.names import open_namespace
 

@@ -226,7 +226,7 @@ def _padded(op: Op, scale: Tensor) -> Tensor:
 
 
 def spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return one number a channel [C] as it stands at every place of one example."""
+    """Return one number per channel [C] as it stands at every place of one example."""
     return values.view(-1, *[1] * (len(shape) - 1)).expand(shape).contiguous()
 
 

@@ -1,7 +1,7 @@
-"""Goes through a graph layer by layer on the calibration images and gives each layer its scale.
+"""Process a graph layer by layer on the calibration images and choose the scale of each layer.
 
-The next layer is calibrated on the spikes that the layers before it send, not on the activations that they stand for,
-so errors do not add up unseen. Everything that is measured on the way stands in the layer's row of the report.
+Each layer is calibrated on the spikes of the layers before it, not on the activations that these represent, so that
+errors do not accumulate unnoticed. Everything that is measured is in the layer's row of the report.
 
 Shapes: T time steps, N images, C channels.
 """
@@ -27,7 +27,7 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Settings:
-    """How to convert: see `convert`, whose arguments these are."""
+    """The settings of a conversion: the arguments of `convert`."""
 
     steps: int
     method: str
@@ -48,12 +48,12 @@ class Settings:
 
 @dataclass
 class LayerReport:
-    """What happened to one layer.
+    """The report of one layer.
 
-    `threshold` is the mean over its channels in the network's own units; `correlation` that of its rates (times what a
-    spike is worth) with the activations; `clipped` the share of activations larger than spikes at every step can say;
-    `uneven` the share of neurons whose number of spikes is another than an even stream of the same mean would have
-    brought; `silent` the share of channels that never fire on the calibration images; `rate` spikes a neuron and step.
+    `threshold` is the mean over its channels in the network's own units; `correlation` that of its rates (times the
+    value of a spike) with the activations; `clipped` the share of activations larger than the maximal rate can
+    represent; `uneven` the share of neurons whose number of spikes differs from that for a constant input of the same
+    mean; `silent` the share of channels that never fire on the calibration images; `rate` spikes per neuron and step.
     """
 
     name: str
@@ -74,7 +74,7 @@ class LayerReport:
 
 @dataclass
 class Calibration:
-    """The two graphs side by side: `ann`, which is left as it is, and `snn`, whose weights may be refitted."""
+    """The two graphs: `ann`, which is not changed, and `snn`, whose weights may be refitted."""
 
     ann: Graph
     snn: Graph
@@ -187,9 +187,9 @@ class Calibration:
             threshold, _ = scales.usable(top.expand(z.shape[1]).clone())
             self.scales[end] = scales.scale_of(threshold, own.start, 1.0)
 
-    # -- what arrives, and what should ---------------------------------------------------------------------------------
+    # -- actual and target inputs --------------------------------------------------------------------------------------
     def _wanted(self, number: int) -> Tensor:
-        """Return what the network itself has at operation `number`, [N, ...]."""
+        """Return the network's own values at operation `number`, [N, ...]."""
         sources = self.ann.sources(number)
         return in_batches(
             len(self.x),
@@ -200,7 +200,7 @@ class Calibration:
         return summed_input(self.snn, number, self.signals, len(self.x), self.settings.steps)
 
     def _shift_bias(self, number: int, z: Tensor, currents: Tensor) -> Tensor:
-        """Move the bias by the mean error of the summed input of each channel; return the move, [C, 1, ...]."""
+        """Move the bias by the mean error of the summed input of each channel; return the change, [C, 1, ...]."""
         places = [0, *range(2, z.dim())]
         error = z.mean(places, dtype=torch.float64) - currents.mean(0).mean(places, dtype=torch.float64)
         move = error.to(z.dtype).view(-1, *[1] * (z.dim() - 2))
@@ -208,7 +208,7 @@ class Calibration:
         return move
 
     def _shift_start(self, scale: Scale, y: Tensor, spikes: Tensor) -> Scale:
-        """Move the first potentials so that each channel's mean number of spikes becomes that of its activations."""
+        """Change the initial potentials so that each channel's mean number of spikes fits its activations."""
         places = [0, *range(2, y.dim())]
         wanted = (y / spread(scale.amplitude, tuple(y.shape[1:]))).clamp(max=1.0).mean(places, dtype=torch.float64)
         sent = spikes.sum(0, dtype=torch.float64).mean(places) / self.settings.steps
@@ -217,7 +217,7 @@ class Calibration:
 
 
 def _add_bias(graph: Graph, number: int, move: Tensor) -> None:
-    """Add one number a channel to the result of operation `number`, in its weights or behind them."""
+    """Add one number per channel to the result of operation `number`, in its weights or after them."""
     op = graph.ops[number]
     if op.kind in LINEAR:
         module = cast(Any, op.module)
@@ -256,7 +256,7 @@ def _row(
 
 
 def _correlation(one: Tensor, other: Tensor) -> float:
-    """Return Pearson's correlation of all values; 1 where both never change, 0 where one alone does not."""
+    """Return Pearson's correlation of all values; 1 if both are constant, 0 if only one is."""
     a, b = one.double() - one.double().mean(), other.double() - other.double().mean()
     norm = float(a.norm() * b.norm())
     if norm == 0.0:

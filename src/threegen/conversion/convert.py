@@ -90,7 +90,7 @@ def convert(
         refit: fit the weights of every layer behind the first to the signals that arrive; with "grid" by default, but
             not for networks of `StepReLU` with levels and of `SoftLIF`, which were trained for it.
         percentile: of "percentile", 0..100.
-        per_channel: one threshold a channel; False: one a layer.
+        per_channel: one threshold per channel; False: one per layer.
         reset: "subtract" the threshold, or to "zero".
         initial: potentials start at "half" a threshold, or "zero" ("grid" chooses them itself).
         input: "analog" (the first summed input is computed once), or an encoder: "bernoulli", "poisson".

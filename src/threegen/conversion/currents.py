@@ -1,6 +1,6 @@
-"""What arrives at a layer when the layers before it spike already: the summed input step by step, on the images.
+"""The input of a layer when the layers before it already spike: the summed input step by step, on the images.
 
-Shapes: T time steps (1 where all steps are the same), N images, B of them at a time.
+Shapes: T time steps (1 if all steps are the same), N images, B of them at a time.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from threegen.conversion.build import Scale, spread
 from threegen.conversion.graph import Graph, SoftRate
 from threegen.gen3.graph_neurons import StartedLIF
 
-BATCH = 200  # images at a time: a setting of ours, so that the caller's batch size cannot matter
+BATCH = 200  # images at a time: fixed, so that results do not depend on the caller's batch size
 
 
 @dataclass
 class Signal:
-    """What a source sends on all images: `values` [T, N, ...] (T = 1: the same at every step) and `amplitude`."""
+    """The output of a source for all images: `values` [T, N, ...] (T = 1: the same at every step) and `amplitude`."""
 
     values: Tensor
     amplitude: Tensor  # of the shape of one example
 
     def steps(self, start: int, stop: int, steps: int) -> Tensor:
-        """Return what it stands for on some images at every step, [T * B, ...], or [B, ...] for `steps` = 1."""
+        """Return the represented values for some images at every step, [T * B, ...], or [B, ...] for `steps` = 1."""
         own = self.values[:, start:stop].to(self.amplitude.dtype) * self.amplitude
         return own.expand(steps, *own.shape[1:]).flatten(0, 1)
 
     def mean(self, start: int, stop: int) -> Tensor:
-        """Return the mean over the steps of what it stands for on some images, [B, ...]."""
+        """Return the mean over the steps of the represented values for some images, [B, ...]."""
         own = self.values[:, start:stop]
         return own[0] * self.amplitude if len(own) == 1 else own.to(self.amplitude.dtype).mean(0) * self.amplitude
 
@@ -43,7 +43,7 @@ def batches(count: int, size: int = BATCH) -> Iterator[tuple[int, int]]:
 
 
 def summed_input(graph: Graph, number: int, signals: Mapping[int, Signal], count: int, steps: int) -> Tensor:
-    """Return the result of operation `number` at every step, [T, N, ...]; T = 1 where all steps are the same."""
+    """Return the result of operation `number` at every step, [T, N, ...]; T = 1 if all steps are the same."""
     sources = graph.sources(number)
     many = 1 if all(len(signals[one].values) == 1 for one in sources) else steps
     made = []
@@ -55,7 +55,7 @@ def summed_input(graph: Graph, number: int, signals: Mapping[int, Signal], count
 
 
 def in_batches(count: int, function: Callable[[int, int], Tensor]) -> Tensor:
-    """Return what `function` makes of every batch of images, one behind the other."""
+    """Return the concatenated results of `function` for every batch of images."""
     return torch.cat([function(start, stop) for start, stop in batches(count)])
 
 
@@ -87,7 +87,7 @@ def spikes_of(currents: Tensor, scale: Scale, steps: int, reset: str, rate: Soft
 
 
 def counts_of(currents: Tensor, threshold: Tensor, start: Tensor, steps: int, reset: str) -> Tensor:
-    """Return how many spikes neurons send in all steps, [N, C, ...], from `currents` [T or 1, N, C, ...].
+    """Return the number of spikes of neurons over all steps, [N, C, ...], from `currents` [T or 1, N, C, ...].
 
     For one summed input at every step and reset by subtraction that is floor(v_0 + T I / theta), within 0..T.
     """

@@ -50,7 +50,7 @@ def _values(op: Op) -> Tensor:
 
 
 def per_channel(values: Tensor) -> Tensor | None:
-    """Return one number a channel where `values` [C, ...] do not differ from place to place, else None."""
+    """Return one number per channel where `values` [C, ...] do not differ from place to place, else None."""
     flat = values.reshape(len(values), -1)
     return flat[:, 0].clone() if bool((flat == flat[:, :1]).all()) else None
 

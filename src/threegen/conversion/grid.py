@@ -1,11 +1,11 @@
-"""Thresholds by trial, and weights refitted to what the spikes before them bring: layer by layer, without labels.
+"""Thresholds by grid search, and weights refitted to the spikes that arrive: layer by layer, without labels.
 
     grid     (theta, v_0) = argmin |P y - g P r(theta, v_0)|^2,   g = <P y, P r> / <P r, P r>       for each channel
     refit    W' = argmin sum |W' x - z|^2 + d |W' - W|^2          z: the network's own summed input, centred
-             where z <= 0 only what lies above zero counts
+             where z <= 0 only the part of W' x above zero counts
 
-y are the activations of the network, r the rates after T steps on the spikes that really arrive, P the pooling behind
-the layer, x the mean of the arriving signal over the steps. g is what one spike counts in the next weights.
+y are the activations of the network, r the rates after T steps on the actual input spikes, P the pooling after the
+layer, x the mean of the arriving signal over the steps. g is the value of one spike in the next weights.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from threegen.conversion.currents import Signal, batches, counts_of
 from threegen.conversion.graph import LINEAR, Graph, Op
 
 THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
-STARTS = (0.3, 0.4, 0.6, 0.7)  # beside a half, with the threshold that is best for it and those next to it
-ENOUGH = 150_000  # values of a channel on which a pair is judged
-STIFFNESS = 1e-3  # of the mean square of the signal: how much the weights hold on to what they were
+STARTS = (0.3, 0.4, 0.6, 0.7)  # tried besides 0.5, with the best threshold for 0.5 and the adjacent ones
+ENOUGH = 150_000  # values of a channel on which a pair is evaluated
+STIFFNESS = 1e-3  # relative to the mean square of the signal: regularisation towards the original weights
 ROUNDS = 3  # of the one-sided fit
-LARGEST_FIT = 4096  # inputs of one output up to which weights are fitted
-LARGEST_COLUMNS = 120_000_000  # values that the fit of one layer may hold; of more, fewer images are taken
+LARGEST_FIT = 4096  # most inputs per output for which weights are fitted
+LARGEST_COLUMNS = 120_000_000  # most values in the fit of one layer; beyond it fewer images are used
 
 
 def grid(y: Tensor, currents: Tensor, pool: Op | None, steps: int, reset: str) -> Scale:
     """Return the best scale of each channel for activations y [N, C, ...] and summed input [T or 1, N, C, ...].
 
-    `pool` is the average pooling right behind the layer, if there is one.
+    `pool` is the average pooling directly after the layer, if there is one.
     """
     channels = y.shape[1]
     places = max(y[0, 0].numel(), 1)
@@ -56,7 +56,7 @@ def grid(y: Tensor, currents: Tensor, pool: Op | None, steps: int, reset: str) -
 
 
 class _Trial:
-    """Tries thresholds and first potentials, and keeps the best of each channel."""
+    """Tries thresholds and initial potentials, and keeps the best of each channel."""
 
     def __init__(self, y: Tensor, currents: Tensor, pool: Op | None, steps: int, reset: str) -> None:
         self.currents, self.pool, self.steps, self.reset = currents, pool, steps, reset
@@ -68,7 +68,7 @@ class _Trial:
         self.missed = torch.full((len(top),), torch.inf, dtype=torch.float64)
 
     def judge(self, threshold: Tensor, start: Tensor) -> None:
-        """Keep `threshold` and `start` [C] for the channels whose activations they miss by less than those before."""
+        """Keep `threshold` and `start` [C] for the channels where they reduce the error of the activations."""
         counts = counts_of(self.currents, threshold, start, self.steps, self.reset)
         rates = _pooled(counts.div_(self.steps), self.pool)
         together, own = _dot(self.wanted, rates), _dot(rates, rates)
@@ -90,9 +90,10 @@ def _dot(one: Tensor, other: Tensor) -> Tensor:
 
 
 def refit(graph: Graph, number: int, signals: dict[int, Signal], z: Tensor, *, rectified: bool) -> bool:
-    """Fit the weights of the linear part before operation `number` to the signals that arrive; say whether it was done.
+    """Fit the weights of the linear part before operation `number` to the arriving signals; return whether that was
+    done.
 
-    z [N, C, ...] is what the network itself has there. What other parts add to the sum stays as it is.
+    z [N, C, ...] are the network's own values there. The contributions of other parts to the sum do not change.
     """
     op = _last_linear(graph, number)
     if op is None or graph.constant(op.number) or not _fits(op):
@@ -106,7 +107,7 @@ def refit(graph: Graph, number: int, signals: dict[int, Signal], z: Tensor, *, r
     for start, stop in batches(count):
         given = {one: signals[one].mean(start, stop) for one in graph.sources(number)}
         x = graph.evaluate(inside, {one: given[one] for one in graph.sources(inside)})
-        with_bias = graph.evaluate(number, given) - op.run([x])  # what the other summands bring
+        with_bias = graph.evaluate(number, given) - op.run([x])  # the other summands
         columns.append(_columns(op, x))
         targets.append(_rows(z[start:stop]))
         offsets.append(_rows(with_bias))
@@ -142,7 +143,7 @@ def _set_bias(op: Op, rows: slice, bias: Tensor) -> None:
 
 
 def _fitted(x: Tensor, z: Tensor, other: Tensor, weight: Tensor, rectified: bool) -> tuple[Tensor, Tensor]:
-    """Return weights [C, D] and biases [C] for inputs [M, D] and wanted sums [M, C], of which `other` is there."""
+    """Return weights [C, D] and biases [C] for inputs [M, D] and target sums [M, C], to which `other` contributes."""
     centre = x.mean(0, dtype=torch.float64)
     centred = (x.double() - centre) if x.numel() < 2e7 else (x - centre.to(x.dtype))
     gram = (centred.T @ centred).double()
@@ -163,7 +164,7 @@ def _fitted(x: Tensor, z: Tensor, other: Tensor, weight: Tensor, rectified: bool
 
 
 def _last_linear(graph: Graph, number: int) -> Op | None:
-    """Return the linear part nearest to operation `number`, with only sums and reshapes between them."""
+    """Return the linear part nearest to operation `number`, with only sums and reshapes in between."""
     waiting = [number]
     while waiting:
         op = graph.ops[waiting.pop(0)]
@@ -175,7 +176,7 @@ def _last_linear(graph: Graph, number: int) -> Op | None:
 
 
 def _columns(op: Op, x: Tensor) -> Tensor:
-    """Return what each output of a linear part sees, [M, D] (groups side by side)."""
+    """Return the inputs of each output of a linear part, [M, D] (groups concatenated)."""
     if op.kind == "linear":
         return x
     own = op.options

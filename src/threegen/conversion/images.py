@@ -1,4 +1,4 @@
-"""Which images calibrate: those whose content has the smallest hashes, so their order and batches cannot matter."""
+"""Choose the calibration images by the smallest hashes of their content, independent of order and batches."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from threegen.datasets.dataset import Data
 from threegen.errors import DataError
 from threegen.training.feed import as_source, walk_once
 
-JUDGES = 1_000  # images that only judge
-FEW = 200  # fewer than these calibrate badly
+JUDGES = 1_000  # test images that are not used for calibration
+FEW = 200  # fewer give a poor calibration
 MEMORY = 1_500_000_000  # bytes that activations and spikes may take
 
 
 @dataclass(frozen=True)
 class Images:
-    """The images that calibrate, and those that judge (the same ones where there are no others).
+    """The calibration images, and the test images (the same ones if there are no others).
 
-    `labels` are those of the judges, or None; `seen` how many images there were; `apart` whether the judges are others.
+    `labels` are those of the test images, or None; `seen` the number of images; `apart` whether the test images differ.
     """
 
     calibrate: Tensor
     judge: Tensor
     labels: Tensor | None
-    classes: Tensor | None  # the labels of the calibrating images
+    classes: Tensor | None  # the labels of the calibration images
     seen: int
     apart: bool
 
 
 def gather(data: Any, wanted: int) -> Images:
-    """Return `wanted` images of `data` to calibrate with and others to judge by; raises `DataError` for none."""
+    """Return `wanted` images of `data` to calibrate with and others to test with; raises `DataError` for none."""
     source = as_source(data.train if isinstance(data, Data) else data, name="calibrate")
     kept: list[tuple[int, int, Tensor, Tensor | None]] = []
     seen = 0

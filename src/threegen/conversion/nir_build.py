@@ -37,7 +37,7 @@ def net_of(
     """Return the net of `stages`, and say in its attribute `left_out` what was taken for what the file does not tell.
 
     `given` are the options of the caller (None: what the metadata tell, else a default); `end` is the decay of the
-    integrator that the file ends with, None where it ends with spikes. Raises `DataError`, `ConfigError`.
+    integrator that the file ends with, None if it ends with spikes. Raises `DataError`, `ConfigError`.
     """
     width = getattr(stages[-1].parts[-1].module, "out_features", 1) if stages[-1].parts else 1
     votes = metadata.get("votes", 1)
@@ -130,7 +130,7 @@ def _put(net: SpikingNet, stages: Sequence[Stage], weights: Any) -> None:
 
 
 def _widths(stages: Sequence[Stage]) -> list[int] | None:
-    """Return the sizes of a fully connected net, None where there is another part than products."""
+    """Return the sizes of a fully connected net, None if there is another part than products."""
     widths: list[int] = []
     for number, stage in enumerate(stages):
         modules = [part.module for part in stage.parts]
@@ -148,7 +148,7 @@ def _flattens(module: nn.Module) -> bool:
 
 
 def layer_string(stages: Sequence[Stage]) -> str | None:
-    """Return the layers of a convolutional net as `SpikingConvNet` takes them, None where it cannot be told so."""
+    """Return the layers of a convolutional net as `SpikingConvNet` takes them, None if it cannot be told so."""
     words: list[str] = []
     for number, stage in enumerate(stages):
         modules = [part.module for part in stage.parts]

@@ -32,7 +32,7 @@ _BROKEN = (
 
 
 def require_nir(what: str) -> Any:
-    """Return the package nir; raises `MissingExtraError` naming the extra where it is not installed."""
+    """Return the package nir; raises `MissingExtraError` naming the extra if it is not installed."""
     try:
         import nir
     except ImportError as problem:
@@ -71,7 +71,7 @@ class FlatGraph:
 
 
 def read_graph(source: str | os.PathLike[str] | BinaryIO, name: str) -> FlatGraph:
-    """Return the graph of a NIR file; raises `DataError` where it is damaged or is none."""
+    """Return the graph of a NIR file; raises `DataError` if it is damaged or is none."""
     nir = require_nir("an NIR file")
     if isinstance(source, str | os.PathLike) and os.path.exists(source):
         try:

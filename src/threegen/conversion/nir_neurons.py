@@ -113,7 +113,7 @@ def _array(constant: float, values: Tensor | None) -> Array:
 def membrane_of(own: Constants, dt: float) -> tuple[str, dict[str, Array]]:
     """Return the kind of node, "LI" or "I", that integrates as neurons do, and its constants.
 
-    Raises `ConfigError` where some neurons of a layer leak and others do not: NIR has no time constant for those.
+    Raises `ConfigError` if some neurons of a layer leak and others do not: NIR has no time constant for those.
     """
     if (own.decay == 1.0).all():
         return "I", {"r": np.asarray(1 / dt)}  # nothing leaks, so a rest has no effect but at the start
@@ -125,7 +125,7 @@ def membrane_of(own: Constants, dt: float) -> tuple[str, dict[str, Array]]:
 
 
 def synapse_of(own: Constants, dt: float) -> dict[str, Array]:
-    """Return the constants of the synaptic current in CubaLIF; raises `ConfigError` where it does not decay."""
+    """Return the constants of the synaptic current in CubaLIF; raises `ConfigError` if it does not decay."""
     decay = cast(Array, own.synaptic_decay)
     if (decay == 1.0).any() or (own.decay == 1.0).any():
         raise ConfigError("a current or a potential of CubaLIF decays; NIR has no time constant for a decay of 1")
@@ -266,7 +266,7 @@ def told_by(place: str, metadata: Mapping[str, Any], shape: tuple[int, ...]) -> 
 
 
 def finite(place: str, name: str, value: Any) -> Array:
-    """Return an array of a file; raises `DataError` where it is missing or holds what is no finite number."""
+    """Return an array of a file; raises `DataError` if it is missing or holds what is no finite number."""
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError) as problem:
@@ -293,7 +293,7 @@ def _values(place: str, name: str, values: Array, shape: tuple[int, ...]) -> flo
 
 
 def _one(place: str, name: str, values: Array) -> float:
-    """Return the number that all neurons share; raises `DataError` where they differ."""
+    """Return the number that all neurons share; raises `DataError` if they differ."""
     if float(np.ptp(values)) > CLOSE * float(np.abs(values).max()):
         raise DataError(
             f"{place} has neurons of different {name} ({float(values.min()):g} to {float(values.max()):g}); a layer of "

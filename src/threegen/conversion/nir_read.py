@@ -311,7 +311,7 @@ class _Reader:
 
 
 def _shape_after(name: str, module: nn.Module, before: tuple[int, ...], kind: torch.dtype) -> tuple[int, ...]:
-    """Return the shape that a module makes of `before`; raises `DataError` where it cannot take it."""
+    """Return the shape that a module makes of `before`; raises `DataError` if it cannot take it."""
     try:
         with torch.no_grad():
             return tuple(module(torch.zeros(1, *before, dtype=kind)).shape[1:])

@@ -1,10 +1,10 @@
-"""A spiking net as a list of stages, the form between the package's nets and NIR's graphs.
+"""A spiking net as a list of stages, the intermediate form between the package's nets and NIR's graphs.
 
-A stage is a layer of neurons and the parts in front of it: modules without state, each with the numbers of what it
-takes. Signal 0 is the net's input, signal l + 1 what the neurons of stage l send; -1 is the result of the stage's first
-part, -2 that of its second. The last part makes the summed input; a stage without parts takes one signal as it is.
-Normalisation is folded into the weights before it here, and convolutions in groups become whole ones: these
-are rounded once more; nothing else changes a bit.
+A stage is a layer of neurons and the parts before it: modules without state, each with the numbers of its inputs.
+Signal 0 is the net's input, signal l + 1 the spikes of stage l; -1 is the result of the stage's first part, -2 that of
+its second. The last part gives the summed input; a stage without parts takes one signal as it is. Normalisation is
+folded into the weights before it, and grouped convolutions become ungrouped ones. Only this rounds the weights once
+more; everything else is bit-exact.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from threegen.gen3.sequential import SpikingSequential, TimeDropout
 from threegen.gen3.shortcuts import Join
 from threegen.gen3.spiking_graph import SpikingGraph, Wiring
 
-# What is not there in eval mode.
+# Modules without effect in eval mode.
 SILENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, TimeDropout)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 WITH_WEIGHTS = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -36,7 +36,7 @@ OWN = ("summed_input", "between", "kept", "frames", "_through_layers")
 
 
 class Add(nn.Module):
-    """The sum of several signals: NIR's edges add up where they meet."""
+    """The sum of several signals: NIR adds the inputs of a node."""
 
     def forward(self, *signals: Tensor) -> Tensor:
         """Return the sum."""
@@ -60,7 +60,7 @@ class Times(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A module without state and what it takes."""
+    """A module without state, and its inputs."""
 
     module: nn.Module
     takes: tuple[int, ...]
@@ -68,7 +68,7 @@ class Part:
 
 @dataclass(slots=True)
 class Stage:
-    """A layer of neurons and the parts in front of it; `folded` says whether weights hold more than a layer's own."""
+    """A layer of neurons and the parts before it; `folded` says whether weights include a folded normalisation."""
 
     neuron: nn.Module
     parts: list[Part] = field(default_factory=list)
@@ -76,12 +76,12 @@ class Stage:
     folded: bool = False
 
     def append(self, module: nn.Module, *takes: int) -> int:
-        """Put a part behind the others and return the number of its result."""
+        """Append a part and return the number of its result."""
         self.parts.append(Part(module, takes))
         return -len(self.parts)
 
     def chain(self, module: nn.Module, takes: int) -> int:
-        """Put a module behind what `takes` is, a `Sequential` part by part; return the number of the result."""
+        """Append a module that takes `takes`, a `Sequential` part by part; return the number of the result."""
         if isinstance(module, SILENT):
             return takes
         if isinstance(module, nn.Sequential):
@@ -100,13 +100,13 @@ class Stage:
         if number >= 0:
             self.takes = number
         elif number != -len(self.parts):
-            raise ConfigError("the last part of a layer must make its summed input")
+            raise ConfigError("the last part of a layer must give its summed input")
 
     def _normalise(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, takes: int) -> int:
-        """Fold a batch normalisation into the weights in front of it; return the number of their result."""
+        """Fold a batch normalisation into the weights before it; return the number of their result."""
         before = self.parts[-1].module if takes == -len(self.parts) and self.parts else None
         if not isinstance(before, WITH_WEIGHTS):
-            raise ConfigError(f"{type(norm).__name__} has no weights in front of it that could take it in")
+            raise ConfigError(f"{type(norm).__name__} has no weights before it to fold it into")
         self.parts[-1] = Part(fold(before, norm), self.parts[-1].takes)
         self.folded = True
         return takes
@@ -116,7 +116,7 @@ class Stage:
 def whole(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
     """Return a convolution in groups as one of all channels, zeros between the groups.
 
-    nir 1.0 takes the groups of a convolution for its number of input channels, and SpikingJelly reads none.
+    nir 1.0 mistakes the groups of a convolution for its number of input channels, and SpikingJelly does not read them.
     """
     inputs, outputs = layer.in_channels // layer.groups, layer.out_channels // layer.groups
     weight = layer.weight.new_zeros(layer.out_channels, layer.in_channels, *layer.weight.shape[2:])
@@ -135,7 +135,7 @@ def fold(layer: nn.Module, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module:
     Raises `ConfigError` for one that has no running statistics.
     """
     if norm.running_mean is None or norm.running_var is None:
-        raise ConfigError(f"{type(norm).__name__} has no running statistics to be folded into weights")
+        raise ConfigError(f"{type(norm).__name__} has no running statistics to fold into weights")
     plain = torch.ones_like(norm.running_mean)
     weight: Tensor = plain if norm.weight is None else norm.weight
     if isinstance(norm, ThresholdBatchNorm):
@@ -150,7 +150,7 @@ def fold(layer: nn.Module, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module:
 
 
 def stages_of(model: nn.Module) -> list[Stage]:
-    """Return the stages of a spiking net of the package; raises `ConfigError` for what is no chain of such layers."""
+    """Return the stages of a spiking net of the package; raises `ConfigError` for other models."""
     if not isinstance(model, SpikingNet):
         raise ConfigError(
             f"export_nir takes a spiking net of this package, got {type(model).__name__}; "
@@ -159,14 +159,14 @@ def stages_of(model: nn.Module) -> list[Stage]:
     name = replaced_method(model, OWN)
     if name is not None:
         raise ConfigError(
-            f"{type(model).__name__}.{name} is your own: what it does is not in the modules; NIR lacks it"
+            f"{type(model).__name__}.{name} is your own: its computation is not in the modules and has no NIR node"
         )
     if isinstance(model, SpikingConvNet):
         return _convolutional(model)
     if isinstance(model, SpikingGraph):
         return _wired(model)
     if not isinstance(model, SpikingMLP | SpikingSequential):
-        raise ConfigError(f"{type(model).__name__} is of a kind that export_nir does not know")
+        raise ConfigError(f"{type(model).__name__} is of a kind that export_nir does not support")
     stages = []
     for number, (synapse, neuron) in enumerate(zip(model.synapses, model.neurons, strict=True)):
         stage = Stage(neuron)
@@ -176,7 +176,7 @@ def stages_of(model: nn.Module) -> list[Stage]:
 
 
 def _convolutional(model: SpikingConvNet) -> list[Stage]:
-    """Return the stages of a convolutional net: pooling and shortcuts, which it computes itself, become parts."""
+    """Return the stages of a convolutional net: the pooling and shortcuts of its forward pass become parts."""
     pools: list[nn.Module] = []
     flat = nn.Flatten()
     for plan in model.plans:
@@ -191,7 +191,7 @@ def _convolutional(model: SpikingConvNet) -> list[Stage]:
     }
 
     def signal(stage: Stage, number: int) -> int:
-        """Return what arrives at layer `number`: the spikes before it with a shortcut, pooled and flattened."""
+        """Return the input of layer `number`: the spikes before it with a shortcut, pooled and flattened."""
         if number == 0:
             return 0
         plan, before = model.plans[number - 1], number
@@ -217,7 +217,7 @@ def _convolutional(model: SpikingConvNet) -> list[Stage]:
 
 
 def _wired(model: SpikingGraph) -> list[Stage]:
-    """Return the stages of a net of any wiring; wires that only move or sum values become modules of torch."""
+    """Return the stages of a net of any wiring; wires that only rearrange or sum values become torch modules."""
     weight = model.any_weight
     shapes: dict[int, tuple[int, ...]] = {0: model.shape}
     stages = []
@@ -241,9 +241,9 @@ def _wired(model: SpikingGraph) -> list[Stage]:
 
 
 def require_known(neuron: nn.Module, place: str) -> None:
-    """Raise `ConfigError` for layers that hand on something else than spikes of neurons."""
+    """Raise `ConfigError` for layers whose output is not spikes of neurons."""
     if isinstance(neuron, MaxGate):
-        raise ConfigError(f"{place}: NIR has no maximum pooling, of spikes neither; convert a net with average pooling")
+        raise ConfigError(f"{place}: NIR has no maximum pooling; convert a net with average pooling")
     if isinstance(neuron, StartedLIF):
         raise ConfigError(
             f"{place}: NIR's neurons have no refractory time, these rest {neuron.leaky.refractory:g} steps after each "
@@ -256,13 +256,13 @@ def _wire(stage: Stage, wire: nn.Module, takes: list[int], before: tuple[int, ..
     if isinstance(wire, wires.Add):
         return stage.append(Add(), *takes)
     if len(takes) > 1:
-        raise ConfigError(f"{type(wire).__name__} cannot be written as NIR: its edges add up where they meet")
+        raise ConfigError(f"{type(wire).__name__} cannot be written as NIR, which adds the inputs of a node")
     (source,) = takes
     if isinstance(wire, wires.Reshape):
         if after == before:
             return source
         if len(after) != 1:
-            raise ConfigError(f"NIR flattens, it has no other change of shape: {list(before)} to {list(after)}")
+            raise ConfigError(f"NIR can flatten but has no other change of shape: {list(before)} to {list(after)}")
         return stage.append(nn.Flatten(), source)
     if isinstance(wire, wires.SumPool) and len(wire.kernel) == 2:
         return stage.append(_summing(wire.kernel, wire.stride, wire.padding), source)
@@ -287,7 +287,7 @@ def _summing(kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int
 
 
 def is_chain(stages: Sequence[Stage]) -> bool:
-    """Return whether every stage takes what the one before it sends, through one part after the other."""
+    """Return whether every stage takes the output of the one before it, through one part after the other."""
     for number, stage in enumerate(stages):
         expected = number
         for place, part in enumerate(stage.parts):

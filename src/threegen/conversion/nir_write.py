@@ -92,7 +92,7 @@ def export_nir(
     subtraction, which NIR does not know, is written as an integrator, a threshold and a feedback; `expand=False`
     refuses it instead. Batch normalisation is folded into weights.
 
-    Raises `ConfigError` with the reason for what NIR cannot say, `NumericError` where the spikes differ (nothing is
+    Raises `ConfigError` with the reason for what NIR cannot say, `NumericError` if the spikes differ (nothing is
     written then), `MissingExtraError` without `pip install "threegen[nir]"`.
 
         >>> import threegen as tg

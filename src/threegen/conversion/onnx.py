@@ -1,9 +1,9 @@
-"""Models without spikes as ONNX files, written by torch's own exporter and computed once more before they are kept.
+"""Models without spikes as ONNX files, written by torch's exporter and verified by running them.
 
 ONNX (Open Neural Network Exchange, https://onnx.ai) is a graph of operators on tensors. It has no spiking neuron and no
-random draw: nets that spike go to NIR (`nir_write`), nets that draw are refused. What the exporter leaves out without a
-word is why every file is computed before it is written: torch 2.13 drops the `divisor_override` of average pooling, for
-instance, which LeNet-5 needs (mended here), and it may fix the batch to the size of the example.
+random draw: nets that spike are written as NIR (`nir_write`), nets that draw are rejected. Every file is run before it
+is written, because the exporter can silently leave things out: for example, torch 2.13 drops the `divisor_override` of
+average pooling, which LeNet-5 needs (corrected here), and it may fix the batch to the size of the example.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from threegen.training.persistence.files import make_folder, write_whole
 
 TOLERANCE = 1e-5  # of the largest score, or of 1 where all scores are smaller
 LOUD = ("torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes")
-BATCHES = (2, 3)  # the example's, and the one that the file is computed with
+BATCHES = (2, 3)  # the example's, and the one that the file is verified with
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """What `export_onnx` wrote: the file, its inputs [batch, ...], and how far its scores are from the model's.
+    """The result of `export_onnx`: the file, its inputs [batch, ...], and how far its scores are from the model's.
 
     `difference` is the largest absolute difference of a score on `examples` random inputs, computed by onnx's reference
     implementation, relative to the largest score (to 1 where that is smaller).
@@ -63,12 +63,12 @@ def export_onnx(
 ) -> OnnxFile:
     """Write a model without spikes as an ONNX file with a free batch axis; return what was written.
 
-    The input is called "inputs", the output "scores". `example` [B, ...] says what the model takes, in its type; None
-    tries images [B, 1, 28, 28] and what the first layer with weights takes. The file holds the model in eval mode; it
-    is computed with another batch size first, and is not written where a score differs by more than `tolerance`.
+    The input is called "inputs", the output "scores". `example` [B, ...] is an input of the model, in its type; None
+    tries images [B, 1, 28, 28] and the input shape of the first layer with weights. The file holds the model in eval
+    mode; it is first run with another batch size, and is not written if a score differs by more than `tolerance`.
 
-    Raises `ConfigError` for models that spike or draw and for what torch's exporter cannot write, `ShapeError` for an
-    example that the model does not take, `NumericError` where the file computes something else, `MissingExtraError`
+    Raises `ConfigError` for models that spike or draw and for those that torch's exporter cannot write, `ShapeError`
+    for an example that the model does not take, `NumericError` if the file computes something else, `MissingExtraError`
     without `pip install "threegen[onnx]"`.
 
         >>> import threegen as tg
@@ -86,8 +86,8 @@ def export_onnx(
     if not difference <= tolerance:
         raise NumericError(
             f"the ONNX file of {type(model).__name__} computes other scores (by {difference:.2e} of the largest one, "
-            f"at most {tolerance:g} were asked for), so it was not written; torch's exporter says nothing of what it "
-            "leaves out: replace the layer that it does not know, or raise tolerance"
+            f"more than the tolerance {tolerance:g}), so it was not written; torch's exporter silently leaves out what "
+            f"it does not support: replace the unsupported layer, or raise tolerance"
         )
     path = Path(file)
     make_folder(path.parent)
@@ -99,7 +99,7 @@ def _require_onnx() -> Any:
     try:
         import onnx
         import onnx.reference
-        import onnxscript  # noqa: F401  # torch's exporter is written with it
+        import onnxscript  # noqa: F401  # torch's exporter requires it
     except ImportError as problem:
         raise MissingExtraError.of("an ONNX file", "onnx and onnxscript", "onnx") from problem
     return onnx
@@ -117,15 +117,15 @@ def _refuse(model: nn.Module) -> None:
             "write it as NIR: export_nir(model, file)"
         )
     if any(isinstance(part, OrderedConv) for part in model.modules()):
-        raise ConfigError(f"{name} sends single spikes in the order of their times: ONNX has no layer that does")
+        raise ConfigError(f"{name} sends single spikes in the order of their times: ONNX has no such layer")
     if takes_generator(model):
-        raise ConfigError(f"{name} draws at random while it answers; ONNX files hold what is the same each time")
+        raise ConfigError(f"{name} draws at random in its forward pass; ONNX files are deterministic")
     if any(one.is_meta for one in model.parameters()):
         raise ConfigError(f"{name} is on the device meta and has no weights to write; move it first")
 
 
 def _counters(model: nn.Module) -> list[tuple[nn.Module, str, int]]:
-    """Return the buffers that hold one whole number: how many planes of a neocognitron exist, say."""
+    """Return the buffers that hold one whole number, such as the number of planes of a neocognitron."""
     return [
         (module, name, int(buffer))
         for module in model.modules()
@@ -162,7 +162,7 @@ def _example(model: nn.Module, example: Tensor | None) -> Tensor:
 
 
 def _guesses(model: nn.Module) -> list[tuple[int, ...]]:
-    """Return what the model may take: MNIST's images, then the features or planes of the first layer with weights."""
+    """Return possible input shapes: MNIST's images, then the features or planes of the first layer with weights."""
     shapes: list[tuple[int, ...]] = [(1, 28, 28)]
     for part in model.modules():
         if isinstance(part, nn.Linear):
@@ -175,10 +175,9 @@ def _guesses(model: nn.Module) -> list[tuple[int, ...]]:
 
 
 def _content(model: nn.Module, inputs: Tensor) -> Any:
-    """Return the ONNX model as torch's exporter makes it; raises `ConfigError` where it cannot.
+    """Return the ONNX model as torch's exporter makes it; raises `ConfigError` if it cannot.
 
-    To the exporter the value of a buffer is unknown; a net that looks at its counters is tried again with numbers in
-    their places.
+    The exporter does not know the values of buffers; a net that reads its counters is tried again with numbers instead.
     """
     counters = _counters(model)
     try:
@@ -215,8 +214,8 @@ def _exported(model: nn.Module, inputs: Tensor) -> Any:
     content = program.model_proto if program is not None else None
     if content is None or not content.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         raise ConfigError(
-            f"{type(model).__name__} computes something from the number of inputs, so that torch's exporter would fix "
-            f"the batch to {BATCHES[0]}; let forward treat every input alike"
+            f"{type(model).__name__} computes something from the batch size, so that torch's exporter would fix the "
+            f"batch to {BATCHES[0]}; make forward independent of the batch size"
         )
     return content
 
@@ -274,7 +273,7 @@ def _difference(onnx: Any, content: Any, model: nn.Module, inputs: Tensor) -> fl
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what torch's exporter warns of, logs and prints, which is about its own inside."""
+    """Suppress the warnings, logs and prints of torch's exporter, which concern its internals."""
     levels = {name: logging.getLogger(name).level for name in LOUD}
     try:
         for name in LOUD:

@@ -1,4 +1,4 @@
-"""How calls that only move values about are read: reshapes, permutations, padding, resizing, concatenation."""
+"""Reading of calls that only rearrange values: reshapes, permutations, padding, resizing, concatenation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _reshape(reading: Reading, node: Node) -> None:
 
 def _permute(reading: Reading, node: Node) -> None:
     before = reading.source(node)
-    # Where each axis goes is seen from axes of different lengths.
+    # Axes of different lengths show where each axis goes.
     lengths = [BATCH, *(place + 3 for place in range(len(before.shape)))]
     given = [torch.empty(lengths), *node.args[1:]] if node.slot == 0 else []
     if not given:

@@ -1,4 +1,4 @@
-"""What cannot be converted, and what to do instead: one sentence a kind, in the words of the user's own model."""
+"""What cannot be converted, and what to do instead: one sentence per kind, in the words of the user's own model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a conversion: accuracy against the number of steps, what each layer lost, and what to mind."""
+"""The report of a conversion: accuracy against the number of steps, what each layer lost, and remarks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LOST = 0.02  # of the answers
 
 @dataclass(frozen=True)
 class StepReport:
-    """How the net answers after `steps` steps: the share of answers that are those of the network, and accuracy."""
+    """The result after `steps` steps: the share of answers equal to the network's, and accuracy."""
 
     steps: int
     agreement: float
     accuracy: float | None
-    spikes: float  # an image
+    spikes: float  # per image
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain data."""
@@ -30,12 +30,12 @@ class StepReport:
 
 @dataclass(frozen=True, repr=False)
 class ConversionReport:
-    """What `convert` did and what it cost in accuracy; `print` it, or use `as_dict()`, `svg()`.
+    """The result of `convert` and its loss of accuracy; `print` it, or use `as_dict()`, `svg()`.
 
-    `curve` has a row a number of steps, from 1 to the T asked for, of the same net, made for that T; `layers` a row a
-    layer; `ann_accuracy` is that of the network (None without labels); `judged` says on how many images, `apart`
-    whether these are others than those that calibrated; `compensation` tells the agreement after T steps without and
-    with each option that was asked for; `notes` are worth reading, `warnings` say what went wrong.
+    `curve` has one row per number of steps, from 1 to T, for the same net, which was made for T; `layers` has one row
+    per layer; `ann_accuracy` is that of the network (None without labels). `judged` is the number of test images,
+    `apart` whether they differ from the calibration images. `compensation` is the agreement after T steps without and
+    with each requested option; `notes` are remarks, `warnings` name problems.
     """
 
     method: str
@@ -54,7 +54,7 @@ class ConversionReport:
 
     @property
     def agreement(self) -> float:
-        """The share of answers, after all steps, that are those of the network."""
+        """The share of answers, after all steps, that equal the network's."""
         return self.curve[-1].agreement
 
     @property
@@ -81,7 +81,7 @@ class ConversionReport:
         }
 
     def curve_table(self) -> list[tuple[str, ...]]:
-        """Return accuracy against the number of steps as text, a line a number of steps."""
+        """Return accuracy against the number of steps as text, one line per number of steps."""
         ann = "" if self.ann_accuracy is None else f" (network: {self.ann_accuracy:.2%})"
         lines: list[tuple[str, ...]] = [("steps", "answers as the network", "accuracy" + ann, "spikes per image")]
         for one in self.curve:
@@ -90,7 +90,7 @@ class ConversionReport:
         return lines
 
     def layer_table(self) -> list[tuple[str, ...]]:
-        """Return the layers as text, a line a layer."""
+        """Return the layers as text, one line per layer."""
         head = ("layer", "kind", "threshold", "correlation", "clipped", "uneven", "silent", "spikes per step", "loses")
         lines: list[tuple[str, ...]] = [head]
         for one in self.layers:

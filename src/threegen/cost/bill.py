@@ -40,16 +40,16 @@ RULE = (
     "linear or convolutional layer is folded into its weights and costs at most a bias; without running statistics it "
     "is billed as layer, group and instance normalisation are: mean, variance and scaling of the data itself. A "
     "transposed convolution is billed every product of its inputs, those that fall off the border included. Attention "
-    "is billed every pair of positions, masked ones included. A recurrent layer is billed every weight once a step "
+    "is billed every pair of positions, masked ones included. A recurrent layer is billed every weight once per step "
     "that the sample has. An embedding is a look-up and costs nothing. Averaging spikes is billed one addition a "
     "spike and window, its scale is folded into the next weights. Neuron updates (leak, integration, threshold, "
-    "reset) and the encoder are listed apart. Recurrent weights are billed one addition a spike and neuron, a window "
-    "of several steps one multiply-accumulate a neuron, step and earlier step; an adaptive threshold is a second "
-    "potential. The shortcut of a residual block costs one addition a spike where it carries spikes, else one a "
+    "reset) and the encoder are listed apart. Recurrent weights are billed one addition per spike and neuron, a window "
+    "of several steps one multiply-accumulate per neuron, step and earlier step; an adaptive threshold is a second "
+    "potential. The shortcut of a residual block costs one addition per spike where it carries spikes, else one a "
     "value; the sum of two spikes is a count. Reading out by rate costs one addition a spike of the last layer, and "
-    "one a class and step to break ties. Memory: weights and biases at their type; activations, the outputs of all "
+    "one per class and step to break ties. Memory: weights and biases at their type; activations, the outputs of all "
     "linear, convolutional and pooling layers, embeddings and attention (activation functions work in place); in a "
-    "spiking net one potential a neuron and one bit for each spike of the busiest time step, the encoder's spikes "
+    "spiking net one potential per neuron and one bit for each spike of the busiest time step, the encoder's spikes "
     "included, while a layer's summed input is part of the potential."
 )
 
@@ -169,7 +169,7 @@ class Bill:
         }
 
     def table(self) -> list[tuple[str, ...]]:
-        """Return the rows as text: a head, one line a layer, the total ("at least" where something is not counted)."""
+        """Return the rows as text: a head, one line per layer, the total ("at least" if something is not counted)."""
         lines: list[tuple[str, ...]] = [
             ("layer", "kind", "fed by", "output", "parameters", "operations", "memory, bytes")
         ]

@@ -17,10 +17,10 @@ from threegen.tables import html_table, text_table
 
 @dataclass(frozen=True)
 class Line:
-    """One quantity of all models: `values` in the order of the models, None where it does not apply.
+    """One quantity of all models: `values` in the order of the models, None if it does not apply.
 
     `form` says how to print it: "share", "count", "bytes", "joules" or "text". `ratios` are to the reference, None
-    where there is none to give.
+    if there is none to give.
     """
 
     label: str
@@ -177,7 +177,7 @@ def _joules(value: float) -> str:
 
 
 def shown_ratio(ratio: float | None) -> str:
-    """Return a ratio as it is printed, `2.46x`; empty where there is none."""
+    """Return a ratio as it is printed, `2.46x`; empty if there is none."""
     if not ratio or not math.isfinite(ratio):
         return ""
     return f"{ratio:.2f}x" if 0.1 <= ratio < 100 else f"{ratio:.2g}x" if ratio < 0.1 else f"{ratio:,.0f}x"

@@ -1,7 +1,7 @@
 """Counts what one answer of a model costs, from the calls that the model really makes.
 
     ANN     memory = M_w + M_a            compute = C_mul + C_add
-    SNN     memory = M_w + M_p + M_s      compute = C_add, one addition a spike and connection
+    SNN     memory = M_w + M_p + M_s      compute = C_add, one addition per spike and connection
 
 after Deng et al., "Rethinking the performance comparison between SNNs and ANNs", Neural Networks 121:294 (2020),
 whose formulas are not public in full: `bill.RULE` says how we count. Every torch function that the model calls is
@@ -340,7 +340,7 @@ class Ledger(Walker):
 
 
 def _known(cost: Cost, module: nn.Module) -> Mapping[str, int]:
-    """Return the operations of a row; raises `ConfigError` where a part names one that the bill does not have."""
+    """Return the operations of a row; raises `ConfigError` if a part names one that the bill does not have."""
     unknown = [kind for kind in cost.operations if kind not in OPERATIONS]
     if unknown:
         raise ConfigError(

@@ -109,7 +109,7 @@ ENERGY_TABLES: tuple[EnergyTable, ...] = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one answer would take by one table, in joules; None where the table has no figure, and `why` says which.
+    """What one answer would take by one table, in joules; None if the table has no figure, and `why` says which.
 
     `compute` prices every operation of the dense count, `compute_nonzero` leaves out products whose input is zero.
     `memory_least` and `memory_most` are the traffic with perfect and without reuse of weights; both are 0 where memory

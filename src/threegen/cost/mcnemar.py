@@ -1,7 +1,7 @@
 """McNemar's exact test: do two classifiers that answered the same examples differ in accuracy?
 
 Only the examples that exactly one of the two answers correctly count. If both are equally accurate, each of these n
-examples is as likely to be the one's as the other's, so the smaller number is binomial with n draws and a chance of
+examples is equally likely to be correct in either, so the smaller number is binomial with n draws and a probability of
 1/2 (McNemar, Psychometrika 12:153, 1947; the exact form, not the approximation by chi-squared).
 """
 
@@ -23,7 +23,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models on the same examples: how many both, only the first, only the second and neither got right.
+    """Two models on the same examples: the numbers that both, only the first, only the second and neither got right.
 
     `p` is the two-sided p-value of McNemar's exact test, `adjusted` the same after Holm's correction for the number of
     pairs that were tested together.
@@ -73,7 +73,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     fewer = min(require_whole("only_first", only_first, least=0), require_whole("only_second", only_second, least=0))
     trials = only_first + only_second
     tail, term = 0, 1
-    for k in range(fewer + 1):  # whole numbers, so that nothing is rounded before the last division
+    for k in range(fewer + 1):  # integers, so that only the last division rounds
         tail += term
         term = term * (trials - k) // (k + 1)
     return min(1.0, 2 * tail / (1 << trials))

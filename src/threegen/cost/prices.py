@@ -139,7 +139,7 @@ _GATES = {"rnn_tanh": (1, 0), "rnn_relu": (0, 0), "lstm": (5, 3), "gru": (3, 3)}
 
 
 def _recurrent(call: Call) -> Work:
-    """Return the work of a whole recurrent layer or of one step of its cell: every weight once a step."""
+    """Return the work of a whole recurrent layer or of one step of its cell: every weight once per step."""
     cell = call.name.endswith("_cell")
     functions, products = _GATES[call.name.removesuffix("_cell")]
     packed = not cell and isinstance(call.args[1], Tensor) and not call.args[1].is_floating_point()

@@ -46,7 +46,7 @@ def _adaptive_pooling(call: Call) -> Work:
 
 
 def _averaged(call: Call, sizes: Tensor) -> Work:
-    """Return the work of averages over windows of `sizes` elements; of spikes, one accumulate a spike and window."""
+    """Return the work of averages over windows of `sizes` elements; of spikes, one accumulate per spike and window."""
     sums = call.name.startswith("avg") and call.get(6, "divisor_override") == 1  # nothing is divided
     if call.signal == "spikes":
         nonzero(call.out[:0])  # refuses a tensor without data

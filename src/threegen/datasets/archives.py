@@ -60,7 +60,7 @@ def read_members(
     name: what error messages call the archive; by default its file name.
     max_bytes: the most that the whole archive may expand to while it is searched.
 
-    Raises `DataError` where the archive is damaged, holds links or members that leave the folder, has two different
+    Raises `DataError` if the archive is damaged, holds links or members that leave the folder, has two different
     members of one wanted name, or is larger than allowed.
     """
     label = name or (source.name if isinstance(source, Path) else "archive")

@@ -39,7 +39,7 @@ def to_inputs(x: Any, *, image: ImageShape = None, examples: int | None = None) 
 def to_targets(y: Any, examples: int, classes: Sequence[str] | int | None) -> tuple[Tensor, tuple[str, ...]]:
     """Return labels as int64 `[N]` and the names of the classes (`"0"`, `"1"`, ... where none are given).
 
-    Raises `DataError` where the labels are no whole numbers, too few or too many, or outside of the classes.
+    Raises `DataError` if the labels are no whole numbers, too few or too many, or outside of the classes.
     """
     labels = _to_tensor("y", y)
     if labels.dim() != 1:

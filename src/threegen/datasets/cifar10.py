@@ -24,7 +24,7 @@ _RECORD = 1 + 3 * 32 * 32
 
 
 def load_cifar10(known: KnownData, *, root: Root = None, verify: bool = True) -> Data:
-    """Load CIFAR-10; raise `DataError` where a file is absent, of another length or not the published one."""
+    """Load CIFAR-10; raise `DataError` if a file is absent, of another length or not the published one."""
     paths = require_files(known, root)
     records = [_read_records(path, file, verify) for path, file in zip(paths, known.files, strict=True)]
     train = _to_dataset(np.concatenate(records[:-1]), known, f"{known.name}-train")
@@ -32,7 +32,7 @@ def load_cifar10(known: KnownData, *, root: Root = None, verify: bool = True) ->
 
 
 def check_records(values: bytes, name: str, length: int) -> None:
-    """Raise `DataError` where `values` are not `length` bytes of whole records with labels 0..9."""
+    """Raise `DataError` if `values` are not `length` bytes of whole records with labels 0..9."""
     if len(values) != length:
         raise DataError(
             f"{name}: {len(values):,} bytes; expected {length:,} ({length // _RECORD:,} records of {_RECORD:,}); "

@@ -158,7 +158,7 @@ class Dataset:
         """Walk once through the data, in order or in a fresh permutation drawn from `generator`.
 
         The last batch may be smaller; `drop_last` leaves it out, unless it is the only one.
-        Raises `DataError` where the data set is empty. In order, batches share memory with the data set.
+        Raises `DataError` if the data set is empty. In order, batches share memory with the data set.
         """
         require_whole("batch_size", batch_size)
         if len(self) == 0:

@@ -37,7 +37,7 @@ def get_data(name: str, *, root: Root = None, progress: bool | Progress = False)
 
     progress: True draws a bar on standard error; a function is called with (bytes so far, bytes in all).
 
-    Raises `ConfigError` for an unknown name or a data folder that cannot be written, `DataError` where no mirror
+    Raises `ConfigError` for an unknown name or a data folder that cannot be written, `DataError` if no mirror
     gives the right files; it says what each mirror answered and where else the files come from.
     """
     if name in EVENT_SETS:
@@ -66,7 +66,7 @@ def import_data(
     path: one path, or several where the files do not lie together. Files may be gzip-compressed or not. Sets of
     recordings (`n-mnist`, `cifar10-dvs`, `dvs-gesture`, `shd`) are gathered into arrays that are read lazily.
 
-    Raises `DataError` where a file is missing, damaged or not the published one; nothing is changed then.
+    Raises `DataError` if a file is missing, damaged or not the published one; nothing is changed then.
     """
     if name in EVENT_SETS:
         return import_event_data(name, path, root=root)

@@ -35,7 +35,7 @@ def find_file(folder: Path, known: KnownFile) -> Path | None:
 
 
 def find_folder(known: KnownData, root: Root = None) -> Path | None:
-    """Return the folder that holds a data set, or None where no file of it is there.
+    """Return the folder that holds a data set, or None if no file of it is there.
 
     Bundled data comes from the package, unless `root` names a folder that has the files. What a package of the system
     installed is taken where no folder of the user has the data and `root` names none.

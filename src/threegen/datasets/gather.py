@@ -22,7 +22,7 @@ _ADVICE = "nothing was taken over"
 def gather(known: KnownData, paths: Sequence[Path]) -> dict[str, bytes]:
     """Return the verified content of every file of a data set, under the name to store it by (`.gz` where packed).
 
-    Raises `DataError` where a file is missing, damaged or not the published one, or an archive cannot be trusted.
+    Raises `DataError` if a file is missing, damaged or not the published one, or an archive cannot be trusted.
     """
     candidates = _candidates(known, paths)
     missing = [file.name for file in known.files if not candidates[file.name]]
@@ -49,12 +49,12 @@ def most_bytes(file: KnownFile) -> int:
 
 
 def verify_content(known: KnownData, file: KnownFile, content: bytes) -> None:
-    """Raise `DataError` where `content`, gzip-compressed or not, is not the published file."""
+    """Raise `DataError` if `content`, gzip-compressed or not, is not the published file."""
     values = _unpack(file, content) if is_packed(content) else content
     digest = hashlib.sha256(values).hexdigest()
     if digest == file.sha256:
         return
-    # The sum alone says little: a look at the structure names the damage where there is one.
+    # The sum alone says little: a look at the structure names the damage if there is one.
     if known.kind == "idx":
         read_idx(values, kind="images" if "images" in file.name else "labels", name=file.name)
     else:

@@ -52,7 +52,7 @@ def read_idx(
     max_bytes: the most that a header may promise.
     sha256: where given, the sum (hexadecimal) that the decompressed bytes, header included, must have.
 
-    Raises `DataError` where the file is missing, damaged, longer or shorter than promised, or not the published one.
+    Raises `DataError` if the file is missing, damaged, longer or shorter than promised, or not the published one.
     """
     if kind is not None:
         require_choice("kind", kind, _KINDS)

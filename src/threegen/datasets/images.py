@@ -34,8 +34,8 @@ def read_image_folder(
     max_pixels: the most that one picture may have, read from its header before anything is decoded.
 
     Pictures in folders inside a class's folder belong to that class. Transparent places become black, behind dark ink
-    white. Raises `ConfigError` where Pillow is missing, `DataError` for a picture that is
-    damaged, too large, animated or of another size than the first, `ResourceError` where all would not fit.
+    white. Raises `ConfigError` if Pillow is missing, `DataError` for a picture that is
+    damaged, too large, animated or of another size than the first, `ResourceError` if all would not fit.
     """
     folder = Path(path)
     target = as_size(size)
@@ -93,7 +93,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def _room_for(count: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    needed = count * int(np.prod(shape)) * 5  # one byte a value while reading, four as float32
+    needed = count * int(np.prod(shape)) * 5  # one byte per value while reading, four as float32
     if needed > MAX_BYTES:
         raise ResourceError(
             f"{count:,} pictures of {_times(shape)} need {needed / 2**30:.1f} GiB; "

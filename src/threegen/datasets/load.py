@@ -70,7 +70,7 @@ def load_data(
     `on_error`, `workers`, `time_limit` and `cache` (see `PictureDataset`), chooses that for a small folder too. If they
     have no test part, it is chosen by a hash of the files' names.
 
-    Raises `ConfigError` for an unknown name, `DataError` where files are absent, damaged or not the published ones.
+    Raises `ConfigError` for an unknown name, `DataError` if files are absent, damaged or not the published ones.
     """
     options = {"size": size, "channels": channels}
     stored = {"margin": margin, "on_error": on_error, "workers": workers, "time_limit": time_limit, "cache": cache}

@@ -222,7 +222,7 @@ def preview_data(
     Of recordings, ON and OFF events are drawn in two colours, and a film of one per class is written beside it (GIF).
 
     name: a known name, or a path as `load_data` takes it. out: by default `NAME-preview.png` in the current folder.
-    Of more than twenty classes the first twenty are drawn. Raises `ConfigError` where examples are no pictures.
+    Of more than twenty classes the first twenty are drawn. Raises `ConfigError` if examples are no pictures.
     """
     require_choice("split", split, ("train", "test"))
     stored = stored_preview(Path(name).expanduser()) if str(name) not in KNOWN else None

@@ -21,7 +21,7 @@ from threegen.errors import DataError
 
 
 def load_idx_data(known: KnownData, *, root: Root = None, verify: bool = True) -> Data:
-    """Load MNIST or Fashion-MNIST; raise `DataError` where a file is absent, damaged or not the published one."""
+    """Load MNIST or Fashion-MNIST; raise `DataError` if a file is absent, damaged or not the published one."""
     paths = require_files(known, root)
     train = _load_split(paths[:2], known.files[:2], known.classes, f"{known.name}-train", verify)
     test = _load_split(paths[2:], known.files[2:], known.classes, f"{known.name}-test", verify)
@@ -49,7 +49,7 @@ def read_idx_pair(
 ) -> Dataset:
     """Return a data set from a file of images and a file of labels.
 
-    Raises `DataError` where either is damaged, they differ in length, are empty, or a label is outside of `classes`.
+    Raises `DataError` if either is damaged, they differ in length, are empty, or a label is outside of `classes`.
     """
     pixels = read_idx(images, kind="images", sha256=sha256[0])
     numbers = read_idx(labels, kind="labels", sha256=sha256[1])

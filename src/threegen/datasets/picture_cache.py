@@ -46,7 +46,7 @@ class PictureCache:
     failed: dict[int, str]
 
     def picture(self, place: int) -> np.ndarray[Any, Any]:
-        """Return one picture `[C, H, W]`; raises `DataError` where it could not be read."""
+        """Return one picture `[C, H, W]`; raises `DataError` if it could not be read."""
         if place in self.failed:
             raise DataError(self.failed[place])
         values: np.ndarray[Any, Any] = self.pictures[place]
@@ -54,7 +54,7 @@ class PictureCache:
 
 
 def open_cache(folder: Path, key: str) -> PictureCache | None:
-    """Return the cache of that key, None where it has not been filled."""
+    """Return the cache of that key, None if it has not been filled."""
     return _opened(folder, key) if _file(folder, key, "json").is_file() else None
 
 
@@ -71,7 +71,7 @@ def _opened(folder: Path, key: str) -> PictureCache:
 def fill_cache(data: Decoded, folder: Path, key: str) -> None:
     """Decode all pictures of `data` into the cache, unless that has been done.
 
-    Raises `ResourceError` where they do not fit on the disk, `DataError` where the folder cannot be written.
+    Raises `ResourceError` if they do not fit on the disk, `DataError` if the folder cannot be written.
     """
     if _file(folder, key, "json").is_file():
         return

@@ -61,7 +61,7 @@ class PictureDataset(LazyDataset):
         time_limit: seconds within which the next batch must come from the workers.
         cache: a folder for the decoded pictures at training size, one byte per value; it is filled when first needed.
 
-    Raises `ConfigError` for settings that cannot work, `DataError` where a picture cannot be read, `WorkerError` where
+    Raises `ConfigError` for settings that cannot work, `DataError` if a picture cannot be read, `WorkerError` where
     a worker hangs or dies.
     """
 

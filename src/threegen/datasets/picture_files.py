@@ -118,7 +118,7 @@ def is_picture_store(path: Path) -> bool:
 def find_pictures(path: Path) -> tuple[PictureFiles, PictureFiles | None]:
     """Return the pictures of a folder, an archive or a list: (all of them, None), or (training part, test part).
 
-    Raises `DataError` where there are none, where an archive is damaged, compressed as a whole, or holds links, and
+    Raises `DataError` if there are none, where an archive is damaged, compressed as a whole, or holds links, and
     where a list names what is not there.
     """
     if path.is_dir():

@@ -57,7 +57,7 @@ def open_picture(
 
     A picture that is larger than `most_side` is shrunk to it with its aspect kept, a JPEG while it is decoded.
 
-    Raises `ConfigError` where Pillow is missing, `DataError` where the file is damaged, too large or animated.
+    Raises `ConfigError` if Pillow is missing, `DataError` if the file is damaged, too large or animated.
     """
     path = Path(file)
     with _opened(path, short_name(path), max_pixels) as (picture, ops):
@@ -151,7 +151,7 @@ def _to_array(name: str, picture: Any, channels: int | None, size: tuple[int, in
 
 
 def _plain_picture(picture: Any, channels: int) -> Any:
-    """Return the picture in 8 bits a value, grey or in colours, on a ground where it is transparent."""
+    """Return the picture in 8 bits per value, grey or in colours, on a ground where it is transparent."""
     if picture.mode == _MODES[channels] and "transparency" not in picture.info:
         return picture
     image_module, _ = _pillow()
@@ -212,7 +212,7 @@ def read_picture(
     """Return one picture as float32 `[C, H, W]` in 0..1, scaled to `shape`: what a model of that shape takes.
 
     invert: True turns dark on light into light on dark, the way of MNIST; None does so where the border is light.
-    Errors as in `open_picture`; `ConfigError` where `shape` is not that of a grey or a colour picture.
+    Errors as in `open_picture`; `ConfigError` if `shape` is not that of a grey or a colour picture.
     """
     if len(shape) != 3 or shape[0] not in _MODES:
         raise ConfigError(f"a picture gives (1, H, W) or (3, H, W), the model takes {tuple(shape)}")

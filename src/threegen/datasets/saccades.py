@@ -55,7 +55,7 @@ class Camera:
         refractory: dead time after an event, milliseconds. pull: how far the reference follows V at its end, 0..1.
         tau: time constant of the pixel in full light, milliseconds.
         leak_on, leak_off: events by chance per pixel and second (leak and shot noise).
-        hot: pixels (row, column) that fire `hot_rate` times a second.
+        hot: pixels (row, column) that fire `hot_rate` times per second.
         step: the time step, milliseconds.
         motion: how the image moves.
         sensor: seed of the pixels' thresholds: one number is one sensor.

@@ -20,7 +20,7 @@ _STALE_SECONDS = 86_400
 def staged_folder(root: Path, name: str) -> Iterator[Path]:
     """Give an empty folder beside `root/name`; when the block ends well it takes that place, else it vanishes.
 
-    Raises `ConfigError` where the data folder cannot be written and `ResourceError` where the disk is full.
+    Raises `ConfigError` if the data folder cannot be written and `ResourceError` if the disk is full.
     """
     staging: Path | None = None
     try:

@@ -28,7 +28,7 @@ def mnist_form_of_strokes(strokes: Strokes, *, line: float = LINE) -> Tensor:
     pixels included, becomes 20 pixels; then it is moved by whole pixels until its centre of mass is at pixel 14. A tap
     is a dot as wide as the line.
 
-    Raises `DataError` where nothing is drawn or a point is not finite, `ShapeError` where a point is not two numbers,
+    Raises `DataError` if nothing is drawn or a point is not finite, `ShapeError` if a point is not two numbers,
     `ConfigError` for a `line` outside of 0.5 to 10.
 
     Example:

@@ -16,7 +16,7 @@ def _key(path: Path, known: KnownFile) -> tuple[str, str, int, int]:
 
 
 def sum_to_check(path: Path, known: KnownFile, verify: bool) -> str | None:
-    """Return the sum to compare with, or None where `verify` is off or the unchanged file has passed before."""
+    """Return the sum to compare with, or None if `verify` is off or the unchanged file has passed before."""
     return known.sha256 if verify and _key(path, known) not in _verified else None
 
 
@@ -26,6 +26,6 @@ def remember(path: Path, known: KnownFile) -> None:
 
 
 def compare_sum(label: str, found: str, expected: str, advice: str = "delete it or pass verify=False") -> None:
-    """Raise `DataError` where a file's sum is not the published one."""
+    """Raise `DataError` if a file's sum is not the published one."""
     if found != expected:
         raise DataError(f"{label} sha256 {found[:4]}.. != {expected[:4]}..: not the published file; {advice}")

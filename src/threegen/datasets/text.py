@@ -61,7 +61,7 @@ class Text:
 def read_text(path: str | os.PathLike[str] | None = None, *, test_share: float = 0.1) -> Text:
     """Read a UTF-8 text; None reads "The Lamp and the Tide", a short story written for this package.
 
-    The last `test_share` of it becomes the test part. Raises `DataError` where the file is not a text of at least two
+    The last `test_share` of it becomes the test part. Raises `DataError` if the file is not a text of at least two
     characters.
     """
     source = STORY if path is None else Path(path)

@@ -1,4 +1,4 @@
-"""Look inside any `nn.Module`: what it is made of, what it has learnt, and why it gives an answer."""
+"""Look inside any `nn.Module`: its structure, its trained weights, and the reasons for its answers."""
 
 from threegen.names import open_namespace
 

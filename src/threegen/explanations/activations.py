@@ -1,4 +1,4 @@
-"""What the layers make of an input: feature maps, histograms, and, in spiking nets, where recent spikes pile up."""
+"""The activations of layers for an input: feature maps, histograms, and, in spiking nets, spike activation maps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from threegen.tracing.trace import MOVES, Node
 
 
 def feature_maps(subject: Subject, layer: Layer | Node, x: Tensor, *, per_step: bool = False) -> Maps:
-    """Return what a layer makes of `x`, [B, ...]; of several time steps the mean, or with `per_step` [B, T, ...].
+    """Return a layer's result for `x`, [B, ...]; the mean over time steps, or with `per_step` [B, T, ...].
 
     In a spiking net the mean over the steps is the firing rate. Raises `ConfigError` for an unknown layer.
     """
@@ -92,7 +92,8 @@ class Histograms(Picture):
 
 
 def activation_histograms(subject: Subject, x: Tensor, *, bins: int = 40) -> Histograms:
-    """Return the histogram of every layer's output over the batch `x`; layers that only move numbers are left out."""
+    """Return the histogram of every layer's output over the batch `x`; layers that only rearrange values are left
+    out."""
     require_whole("bins", bins)
     trace = subject.trace(subject.samples(x))
     nodes = [node for node in trace.nodes if node.name not in MOVES]
@@ -112,10 +113,10 @@ def spike_activation_maps(
     """Return spike activation maps: forward only, no class (Kim and Panda, "Visual explanations from spiking neural
     networks using inter-spike intervals", Scientific Reports 11, 2021).
 
-    A neuron's score at step t is the sum over its spikes at t' <= t of exp(-gamma (t - t')); the map at t adds up, over
-    the channels, score times spike. Returns [B, 1, h, w], summed over the steps, or with `per_step` [B, T, 1, h, w]; a
-    layer without planes gives one value a neuron. `layer` None takes the last layer of spiking neurons with planes,
-    or the last one. Raises `ConfigError` where nothing spikes.
+    A neuron's score at step t is the sum over its spikes at t' <= t of exp(-gamma (t - t')); the map at t is the sum
+    over the channels of score times spike. Returns [B, 1, h, w], summed over the steps, or with `per_step` [B, T, 1, h,
+    w]; a layer without planes gives one value per neuron. `layer` None selects the last layer of spiking neurons with
+    planes, or the last one. Raises `ConfigError` if nothing spikes.
     """
     require_number("gamma", gamma, least=0.0)
     nodes = [node for node in subject.trace(subject.samples(x)).nodes if is_neuron(node.module) and node.whole]

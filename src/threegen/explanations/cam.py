@@ -1,11 +1,11 @@
-"""Class activation maps: where in the last feature maps the evidence for a class lies.
+"""Class activation maps: the location of the evidence for a class in the last feature maps.
 
     CAM          sum_k w_ck A_k                      Zhou et al. 2016: global mean pooling, one linear layer
     Grad-CAM     relu(sum_k a_k A_k)                 Selvaraju et al. 2017: a_k = mean over the plane of ds_c/dA_k
     Grad-CAM++   a_k = sum relu(ds_c/dA_k) w_kij     Chattopadhay et al. 2018, equation 19:
                  w_kij = g^2 / (2 g^2 + sum_ab A_kab g^3)
 
-In a net that runs over time steps each step has its own A and its own gradient; the maps are added up before the relu.
+In a net that runs over time steps each step has its own A and its own gradient; the maps are summed before the relu.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ def grad_cam(
 ) -> Maps:
     """Return Grad-CAM maps [B, 1, H, W] of the size of the input, or with `resize=False` of the layer.
 
-    Of a one-dimensional net they are [B, 1, L], of a three-dimensional one [B, 1, D, H, W]. `layer` is a module, its
-    path or a label of the diagram; None takes the last convolution with its relu. A layer of tokens [B, N, C] takes
-    `reshape`: their rows and columns, say (14, 14) (tokens in front of those, such as a class token, are left out), or
-    a function from what the layer makes to planes [B, C, ...]. `relu=False` keeps evidence against the class. With
-    `per_step` the maps are [B, T, 1, H, W]. Raises `ConfigError` for a layer without planes, a modifier that meets no
+    For a one-dimensional net they are [B, 1, L], for a three-dimensional one [B, 1, D, H, W]. `layer` is a module, its
+    path or a label of the diagram; None selects the last convolution with its relu. A layer of tokens [B, N, C] needs
+    `reshape`: their rows and columns, such as (14, 14) (leading tokens, such as a class token, are left out), or a
+    function from the layer's result to planes [B, C, ...]. `relu=False` keeps evidence against the class. With
+    `per_step` the maps are [B, T, 1, H, W]. Raises `ConfigError` for a layer without planes, a modifier without any
     relu, a wrong target.
     """
     kind = modifier_name(modifier)
     subject.samples(x)
     if layer is None and reshape is not None:
         raise ConfigError(
-            "reshape turns one layer's tokens into planes; say which: grad_cam(x, layer=..., reshape=...)"
+            "reshape turns one layer's tokens into planes; name the layer: grad_cam(x, layer=..., reshape=...)"
         )
     spot = default_spot(subject, x) if layer is None else subject.spot(layer, x)
     straight = None if plus_plus or kind or reshape is not None else _straight_sums(subject, x, target, spot)
@@ -69,7 +69,7 @@ def grad_cam(
     return make_maps(values, title, images=x, signed=not relu, targets=targets, layer=spot.label, **_as_volume(space))
 
 
-_Sums = tuple[Tensor, tuple[int, ...], Tensor]  # weighted sums of the planes [B, T, P], how the places lie, targets [B]
+_Sums = tuple[Tensor, tuple[int, ...], Tensor]  # weighted sums of planes [B, T, P], spatial shape, targets [B]
 
 
 def _sums(
@@ -112,10 +112,10 @@ def _slopes(
 
 
 def _straight_sums(subject: Subject, x: Tensor, target: Target, spot: Spot) -> _Sums | None:
-    """Return what `_sums` would, of a straight net and plain Grad-CAM; None of any other net or place.
+    """Return the result of `_sums` for a sequential net and plain Grad-CAM; None for any other net or place.
 
-    A largest-value pooling hands each gradient on to one cell of the plane. So the sum of a plane's gradient, which is
-    all that its weight asks for, is known behind the pooling already: the way back through it is spared.
+    Max-pooling passes each gradient on to one cell of the plane. So the sum of a plane's gradient, which is all that
+    its weight needs, is already known behind the pooling: the backward pass through it is skipped.
     """
     steps = subject.straight()
     parts = None if steps is None else split_at(steps, spot.module)
@@ -129,7 +129,7 @@ def _straight_sums(subject: Subject, x: Tensor, target: Target, spot: Spot) -> _
         while behind and type(behind[0][0]) in (nn.MaxPool2d, nn.Dropout, nn.Dropout2d):
             leaf, behind = run_steps(behind[:1], leaf), behind[1:]
     with torch.enable_grad():
-        leaf = leaf.detach().requires_grad_()  # detached: an image may come through as it is
+        leaf = leaf.detach().requires_grad_()  # detached: the result may be the image itself
         chosen, targets = chosen_sum(subject.as_scores(run_steps(behind, leaf), len(x)), target)
         (slopes,) = torch.autograd.grad(chosen, leaf)
     space = tuple(planes.shape[2:])
@@ -138,7 +138,7 @@ def _straight_sums(subject: Subject, x: Tensor, target: Target, spot: Spot) -> _
 
 
 def _combined(weights: Tensor, planes: Tensor) -> Tensor:
-    """Return sum_k a_k A_k [B, T, P]: a product of matrices, the weighted planes are never written down."""
+    """Return sum_k a_k A_k [B, T, P]: by a matrix product, without storing the weighted planes."""
     batch, steps, channels, places = planes.shape
     flat = torch.bmm(weights.reshape(-1, 1, channels), planes.reshape(-1, channels, places))
     return flat.view(batch, steps, places)
@@ -165,7 +165,7 @@ def guided_grad_cam(
 def class_activation_map(subject: Subject, x: Tensor, target: Target = None, *, resize: bool = True) -> Maps:
     """Return the class activation maps [B, 1, H, W] (Zhou et al. 2016); forward only.
 
-    Raises `ConfigError` where the model does not end in global mean pooling and one linear layer.
+    Raises `ConfigError` if the model does not end in global mean pooling and one linear layer.
     """
     planes_node, linear = _cam_head(subject.trace(subject.samples(x)))
     if planes_node is None or linear is None:
@@ -215,7 +215,7 @@ def _cam_head(trace: Trace) -> tuple[Node | None, Node | None]:
         return None, None
     source = by_number.get(pool.inputs[0])
     while source is not None and source.name in ("flatten", "view", "reshape") and len(source.inputs) == 1:
-        before = by_number.get(source.inputs[0])  # a mean over places that were put in one line
+        before = by_number.get(source.inputs[0])  # a mean over flattened places
         if before is None or before.shape[:1] != source.shape[:1] or not is_planes(before):
             break
         source = before

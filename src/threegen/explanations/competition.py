@@ -1,4 +1,4 @@
-"""Pictures of a network of competing neurons: what each has learnt, coloured by its class, and the thresholds."""
+"""Pictures of a network of competing neurons: their weights, coloured by class, and the thresholds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threegen.plots import ACCENT, contact_sheet, nice_ticks, svg_frame, svg_lin
 
 
 class Competition(Protocol):
-    """What is drawn of a network of competing neurons: weights [N, inputs], and the class [N] of each (-1: none)."""
+    """The parts of a network of competing neurons that are drawn: weights [N, inputs], and classes [N] (-1: none)."""
 
     inputs: int
     neurons: int
@@ -25,22 +25,23 @@ class Competition(Protocol):
 
 
 def class_colours(classes: int) -> np.ndarray:
-    """Return one colour a class `[K, 3]`, red, green and blue in 0..1: hues evenly around the circle."""
+    """Return one colour per class `[K, 3]`, red, green and blue in 0..1: hues evenly around the circle."""
     return np.array([colorsys.hsv_to_rgb(k / classes, 0.85, 0.9) for k in range(classes)])
 
 
 def receptive_fields(model: Competition, shape: Sequence[int], *, most: int = 100, scale: int = 2) -> bytes:
     """Return the weights of each neuron as a picture of `shape` (height, width) in its class's colour: one PNG.
 
-    White is no weight; the colour is full at the neuron's largest one, grey for a neuron without a class. Above `most`
-    neurons, that many are drawn, evenly spaced. Raises `ShapeError` where the inputs do not form such a picture.
+    White is no weight; the neuron's largest weight has the full colour, grey for a neuron without a class. With more
+    than `most` neurons, that many are drawn, evenly spaced. Raises `ShapeError` if the inputs do not form such a
+    picture.
     """
     if len(shape) < 2:
         raise ShapeError(f"shape must be (height, width), got {list(shape)}")
     require_whole("scale", scale)
     height, width = shape[-2:]
     if height * width != model.inputs:
-        raise ShapeError(f"the network has {model.inputs} inputs, a picture of {height} x {width} does not hold them")
+        raise ShapeError(f"the network has {model.inputs} inputs, which do not form a picture of {height} x {width}")
     chosen = np.linspace(0, model.neurons - 1, min(model.neurons, require_whole("most", most))).round().astype(int)
     weight = model.weight.detach().float().cpu().numpy()[chosen].reshape(-1, 1, height, width)
     strength = weight / np.maximum(weight.max((2, 3), keepdims=True), 1e-12)
@@ -50,7 +51,7 @@ def receptive_fields(model: Competition, shape: Sequence[int], *, most: int = 10
 
 
 def theta_histogram(theta: Tensor, *, bins: int = 30, size: tuple[int, int] = (360, 210)) -> str:
-    """Return how the adaptive thresholds [N], in mV, are spread: bars as one SVG."""
+    """Return a histogram of the adaptive thresholds [N], in mV, as SVG."""
     require_finite("theta", theta)
     counts, edges = np.histogram(theta.detach().double().cpu().numpy(), require_whole("bins", bins))
     width, height = size

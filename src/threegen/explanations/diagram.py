@@ -1,4 +1,4 @@
-"""Drawings of a net as SVG, made here: the graph of its layers, and, for small nets, every neuron and connection."""
+"""Drawings of a net as SVG: the graph of its layers, and, for small nets, every neuron and connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ reshape_as pad unbind select chunk split narrow
 """
 _RESHAPES = frozenset(_SHAPES.split())
 _NARROW, _HIGH, _GAP, _ASIDE = 150.0, 44.0, 22.0, 26.0
-_LETTER = 6.3  # width of a letter of 11 pixels, generously
+_LETTER = 6.3  # width of a letter of 11 pixels, an upper estimate
 _MOST_NEURONS = 400
 _MOST_LINES = 20_000
 
@@ -43,7 +43,7 @@ class Drawing(Picture):
 
 @dataclass(slots=True)
 class _Box:
-    """One box: the node (or the last of a block) that it stands for, what it is fed by, and what is written in it."""
+    """One box: its node (or the last one of its block), its inputs, and its text."""
 
     name: str
     kind: str
@@ -60,11 +60,11 @@ class _Box:
 
 
 def diagram(subject: Subject, x: Inputs, *, depth: int | None = None, reshapes: bool = False) -> Drawing:
-    """Return the graph from input to output: a box a layer or function with its kind, shape and parameters.
+    """Return the graph from input to output: one box per layer or function with its kind, shape and parameters.
 
-    Branches stand side by side. A layer that works over several time steps is one box with "xT". `depth` folds a block
-    that lies so many names deep into one box: with 1, all that "layer4" calls. `reshapes` shows the calls that only
-    change the shape too. Raises `ConfigError`.
+    Branches are drawn next to each other. A layer that works over several time steps is one box with "xT". `depth`
+    folds blocks at that level of nested names into one box: with 1, everything inside "layer4". `reshapes` also shows
+    the calls that only change the shape. Raises `ConfigError`.
     """
     if depth is not None:
         require_whole("depth", depth)
@@ -72,7 +72,7 @@ def diagram(subject: Subject, x: Inputs, *, depth: int | None = None, reshapes: 
     boxes = _graph(trace, subject.model, depth, reshapes)
     sizes = {name: weight.numel() for name, weight in subject.model.named_parameters()}
     listed: set[str] = set()
-    for box in boxes.values():  # a shared weight is told once
+    for box in boxes.values():  # a shared weight is listed once
         box.weights = {name: None for name in box.weights if name not in listed}
         listed.update(box.weights)
     texts = {INPUT: ("input", "", _shape(trace.input), "")}
@@ -107,18 +107,18 @@ def diagram(subject: Subject, x: Inputs, *, depth: int | None = None, reshapes: 
 
 
 def _width(text: tuple[str, str, str, str]) -> float:
-    """Return how wide a box must be: its two lines, each with a word on the left and one on the right."""
+    """Return the width of a box: its two lines, each with a word on the left and one on the right."""
     name, kind, shape, note = text
     upper = _LETTER * (1.1 * len(name) + len(kind))
     return max(_NARROW, 18 + upper + 14, 18 + _LETTER * (len(shape) + len(note)) + 14)
 
 
 def _graph(trace: Trace, model: nn.Module, depth: int | None, reshapes: bool) -> dict[int, _Box]:
-    """Return the boxes by the number of the node that each stands for, in the order of the calls.
+    """Return the boxes by the number of their node, in the order of the calls.
 
-    Where the model is called step by step, the calls of one layer are one box, that of its first call.
+    If the model is called step by step, the calls of one layer are one box, that of its first call.
     """
-    stands: dict[int, int] = {INPUT: INPUT}  # node -> the box that stands for it
+    stands: dict[int, int] = {INPUT: INPUT}  # node -> its box
     firsts: dict[str, int] = {}
     blocks: dict[str, int] = {}
     visits: dict[int, int] = {}
@@ -187,7 +187,7 @@ def _box(x: float, y: float, wide: float, name: str, kind: str, shape: str, note
 
 
 def _arrow(x1: float, y1: float, x2: float, y2: float, aside: float) -> str:
-    """Return an arrow; `aside` lets it pass the boxes between on their right."""
+    """Return an arrow; with `aside` it passes the boxes in between on their right."""
     if aside:
         out = max(x1, x2) + aside
         path = f"M{x1:g} {y1:g}C{out:g} {y1 + 20:g} {out:g} {y2 - 20:g} {x2:g} {y2:g}"
@@ -200,7 +200,7 @@ def _arrow(x1: float, y1: float, x2: float, y2: float, aside: float) -> str:
 def neuron_drawing(subject: Subject) -> Drawing:
     """Return every neuron as a dot and every connection as a line: blue negative, orange positive, faint small.
 
-    For nets of linear layers, each as wide as the one before it puts out, with at most 400 neurons.
+    For nets of linear layers, each with as many inputs as the previous one has outputs, with at most 400 neurons.
     Raises `ConfigError` for other nets; `diagram()` draws any.
     """
     layers = [module for module in subject.model.modules() if isinstance(module, nn.Linear)]
@@ -208,7 +208,7 @@ def neuron_drawing(subject: Subject) -> Drawing:
     rest = (module for module in subject.model.modules() if not isinstance(module, nn.Linear))
     others = [module for module in rest if list(module.parameters(recurse=False))]
     if not layers or not chained or others:
-        raise ConfigError(f"{subject.name} is no chain of linear layers; diagram() draws any net")
+        raise ConfigError(f"{subject.name} is not a chain of linear layers; diagram() draws any net")
     sizes = [layers[0].in_features, *(layer.out_features for layer in layers)]
     lines = sum(layer.weight.numel() for layer in layers)
     if sum(sizes) > _MOST_NEURONS or lines > _MOST_LINES:

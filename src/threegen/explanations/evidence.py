@@ -1,10 +1,10 @@
-"""Is a map true? Two tests beside it.
+"""Two tests of whether a map is faithful to the model.
 
-Deletion and insertion (Petsiuk, Das and Saenko 2018): cover the pixels in the order of the map and see how fast the
-class's probability falls; uncover them and see how fast it rises. Random orders are the measure to beat.
-Cascading randomisation (Adebayo et al. 2018): draw the layers again, from the last to the first. A map that stays as it
-was does not depend on what the net has learnt. Maps are compared by Spearman's rank correlation of magnitudes, on the
-pixels where either map is not zero (the many exact zeros would tie and look alike).
+Deletion and insertion (Petsiuk, Das and Saenko 2018): cover the pixels in the order of the map and measure how fast the
+class's probability falls; uncover them and measure how fast it rises. Random orders are the baseline.
+Cascading randomisation (Adebayo et al. 2018): redraw the layers' weights at random, from the last layer to the first. A
+map that does not change does not depend on the trained weights. Maps are compared by Spearman's rank correlation of
+magnitudes, on the pixels where either map is not zero (the many exact zeros would tie and look alike).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from threegen.explanations.subject import Subject, Target, chosen_targets
 from threegen.plots import ACCENT, INK, SOFT, Series, line_chart, svg_frame, svg_text
 from threegen.randomness import make_generator
 
-NO_BREAK = "\N{NO-BREAK SPACE}"  # SVG would put many spaces into one
+NO_BREAK = "\N{NO-BREAK SPACE}"  # SVG collapses several spaces into one
 Maker = Callable[[Tensor, Target], Tensor]
-_UNSIGNED = frozenset({"saliency", "smooth_grad"})  # their sign is that of the change, not of the evidence
+_UNSIGNED = frozenset({"saliency", "smooth_grad"})  # their sign is that of the gradient, not of the evidence
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Faithfulness(Picture):
 
 @dataclass(frozen=True)
 class Randomisation(Picture):
-    """How like the first map is after each layer was drawn again: `layers`, last first; `correlation`, 1 is equal.
+    """Similarity to the first map after each layer was redrawn: `layers`, last first; `correlation`, 1 is equal.
 
-    `kept` names what the answer depends on and could not be drawn again, each with the reason.
+    `kept` names parts that the answer depends on and that could not be redrawn, each with the reason.
     """
 
     layers: tuple[str, ...]
@@ -85,7 +85,7 @@ class Randomisation(Picture):
 
     @property
     def sensitive(self) -> bool:
-        """Whether the map of a net without anything learnt is unlike the first one (correlation below 1/2)."""
+        """Whether the map of the fully redrawn net differs from the first one (correlation below 1/2)."""
         return bool(self.correlation) and abs(self.correlation[-1]) < 0.5
 
     def _svg(self) -> str:
@@ -149,10 +149,10 @@ def deletion_insertion(
 ) -> Faithfulness:
     """Return the deletion and insertion curves of `maps` [B, ..., H, W] for images `x` [B, ..., H, W].
 
-    Pixels (all channels at once) go or come in `steps` equal parts, the highest first (with `magnitude`, the largest
-    of either sign); covered ones hold `fill`. `repeats` random orders a sample are the comparison.
-    `measure` is "probability" or "score": what is followed; one output has a probability only with
-    `explain(model, scores="binary")`.
+    Pixels (all channels at once) are covered or uncovered in `steps` equal parts, the highest first (with `magnitude`,
+    the largest of either sign); covered ones have the value `fill`. `repeats` random orders per sample are the
+    baseline. `measure` is "probability" or "score", the quantity that is followed; one output has a probability only
+    with `explain(model, scores="binary")`.
     """
     require_choice("measure", measure, ("probability", "score"))
     require_whole("steps", steps)
@@ -167,7 +167,7 @@ def deletion_insertion(
     ranked = ranked.flatten(1, -3).sum(1).flatten(1) if plain.dim() > 3 else ranked.flatten(1)
     targets = chosen_targets(target, subject.scores(x))
     generator = make_generator(subject.seed, "evidence")
-    # the same random orders for every sample, so that a batch gives what its samples give alone
+    # the same random orders for every sample, so that a batch gives the same results as its samples alone
     random = [torch.rand(1, ranked.shape[1], generator=generator).to(ranked).expand_as(ranked) for _ in range(repeats)]
     follow = subject.as_scores.probabilities if measure == "probability" else _as_it_is
     own = [_curves(subject, x, order, targets, steps, fill, follow) for order in (ranked, *random)]
@@ -188,7 +188,8 @@ def _curves(
     fill: float,
     follow: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Return the probabilities (or scores) [B, steps + 1] as pixels go and as they come, the most worthy first."""
+    """Return the probabilities (or scores) [B, steps + 1] as pixels are covered and as they are uncovered, the highest
+    first."""
     rank = worth.argsort(dim=1, descending=True, stable=True).argsort(1)
     pixels = rank.shape[1]
     shape = (len(x), *[1] * (x.dim() - 3), *x.shape[-2:]) if x.dim() > 2 else tuple(x.shape)
@@ -207,10 +208,11 @@ def _curves(
 def randomisation(
     subject: Subject, x: Tensor, make: Callable[[Subject], Maker], target: Target = None
 ) -> Randomisation:
-    """Return how the maps change as the layers of a copy of the model are drawn again, last first, one after another.
+    """Return how the maps change as the layers of a copy of the model are redrawn, last first, one after another.
 
-    `make(subject)` gives the function that makes the maps. What is drawn, and how, is said in `randomise`; what the
-    answer depends on and could not be drawn is listed in `kept`. Raises `ConfigError` for a model without weights.
+    `make(subject)` returns the function that makes the maps. `randomise` describes what is drawn, and how; parts that
+    the answer depends on and that could not be drawn are listed in `kept`. Raises `ConfigError` for a model without
+    weights.
     """
     trace = subject.trace(x)
     targets = chosen_targets(target, subject.scores(x))
@@ -219,7 +221,7 @@ def randomisation(
     layers = Layers(trace, changed.model)
     if not layers.weights:
         kept = f" (kept: {', '.join(layers.kept)})" if layers.kept else ""
-        raise ConfigError(f"{subject.name} calls no layer with weights; there is nothing to draw again{kept}")
+        raise ConfigError(f"{subject.name} calls no layer with weights; there is nothing to redraw{kept}")
     found = []
     for names in layers.weights.values():
         redraw(changed, names)

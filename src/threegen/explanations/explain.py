@@ -3,7 +3,7 @@
     look = tg.explain(model)
     look.summary();  look.saliency(x, modifier="guided");  look.grad_cam(x).save("heat.png")
 
-Every method takes a batch, returns tensors (or a table) that can be shown and saved, and leaves the model as it was.
+Every method takes a batch, returns tensors (or a table) that can be shown and saved, and leaves the model unchanged.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ def explain(
 ) -> Explainer:
     """Return the `Explainer` of `model`.
 
-    `example` is a batch that the model takes, for `summary()` and `diagram()` (they guess one otherwise). `seed` draws
-    what has to be drawn: spikes, noise, first pictures. `scores` says which of the model's outputs are the scores
-    [B, classes], where it returns several: a name, a number or a function of what it returns; "binary" takes a single
-    output for the logit of two classes. `time` is the axis of time of the input, where the model's layers cannot tell
-    (0 for [T, B, ...], 1 for [B, T, ...]). Raises `ConfigError` for what is no module or no such choice.
+    `example` is a batch that the model takes, for `summary()` and `diagram()` (they guess one otherwise). `seed` is for
+    all random draws: spikes, noise, first pictures. `scores` selects the scores [B, classes] if the model returns
+    several outputs: a name, a number or a function of the returned value; "binary" takes a single output as the logit
+    of two classes. `time` is the time axis of the input, if the model's layers do not define it (0 for [T, B, ...], 1
+    for [B, T, ...]). Raises `ConfigError` for an object that is not a module and for an invalid choice.
     """
     return Explainer(model, example=example, seed=seed, scores=scores, time=time)
 
 
 class Explainer:
-    """What there is to see in one model. Each method is described in the module that has its name."""
+    """The explanations of one model. Each method is described in the module of the same name."""
 
     def __init__(
         self,
@@ -83,22 +83,22 @@ class Explainer:
     def _one_example(self, x: Inputs | None) -> Tensor:
         found = self._example(x)
         if not isinstance(found, Tensor):
-            raise ConfigError("maximise works on a model of one input; wrap the model in a module that has one")
+            raise ConfigError("maximise needs a model of one input; wrap the model in a module with one input")
         return self.subject.samples_first(found)
 
     def _map(self, method: Any, x: Tensor, *arguments: Any, **options: Any) -> Maps:
-        """Return the maps of a method, one a sample [B, ...]."""
+        """Return the maps of a method, one per sample [B, ...]."""
         found: Maps = method(self.subject, self.subject.samples_first(x), *arguments, **options)
         return found
 
     def _input_map(self, method: Any, x: Tensor, *arguments: Any, **options: Any) -> Maps:
-        """Return the maps of a method whose maps are shaped like the input, time first where the input has it so."""
+        """Return the maps of a method whose maps are shaped like the input, time first if the input has time first."""
         found = self._map(method, x, *arguments, **options)
         return found.with_samples_at(1) if self.subject.axis(x) and found.dim() == x.dim() else found
 
-    # -- what it is made of --------------------------------------------------------------------------------------------
+    # -- structure -----------------------------------------------------------------------------------------------------
     def summary(self, x: Inputs | None = None, **options: Any) -> Summary:
-        """Return one row a layer: shape, parameters, operations, state, time steps (see `summary.summary`)."""
+        """Return one row per layer: shape, parameters, operations, state, time steps (see `summary.summary`)."""
         return summary(self.subject, self._example(x), **options)
 
     def diagram(self, x: Inputs | None = None, **options: Any) -> Drawing:
@@ -120,7 +120,7 @@ class Explainer:
 
     # -- what happens for one input ------------------------------------------------------------------------------------
     def feature_maps(self, layer: str | nn.Module, x: Tensor, *, per_step: bool = False) -> Maps:
-        """Return what a layer makes of `x` (see `activations.feature_maps`)."""
+        """Return a layer's result for `x` (see `activations.feature_maps`)."""
         return feature_maps(self.subject, layer, self.subject.samples_first(x), per_step=per_step)
 
     def activation_histograms(self, x: Tensor, *, bins: int = 40) -> Histograms:
@@ -128,12 +128,12 @@ class Explainer:
         return activation_histograms(self.subject, self.subject.samples_first(x), bins=bins)
 
     def spike_activation_maps(self, x: Tensor, *, layer: Layer = None, **options: Any) -> Maps:
-        """Return where recent spikes pile up in a spiking net (see `activations.spike_activation_maps`)."""
+        """Return where recent spikes accumulate in a spiking net (see `activations.spike_activation_maps`)."""
         return self._map(spike_activation_maps, x, layer=layer, **options)
 
     # -- why this answer -----------------------------------------------------------------------------------------------
     def saliency(self, x: Tensor, target: Target = None, **options: Any) -> Maps:
-        """Return the gradient of the score by the input (see `saliency.saliency`)."""
+        """Return the gradient of the score with respect to the input (see `saliency.saliency`)."""
         return self._input_map(saliency, x, target, **options)
 
     def gradient_x_input(self, x: Tensor, target: Target = None, **options: Any) -> Maps:
@@ -149,7 +149,7 @@ class Explainer:
         return self._input_map(integrated_gradients, x, target, **options)
 
     def occlusion(self, x: Tensor, target: Target = None, **options: Any) -> Maps:
-        """Return what the score loses where a window covers the image (see `occlusion.occlusion`)."""
+        """Return the drop of the score as a window covers parts of the image (see `occlusion.occlusion`)."""
         return self._map(occlusion, x, target, **options)
 
     def grad_cam(self, x: Tensor, target: Target = None, **options: Any) -> Maps:
@@ -170,7 +170,7 @@ class Explainer:
 
     # -- is it true ----------------------------------------------------------------------------------------------------
     def deletion_insertion(self, x: Tensor, maps: Tensor, target: Target = None, **options: Any) -> Faithfulness:
-        """Return how the score falls and rises as pixels go and come by rank (see `evidence`)."""
+        """Return how the score falls and rises as pixels are covered and uncovered by rank (see `evidence`)."""
         moved = self.subject.samples_first(x)
         if isinstance(maps, Tensor) and self.subject.axis(moved) and maps.shape == x.shape:
             maps = maps.detach().as_subclass(Tensor).movedim(1, 0)
@@ -179,7 +179,7 @@ class Explainer:
     def randomisation(
         self, x: Tensor, method: str = "saliency", target: Target = None, **options: Any
     ) -> Randomisation:
-        """Return how a map changes as the layers are drawn again, last first (see `evidence`)."""
+        """Return how a map changes as the layers are redrawn, last first (see `evidence`)."""
         return randomisation(self.subject, self.subject.samples_first(x), self._maker(method, options), target)
 
     def check(

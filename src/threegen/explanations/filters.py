@@ -1,4 +1,4 @@
-"""A layer's weights as pictures: kernels in colour or one by one, rows of a linear layer in the shape of the image."""
+"""A layer's weights as pictures: kernels in colour or per channel, rows of a linear layer in the shape of the image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def filters(subject: Subject, layer: Layer = None, *, shape: tuple[int, ...] | N
     """
     found = {path: module for path, module in subject.model.named_modules() if _weights(module) is not None}
     if not found:
-        raise ConfigError(f"{subject.name} has no layer of weights to draw")
+        raise ConfigError(f"{subject.name} has no layer with weights to draw")
     if layer is None:
         path = next(iter(found))
     else:
         named = [path for path, module in found.items() if path == layer or module is layer]
         if not named:
-            raise ConfigError(f"{layer!r} is no layer of weights of {subject.name}; it has {', '.join(found)}")
+            raise ConfigError(f"{layer!r} is not a layer with weights of {subject.name}; it has {', '.join(found)}")
         path = named[0]
     weight = _weights(found[path])
     if weight is None:
@@ -41,7 +41,7 @@ def filters(subject: Subject, layer: Layer = None, *, shape: tuple[int, ...] | N
 
 
 def _weights(module: nn.Module) -> Tensor | None:
-    """Return the weights [units, ...] of a layer in pictures' order, or None."""
+    """Return the weights [units, ...] of a layer in the axis order of pictures, or None."""
     weight = getattr(module, "weight", None)
     if isinstance(module, nn.ConvTranspose2d):
         return module.weight.detach().transpose(0, 1)

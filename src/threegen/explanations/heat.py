@@ -1,4 +1,4 @@
-"""Heat maps for slides: large, over the picture, with a colour bar; drawn by matplotlib without its global state."""
+"""Large heat maps for slides, over the picture, with a colour bar; drawn by matplotlib without its global state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from threegen.errors import ConfigError
 from threegen.plots import diverging_palette
 
 Values = npt.NDArray[np.float32]
-_DOTS = 100  # pixels an inch
-_PANEL = 420  # pixels of a panel, where no scale is given
+_DOTS = 100  # pixels per inch
+_PANEL = 420  # pixels of a panel, if no scale is given
 _LARGEST = 30_000  # pixels along one side of a file
 _MOST = 6  # samples in a row
 _INK = 0.45  # how dark a picture is under its map
-_STRONGEST = 0.85  # how opaque the largest value lies over a picture
+_STRONGEST = 0.85  # opacity of the largest value over a picture
 
 
 def heat_figure(
@@ -34,11 +34,11 @@ def heat_figure(
     bar: bool = False,
     colormap: str | None = None,
 ) -> Any:
-    """Return a matplotlib figure: a column a sample, its image [H, W, 3] above its maps [h, w], or under them.
+    """Return a matplotlib figure: one column per sample, its image [H, W, 3] above its maps [h, w], or under them.
 
-    With `overlay` each map lies on its image, the more opaque the larger its value. `scale` is the size of a map's
-    pixel on the screen (at 100 dots an inch), by default such that a panel is 420 wide; `bar` adds a colour bar with
-    the map's own values, `colormap` is a name of matplotlib's. Raises `ConfigError`.
+    With `overlay` each map is drawn on its image, more opaque for larger values. `scale` is the size of a map's pixel
+    on the screen (at 100 dots per inch), by default such that a panel is 420 wide; `bar` adds a colour bar with the
+    map's own values, `colormap` is a matplotlib name. Raises `ConfigError`.
     """
     from matplotlib.figure import Figure
 
@@ -51,7 +51,7 @@ def heat_figure(
         panel = (_PANEL / _DOTS, _PANEL / _DOTS * min(3.0, max(0.15, high / wide)))
     pictured = images[0] is not None
     if overlay and not pictured:
-        raise ConfigError(f"overlay lays a map over its picture, and {title!r} has none; leave it out")
+        raise ConfigError(f"overlay draws a map over its picture, and {title!r} has none; leave it out")
     each = len(maps[0]) + (pictured and not overlay)
     columns = min(len(maps), _MOST)
     lines = -(-len(maps) // columns)
@@ -60,7 +60,7 @@ def heat_figure(
     if max(size) * _DOTS > _LARGEST:
         raise ConfigError(
             f"{title!r} would be {max(size) * _DOTS:,.0f} pixels long, more than {_LARGEST:,}; "
-            "take a smaller scale, or fewer samples"
+            "use a smaller scale, or fewer samples"
         )
     figure = Figure(figsize=size, dpi=_DOTS, layout="constrained")
     figure.suptitle(title, fontsize=13, fontweight="bold")
@@ -96,7 +96,7 @@ def _draw(
     if image is not None:
         height, width = image.shape[:2]
         bounds = (-0.5, width - 0.5, height - 0.5, -0.5)
-        # paler, so that colours can be seen on black ink
+        # paler, so that colours are visible on black ink
         pale = np.round(255 - (255.0 - image) * _INK).astype(np.uint8)
         axis.imshow(pale, interpolation="nearest")
         strength = np.abs(finite) / largest if signed else np.asarray(norm(finite))
@@ -116,7 +116,8 @@ def _palette(name: str | None, signed: bool) -> Any:
     if not isinstance(name, str) or name not in matplotlib.colormaps:
         known = sorted(matplotlib.colormaps)
         raise ConfigError(
-            f"colormap {name!r} is none of matplotlib's{did_you_mean(name, known)}; for example viridis, magma, RdBu_r"
+            f"colormap {name!r} is not one of matplotlib's{did_you_mean(name, known)}; for example viridis, magma, "
+            f"RdBu_r"
         )
     return matplotlib.colormaps[name]
 

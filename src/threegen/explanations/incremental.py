@@ -1,11 +1,11 @@
-"""Exact occlusion at a fraction of the work: behind each window only what it changes is computed again.
+"""Exact occlusion at a fraction of the work: for each window only the values that it changes are recomputed.
 
 A window changes a box of the image; a convolution or a pooling turns a changed box into a somewhat larger one, whose
 input is cut out of the unoccluded activations with the changed box pasted in. Elementwise functions and normalisation
-in eval mode work on the box alone. The first linear layer adds W times the *change* to its unoccluded output. What
-comes later runs in full. The arithmetic is that of the whole net but for the order of sums.
+in eval mode are applied to the box only. The first linear layer adds W times the *change* to its unoccluded output.
+Later operations run in full. The arithmetic is that of the whole net, except for the order of sums.
 
-Boxes of all positions of a chunk have one size; near the border they are moved inward, which recomputes a little more.
+All boxes of a chunk have the same size; near the border they are moved inward, which recomputes a little more.
 Shapes: P positions, C channels, H and W of a layer, h and w of a box.
 """
 
@@ -30,12 +30,12 @@ POINTWISE = frozenset(_POINTWISE.split())
 _FLATTEN = frozenset({"flatten", "view", "reshape"})
 _DENSE = frozenset({"linear", "softmax", "log_softmax", "adaptive_avg_pool2d", "adaptive_max_pool2d"})
 _WINDOWED = frozenset({"conv2d", "max_pool2d", "avg_pool2d"})
-_ROW_COST = 8.0  # a product with a slice of the weights costs as much as this many full ones (launch and memory)
+_ROW_COST = 8.0  # a product with a slice of the weights costs as much as this many full ones (call overhead and memory)
 
 
 @dataclass(slots=True)
 class Stage:
-    """One operation: how to run it on a batch and, where it has windows, their geometry by axis (row, column)."""
+    """One operation: how to run it on a batch and, if it has windows, their geometry by axis (row, column)."""
 
     run: Callable[[Tensor], Tensor]
     kernel: tuple[int, int] | None = None
@@ -48,7 +48,7 @@ class Stage:
 
 @dataclass(slots=True)
 class Boxes:
-    """What the windows change at one layer: values [P, C, h, w] and the top left corners [P]."""
+    """The values changed by the windows at one layer: [P, C, h, w], and the top left corners [P]."""
 
     values: Tensor
     top: Tensor
@@ -86,7 +86,7 @@ def make_plan(trace: Trace, x: Tensor, ending: frozenset[str] = SOFTMAX) -> Plan
     stages: list[tuple[Node, Stage]] = []
     for node in chain:
         if node.name in ending and node is trace.final(ending):
-            break  # scores are taken before it; only moves and a logarithm can follow
+            break  # scores are taken before it; only reshapes and a logarithm can follow
         stage = _stage(node)
         if stage is None:
             return None
@@ -103,7 +103,7 @@ def make_plan(trace: Trace, x: Tensor, ending: frozenset[str] = SOFTMAX) -> Plan
     if plan.weight is not None:
         flattened = next(p for p, (node, _) in enumerate(stages) if node.name in _FLATTEN)
         if flattened != len(plan.planes):
-            return None  # something between the planes and the linear layer works on all positions at once
+            return None  # an operation between the planes and the linear layer works on all positions at once
     return plan if any(stage.kernel for stage in plan.planes) else None
 
 
@@ -119,7 +119,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _stage(node: Node) -> Stage | None:
-    """Return how to run a node on any batch, or None where that is not known."""
+    """Return how to run a node on any batch, or None if that is not known."""
     if node.slot is None or (node.slot != 0):
         return None
     if node.name in _FLATTEN:
@@ -195,7 +195,7 @@ class Incremental:
         self.answer: Tensor | None = None
         if plan.weight is not None:
             self.answer = F.linear(planes.flatten()[None], plan.weight, plan.bias)
-            # [H, W, C, units]: the weights of neighbouring columns lie side by side
+            # [H, W, C, units]: the weights of neighbouring columns are contiguous
             self.sliced = plan.weight.view(-1, *planes.shape).permute(2, 3, 1, 0).contiguous()
         self.padded = [_padded(values, stage) for values, stage in zip(self.inputs, plan.planes, strict=False)]
 
@@ -220,7 +220,7 @@ class Incremental:
         left = edges[:, 2].clamp(max=image.shape[2] - wide)
         whole = (edges[:, 1] - edges[:, 0] == tall) & (edges[:, 3] - edges[:, 2] == wide)
         values = image.new_full((len(windows), len(image), tall, wide), fill)
-        for place in (~whole).nonzero()[:, 0].tolist():  # windows cut by the border
+        for place in (~whole).nonzero()[:, 0].tolist():  # windows clipped at the border
             y, x = int(top[place]), int(left[place])
             up, down, near, far = windows[place]
             values[place] = image[:, y : y + tall, x : x + wide]
@@ -228,19 +228,19 @@ class Incremental:
         return Boxes(values, top, left)
 
     def _through(self, stage: Stage, number: int, boxes: Boxes) -> Boxes:
-        """Take the boxes through a convolution or a pooling."""
+        """Apply a convolution or a pooling to the boxes."""
         base, size = self.padded[number], self.inputs[number + 1].shape[1:]
         top, tall, high = _reach(stage, 0, boxes.top, boxes.values.shape[2], size[0])
         left, wide, broad = _reach(stage, 1, boxes.left, boxes.values.shape[3], size[1])
         rows, columns = top * stage.stride[0], left * stage.stride[1]
-        # [rows, columns, C, high, broad], a view; what is picked from it is copied
+        # [rows, columns, C, high, broad], a view; the selected parts are copied
         patches = base.unfold(1, high, 1).unfold(2, broad, 1).permute(1, 2, 0, 3, 4)[rows, columns]
         _paste(patches, boxes.values, boxes.top + stage.padding[0] - rows, boxes.left + stage.padding[1] - columns)
         run = stage.unpadded or stage.run
         return Boxes(run(patches)[:, :, :tall, :wide], top, left)
 
     def _linear(self, boxes: Boxes) -> Tensor:
-        """Return the output of the first linear layer, or the planes themselves where there is none."""
+        """Return the output of the first linear layer, or the planes themselves if there is none."""
         base, sliced = self.inputs[-1], self.sliced
         count, channels, tall, wide = boxes.values.shape
         if self.plan.weight is None or sliced is None or self.answer is None:
@@ -279,7 +279,7 @@ def _padded(values: Tensor, stage: Stage) -> Tensor:
 
 
 def _reach(stage: Stage, axis: int, start: Tensor, length: int, size: int) -> tuple[Tensor, int, int]:
-    """Return where the outputs that a box changes begin [P], how many they are, and how much input they need."""
+    """Return the start of the outputs that a box changes [P], their number, and the size of the input they need."""
     step, pad = stage.stride[axis], stage.padding[axis]
     span = ((stage.kernel or (1, 1))[axis] - 1) * stage.dilation[axis]
     first = torch.div(start + pad - span + step - 1, step, rounding_mode="floor").clamp(0, size - 1)
@@ -289,7 +289,7 @@ def _reach(stage: Stage, axis: int, start: Tensor, length: int, size: int) -> tu
 
 
 def _paste(whole: Tensor, boxes: Tensor, top: Tensor, left: Tensor) -> None:
-    """Write boxes [P, C, h, w] into `whole` [P, C, H, W] at corners that may lie outside; there they are cut."""
+    """Write boxes [P, C, h, w] into `whole` [P, C, H, W] at corners that may be outside; such boxes are clipped."""
     (height, width), (tall, wide) = whole.shape[2:], boxes.shape[2:]
     places, group = torch.unique(torch.stack([top, left], 1), dim=0, return_inverse=True)
     for number, (y, x) in enumerate(places.tolist()):

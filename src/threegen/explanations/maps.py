@@ -1,4 +1,4 @@
-"""The result of a method: a tensor that can be drawn. Images stand above their maps; a column is one sample."""
+"""The result of a method: a tensor that can be drawn. Images are drawn above their maps; a column is one sample."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from threegen.plots import data_uri, diverging_palette, escape, png, svg_frame, 
 
 _GAP = 4  # pixels between tiles
 _TILE, _SLIDE = 84, 336  # pixels of a tile in a sheet of many, and of a few
-_MOST_PLANES = 16  # planes of a layer that are drawn, each its own tile
+_MOST_PLANES = 16  # planes of a layer that are drawn, each as a tile
 
 
 def _place(path: str | Path) -> Path:
@@ -32,24 +32,22 @@ def _place(path: str | Path) -> Path:
 
 
 class Picture:
-    """Something that `.show()` and `.save()` can draw: it offers `_svg()` and, where it can, `_png()`."""
+    """Something that `.show()` and `.save()` can draw: it defines `_svg()` and, if possible, `_png()`."""
 
     def save(self, path: str | Path) -> Path:
         """Write the picture to a `.png` or `.svg` file and return its path; a folder that is missing is made.
 
-        Raises `ConfigError` for other names, `ResourceError` where the file cannot be written.
+        Raises `ConfigError` for other names, `ResourceError` if the file cannot be written.
         """
         target = _place(path)
         kind = target.suffix.lower()
         if kind == ".svg":
-            # alone, there is no page to inherit a font from
+            # a file of its own cannot inherit a font from a page
             self._write(target, self._svg().replace("font-family:inherit", "font-family:system-ui,sans-serif").encode())
         elif kind == ".png":
             self._write(target, self._png())
         else:
-            raise ConfigError(
-                f"a picture is written as .png or .svg, got {target.name!r}; give the file such an ending"
-            )
+            raise ConfigError(f"a picture is written as .png or .svg, got {target.name!r}; use one of these endings")
         return target
 
     @staticmethod
@@ -79,10 +77,10 @@ class Picture:
 
 
 class Maps(Tensor, Picture):
-    """A tensor of maps, one a sample: `[B, ...]`. Arithmetic on it gives plain tensors.
+    """A tensor of maps, one per sample: `[B, ...]`. Arithmetic on it gives plain tensors.
 
-    `images` are the samples it explains (or None), `title` its name, `labels` one text a sample, `facts` what belongs
-    to it: tensors and numbers by name, readable as attributes too.
+    `images` are the samples it explains (or None), `title` its name, `labels` one text per sample, `facts` are further
+    tensors and numbers by name, also readable as attributes.
     """
 
     images: Tensor | None
@@ -91,7 +89,7 @@ class Maps(Tensor, Picture):
     signed: bool
     facts: dict[str, Any]
     samples_at: int  # the axis of the samples
-    # Ours never runs: a result of arithmetic is a plain tensor, not a map.
+    # No override of torch's functions: a result of arithmetic is a plain tensor, not a map.
     __torch_function__ = plain_results
 
     def __getattr__(self, name: str) -> Any:
@@ -144,15 +142,15 @@ class Maps(Tensor, Picture):
     ) -> Path:
         """Write the maps to a `.png`, `.svg` or `.pdf` file and return its path; a folder that is missing is made.
 
-        With none of the options, a sheet of small tiles. `overlay` lays each map over its picture; `scale` is the size
-        of a map's pixel in pixels of the file; `bar` adds a colour bar; `colormap` is a name of matplotlib's, such as
-        "viridis". With any of them, or as a PDF, it is a figure of the size of a slide (see `figure`).
-        Raises `ConfigError` for other names and options that cannot be, `ResourceError` where it cannot be written.
+        With none of the options, a sheet of small tiles. `overlay` draws each map over its picture; `scale` is the size
+        of a map's pixel in pixels of the file; `bar` adds a colour bar; `colormap` is a matplotlib name such as
+        "viridis". With any of them, or as a PDF, it is a figure of the size of a slide (see `figure`). Raises
+        `ConfigError` for other names and invalid options, `ResourceError` if it cannot be written.
         """
         target = _place(path)
         kind = target.suffix.lower()
         if kind not in (".png", ".svg", ".pdf"):
-            raise ConfigError(f"maps are written as .png, .svg or .pdf, got {target.name!r}; give such an ending")
+            raise ConfigError(f"maps are written as .png, .svg or .pdf, got {target.name!r}; use one of these endings")
         if kind != ".pdf" and not (overlay or bar) and scale is None and colormap is None:
             return super().save(target)
         content = figure_bytes(self.figure(overlay=overlay, scale=scale, bar=bar, colormap=colormap), kind)
@@ -190,9 +188,9 @@ class Maps(Tensor, Picture):
             slices = np.linspace(0, values.shape[-3] - 1, min(values.shape[-3], _MOST_PLANES)).round().astype(int)
             tiles = values.flatten(1, -4).sum(1)[:, slices.tolist()]
         elif values.dim() == 4:
-            tiles = values.sum(1, keepdim=True)  # channels are added up
+            tiles = values.sum(1, keepdim=True)  # channels are summed
         else:
-            tiles = values.flatten(1, -4).sum(-3)  # [B, T, C, H, W]: a tile a step
+            tiles = values.flatten(1, -4).sum(-3)  # [B, T, C, H, W]: one tile per step
         if tiles.shape[-2] == 1:  # a line is drawn as a strip
             tiles = tiles.expand(*tiles.shape[:-2], max(1, tiles.shape[-1] // 8), -1)
         images = self.images
@@ -203,7 +201,7 @@ class Maps(Tensor, Picture):
         return shown, [list(sample) for sample in tiles.numpy()]
 
     def _columns(self) -> list[list[npt.NDArray[np.uint8]]]:
-        """Return the tiles `[H, W, 3]` of each sample: its image where there is one, then its maps."""
+        """Return the tiles `[H, W, 3]` of each sample: its image if there is one, then its maps."""
         values = self.detach().as_subclass(Tensor).float().cpu()
         if self.facts.get("colours") and values.dim() == 4 and values.shape[1] == 3:
             return [[_ink(one)] for one in values]
@@ -212,7 +210,7 @@ class Maps(Tensor, Picture):
         return [own if one is None else [_ink(one), *own] for one, own in zip(images, rows, strict=True)]
 
     def _blocks(self) -> tuple[list[npt.NDArray[np.uint8]], int, int]:
-        """Return sheets `[H, W, 3]` of at most ten samples each, samples a sheet, and the width of a column."""
+        """Return sheets `[H, W, 3]` of at most ten samples each, the samples per sheet, and the width of a column."""
         columns = self._columns()
         most = len(columns) if len(columns) <= 12 else 10
         tall = max(one.shape[0] for one in columns[0])
@@ -283,7 +281,7 @@ def image_element(picture: bytes, x: float, y: float, width: float, height: floa
 
 
 def _coloured(values: npt.NDArray[np.float32], signed: bool) -> npt.NDArray[np.uint8]:
-    """Return `[H, W]` in diverging colours around zero, or, where not signed, from white to dark orange."""
+    """Return `[H, W]` in diverging colours around zero, or, if not signed, from white to dark orange."""
     finite = np.nan_to_num(values.astype(np.float64))
     if not signed:
         low, high = finite.min(), finite.max()

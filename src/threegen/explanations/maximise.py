@@ -2,8 +2,8 @@
 
     x* = argmax_x  a(x) - l2 mean(x^2) - tv mean(|difference of neighbours|)         low <= x <= high
 
-For a class, a(x) is the logarithm of its probability (log-softmax of the scores), so that a picture is that of its
-class and of no other; what is reported as the activation stays the score itself.
+For a class, a(x) is the logarithm of its probability (log-softmax of the scores), so that a picture excites its class
+and no other; the reported activation is still the score itself.
 
 Erhan et al. 2009; Simonyan et al. 2014, section 2; jitter and total variation after Mordvintsev et al. 2015 and
 Mahendran and Vedaldi 2015. By gradient (Adam), or without one (evolution strategies, Salimans et al. 2017: mirrored
@@ -25,7 +25,7 @@ from threegen.explanations.maps import Maps, make_maps
 from threegen.explanations.subject import Spot, Subject
 from threegen.randomness import make_generator
 
-STARTS = (0.5, 0.1, 0.2, 0.05, 0.35)  # how light the first picture is, as a share of low..high
+STARTS = (0.5, 0.1, 0.2, 0.05, 0.35)  # brightness of the first picture, as a share of low..high
 Objective = Callable[[Tensor], Tensor]
 
 
@@ -45,13 +45,14 @@ def maximise(
     high: float = 1.0,
     population: int = 32,
 ) -> Maps:
-    """Return one input a unit, [units, ...] shaped like a sample of `example`; `activations` holds what it reaches.
+    """Return one input per unit, [units, ...] shaped like a sample of `example`; `activations` holds the activations
+    reached.
 
-    `layer` None means the scores: `unit` is a class, a list of classes, or None for all of them, a sheet. In a layer
-    with planes a unit is a plane, its mean counts; over time steps the mean counts. Class pictures also have `answers`,
-    the class that the model gives each. `method` is "gradient" or
-    "evolution" (`population` trials a step). Values stay in `low`..`high`; `jitter` moves the picture by so many pixels
-    at random each step. The seed is that of `explain`. Raises `ConfigError`.
+    `layer` None means the scores: `unit` is a class, a list of classes, or None for a sheet of all of them. In a layer
+    with planes a unit is a plane, with its mean; time steps are averaged. Class pictures also have `answers`, the class
+    that the model gives each of them. `method` is "gradient" or "evolution" (`population` trials per step). Values stay
+    in `low`..`high`; `jitter` shifts the picture at random by up to that many pixels in each step. The seed is that of
+    `explain`. Raises `ConfigError`.
     """
     require_choice("method", method, ("gradient", "evolution"))
     for name, number in (("steps", steps), ("population", population)):
@@ -76,7 +77,7 @@ def maximise(
 
     def search(chosen: Tensor, attempt: int) -> Tensor:
         generator = make_generator(subject.seed, "maximise", *([attempt] if attempt else []))
-        # every unit starts from the same picture, so that a unit alone ends as it does in a sheet
+        # every unit starts from the same picture, so that a single unit gives the same result as in a sheet
         shape = (1, *example.shape[1:])
         start = low + (high - low) * (STARTS[attempt] + 0.05 * torch.randn(shape, generator=generator))
         x = start.to(example).repeat(len(chosen), *[1] * (example.dim() - 1)).clamp(low, high)
@@ -108,9 +109,9 @@ def maximise(
 def _answered(
     subject: Subject, x: Tensor, units: Tensor, search: Callable[[Tensor, int], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return the class pictures and their scores; those that another class answers are looked for once more.
+    """Return the class pictures and their scores; pictures that are classified otherwise are searched again.
 
-    From a picture at which no neuron is near its threshold no gradient leads anywhere: lighter ones are tried.
+    If no neuron is near its threshold at a picture, the gradient is zero: other brightnesses are tried.
     """
     scores = subject.scores(x).clone()  # out of inference mode
     for attempt in range(1, len(STARTS)):
@@ -150,7 +151,7 @@ def _units(unit: int | list[int] | None, count: int, layer: Layer) -> Tensor:
     wrong = [one for one in wanted if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < count]
     if wrong or not wanted:
         place = "the scores" if layer is None else repr(layer if isinstance(layer, str) else type(layer).__name__)
-        raise ConfigError(f"unit {wrong[0] if wrong else wanted!r} is none of the {count} units of {place}")
+        raise ConfigError(f"unit {wrong[0] if wrong else wanted!r} is not one of the {count} units of {place}")
     if unit is None and len(wanted) > 64:
         wanted = wanted[:64]
     return torch.tensor(wanted)
@@ -202,12 +203,13 @@ def _evolve(
     bounds: tuple[float, float],
     generator: torch.Generator,
 ) -> Tensor:
-    """Climb by mirrored trials: the weights of the noises are the ranks of what they reach, centred on zero."""
+    """Ascend by mirrored trials: noises are weighted by the ranks of the activations that they reach, centred on
+    zero."""
     pairs = max(1, population // 2)
     spread = 3.0 * rate
     for _ in range(steps):
         noise = torch.randn(pairs, *x.shape[1:], generator=generator).to(x)
-        if x.dim() == 4:  # neighbours move together: fewer directions to search
+        if x.dim() == 4:  # neighbouring pixels change together: fewer directions to search
             noise = F.avg_pool2d(F.pad(noise, (2, 2, 2, 2), mode="circular"), 5, stride=1) * 5
         noise = torch.cat([noise, -noise])
         for number in range(len(x)):

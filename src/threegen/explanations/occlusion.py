@@ -1,9 +1,9 @@
-"""Occlusion: cover a part of the image, see what the score loses (Zeiler and Fergus 2014, section 4.2).
+"""Occlusion: cover a part of the image and measure the drop of the score (Zeiler and Fergus 2014, section 4.2).
 
     drop(p) = s_c(x) - s_c(x with the window at p covered)
 
-A map colours each pixel with the mean drop of the windows over it. Where `cell` is given, each window colours a smaller
-cell in its middle and may hang over the border: a 20x20 grey window moved by 4 that paints its 4x4 centre is
+A map colours each pixel with the mean drop of the windows over it. If `cell` is given, each window colours a smaller
+cell in its middle and may extend beyond the border: a 20x20 grey window moved by 4 that paints its 4x4 centre is
 `occlusion(x, window=20, stride=4, cell=4, fill=0.5)`.
 """
 
@@ -21,8 +21,8 @@ from threegen.explanations.maps import Maps, make_maps
 from threegen.explanations.subject import Subject, Target, chosen_scores, chosen_targets
 
 Size = int | tuple[int, int]
-CHUNK = 32  # images a run: on a CPU larger batches leave the cache and are slower
-BOXES = 128  # positions a run of the incremental path, whose pieces are small
+CHUNK = 32  # images per run: on a CPU larger batches exceed the cache and are slower
+BOXES = 128  # positions per run of the incremental path, whose pieces are small
 
 
 def occlusion(
@@ -38,17 +38,17 @@ def occlusion(
     incremental: bool | None = None,
     chunk: int = CHUNK,
 ) -> Maps:
-    """Return the maps of drops [B, 1, H, W] of images [B, ..., H, W], with what they were made from.
+    """Return the maps of drops [B, 1, H, W] of images [B, ..., H, W], with the values they were made from.
 
     `window`, `stride` and `cell` are sizes in pixels, one for both axes or (rows, columns); `fill` is a value, or a
-    tensor that broadcasts to a sample. `measure` is "score" or "probability" (which one output has
-    only with `explain(model, scores="binary")`). `incremental` None takes the exact
-    incremental path where the net allows it, True insists, False runs every position in full, `chunk` at a time.
+    tensor that broadcasts to a sample. `measure` is "score" or "probability" (which one output has only with
+    `explain(model, scores="binary")`). `incremental` None uses the exact incremental path if the net allows it, True
+    requires it, False runs every position in full, `chunk` at a time.
 
     The result also has, by position [B, rows, columns]: `scores` of the target, `drops`, `predicted` classes; and
-    `tally` [B, K], how many positions each class was the answer at; `heat` and `answers` [B, H, W], the target's score
-    and the predicted class painted into the cells; `targets` [B]; `incremental`, which path was taken.
-    Raises `ConfigError` for sizes that cannot work or a net that `incremental=True` cannot do.
+    `tally` [B, K], the number of positions at which each class was the answer; `heat` and `answers` [B, H, W], the
+    target's score and the predicted class painted into the cells; `targets` [B]; `incremental`, whether that path was
+    used. Raises `ConfigError` for invalid sizes or a net that `incremental=True` does not support.
     """
     require_choice("measure", measure, ("score", "probability"))
     require_whole("chunk", chunk)
@@ -119,7 +119,8 @@ def _pair(name: str, size: Size) -> tuple[int, int]:
 def _grid(
     size: tuple[int, ...], window: tuple[int, int], stride: tuple[int, int], cell: Size | None
 ) -> tuple[list[list[tuple[int, int]]], tuple[Tensor, Tensor]]:
-    """Return the windows' bounds by axis, cut at the border, and which pixels each colours, [positions, pixels]."""
+    """Return the windows' bounds by axis, clipped at the border, and the pixels that each colours, [positions,
+    pixels]."""
     cells = window if cell is None else _pair("cell", cell)
     bounds, painted = [], []
     for axis in (0, 1):
@@ -150,7 +151,7 @@ def _filling(fill: float | Tensor, x: Tensor) -> float | Tensor:
 
 
 def _plan(subject: Subject, x: Tensor, base: Tensor, fill: float | Tensor, incremental: bool | None) -> Plan | None:
-    """Return the incremental plan where it is wanted, possible, and gives the model's own scores; else None."""
+    """Return the incremental plan if it is wanted, possible, and gives the model's own scores; else None."""
     plan = None
     known = subject.as_scores.choice is None or subject.as_scores.binary  # a tensor, not one of several outputs
     if incremental is not False and not isinstance(fill, Tensor) and not subject.draws and known:
@@ -162,7 +163,7 @@ def _plan(subject: Subject, x: Tensor, base: Tensor, fill: float | Tensor, incre
             plan = None
     if incremental and plan is None:
         raise ConfigError(
-            f"{subject.name} is no chain of convolution, pooling, normalisation and linear layers under a constant "
+            f"{subject.name} is not a chain of convolution, pooling, normalisation and linear layers under a constant "
             "fill; leave incremental=None"
         )
     return plan
@@ -176,7 +177,7 @@ def _occluded(
     plan: Plan | None,
     chunk: int,
 ) -> Tensor:
-    """Return the scores [P, K] of one image [1, ...] behind every window."""
+    """Return the scores [P, K] of one image [1, ...] under every window."""
     if plan is not None:
         ready = Incremental(plan, image)
         value = require_number("fill", float(fill))

@@ -1,4 +1,4 @@
-"""Which nodes of a trace make planes: features over one, two or three axes of space."""
+"""Nodes of a trace whose results are planes: features over one, two or three axes of space."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _FOLLOW = RECTIFIERS | {"batch_norm", "group_norm", "instance_norm"}
 
 
 def is_planes(node: Node) -> bool:
-    """Return whether a node makes planes of more than one place."""
+    """Return whether a node's result is planes of more than one place."""
     return 2 <= len(node.shape) <= 4 and math.prod(node.shape[1:]) > 1
 
 
 def last_planes(trace: Trace) -> Node | None:
     """Return the node of the last convolution, or of the normalisation, relu or neurons right behind it, or None.
 
-    Without a convolution it is the last node that makes planes over two axes.
+    Without a convolution it is the last node with planes over two axes.
     """
     makers = [node for node in trace.nodes if node.name in _CONVOLUTIONS and is_planes(node)]
     if not makers:

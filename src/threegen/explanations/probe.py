@@ -1,7 +1,7 @@
-"""One mode that acts on a model's torch calls while it runs: modifies relu, keeps layers, steps over a final softmax.
+"""A torch-function mode for one run of a model: modifies relu, records layers, skips a final softmax.
 
-Because it stands on the functions, `nn.ReLU`, `F.relu`, `torch.relu`, `Tensor.relu`, `clamp(min=0)` and their in-place
-forms are all met, in modules used once or many times. Guided back-propagation: Springenberg et al., "Striving for
+Because it acts on function calls, `nn.ReLU`, `F.relu`, `torch.relu`, `Tensor.relu`, `clamp(min=0)` and their in-place
+forms are all covered, in modules used once or many times. Guided back-propagation: Springenberg et al., "Striving for
 simplicity", ICLR workshop 2015. Deconvolution: Zeiler and Fergus, "Visualizing and understanding convolutional
 networks", ECCV 2014.
 """
@@ -26,14 +26,14 @@ MODIFIERS = ("guided", "deconv")
 
 
 def modifier_name(modifier: str | None) -> str | None:
-    """Return "guided", "deconv" or None; "relu", the word of keras-vis, is deconv. Raises `ConfigError`."""
+    """Return "guided", "deconv" or None; "relu", the keras-vis name, means deconv. Raises `ConfigError`."""
     if modifier is None:
         return None
     return "deconv" if modifier == "relu" else require_choice("modifier", modifier, (*MODIFIERS, "relu"))
 
 
 class _Rectify(torch.autograd.Function):
-    """A rectifier which lets only positive gradient pass; guided also closes where the rectifier was closed."""
+    """A rectifier that passes only positive gradients; guided also blocks them where the rectifier was inactive."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, high: float, guided: bool) -> Tensor:
@@ -48,7 +48,7 @@ class _Rectify(torch.autograd.Function):
 
 
 def rectifier_bound(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float | None:
-    """Return the upper bound (often infinite) where a call is a rectifier, that is a clamp from 0; None otherwise."""
+    """Return the upper bound (often infinite) if a call is a rectifier, that is a clamp from 0; None otherwise."""
 
     def given(position: int, key: str, default: Any) -> Any:
         return kwargs[key] if key in kwargs else args[position] if position < len(args) else default
@@ -83,11 +83,11 @@ def _works_in_place(func: Any, name: str, args: Sequence[Any], kwargs: Mapping[s
 
 
 class Probe(TorchFunctionMode):
-    """Acts while the model runs.
+    """The mode that is active while the model runs.
 
     `modifier` changes the backward pass of every rectifier; `modified` counts them. `functions` holds (name, nth) of
-    calls whose first result goes through `take`, which may hand back another tensor. `softmax` names the functions at
-    the end of the model (softmax, or sigmoid) that `before_softmax` steps over.
+    calls whose first result is passed to `take`, which may return another tensor. `softmax` names the functions at the
+    end of the model (softmax, or sigmoid) that `before_softmax` skips.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Probe(TorchFunctionMode):
         self.names = frozenset(name for name, _ in functions)
         self.counts: Counter[str] = Counter()
         self.modified = 0
-        self.origins: Any = WeakIdKeyDictionary()  # what a softmax, and moves behind it, made -> the scores
+        self.origins: Any = WeakIdKeyDictionary()  # result of a softmax, and of reshapes after it -> the scores
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -123,7 +123,7 @@ class Probe(TorchFunctionMode):
         return out
 
     def _taken(self, out: Any, in_place: bool) -> Any:
-        if in_place:  # the model may go on with the tensor that it handed in, not with the result
+        if in_place:  # the model may continue with the tensor that it passed in, not with the result
             return out.copy_(self.take(out.clone()))
         if isinstance(out, Tensor):
             return self.take(out)

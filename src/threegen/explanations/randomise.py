@@ -1,8 +1,8 @@
-"""Draw a model's weights again, layer by layer: everything that its answer depends on, or a word on what stayed.
+"""Redraw a model's weights at random, layer by layer: everything that its answer depends on; the rest is reported.
 
-A weight is drawn from a normal distribution with its own mean and deviation. A parametrised one (weight norm, say) is
-drawn as the layer uses it and put back through the parametrisation where that can be inverted, so that the same
-function is treated alike however it is written; where not, its parts are drawn. Buffers (running statistics, masks) are
+A weight is drawn from a normal distribution with its own mean and deviation. A parametrised one (such as weight norm)
+is drawn as the layer uses it and set through the parametrisation if that can be inverted, so that equal functions are
+treated equally; if not, its parts are drawn. Buffers (running statistics, masks) are
 shuffled: their values may have to stay positive or 0 and 1.
 """
 
@@ -40,8 +40,8 @@ class Layers:
             drawable = [name for name in own if _undrawable(tensors[name]) is None]
             if drawable:
                 self.weights[path] = drawable
-        self.kept += [f"{what}, no parameter or buffer" for what in trace.foreign]
-        self.kept += [f"what {name} does outside of torch" for name in trace.unseen]
+        self.kept += [f"{what}, which is not a parameter or buffer" for what in trace.foreign]
+        self.kept += [f"computations of {name} outside torch" for name in trace.unseen]
 
 
 def _undrawable(weight: Tensor) -> str | None:
@@ -78,7 +78,7 @@ def redraw(subject: Subject, names: list[str]) -> None:
 
 
 def _through_parametrisation(subject: Subject, path: str, name: str) -> bool:
-    """Draw a parametrised weight as the layer uses it; return whether the parametrisation took it."""
+    """Draw a parametrised weight as the layer uses it; return whether the parametrisation accepted it."""
     module = subject.model.get_submodule(path)
     before = getattr(module, name).clone()
     try:

@@ -6,7 +6,7 @@
     integrated gradients    (x - b) * mean over a of s_c'(b + a (x - b))  Sundararajan et al. 2017, a in 0..1
 
 s_c is the score before a final softmax. Every gradient can be taken with the modifiers "guided" and "deconv" (see
-`probe`). In a spiking net behind a random encoder the input is the encoded spikes, one map a time step.
+`probe`). In a spiking net behind a random encoder the input is the encoded spikes, one map per time step.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def saliency(
 ) -> Maps:
     """Return the gradient of the score, shaped like `x`; `absolute` gives its magnitude, as the paper draws it.
 
-    An axis of time in the input is one in the map. Behind an encoder of spikes the map is the sum over the steps, or
-    with `per_step` a map for each, [B, T, ...].
-    Raises `ConfigError` for a modifier where no rectifier is met, a wrong target or steps where there are none.
+    A time axis of the input is kept in the map. Behind a spike encoder the map is the sum over the steps, or with
+    `per_step` one map for each, [B, T, ...]. Raises `ConfigError` for a modifier if the model calls no rectifier, for a
+    wrong target, and for `per_step` without time steps.
     """
     kind = modifier_name(modifier)
     values, targets = _each(subject, x, target, lambda part, aim: _gradient(subject, part, aim, kind))
@@ -75,9 +75,8 @@ def smooth_grad(
 ) -> Maps:
     """Return the mean gradient over `samples` noisy copies, shaped like `x`.
 
-    The noise is normal, its deviation `noise` times the range of each sample; each sample meets the same draws whatever
-    batch it is in. If the model takes values in 0..1 alone (an encoder of spikes, binary units), the noisy pixels are
-    kept there.
+    The noise is normal, its deviation `noise` times the range of each sample; each sample gets the same draws in any
+    batch. If the model takes only values in 0..1 (a spike encoder, binary units), the noisy pixels are clipped to them.
     """
     kind = modifier_name(modifier)
     require_whole("samples", samples)
@@ -112,15 +111,15 @@ def integrated_gradients(
 ) -> Maps:
     """Return integrated gradients shaped like `x`, by Gauss-Legendre quadrature with `steps` points.
 
-    The maps of a sample add up to the score minus that of `baseline`, which broadcasts to `x`. Behind an encoder of
-    spikes the spikes are scaled from 0 to 1, and the baseline must be 0.
+    The maps of a sample sum to its score minus that of `baseline`, which broadcasts to `x`. Behind a spike encoder the
+    spikes are scaled from 0 to 1, and the baseline must be 0.
     """
     require_whole("steps", steps)
     points, weights = np.polynomial.legendre.leggauss(steps)
     base = _baseline(baseline, x)
     encoded = subject.encoder(x) is not None
     if encoded and bool((base != 0).any()):
-        raise ConfigError("behind an encoder of spikes the baseline is no spikes at all; leave it 0")
+        raise ConfigError("behind a spike encoder the baseline is the absence of spikes; leave baseline at 0")
     targets = _answers(subject, x, target)
     total: Tensor | None = None
     for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
@@ -166,7 +165,7 @@ def _gradient(
             done = Pass(subject.as_scores(run_steps(steps, sources[0]), len(x)))
         elif encoder is None:
             leaf = x.detach().clone().requires_grad_()
-            # In place, the first layer may overwrite what it is given; a leaf would refuse.
+            # The first layer may work in place, which a leaf tensor would not allow.
             given = leaf.clone() if any(node.in_place for node in subject.trace(x).nodes[:1]) else leaf
             done, sources = subject.run(given, modifier=modifier), [leaf]
         else:
@@ -187,7 +186,7 @@ def _gradient(
 
 
 def require_modified(modified: int, modifier: str | None, subject: Subject, x: Tensor) -> None:
-    """Raise `ConfigError` where a modifier was asked for and has met no rectifier."""
+    """Raise `ConfigError` if a modifier was given and no rectifier was called."""
     if modifier is not None and not modified:
         raise ConfigError(
             f"{subject.name} calls no relu between its input and its scores, so {modifier!r} would change nothing"
@@ -226,5 +225,5 @@ def _over_time(subject: Subject, x: Tensor, values: Tensor, per_step: bool) -> T
             values = values.reshape(*values.shape[:2], *x.shape[1:])
         return values if per_step else values.sum(1)
     if per_step and subject.time_axis(x) is None:
-        raise ShapeError(f"{subject.name} has no axis of time in its input; leave out per_step")
+        raise ShapeError(f"{subject.name} has no time axis in its input; leave out per_step")
     return values

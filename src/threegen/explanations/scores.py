@@ -1,7 +1,7 @@
-"""Which of the things that a model returns are the scores, and what their probability is.
+"""Select the scores among the outputs of a model, and compute their probabilities.
 
-Scores are [B, K]: K classes, larger is better. A model that returns several tensors is asked which; a single output is
-a number, and becomes the logit of two classes only by the user's word.
+Scores are [B, K]: K classes, larger is better. For a model that returns several tensors the user must choose; a single
+output is treated as the logit of two classes only if the user says so.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ BINARY = "binary"
 
 
 class Scores:
-    """Finds the scores in what a model called `name` returns, as `choice` says.
+    """Selects the scores from the outputs of a model called `name`, according to `choice`.
 
     None: there is one tensor. "binary": there is one output, the logit of the second of two classes (or the sigmoid of
-    it). Another text is the name of an output, a number its place, a function makes them from what was returned.
+    it). Another text is the name of an output, a number its index, and a function computes the scores from the returned
+    value.
     """
 
     def __init__(self, name: str, choice: Choice = None) -> None:
@@ -47,7 +48,7 @@ class Scores:
         return frozenset({"sigmoid"}) if self.binary else SOFTMAX
 
     def pick(self, out: Any) -> Tensor:
-        """Return the tensor of scores in what the model returned; raises `ConfigError` where it is not said which."""
+        """Return the tensor of scores in what the model returned; raises `ConfigError` if the choice is missing."""
         found = self._chosen(out)
         tensors = tensors_in(found)
         if len(tensors) == 1:
@@ -55,12 +56,12 @@ class Scores:
         if not tensors:
             raise ShapeError(
                 f"explain needs scores [B, classes], {self.name} returns {type(found).__name__}; "
-                "give explain(model, scores=...) a function that makes them from it"
+                "give explain(model, scores=...) a function that computes them from it"
             )
         parts = ", ".join(f"{key!r}: {_described(one)}" for key, one in _parts(found))
         raise ConfigError(
-            f"{self.name} returns several tensors ({parts}); say which are the scores: explain(model, scores=...) with "
-            "its name or number, or a function of what is returned"
+            f"{self.name} returns several tensors ({parts}); choose the scores: explain(model, scores=...) with a name "
+            f"or number, or a function of the returned value"
         )
 
     def _chosen(self, out: Any) -> Any:
@@ -89,9 +90,9 @@ class Scores:
         if out.dim() != 2 or len(out) != batch:
             lost = out.dim() == 1 or (out.dim() == 2 and batch == 1)
             advice = (
-                "does its forward squeeze away the axis of the samples? flatten(1) in place of squeeze() keeps it"
+                "does its forward squeeze away the axis of the samples? flatten(1) instead of squeeze() keeps it"
                 if lost
-                else "give explain(model, scores=...) a function that makes them"
+                else "give explain(model, scores=...) a function that computes them"
             )
             raise ShapeError(
                 f"explain needs scores [B, classes], here [{batch}, classes]; {self.name} returns {list(out.shape)} "
@@ -117,11 +118,11 @@ class Scores:
         return torch.nn.functional.logsigmoid(scores) if self.binary else scores.log_softmax(-1)
 
     def require_classes(self, scores: Tensor) -> None:
-        """Raise `ConfigError` where there is one output, of which no probability is known."""
+        """Raise `ConfigError` if there is one output, whose probability is not defined."""
         if scores.shape[-1] == 1:
             raise ConfigError(
                 f"{self.name} has one output, and a softmax of one number is always 1; "
-                'say explain(model, scores="binary") where it is the logit of two classes (a sigmoid), or '
+                'use explain(model, scores="binary") if it is the logit of two classes (a sigmoid), or '
                 'measure="score" to follow its value'
             )
 

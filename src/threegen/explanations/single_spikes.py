@@ -1,4 +1,4 @@
-"""What the neurons of a deep net of single spikes see, and how its first spikes spread: pictures and an animation.
+"""Receptive fields of a deep net of single spikes, and the spread of its first spikes: pictures and an animation.
 
     S1   sum of its weights times the encoder's filters                       edges, [F, 17, 17] pixels
     S2   sum of its weights (less their mean) times the pictures of S1, every second pixel       parts
@@ -29,7 +29,8 @@ Array = np.ndarray[Any, Any]
 
 @torch.no_grad()
 def seen_by(model: Mozafari2019, layer: str) -> Tensor:
-    """Return what each map of "s1", "s2" or "s3" sees as pictures [F, h, w] in pixels. Raises `ConfigError`."""
+    """Return the receptive field of each map of "s1", "s2" or "s3" as pictures [F, h, w] in pixels. Raises
+    `ConfigError`."""
     require_choice("layer", layer, LAYERS)
     pictures = _spread(model.s1.weight, model.encoder.filters.flip((2, 3)), 1)
     if layer == "s1":
@@ -55,8 +56,8 @@ def seen_sheet(model: Mozafari2019, layer: str, *, columns: int = 20, scale: int
 def first_spike_frames(model: Mozafari2019, image: Tensor) -> Array:
     """Return how the first spikes of one image [1, H, W] spread: frames [T + 1, h, w] (uint8), the last one empty.
 
-    From left to right: the image, encoded maps, C1 and C2. A place is as bright as the share of its maps that have
-    fired by then, scaled to the largest share of the layer.
+    From left to right: the image, encoded maps, C1 and C2. The brightness of a place is the share of its maps that have
+    fired by then, relative to the largest share of the layer.
     """
     encoded = model.encode(image.unsqueeze(0))
     pooled = model.c1(encoded)

@@ -1,9 +1,9 @@
-"""A net that is nothing but `nn.Sequential` of torch's own layers, run as plain calls of functions.
+"""Nets that are just an `nn.Sequential` of torch's own layers, run as plain function calls.
 
-What such a net does cannot depend on the data, and in eval mode it draws nothing. So it can be run without a word to
-its modules: no mode, no `requires_grad`, no generator is touched and put back, dropout is left out. For one small image
-that saves a third of the time; the arithmetic is the same. The list of steps is made for each run, so that changed
-layers and weights are always seen; a layer of another type, a hook or a `forward` of its own, and the list is None.
+The operations of such a net do not depend on the data, and in eval mode it draws nothing. So it can be run without its
+modules: modes, `requires_grad` and generators need not be changed and restored, and dropout is left out. For one small
+image that saves a third of the time; the arithmetic is the same. The list of steps is built for each run, so that
+changes of layers and weights take effect. With a layer of another type, a hook or a custom `forward`, the list is None.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _as_it_is(layer: nn.Module, x: Tensor) -> Tensor:
     return moved
 
 
-# None: nothing happens in eval mode. Rectifiers are called out of place, whatever the layer says.
+# None: no operation in eval mode. Rectifiers are called out of place, even if the layer is in place.
 _STEPS: dict[type[nn.Module], Callable[[Any, Tensor], Tensor] | None] = {
     nn.Conv2d: _convolve,
     nn.Linear: lambda layer, x: F.linear(x, layer.weight, layer.bias),
@@ -55,7 +55,7 @@ _STEPS: dict[type[nn.Module], Callable[[Any, Tensor], Tensor] | None] = {
 
 
 def straight_steps(model: nn.Module) -> list[Step] | None:
-    """Return the layers of a straight net, each with how it is run in eval mode; None for any other net."""
+    """Return the layers of a sequential net, each with its function in eval mode; None for any other net."""
     if type(model) is not nn.Sequential or have_all_hooks():
         return None
     steps: list[Step] = []
@@ -84,13 +84,13 @@ def _nothing(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def run_steps(steps: list[Step], x: Tensor) -> Tensor:
-    """Return what the steps make of `x`, one after the other."""
+    """Return the result of the steps applied to `x`, one after the other."""
     for layer, run in steps:
         x = run(layer, x)
     return x
 
 
 def split_at(steps: list[Step], layer: nn.Module | None) -> tuple[list[Step], list[Step]] | None:
-    """Return the steps up to and with `layer`, and those behind it; None where it is not there exactly once."""
+    """Return the steps up to and with `layer`, and those after it; None if it does not occur exactly once."""
     places = [place for place, (one, _) in enumerate(steps) if one is layer]
     return (steps[: places[0] + 1], steps[places[0] + 1 :]) if len(places) == 1 else None

@@ -1,4 +1,4 @@
-"""The model under the loupe: runs it without side effects, before a final softmax, and keeps what a method asks for."""
+"""The model being explained: runs it without side effects, before a final softmax, and records layer results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ Target = int | Sequence[int] | Tensor | None
 class Spot:
     """A place in the model: the result of a module, or of calls (name, nth) of functions.
 
-    Of a module that works several times in a time step, the uses `first`, `first + period`, ... belong to the place.
+    For a module that is called several times in a time step, the calls `first`, `first + period`, ... belong to the
+    place.
     """
 
     label: str
@@ -39,12 +40,12 @@ class Spot:
     functions: frozenset[tuple[str, int]] = frozenset()
     first: int = 0
     period: int = 1
-    clone: bool = False  # whether something later works in place
+    clone: bool = False  # whether a later operation works in place
 
 
 @dataclass(slots=True)
 class Pass:
-    """One run: scores [B, K], and the result of the spot, one tensor a use."""
+    """One run: scores [B, K], and the results of the spot, one tensor per call."""
 
     scores: Tensor
     kept: list[Tensor] = field(default_factory=list)
@@ -52,9 +53,9 @@ class Pass:
 
 
 class Subject:
-    """A model, how to call it, which of its outputs are the scores, and its traces.
+    """A model with the way to call it, the choice of its scores, and its traces.
 
-    Inside this room the samples of an input come first; a model that takes time first gets it so.
+    In this package the samples of an input are the first axis; a model that takes time first gets it so.
     """
 
     def __init__(self, model: nn.Module, seed: int = 0, *, scores: Choice = None, time: int | None = None) -> None:
@@ -67,7 +68,7 @@ class Subject:
         self.draws = takes_generator(model)
         self.axes: dict[int, Axes] = {}  # by the number of axes of the samples
         self._traces: dict[Any, Trace] = {}
-        self.kept: dict[Any, Any] = {}  # what was found out once for a shape of samples
+        self.kept: dict[Any, Any] = {}  # cached results for a shape of samples
         self._admitted = False
 
     def like_this(self, model: nn.Module) -> Subject:
@@ -82,10 +83,10 @@ class Subject:
         return type(self.model).__name__
 
     def samples_first(self, x: Any) -> Tensor:
-        """Return a user's input with its samples along the first axis; raises `ConfigError` where it is not known."""
+        """Return a user's input with its samples along the first axis; raises `ConfigError` if it is not known."""
         if not isinstance(x, Tensor):
             require_inputs("explain", self.model, x)
-            raise ShapeError(f"explain looks at one tensor, got {type(x).__name__}; hand over the tensor itself")
+            raise ShapeError(f"explain takes one tensor, got {type(x).__name__}; pass the tensor itself")
         if x.dim() not in self.axes:
             self._admit(x)
             self.axes[x.dim()] = find_axes(self.model, self.samples(x), self.time)
@@ -96,26 +97,26 @@ class Subject:
         return values.movedim(0, 1) if self.axis(values) else values
 
     def axis(self, x: Tensor) -> int:
-        """Return the axis of the samples where the model takes such an input."""
+        """Return the axis of the samples in an input of this kind."""
         return self.axes[x.dim()].batch if x.dim() in self.axes else 0
 
     def _admit(self, x: Tensor) -> None:
-        """Refuse what is no single tensor, and models that want more than one."""
+        """Raise for inputs that are not a single tensor, and for models of several inputs."""
         if not self._admitted:
             require_inputs("explain", self.model, x)
             self._admitted = True
 
     def samples(self, x: Tensor) -> Tensor:
-        """Return `x` [B, ...] where it is floating, finite and not empty; raises `ShapeError`, `DataError`."""
+        """Return `x` [B, ...] if it is floating-point, finite and not empty; raises `ShapeError`, `DataError`."""
         require_float("explain", x)
         if x.is_meta:
-            raise DataError("explain looks at data, a tensor on the device meta has none; summary and diagram take it")
+            raise DataError("explain needs data, a tensor on the device meta has none; summary and diagram accept it")
         if x.dim() < 2 or len(x) == 0:
             raise DataError(f"explain takes a batch of samples [B, ...], got {list(x.shape)}; use x[None] for one")
         return require_finite("x", x.detach())
 
     def trace(self, x: Tensor) -> Trace:
-        """Return the trace for samples like those of `x`; raises `ShapeError` where the model cannot take them."""
+        """Return the trace for samples like those of `x`; raises `ShapeError` if the model cannot take them."""
         key = (tuple(x.shape[1:]), x.dtype, x.device)
         if key not in self._traces:
             self._admit(x)
@@ -125,7 +126,8 @@ class Subject:
         return self._traces[key]
 
     def trace_of_inputs(self, x: Inputs) -> Trace:
-        """Return the trace for an input as the user gives it: several tensors, of any type, as the model takes them."""
+        """Return the trace for the user's input: one or several tensors of any type, in the form of the model's
+        input."""
         if isinstance(x, Tensor) and x.is_floating_point() and not x.is_meta and x.dim() > 1:
             return self.trace(self.samples_first(x))
         require_inputs("explain", self.model, x)
@@ -141,18 +143,18 @@ class Subject:
             raise ShapeError(f"{self.name} cannot take such a batch: {reason}") from problem
 
     def _picked(self, out: Any) -> Any:
-        """Return the scores where it is clear which they are, else all that was returned."""
+        """Return the scores if it is clear which they are, else everything that the model returned."""
         try:
             return self.as_scores.pick(out)
         except ThreegenError:
             return out
 
     def straight(self) -> list[Step] | None:
-        """Return the layers of a straight net whose output are the scores; None for any other (see `straight`)."""
+        """Return the layers of a sequential net whose output is the scores; None for any other (see `straight`)."""
         return straight_steps(self.model) if self.as_scores.choice is None else None
 
     def advice(self, x: Tensor, *methods: str) -> str:
-        """Return which of `methods` work for this model and these samples, as the end of a sentence: each is tried."""
+        """Return which of `methods` work for this model and these samples, as the end of a sentence; each is tried."""
         working = [name for name in methods if self._works(name, x)]
         if not working:
             return ""
@@ -180,7 +182,7 @@ class Subject:
     def spot(self, layer: str | nn.Module | Node, x: Tensor) -> Spot:
         """Return the place called `layer`: a module, its path, or a label of the trace. Raises `ConfigError`.
 
-        Places are kept: the same question for samples of the same shape is answered at once.
+        Places are cached for each shape of samples.
         """
         if not isinstance(layer, str | nn.Module | Node):
             raise ConfigError(f"layer must be a module of {self.name}, its path or a label of a trace, got {layer!r}")
@@ -198,7 +200,7 @@ class Subject:
         if isinstance(layer, nn.Module):
             found = [path for path, module in paths.items() if module is layer]
             if not found:
-                raise ConfigError(f"the layer {type(layer).__name__} is no part of {self.name}")
+                raise ConfigError(f"the layer {type(layer).__name__} is not a part of {self.name}")
             layer = found[0]
         label = str(layer)
         if label in paths:
@@ -228,12 +230,13 @@ class Subject:
         return Spot(node.label, functions=calls, clone=clone)
 
     def _loops(self, trace: Trace) -> int:
-        """Return how often the model as a whole is gone through for one answer: the calls of its layers of weights."""
+        """Return the number of passes through the whole model for one answer, from the calls of its layers with
+        weights."""
         weighted = [path for path, m in self.model.named_modules() if any(True for _ in m.parameters(recurse=False))]
         return min([trace.calls[path] for path in weighted if trace.calls.get(path)] or [1])
 
     def encoder(self, x: Tensor) -> Spot | None:
-        """Return the place of an encoder that turns the input into spikes and learns nothing, or None."""
+        """Return the place of an encoder without parameters that turns the input into spikes, or None."""
         for node in self.trace(x).nodes:
             if node.whole and is_encoder(node.module) and not any(True for _ in node.module.parameters()):
                 return Spot(node.label, node.module)
@@ -257,8 +260,8 @@ class Subject:
     ) -> Pass:
         """Run the model on `x` and return its `Pass`.
 
-        Where gradients are on, what `spot` makes is kept such that `torch.autograd.grad(scores, kept)` works.
-        `change` may put another tensor in the place of what `spot` makes. Call it inside `quiet()`.
+        With gradients enabled, the result of `spot` is recorded such that `torch.autograd.grad(scores, kept)` works.
+        `change` may replace the result of `spot` by another tensor. Call it inside `quiet()`.
         """
         softmax = self._ending(self.trace(x))
         result = Pass(x)
@@ -270,7 +273,7 @@ class Subject:
         try:
             if spot is not None and spot.module is not None:
                 hooks.append(spot.module.register_forward_hook(_hook(take, spot)))
-            elif functions:  # a hook on a layer asks nets with a fused path for the plain one, as the trace did
+            elif functions:  # a hook on a layer makes nets with a fused path use the plain one, as in the trace
                 hooks += [child.register_forward_pre_hook(_watch) for child in self.model.children()]
             wanted = x.movedim(0, 1) if self.axes and self.axis(x) else x
             if probe is None:
@@ -287,7 +290,7 @@ class Subject:
         return result
 
     def _ending(self, trace: Trace) -> frozenset[str]:
-        """Return the functions before which the scores are taken, where the model ends in one."""
+        """Return the functions before which the scores are taken, if the model ends in one."""
         key = ("softmax", id(trace))
         if key not in self.kept:
             names = self.as_scores.ending
@@ -296,7 +299,7 @@ class Subject:
         return found
 
     def quiet(self) -> AbstractContextManager[None]:
-        """Return the context in which the model runs: eval mode, frozen weights, everything put back at the end."""
+        """Return the context in which the model runs: eval mode, frozen weights, everything restored at the end."""
         return untouched(self.model, self.seed, frozen=True)
 
     def scores(self, x: Tensor) -> Tensor:
@@ -305,9 +308,9 @@ class Subject:
             return torch.cat([self.run(part).scores for part in self.parts(x)])
 
     def parts(self, x: Tensor) -> list[Tensor]:
-        """Return the batches to run: all samples at once, or one by one where the model draws random numbers.
+        """Return the batches to run: all samples at once, or one by one if the model draws random numbers.
 
-        One by one, every sample meets the same draws as when it is alone.
+        One by one, every sample gets the same draws as when it is alone.
         """
         return list(torch.split(x, 1)) if self.draws else [x]
 
@@ -326,7 +329,7 @@ class Subject:
 
 
 def _watch(module: nn.Module, args: Any) -> None:
-    """Do nothing: that there is a hook is what counts."""
+    """Do nothing: only the presence of a hook matters."""
 
 
 def _overwrites(trace: Trace) -> bool:
@@ -334,12 +337,12 @@ def _overwrites(trace: Trace) -> bool:
 
 
 def _period(calls: int, loops: int) -> int:
-    """Return how often a place works in one of the `loops`; where that is no whole number, every call is its own."""
+    """Return the calls of a place per one of the `loops`; if that is not a whole number, every call is separate."""
     return calls // loops if calls % loops == 0 else 1
 
 
 def _hook(take: Callable[[Tensor], Tensor], spot: Spot) -> Callable[..., Any]:
-    """Return a forward hook which hands the module's first tensor to `take`."""
+    """Return a forward hook that passes the module's first tensor to `take`."""
     calls = [0]
 
     def hook(module: nn.Module, args: Any, output: Any) -> Any:
@@ -353,24 +356,24 @@ def _hook(take: Callable[[Tensor], Tensor], spot: Spot) -> Callable[..., Any]:
             rest = (take(output[0]), *output[1:])
             return type(output)(*rest) if hasattr(output, "_fields") else rest
         raise ShapeError(
-            f"the layer {type(module).__name__} makes {type(output).__name__}, not a tensor; choose another"
+            f"the layer {type(module).__name__} returns {type(output).__name__}, not a tensor; choose another"
         )
 
     return hook
 
 
 def chosen_targets(target: Target, scores: Tensor) -> Tensor:
-    """Return the classes [B] to explain: `target`, one for all or one a sample; None takes the highest score."""
+    """Return the classes [B] to explain: `target`, one for all or one per sample; None takes the highest score."""
     batch, classes = scores.shape
     if target is None:
         return scores.detach().argmax(1)
     if isinstance(target, bool) or not isinstance(target, int | Sequence | Tensor):
-        raise ConfigError(f"target must be a class, one class a sample, or None for the answer, got {target!r}")
+        raise ConfigError(f"target must be a class, one class per sample, or None for the answer, got {target!r}")
     try:
         index = torch.as_tensor(target, device=scores.device)
     except (TypeError, ValueError, RuntimeError):
         raise ConfigError(
-            f"target must be a class, one class a sample, or None for the answer, got {target!r}"
+            f"target must be a class, one class per sample, or None for the answer, got {target!r}"
         ) from None
     if index.is_floating_point() or index.dim() > 1 or (index.dim() == 1 and len(index) != batch):
         raise ConfigError(

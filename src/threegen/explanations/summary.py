@@ -1,4 +1,4 @@
-"""One row a layer: what it makes, what it holds, what it costs."""
+"""One row per layer: its output, its parameters, its cost."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ _SIDES = (28, 32, 16, 8, 224, 227, 64)
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
-    """A layer: `name`, `kind`, `output` for one sample and step, trained and frozen parameters, operations a sample.
+    """A layer: `name`, `kind`, `output` for one sample and step, trained and frozen parameters, operations per sample.
 
-    `steps` is how often it works for one answer ("xT"); `state` bytes of potentials; the operations are multiply-
-    accumulates (`mac`) of layers fed by values and accumulates (`ac`) of layers fed by spikes, over all steps.
+    `steps` is how often it is called for one answer ("xT"); `state` the bytes of potentials; the operations are
+    multiply- accumulates (`mac`) of layers fed by values and accumulates (`ac`) of layers fed by spikes, over all
+    steps.
     """
 
     name: str
@@ -61,7 +62,7 @@ class SummaryRow:
 
 @dataclass(frozen=True, repr=False)
 class Summary(Picture):
-    """The rows of a model and what they add up to; `print(summary)` writes the table, `.save()` draws it."""
+    """The rows of a model and their sums; `print(summary)` writes the table, `.save()` draws it."""
 
     name: str
     input: tuple[int, ...]
@@ -111,7 +112,7 @@ class Summary(Picture):
         return replace(self, columns=tuple(require_choice("columns", one, COLUMNS) for one in columns))
 
     def cells(self) -> list[tuple[str, ...]]:
-        """Return the table as text: a head, one line a layer, the sums."""
+        """Return the table as text: a head, one line per layer, the sums."""
 
         def number(value: float) -> str:
             return f"{value:,.0f}" if value else ""
@@ -178,7 +179,7 @@ class Summary(Picture):
 def summary(subject: Subject, x: Inputs, *, depth: int | None = None, columns: Sequence[str] | None = None) -> Summary:
     """Return the summary for samples like the first of `x`; accumulates of spiking nets are those of this sample.
 
-    `depth` folds what lies deeper than so many names into one row: with 1, "layer4.0.conv1" is part of "layer4".
+    `depth` folds layers below that level of nested names into one row: with 1, "layer4.0.conv1" is part of "layer4".
     `columns` chooses among `COLUMNS`. Raises `ConfigError`.
     """
     if depth is not None:
@@ -220,7 +221,7 @@ def summary(subject: Subject, x: Inputs, *, depth: int | None = None, columns: S
 
 
 def _folded(model: nn.Module, paths: list[str], rows: list[SummaryRow], depth: int) -> list[SummaryRow]:
-    """Return the rows with those of one block added up, where the first of them stood."""
+    """Return the rows with those of one block summed, at the position of the first."""
     found: dict[str, SummaryRow] = {}
     for path, row in zip(paths, rows, strict=True):
         names = path.split(".")

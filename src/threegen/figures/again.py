@@ -1,7 +1,7 @@
-"""Every figure that takes minutes, made once more with a seed that its record does not have: `make figures`.
+"""Reproduce every figure that takes only minutes with a seed that is not in its record: `make figures`.
 
-A figure holds if the new value lies within three standard deviations of the record's mean, or within .1 of it,
-whichever is more. Values are kept in `runs/figures`, one file a figure: a run that was stopped goes on where it was.
+A figure holds if the new value is within three standard deviations of the record's mean, or within .1 of it, whichever
+is more. Values are stored in `runs/figures`, one file per figure: an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from threegen.figures.reproduce import read_record, reproduce_figure, shipped_re
 from threegen.tables import text_table
 from threegen.training.persistence.files import make_folder, write_whole
 
-NEAR = 0.1  # points (nats, per cent): what chance and another machine may change
+NEAR = 0.1  # points (nats, per cent): variation by chance and by another machine
 
 
 def made_again(
@@ -27,15 +27,15 @@ def made_again(
     minutes: float = 10.0,
     names: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Make each figure of `folder` with one other seed; yield a row of `figure, record, seed, again, holds` for each.
+    """Run each figure of `folder` with one other seed; yield a row of `figure, record, seed, again, holds` for each.
 
     Args:
         folder: the records; those that are shipped with the package by default.
-        kept: the folder of values that were made already; they are not made again.
+        kept: the folder of values from earlier runs; they are not computed again.
         minutes: figures whose record says that a seed takes longer are left out.
-        names: these figures alone; None takes all.
+        names: only these figures; None means all.
 
-    A figure that cannot be made has the reason in place of `again`, and `holds` is None.
+    A figure that cannot be run has the reason in `again`, and `holds` is None.
     """
     make_folder(Path(kept))
     for path in sorted(Path(folder or shipped_records()).glob("*.json")):
@@ -55,21 +55,21 @@ def made_again(
 
 
 def holds(record: Mapping[str, Any], value: float) -> bool:
-    """Return whether a value lies within three standard deviations of a record's mean, or within .1 of it."""
+    """Return whether a value is within three standard deviations of a record's mean, or within .1 of it."""
     return abs(value - float(record["mean"])) <= max(3 * (float(record["deviation"] or 0.0)), NEAR)
 
 
 def _value(name: str, seed: int, place: Path) -> float:
     if place.is_file():
         return float(json.loads(place.read_bytes())["value"])
-    made = cast(dict[str, Any], reproduce_figure(name, seeds=[seed]))  # never None: nothing is gathered
+    made = cast(dict[str, Any], reproduce_figure(name, seeds=[seed]))  # never None for a seed outside the record
     value = float(made["ours"][0])
     write_whole(place, json.dumps({"name": name, "seed": seed, "value": value}) + "\n")
     return value
 
 
 def main(names: Sequence[str]) -> int:
-    """Print the table, a line to standard error as each figure is there; return 1 if one does not hold."""
+    """Print the table, and a line to standard error for each finished figure; return 1 if one does not hold."""
     rows = []
     for row in made_again(names=names or None):
         sys.stderr.write(f"{row['figure']}: {row['record']} in the record, {row['again']} by seed {row['seed']}\n")

@@ -1,12 +1,11 @@
-"""The deep belief net of Hinton, Osindero and Teh 2006 on MNIST, and the three ways to finish it.
+"""The deep belief net of Hinton, Osindero and Teh 2006 on MNIST, and three ways to fine-tune it.
 
     greedy-SEED      784-500-500-2000 and ten label units, layer by layer
-    up-down-SEED     the same net, gone on with by the up-down algorithm
-    long-SEED        that one, gone on with at a rate that rises again
-    backprop-SEED    its `to_mlp()`, gone on with by back-propagation
+    up-down-SEED the same net, fine-tuned by the up-down algorithm long-SEED that one, continued at a rate that rises
+    again backprop-SEED its `to_mlp()`, fine-tuned by back-propagation
 
-Each is a folder under `runs/belief-nets` with checkpoints: a run that was stopped goes on, and the figures of one seed
-share the greedy net, whose time counts for each of them.
+Each is a folder under `runs/belief-nets` with checkpoints: an interrupted run continues. The figures of one seed share
+the greedy net, whose time counts for each of them.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ SIZES = (784, 500, 500, 2000)
 GREEDY_EPOCHS = (10, 10, 30)
 UP_DOWN_EPOCHS, UP_DOWN_RATE, UP_DOWN_STEPS = 30, 0.5, (3,)
 LONG_EPOCHS, LONG_RATE = 20, 0.3
-DISCRIMINATIVE = 5.0  # how much more the label counts than as one unit among 510
+DISCRIMINATIVE = 5.0  # the extra weight of the label beyond that of one unit among 510
 BACKPROP_EPOCHS, DROPOUT = 20, 0.3
 
 
 def greedy_net(
     seed: int, train: Dataset, *, folder: Path = FOLDER, validation: Dataset | None = None, progress: bool = False
 ) -> tuple[DBN, float]:
-    """Return the greedily trained net and its seconds of training; go on where an earlier run stopped."""
+    """Return the greedily trained net and its seconds of training; continue an interrupted run."""
     dbn = DBN(SIZES, classes=10, generator=make_generator(seed, "weights", "dbn"))
     stages = pretraining(dbn, epochs=GREEDY_EPOCHS)
     return dbn, _trained(dbn, stages, train, folder / f"greedy-{seed}", seed, validation, progress)
@@ -57,7 +56,7 @@ def up_down_net(
 def long_net(
     seed: int, train: Dataset, *, folder: Path = FOLDER, validation: Dataset | None = None, progress: bool = False
 ) -> tuple[DBN, float]:
-    """Return the net of `up_down_net` after more of the same, at a rate that rises again, and all seconds."""
+    """Return the net of `up_down_net` after a continuation at a rate that rises again, and all seconds."""
     dbn, seconds = up_down_net(seed, train, folder=folder, validation=validation, progress=progress)
     stages = up_down(dbn, epochs=LONG_EPOCHS, rate=LONG_RATE, steps=UP_DOWN_STEPS, discriminative=DISCRIMINATIVE)
     return dbn, seconds + _trained(dbn, stages, train, folder / f"long-{seed}", seed, validation, progress)

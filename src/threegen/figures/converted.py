@@ -1,7 +1,7 @@
-"""What the figures of converted nets share: the network of one seed, trained once and kept under `runs/converted`.
+"""Shared by the figures of converted nets: the network of one seed, trained once and stored in `runs/converted`.
 
-The network is 16C5-BN-AP2-32C5-BN-AP2-128-10, trained on all 60,000 images, each shown a little moved, sheared and
-scaled, otherwise in each pass (`Distortions`). Epochs, rate and distortions were chosen on a holdout of 10,000.
+The network is 16C5-BN-AP2-32C5-BN-AP2-128-10, trained on all 60,000 images, each slightly moved, sheared and scaled,
+differently in each pass (`Distortions`). Epochs, rate and distortions were chosen on a holdout of 10,000.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOVED = Distortions(shift=2.0, scale=0.08, shear=0.08, elastic=0.0)
 
 
 def network(seed: int, train: Dataset, *, folder: Path = FOLDER, progress: bool = False) -> tuple[ConvNet, float]:
-    """Return the trained network of a seed and the seconds that it took; a run that stopped goes on."""
+    """Return the trained network of a seed and the seconds that it took; an interrupted run continues."""
     net = ConvNet(LAYERS, generator=make_generator(seed, "converted"))
     return net, taught(net, DistortedDataset(train, MOVED), seed, folder / f"network-{seed}", progress=progress)
 
@@ -45,7 +45,7 @@ def taught(
     rate: float = RATE,
     progress: bool = False,
 ) -> float:
-    """Train `net` as the networks of these figures are; return the seconds. A run that stopped goes on."""
+    """Train `net` like the networks of these figures; return the seconds. An interrupted run continues."""
     stage = Stage(
         "network",
         Backprop("cross_entropy"),

@@ -38,24 +38,24 @@ PAPER = (
     "(2019)"
 )
 HELD_OUT = 10_000
-LOOK_EVERY = 10  # passes between two looks at the held-out images
+LOOK_EVERY = 10  # passes between evaluations on the held-out images
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one figure is made: the net, the passes of each layer, the rule of S3."""
+    """The recipe of one figure: the net, the passes of each layer, the rule of S3."""
 
     name: str
     passes: tuple[int, int, int]
     options: Mapping[str, Any] = field(default_factory=dict)  # of the model
     reward: Callable[[Mozafari2019], Rule] | None = None
     schedule: Schedule | None = None  # of S3's rule
-    mean_from: int | None = None  # the pass from which the mean of S3's weights is a candidate, too
+    mean_from: int | None = None  # the pass from which the mean of S3's weights is also a candidate
 
     def accuracy(self, seed: int, progress: bool = False) -> Made:
         """Train on 50,000 images, choose the weights on 10,000 held-out ones and return the test accuracy in per cent.
 
-        The test split is read here, once. A run that was killed is resumed from `runs/reproduce/NAME-SEED`.
+        The test split is read here, once. A killed run is resumed from `runs/reproduce/NAME-SEED`.
         """
         data = load_data("mnist")
         split = data.train.holdout(HELD_OUT)
@@ -87,10 +87,10 @@ class Recipe:
 
 
 class ChooseWeights(Callback):
-    """Look at held-out images every few passes of S3 and remember the weights that did best there.
+    """Evaluate on held-out images every few passes of S3 and store the best weights.
 
-    With `mean_from` the mean of the weights after that pass and all later ones is looked at, too. What is remembered is
-    a file, so that a resumed run has it.
+    With `mean_from` the mean of the weights after that pass and all later ones is evaluated too. The best weights are
+    stored in a file, so that a resumed run finds them.
     """
 
     def __init__(self, held_out: Dataset, path: Path, every: int = LOOK_EVERY, mean_from: int | None = None) -> None:
@@ -100,14 +100,14 @@ class ChooseWeights(Callback):
         self._bits: SpikeTimes | None = None
 
     def on_begin(self, run: Training) -> None:
-        """Take back what an earlier process remembered of this run."""
+        """Restore the best weights of an earlier process of this run."""
         if run.progress.batches_done and self.path.is_file():
             kept = load_tensors(self.path.read_bytes())
             self.weight, self.total = kept["weight"], kept["total"]
             self.best, self.best_pass, self.count = float(kept["best"]), int(kept["pass"]), int(kept["count"])
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
-        """Look after every few passes of the last stage."""
+        """Evaluate after every few passes of the last stage."""
         done, model = int(record["epoch"]) + 1, run.model
         if record["stage"] != 2 or not isinstance(model, Mozafari2019):
             return
@@ -124,7 +124,7 @@ class ChooseWeights(Callback):
         self._save()
 
     def _look(self, model: Mozafari2019, weight: Tensor, done: int) -> dict[str, float]:
-        """Return the accuracies of the weights, and of their mean, and remember the best."""
+        """Return the accuracies of the weights, and of their mean, and store the best."""
         if self._bits is None:
             self._bits = SpikeCache(model).features(self.held_out)
         candidates = {"held_out": weight}
@@ -149,7 +149,7 @@ class ChooseWeights(Callback):
         write_tensors(self.path, kept)
 
     def put_back(self, model: Mozafari2019) -> None:
-        """Give the model the weights that did best."""
+        """Copy the best weights into the model."""
         if self.weight.numel():
             with torch.no_grad():
                 model.s3.weight.copy_(self.weight)
@@ -166,7 +166,7 @@ def accuracy_on(weight: Tensor, layer: DecisionConv, bits: SpikeTimes, batch_siz
 
 
 def classes_of(weight: Tensor, layer: DecisionConv, times: Tensor) -> Tensor:
-    """Return the answers [B] for C2's times [B, C, H, W], -1 where no neuron has an active input."""
+    """Return the answers [B] for C2's times [B, C, H, W], -1 if no neuron has an active input."""
     winners = answers(weight, (times < layer.steps).to(torch.uint8), layer.padding)
     size, pad = weight.shape[-1], layer.padding
     places = (times.shape[2] + 2 * pad - size + 1) * (times.shape[3] + 2 * pad - size + 1)
@@ -175,9 +175,9 @@ def classes_of(weight: Tensor, layer: DecisionConv, times: Tensor) -> Tensor:
 
 
 def linear_read_out(train: SpikeTimes, test: SpikeTimes, seed: int = 0, epochs: int = 10) -> float:
-    """Return the test accuracy in per cent of a softmax trained on C2's bits: what a linear read-out gets from them.
+    """Return the test accuracy in per cent of a softmax trained on C2's bits, a linear read-out.
 
-    Adam at .001, falling in a straight line, batches of 100. Raises `DataError` without labels.
+    Adam at .001, falling linearly, batches of 100. Raises `DataError` without labels.
     """
     if train.targets is None or test.targets is None:
         raise DataError("a linear read-out needs labels")

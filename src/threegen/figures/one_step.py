@@ -1,8 +1,8 @@
 """A network trained for one time step: every rectifier has one level, so each neuron spikes once or not at all.
 
-It starts from the network of `converted`, with the ceilings that suit one step best, and learns the answers of that
-network beside the labels, with a small price for each spike times the number of connections that it goes to. After
-the conversion the spiking net computes exactly what the trained network does.
+It starts from the network of `converted`, with the ceilings that suit one step best, and learns from the scores of that
+network and the labels, with a small penalty for each spike times its number of connections. After the conversion the
+spiking net computes exactly the same as the trained network.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from threegen.training.optimizers.build import optimizer
 from threegen.training.stages import Stage
 
 EPOCHS, RATE = 12, 3e-3
-PRICE = 1e-7  # of a spike and connection
-# How many connections a spike goes to: 32 kernels of 5 x 5 (in the middle of the picture), 128 units, 10 units.
+PRICE = 1e-7  # per spike and connection
+# The number of connections of a spike: 32 kernels of 5 x 5 (in the middle of the picture), 128 units, 10 units.
 FAN_OUT = (800.0, 128.0, 10.0)
 
 
 class SpikePrice:
-    """The price of the spikes of one forward pass: their number, each times its fan-out, the mean over the images."""
+    """The penalty for the spikes of one forward pass: their number times their fan-out, averaged over the images."""
 
     def __init__(self, net: ConvNet, price: float) -> None:
         self.price, self.counted = price, 0.0
@@ -46,7 +46,7 @@ class SpikePrice:
         self.total = self.total + output.sum() / module.ceiling.detach() * (fan / len(output))
 
     def __call__(self) -> Tensor:
-        """Return the price, and begin anew."""
+        """Return the penalty and reset the sum."""
         total, self.total = self.total, torch.zeros(())
         return self.price * total
 
@@ -70,7 +70,7 @@ def one_step_network(
 
 
 def _set_ceilings(net: ConvNet, teacher: ConvNet, images: Tensor) -> None:
-    """Start each ceiling where one level misses the teacher's activations by the least square."""
+    """Initialise each ceiling so that one level has the least squared error to the teacher's activations."""
     found: list[Tensor] = []
     hooks = [
         layer.register_forward_hook(lambda _, __, output: found.append(output))

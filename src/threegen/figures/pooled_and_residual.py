@@ -1,12 +1,13 @@
-"""Converted nets beside that of `converted`: maximum pooling, shortcuts, and the net of Diehl et al. (2015).
+"""Further converted nets in addition to that of `converted`: maximum pooling, shortcuts, and the net of Diehl et al.
+(2015).
 
     maximum     16C5-BN-MP2-32C5-BN-MP2-128-10
     residual    16C3-BN-AP2-[16C3-BN-16C3-BN]-AP2-[32C3-BN-32C3-BN]-AP2-10, a shortcut past each bracket: the signal
                 itself past the first, 1 x 1 kernels and normalisation past the second, where the planes become 32
     diehl       12C5-AP2-64C5-AP2-10, no biases, no normalisation, dropout of a half before the last layer
 
-Hu, Tang and Pan, "Spiking deep residual networks", IEEE TNNLS 2021 (arXiv 2018): shortcuts of a scale of their own.
-Diehl, Neil, Binas, Cook, Liu and Pfeiffer, IJCNN 2015.
+Hu, Tang and Pan, "Spiking deep residual networks", IEEE TNNLS 2021 (arXiv 2018): shortcuts with their own scale. Diehl,
+Neil, Binas, Cook, Liu and Pfeiffer, IJCNN 2015.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ RUECKAUER: dict[str, Any] = {"steps": 64, "method": "percentile", "per_channel":
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions of 3 x 3 with normalisation, and a shortcut past them; `planes` are those that come out."""
+    """Two convolutions of 3 x 3 with normalisation, and a shortcut past them; `planes` is the number of output
+    planes."""
 
     def __init__(self, inputs: int, planes: int, generator: torch.Generator) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the figures on N-MNIST share: the real recordings as frames, folds, and training digits that are simulated."""
+"""Shared by the figures on N-MNIST: the real recordings as frames, folds, and simulated training digits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from threegen.training.fit import fit
 from threegen.training.optimizers.build import optimizer
 
 FOLDS = 5
-STEPS, MILLISECONDS = 10, 300.0  # of the spiking net: binary frames of 30 ms
+STEPS, MILLISECONDS = 10, 300.0  # for the spiking net: binary frames of 30 ms
 STROKES_MS = (0.0, 103.0, 206.0, 310.0)  # boundaries between the strokes, milliseconds
 SIZES = (2 * 34 * 34, 800, 10)
 REAL_EPOCHS = 40
@@ -69,7 +69,7 @@ def simulated_frames(
     scale: float = 1.0,
     most: float | None = None,
 ) -> Dataset:
-    """Return simulated recordings of MNIST's training digits behind the first 1,000, as `real_frames` has them."""
+    """Return simulated recordings of MNIST's training digits after the first 1,000, in the format of `real_frames`."""
     digits = load_data("mnist").train
     last = len(digits) if count is None else RECORDINGS + count
     chosen = digits.subset(torch.arange(RECORDINGS, last))
@@ -95,7 +95,7 @@ def real_counts(count: int | None = None) -> CountedFrames:
 
 @cache
 def simulated_counts(count: int | None) -> CountedFrames:
-    """Return `count` simulated recordings as counts in ten frames of 30 ms: the digits behind the first 1,000."""
+    """Return `count` simulated recordings as counts in ten frames of 30 ms: the digits after the first 1,000."""
     digits = load_data("mnist").train
     last = len(digits) if count is None else RECORDINGS + count
     chosen = digits.subset(torch.arange(RECORDINGS, last))
@@ -131,7 +131,7 @@ def per_cent(net: nn.Module, data: Dataset) -> float:
 
 
 def learned_from_real(train: Dataset, seed: int, progress: bool = False) -> SpikingMLP:
-    """Return the net of Wu et al. (2018) trained on a few hundred real recordings, distorted anew in each pass.
+    """Return the net of Wu et al. (2018) trained on a few hundred real recordings, distorted differently in each pass.
 
     The last layer's summed input is read out, under cross-entropy.
     """
@@ -164,7 +164,7 @@ def logistic_regression(train: Dataset, test: Dataset, seed: int) -> float:
 
 
 def labels(data: Dataset) -> Any:
-    """Return the labels as a NumPy array; raises `DataError` where there are none."""
+    """Return the labels as a NumPy array; raises `DataError` if there are none."""
     if data.targets is None:
         raise DataError(f"{data.name} has no labels")
     return data.targets.numpy()

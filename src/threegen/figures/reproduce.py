@@ -2,8 +2,8 @@
 
 One figure per file in `figures/entries`. A record holds `name, paper, published, unit, better, ours` (one value per
 seed), `mean, deviation` (over the seeds, null for one), `seeds, minutes, command, date, differs` (what differs from the
-paper, in one line) and `note`. Figures that are not reached have records like the others. The records are kept in
-`reproduction/`; the build copies them into the wheel.
+paper, in one line) and `note`. Figures that are not reached have records too. The records are in `reproduction/`; the
+build copies them into the wheel.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Made:
-    """The value of a figure for one seed and its `seconds` of training, those of parts that were kept included."""
+    """The value of a figure for one seed and its `seconds` of training, including those of reused parts."""
 
     value: float
     seconds: float
@@ -45,11 +45,11 @@ class Made:
 
 @dataclass(frozen=True)
 class Figure:
-    """One published figure and how to make it: `make(seed, progress)` trains and returns the value for one seed.
+    """One published figure and its recipe: `make(seed, progress)` trains and returns the value for one seed.
 
-    `differs` says in one line what differs from the paper, "nothing" where nothing does. Where a run may use parts of
-    an earlier one, it returns `Made`, so that their time is counted too. `not_run` says why a figure has no record and
-    what a run would take; such figures have a row in the table, too.
+    `differs` says in one line what differs from the paper, or is "nothing". If a run may reuse parts of an earlier one,
+    it returns `Made`, so that their time is counted too. `not_run` says why a figure has no record and what a run would
+    take; such figures also have a row in the table.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Figure:
 def full_plan_accuracy(entry: str, seed: int, progress: bool, *, steps: int | None = None) -> float:
     """Train an entry of the registry by its full plan on all training images; return its test accuracy in per cent.
 
-    `steps` is T of a spiking net while it is tested, where that is not what it was trained with.
+    `steps` is T of a spiking net in the test, if it differs from that in training.
     """
     data = load_data("mnist")
     run = train_run(entry, data, mode="full", seed=seed, progress=progress)
@@ -104,21 +104,22 @@ def reproduce_figure(
     parts: str | Path | None = None,
     progress: bool = False,
 ) -> dict[str, Any] | None:
-    """Make the figure called `name` for each of its seeds, write `folder/NAME.json` and return the record.
+    """Reproduce the figure called `name` for each of its seeds, write `folder/NAME.json` and return the record.
 
-    With `seeds` only those are made; several processes may each make some. A seed's value waits in
-    `parts/NAME/seed-S.json` (`parts` is `runs/reproduce` by default) until the last one is there: that process gathers
-    them, writes the record and removes the parts; the others return None. Without `seeds` all are made anew.
-    Seeds that are not the figure's own are made and returned with `"written": False`; nothing is written for them.
+    With `seeds` only those are run; several processes may each run some. The value of a seed is stored in
+    `parts/NAME/seed-S.json` (`parts` is `runs/reproduce` by default) until all seeds are done. The process that
+    finishes last writes the record and removes the parts; the others return None. Without `seeds` all are run again.
+    Seeds outside the figure's own list are run and returned with `"written": False`; nothing is written for them.
 
-    Raises `ConfigError` for an unknown name or seed, `DataError` for parts made with another note or other software.
+    Raises `ConfigError` for an unknown name or seed, `DataError` for parts from another note or other software
+    versions.
     """
     known = all_figures()
     if name not in known:
         raise ConfigError(f"no figure is called {name!r}; choose {', '.join(known)}{did_you_mean(name, known)}")
     figure = known[name]
     if seeds is not None and not seeds:
-        raise ConfigError(f"no seed is named; {name} is made for the seeds {list(figure.seeds)}")
+        raise ConfigError(f"no seed is named; the seeds of {name} are {list(figure.seeds)}")
     if seeds is not None and not set(seeds) <= set(figure.seeds):
         values = [round(_timed(figure, seed, progress).value, 4) for seed in seeds]
         return {"name": name, "seeds": list(seeds), "ours": values, **_spread(values), "written": False}
@@ -156,7 +157,7 @@ def reproduce_figure(
     target = Path(folder)
     make_folder(target)
     write_whole(target / f"{figure.name}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    for path in kept.glob("seed-*.json"):  # a later figure must not be gathered from these
+    for path in kept.glob("seed-*.json"):  # a later run must not collect these
         path.unlink(missing_ok=True)
     return record
 
@@ -180,32 +181,32 @@ def _timed(figure: Figure, seed: int, progress: bool) -> Made:
 
 
 def _same_for_all(figure: Figure) -> dict[str, Any]:
-    """Return what the parts of one record must have in common."""
+    """Return the facts that all parts of one record must share."""
     return {"name": figure.name, "note": figure.note, "versions": versions()}
 
 
 def _gather_parts(kept: Path, figure: Figure) -> dict[int, dict[str, Any]]:
-    """Return the parts that are there, by seed; raises `DataError` where one does not belong to the others."""
+    """Return the existing parts by seed; raises `DataError` if one does not belong to the others."""
     found = {}
     for seed in figure.seeds:
         path = kept / f"seed-{seed}.json"
         try:
             part = dict(json.loads(path.read_bytes()))
-        except FileNotFoundError:  # not made yet, or another process has gathered them all
+        except FileNotFoundError:  # not yet run, or already collected by another process
             continue
         except ValueError as problem:
-            raise DataError(f"{path} is not JSON: {problem}; remove it and make that seed again") from problem
+            raise DataError(f"{path} is not JSON: {problem}; remove it and run that seed again") from problem
         for field, value in _same_for_all(figure).items():
             if part.get(field) != value:
                 raise DataError(
-                    f"{path}: its {field} is {part.get(field)!r}, the figure's is {value!r}; make that seed again"
+                    f"{path}: its {field} is {part.get(field)!r}, the figure's is {value!r}; run that seed again"
                 )
         found[seed] = part
     return found
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return the record in a file of `reproduction/`; raises `DataError` where a field is missing or unknown."""
+    """Return the record in a file of `reproduction/`; raises `DataError` if a field is missing or unknown."""
     try:
         record = json.loads(path.read_bytes())
     except ValueError as problem:
@@ -217,9 +218,9 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def figure_table(folder: str | Path = "reproduction") -> list[dict[str, Any]]:
-    """Return one row per figure: what was published, what we reached, what differs, and by which command.
+    """Return one row per figure: the published value, ours, the differences, and the command.
 
-    Records in `folder` come before those that are shipped with the package.
+    Records in `folder` take precedence over those shipped with the package.
     """
     rows = []
     for figure in all_figures().values():
@@ -229,7 +230,7 @@ def figure_table(folder: str | Path = "reproduction") -> list[dict[str, Any]]:
             "figure": figure.name,
             "published": figure.published,
             "unit": figure.unit,
-            "ours": "not made yet",
+            "ours": "not run yet",
             "seeds": 0,
             "minutes": "",
             "differs": figure.differs,
@@ -252,7 +253,7 @@ def reached(record: dict[str, Any]) -> str:
 
 
 def figures_markdown(folder: str | Path = "reproduction") -> str:
-    """Return the records of `folder` as a Markdown table: what was published, what we reached, what it took.
+    """Return the records of `folder` as a Markdown table: the published values, ours, and the time.
 
     Figures that say why they were not run have a row without a value.
     """

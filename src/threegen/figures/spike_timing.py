@@ -24,7 +24,7 @@ CHECKPOINT_EVERY = 50  # batches
 NETS = {
     "paper": "The paper's net: inhibitory layer, a delay for each synapse, 350 + 150 ms at 0.5 ms, the retry",
     "grouped": "The paper's net: inhibitory layer, delays (16 neurons share one), 350 + 150 ms at 0.5 ms, the retry",
-    "faster": "Our best variant: one winner inhibits at once, steps of 1 ms, 250 ms an image, no delays, no rest",
+    "faster": "Our best variant: one winner inhibits at once, steps of 1 ms, 250 ms per image, no delays, no rest",
 }
 OWN_VARIANT = (
     "our own variant of the net: one winner inhibits at once, 1 ms steps, 250 ms per image, no delays and no rest; "
@@ -40,7 +40,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one published figure is made: the network, the rule, how long, and how many examples label its neurons."""
+    """The recipe of one published figure: the network, the rule, the length, and the number of labelling examples."""
 
     neurons: int
     variant: str
@@ -49,8 +49,8 @@ class Recipe:
     epochs: int
     last_rate: float
     labelled: int
-    images: int = 60_000  # that it learns from, the first of the training images
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the rule
+    images: int = 60_000  # training images used, from the first on
+    options: Mapping[str, Any] = field(default_factory=dict)  # options of the rule
 
     def figure(
         self,
@@ -64,8 +64,8 @@ class Recipe:
     ) -> Figure:
         """Return the published figure that this recipe reproduces.
 
-        `chosen` says how its settings were found, `differs` what differs from the paper (by default that it is our
-        best variant), `read` how often the test split was read where that was not once.
+        `chosen` says how its settings were found, `differs` what differs from the paper (by default that it is our best
+        variant), `read` how often the test split was read, if not once.
         """
         return Figure(
             name=name,
@@ -80,7 +80,7 @@ class Recipe:
         )
 
     def about(self) -> str:
-        """Return in words what the recipe does, and so what differs from the paper."""
+        """Return a description of the recipe, and so of the differences from the paper."""
         passes = self.epochs * self.images / 60_000
         length = {1.0: "one pass", 0.5: "half a pass"}.get(passes, f"{passes:.2g} passes")
         falls = {1.0: "at constant rates", 0.1: "at rates that fall to a tenth"}
@@ -94,7 +94,7 @@ class Recipe:
     def accuracy(self, seed: int, progress: bool = False) -> float:
         """Train on the training images and return the test accuracy in per cent; the test split is read here, once.
 
-        A run that was killed is resumed from its last checkpoint in `runs/reproduce/VARIANT-NEURONS-SEED`.
+        A killed run is resumed from its last checkpoint in `runs/reproduce/VARIANT-NEURONS-SEED`.
         """
         data = load_data("mnist")
         folder = Path("runs/reproduce") / f"{self.variant}-{self.neurons}-{seed}"

@@ -1,13 +1,13 @@
-"""From the same data to an answer in five ways: artificial and spiking networks of equal structures, with their costs.
+"""Five workflows on the same data: artificial and spiking networks of equal structures, with their costs.
 
     images    (a) an ANN trained and run     (b) the same ANN converted, run on spike-coded images
               (c) an SNN trained directly: drawn spikes (Bernoulli), or a trained encoding layer
-    events    (a) events gathered to frames, 0 and 1 or intensities, for an ANN     (b) an SNN trained on the events
+    events (a) events accumulated to frames, 0 and 1 or intensities, for an ANN (b) an SNN trained on the events
 
 The ways and the measures (accuracy, memory, compute) are those of Deng et al., "Rethinking the performance comparison
-between SNNs and ANNs", Neural Networks 121:294 (2020). Their structures and figures are not known to us in full: ours
-are those of Wu et al., Frontiers in Neuroscience 12:331 (2018), 784-800-10 and 34x34x2-800-10, and a small
-convolutional one on events.
+between SNNs and ANNs", Neural Networks 121:294 (2020). Their structures and figures are not publicly known in full: the
+structures here are those of Wu et al., Frontiers in Neuroscience 12:331 (2018), 784-800-10 and 34x34x2-800-10, and a
+small convolutional one on events.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from threegen.training.evaluate import evaluate
 HIDDEN, STEPS = 800, 10
 STROKES = ((0, 3), (3, 7), (7, 10))  # frames of 30 ms that belong to each of N-MNIST's three strokes
 TIMES = (1, 2, 4, 6, 8, 10)  # T of the curve
-COUNTED = 200  # examples that the costs are averaged over
+COUNTED = 200  # examples over which costs are averaged
 CURVE = 2_000  # test images of the curve
 RATE = 1e-3
 ANN_RATE = 3e-3  # on images: 97.3 per cent on 10,000 training images held out, 96.5 with 1e-3
@@ -48,7 +48,7 @@ ANN_RATE = 3e-3  # on images: 97.3 per cent on 10,000 training images held out, 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is trained: examples, and epochs of each kind of network."""
+    """The amount of training: examples, and epochs of each kind of network."""
 
     examples: int | None = None
     dense: int = 5
@@ -66,7 +66,7 @@ QUICK = {
 
 @dataclass(frozen=True)
 class Way:
-    """One way from the data to an answer: a trained network and the examples that it is tested on, in its own form."""
+    """One workflow: a trained network and its test examples, in its own input format."""
 
     name: str
     model: nn.Module
@@ -75,7 +75,7 @@ class Way:
 
 
 def image_ways(seed: int, plan: Plan, progress: bool = False) -> list[Way]:
-    """Return the ways on MNIST, 784-800-10."""
+    """Return the workflows on MNIST, 784-800-10."""
     data = load_data("mnist")
     train = data.train if plan.examples is None else data.train.take(plan.examples)
     test = data.test if plan.tested is None else data.test.take(plan.tested)
@@ -94,7 +94,7 @@ def image_ways(seed: int, plan: Plan, progress: bool = False) -> list[Way]:
 
 
 def event_ways(seed: int, plan: Plan, progress: bool = False) -> list[Way]:
-    """Return the ways on N-MNIST: trained on simulated recordings, tested on the real ones."""
+    """Return the workflows on N-MNIST: trained on simulated recordings, tested on the real ones."""
     trained, real = simulated_counts(plan.examples), real_counts(plan.tested)
     return [make(trained, real, seed, plan, progress) for make in EVENT_WAYS]
 
@@ -168,7 +168,7 @@ def binary_frames(data: CountedFrames) -> CountedFrames:
 
 
 def _against_steps(model: nn.Module, test: Dataset, seed: int) -> dict[int, float]:
-    """Return the accuracy of a spiking net after fewer time steps than it is made for, on `CURVE` of the images."""
+    """Return the accuracy of a spiking net after fewer time steps than it was trained for, on `CURVE` of the images."""
     net: Any = model
     own, part = net.steps, test.take(CURVE)
     found = {}
@@ -180,9 +180,9 @@ def _against_steps(model: nn.Module, test: Dataset, seed: int) -> dict[int, floa
 
 
 def compare_ways(ways: Sequence[Way], name: str, seed: int) -> Comparison:
-    """Return accuracy, memory and compute of all ways; the tests show the same examples to each, in its own form.
+    """Return accuracy, memory and compute of all workflows, tested on the same examples, each in its own format.
 
-    Raises `DataError` where the examples have no labels.
+    Raises `DataError` if the examples have no labels.
     """
     found, right = [], {}
     for way in ways:
@@ -198,14 +198,15 @@ def compare_ways(ways: Sequence[Way], name: str, seed: int) -> Comparison:
 
 
 def labels(data: Dataset) -> Tensor:
-    """Return the labels; raises `DataError` where there are none."""
+    """Return the labels; raises `DataError` if there are none."""
     if data.targets is None:
         raise DataError(f"{data.name} has no labels")
     return data.targets
 
 
 def snn_accuracy(name: str, seed: int, progress: bool = False) -> float:
-    """Return the accuracy in per cent of the SNN that is trained directly; of the two on images the drawn spikes."""
+    """Return the accuracy in per cent of the directly trained SNN; of the two on images, the one with Bernoulli
+    input."""
     found = compare_ways(WAYS[name](seed, FULL[name], progress), name, seed)
     return 100 * found[DIRECT[name]].evaluation.accuracy
 

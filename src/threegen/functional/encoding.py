@@ -39,16 +39,16 @@ def bernoulli_spikes(x: Tensor, steps: int, generator: torch.Generator | None = 
 
 
 def poisson_spikes(x: Tensor, steps: int, rate: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
-    """Return spikes [T, B, ...] of Poisson processes with `rate * x` events a step, at most one spike a step.
+    """Return spikes [T, B, ...] of Poisson processes with `rate * x` events a step, at most one spike per step.
 
-    Raises like `bernoulli_spikes`, and `ConfigError` where `rate` is not above 0.
+    Raises like `bernoulli_spikes`, and `ConfigError` if `rate` is not above 0.
     """
     _check("Poisson coding", x, steps)
     return _Draw.apply(poisson_chance(x, rate), steps, draw_key(generator))  # type: ignore[no-untyped-call,no-any-return]
 
 
 def poisson_chance(x: Tensor, rate: float) -> Tensor:
-    """Return the chance 1 - exp(-rate x) of at least one event. Raises `ConfigError` where `rate` is not above 0."""
+    """Return the chance 1 - exp(-rate x) of at least one event. Raises `ConfigError` if `rate` is not above 0."""
     return -torch.expm1(-require_number("rate", rate, above=0.0) * x)
 
 
@@ -79,7 +79,7 @@ def draw_spikes(chance: Tensor, steps: int, key: int, first: int = 0, dtype: tor
 
 
 def checked_intensities(owner: str, x: Tensor) -> Tensor:
-    """Return `x` where it is floating and in 0..1; raises `ConfigError`, `NumericError` or `ShapeError`."""
+    """Return `x` if it is floating and in 0..1; raises `ConfigError`, `NumericError` or `ShapeError`."""
     require_unit_range(owner, require_float(owner, x).detach())
     return x
 

@@ -1,7 +1,7 @@
 """The neocognitron of 1988: a teacher says which plane learns what.
 
     U0 19x19 -> S1 12 @ 19x19 -> C1 8 @ 21x21 -> S2 38 @ 21x21 -> C2 @ 13x13 -> S3 35 @ 13x13 -> C3 @ 7x7
-       -> S4 @ 3x3 -> C4, one cell a class
+       -> S4 @ 3x3 -> C4, one cell per class
 
     u_S = r phi[ (1 + sum a u_C) / (1 + r/(1+r) b v) - 1 ],      v = sqrt( sum c u_C^2 )
     u_C(k) = psi[ sum_k' j(k, k') sum d u_S(k') ],               psi(x) = phi(x) / (alpha + phi(x))

@@ -168,7 +168,7 @@ class GrowingSCells(SCells):
         return self.respond(u, a, self.norms(a))
 
     def create(self, label: int = -1) -> int:
-        """Count one more plane and return its number; raises `ConfigError` where there is no room."""
+        """Count one more plane and return its number; raises `ConfigError` if there is no room."""
         if self.full:
             raise ConfigError(f"there is room for {self.planes} planes and all exist; build the model with more")
         number = int(self.count)
@@ -243,7 +243,7 @@ def centre_and_surround(window: int, gamma: float, strength: float, surround: fl
 
 
 def sizes_of(side: int, layers: Sequence[SCells | CCells]) -> list[int]:
-    """Return the side of each layer's planes over input planes of `side` cells; `ConfigError` where none is left."""
+    """Return the side of each layer's planes over input planes of `side` cells; `ConfigError` if none is left."""
     found = []
     for layer in layers:
         stride = layer.stride if isinstance(layer, CCells) else 1

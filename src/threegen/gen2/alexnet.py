@@ -201,7 +201,7 @@ class AlexNet(nn.Module):
 
 
 def _last_side(variant: str, size: int) -> int:
-    """Return the side of the planes behind the last pooling; raises `ConfigError` where nothing is left of them."""
+    """Return the side of the planes behind the last pooling; raises `ConfigError` if nothing is left of them."""
     side = _side_left(variant, size)
     if side < 1:
         least = next(one for one in range(size + 1, 228) if _side_left(variant, one) > 0)

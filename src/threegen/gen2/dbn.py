@@ -5,7 +5,7 @@
     Q(x_l = 1 | x_(l-1)) = sigmoid(b_l + x_(l-1) R_l^T)        upwards, by the recognition weights
     F(x_n, y) = -a . x_n - a_y - sum_j softplus(d_j + (U x_n)_j + L_jy)      the label y of least F is the answer
 
-x_0 is the image, x_n the layer below the top, t the top layer, y the label: one unit a class, exactly one of them on.
+x_0 is the image, x_n the layer below the top, t the top layer, y the label: one unit per class, exactly one of them on.
 While the layers are trained one by one, as RBMs, R_l = G_l; the up-down algorithm then goes on with each for itself.
 
 Hinton, Osindero and Teh, "A fast learning algorithm for deep belief nets", Neural Computation 18 (2006) 1527-1554;
@@ -228,7 +228,7 @@ class DBN(nn.Module):
 
         `labels` `[N]` are held; without them `chains` run free, labels drawn like everything else. The chains begin
         with units drawn from their biases alone, or go on from `states` `[N, P]`. An image is made every so many
-        steps (0: of the last state alone) by one way down without drawing. Raises `ConfigError` where the net has no
+        steps (0: of the last state alone) by one way down without drawing. Raises `ConfigError` if the net has no
         classes to hold.
         """
         if labels is not None and not self.classes:

@@ -28,7 +28,7 @@ INITIAL_VALUES = ("zeros", "xavier", "glorot", "glorot-uniform", "he")
 
 
 def require_init(init: str | float) -> str | float:
-    """Return `init` where it is a name of the table above or a standard deviation; else raise `ConfigError`."""
+    """Return `init` if it is a name of the table above or a standard deviation; else raise `ConfigError`."""
     if isinstance(init, int | float):
         return require_number("init (a standard deviation)", init, least=0.0)
     return require_choice("init", init, INITIAL_VALUES)

@@ -116,7 +116,7 @@ class LeNet1989(nn.Module):
                 part.bias.zero_()
 
     def connections(self) -> dict[str, int]:
-        """Return how many connections each layer has: for each unit one an input, and one for its bias."""
+        """Return how many connections each layer has: for each unit one per input, and one for its bias."""
         counts = {}
         for name, sites in (("h1", 8 * 8), ("h2", 4 * 4), ("h3", 1), ("output", 1)):
             weight: Tensor = getattr(self.layers, name).weight

@@ -1,7 +1,7 @@
 """LeNet-5 as the paper has it: connection table, trainable sub-sampling, radial-basis outputs. 60,000 parameters.
 
     convolution    x = f(sum_(k in table) w_k * x_k + b)                  f(a) = 1.7159 tanh(2/3 a)
-    sub-sampling   x = f(c (x_1 + x_2 + x_3 + x_4) + b)                   one c and one b a plane
+    sub-sampling   x = f(c (x_1 + x_2 + x_3 + x_4) + b)                   one c and one b per plane
     output         y_i = sum_j (x_j - w_ij)^2                             w_i = -1 / +1: a drawing of digit i, fixed
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the
@@ -82,7 +82,7 @@ class TableConvolution(nn.Module):
     """A convolution whose planes read only some of the planes before; `table[o]` lists those of plane o.
 
     `kernels` `[pairs, k, k]` has one kernel for each pair, in the order of the table; `weight` is the same as the
-    dense kernel `[out, in, k, k]` that torch convolves with, zero where there is no connection.
+    dense kernel `[out, in, k, k]` that torch convolves with, zero if there is no connection.
     """
 
     places: Tensor
@@ -179,7 +179,7 @@ class LeNet5(nn.Module):
                     part.bias.zero_()  # type: ignore[union-attr]
 
     def connections(self) -> dict[str, int]:
-        """Return how many connections each layer has: for each unit one an input, and one for its bias."""
+        """Return how many connections each layer has: for each unit one per input, and one for its bias."""
         layers = self.layers
         counts = {}
         for name, sites in (("c1", 28 * 28), ("c3", 10 * 10), ("c5", 1), ("f6", 1)):

@@ -30,7 +30,7 @@ CELLS: dict[str, Callable[..., nn.RNNBase]] = {"elman": nn.RNN, "lstm": nn.LSTM,
 
 
 class RecurrentNet(nn.Module):
-    """A recurrent layer (or several) that reads `inputs` numbers a step, and a linear read-out of `classes` scores.
+    """A recurrent layer (or several) that reads `inputs` numbers per step, and a linear read-out of `classes` scores.
 
     `forward` takes sequences `[B, T, inputs]`, or grey images `[B, 1, T, inputs]` whose rows are the steps, and
     returns the scores `[B, classes]` after the last step. `walk` gives the scores after every step and takes and

@@ -4,7 +4,7 @@
     soft-lif     y = 1 / (tau_ref + tau log(1 + 1 / rho(z - 1))),   rho(x) = gamma log(1 + exp(x / gamma))     (+ noise)
 
 Bu, Fang, Ding, Dai, Yu and Huang, "Optimal ANN-SNN conversion for high-accuracy and ultra-low-latency spiking neural
-networks", ICLR 2022 (lambda is learnt, one a layer; phi = 1/2). Hunsberger and Eliasmith, "Training spiking deep
+networks", ICLR 2022 (lambda is learnt, one per layer; phi = 1/2). Hunsberger and Eliasmith, "Training spiking deep
 networks for neuromorphic hardware", arXiv:1611.05141 (2016), whose time constants are 20 ms and 2 ms.
 """
 

@@ -112,7 +112,7 @@ class StackedMLP(Stack):
         self._mask()
 
     def _mask(self) -> None:
-        """Find which units of each layer a network has; nothing where all have all."""
+        """Find which units of each layer a network has; nothing if all have all."""
         self.masks = {}
         for layer in range(1, self.depth):
             name = f"layers.linear{layer}.weight"

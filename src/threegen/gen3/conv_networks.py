@@ -223,7 +223,7 @@ class SpikingConvNet(SpikingNet):
         return lambda first, steps: source(first, steps).permute(0, 1, 3, 4, 2).contiguous()
 
     def _obstacle(self, x: Tensor) -> str | None:
-        """Return why the compiled way cannot be taken, or None where it can."""
+        """Return why the compiled way cannot be taken, or None if it can."""
         for plan, synapse in zip(self.plans, self.synapses, strict=True):
             if plan.block:
                 return "residual blocks have no kernel"

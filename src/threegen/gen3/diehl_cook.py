@@ -47,7 +47,7 @@ from threegen.randomness import draw_key
 READOUTS = ("vote", "proportion", "likelihood")
 THETA_START = 20.0  # mV; the threshold begins at v_thr of the paper's table: -52 mV
 _MOST = 60  # the keys of an example's presentations are counted in 64
-_SMALLEST_RATE = 0.01  # spikes an example: keeps the logarithm of the likelihood read-out finite
+_SMALLEST_RATE = 0.01  # spikes per example: keeps the logarithm of the likelihood read-out finite
 
 
 class DiehlCook(nn.Module):
@@ -132,10 +132,10 @@ class DiehlCook(nn.Module):
     def cost(self, use: Use) -> list[Cost]:
         """Return what the last answers cost: encoder, neurons, read-out.
 
-        An input spike is one addition a neuron that it reaches, a neuron's spike one for each that it inhibits. Each
+        An input spike is one addition per neuron that it reaches, a neuron's spike one for each that it inhibits. Each
         neuron keeps a potential and two conductances: three leaks, one integration and four multiplications (by driving
         forces and dt / tau) a step of each presentation; the rest, in which nothing arrives, is not billed. Random
-        numbers are drawn one a spike. The busiest step is reckoned as the mean input spikes of a step and the most
+        numbers are drawn one per spike. The busiest step is reckoned as the mean input spikes of a step and the most
         neurons that fired together.
         """
         votes, outcome = use.output, self.last_outcome.double()

@@ -53,7 +53,7 @@ class Bernoulli(Encoder):
 
 
 class Poisson(Encoder):
-    """Poisson coding: `rate * x` events a step on average, at most one spike a step."""
+    """Poisson coding: `rate * x` events a step on average, at most one spike per step."""
 
     needs_unit_range = True
 

@@ -163,7 +163,7 @@ def _stage(wiring: Any, neurons: nn.Module) -> Stage | None:
 
 
 def obstacle(net: Any, chain: Chain, x: Tensor, replaced: tuple[str, ...]) -> str | None:
-    """Return why the kernels cannot answer `x`, or None where they can."""
+    """Return why the kernels cannot answer `x`, or None if they can."""
     if isinstance(chain.stages, str):
         return chain.stages
     if torch.is_grad_enabled() and (x.requires_grad or any(one.requires_grad for one in net.parameters())):

@@ -30,7 +30,7 @@ from threegen.gen3.wires import MAXIMA, window
 
 
 class StartedIF(IF):
-    """Integrate-and-fire neurons of threshold 1 whose potential starts at `initial`, one value a channel (axis 2).
+    """Integrate-and-fire neurons of threshold 1 whose potential starts at `initial`, one value per channel (axis 2).
 
     `channels` is their number, `initial` what all start with, `reset` "soft" (subtraction) or "hard" (to zero). The
     potentials to start from are a buffer, so they are saved with the net. Raises `ConfigError`.
@@ -67,7 +67,7 @@ class StartedLIF(nn.Module):
     `channels` is their number (axis 2); `tau`, `refractory` and `synapse`, the time constant of a filter of their input
     (0: none), are in time steps. Their rate for a steady input is that
     of continuous time (see `exact_refractory`), as `SoftLIF` is trained with. The potentials to start from are a
-    buffer, one a channel. Spikes have the surrogate of the other neurons, so the net can be trained on. Raises
+    buffer, one per channel. Spikes have the surrogate of the other neurons, so the net can be trained on. Raises
     `ConfigError`.
     """
 
@@ -110,7 +110,7 @@ class StartedLIF(nn.Module):
         return spikes, after
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: a leak, an integration, two comparisons a neuron and step, a reset a spike.
+        """Return what a call cost: a leak, an integration, two comparisons per neuron and step, a reset a spike.
 
         A filtered input is a second leaky potential.
         """
@@ -138,7 +138,7 @@ class MaxGate(nn.Module):
     """Maximum pooling of spikes: a window sends a spike at each step at which its highest count of spikes grows.
 
     After every step as many spikes have left a window as its busiest neuron has sent. `kernel`, `stride` and `padding`
-    hold one number a dimension. It keeps one count a neuron, which is its state.
+    hold one number a dimension. It keeps one count per neuron, which is its state.
     """
 
     part = NEURONS

@@ -56,9 +56,9 @@ GAIN = 0.4  # by how many thresholds the summed input of a layer fluctuates at t
 class Record:
     """What happened inside a spiking net: everything is [T, B, ...] unless said otherwise.
 
-    `inputs` the encoded input, `spikes` and `potentials` (before the reset) one tensor a layer, `scores` [B, K],
-    `state` one `NeuronState` a layer after the last step: hand it to the next `run` to go on, or `one.detach()` of each
-    of them for truncated back-propagation.
+    `inputs` the encoded input, `spikes` and `potentials` (before the reset) one tensor per layer, `scores` [B, K],
+    `state` one `NeuronState` per layer after the last step: pass it to the next `run` to continue, or `one.detach()` of
+    each of them for truncated back-propagation.
     """
 
     inputs: Tensor
@@ -171,7 +171,7 @@ class SpikingNet(nn.Module):
     def run(self, x: Tensor, state: Sequence[Any] | None = None, generator: torch.Generator | None = None) -> Record:
         """Return the `Record` of a forward pass, from rest or from the `state` that an earlier record holds.
 
-        Raises what `forward` raises, and `ShapeError` where `state` is of another net or batch.
+        Raises what `forward` raises, and `ShapeError` if `state` is of another net or batch.
         """
         if state is not None and len(state) != len(self.neurons):
             raise ShapeError(f"the state is of {len(state)} spiking layers, the net has {len(self.neurons)}")
@@ -239,7 +239,7 @@ class SpikingNet(nn.Module):
         return train_steps(type(self).__name__, x, self.one_input, next(self.synapses.parameters(), None))
 
     def _obstacle(self, x: Tensor) -> str | None:
-        """Return why the compiled way cannot be taken, or None where it can."""
+        """Return why the compiled way cannot be taken, or None if it can."""
         weight = self.any_weight
         if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
             return f"the weights are {weight.dtype} on {weight.device.type}"
@@ -379,7 +379,7 @@ def for_last_layer(neurons: NeuronOptions, readout: str | nn.Module) -> NeuronOp
 
 
 def require_spatial(net: SpikingNet) -> None:
-    """Raise `ConfigError` where `gradient="space"` could not reach every parameter of `net`, or would be another."""
+    """Raise `ConfigError` if `gradient="space"` could not reach every parameter of `net`, or would be another."""
     if net.gradient != "space":
         return
     if isinstance(net.readout, LeakyReadout):

@@ -69,7 +69,7 @@ def make_neurons(
 
 
 def _refuse(own: dict[str, Any], names: Sequence[str], why: str, instead: str) -> None:
-    """Take options out that a neuron does not have; raise `ConfigError` where one of them is set."""
+    """Take options out that a neuron does not have; raise `ConfigError` if one of them is set."""
     taken = {name: own.pop(name, None) for name in names}
     odd = [name for name, value in taken.items() if isinstance(value, Tensor) or value not in (None, False, 0.0)]
     if odd:

@@ -105,14 +105,14 @@ class LIF(nn.Module):
 
     @property
     def decay(self) -> Tensor | None:
-        """The decay that is learnt, or those of single neurons, in 0..1; None where it is one constant."""
+        """The decay that is learnt, or those of single neurons, in 0..1; None if it is one constant."""
         if self.leak is not None:
             return torch.sigmoid(self.leak).view(self._decay_shape)
         return None if self.decays is None else self.decays.view(self._decay_shape)
 
     @property
     def threshold(self) -> Tensor | None:
-        """The threshold that is learnt, or those of single neurons, above 0; None where it is one constant."""
+        """The threshold that is learnt, or those of single neurons, above 0; None if it is one constant."""
         if self.log_threshold is not None:
             return torch.exp(self.log_threshold).view(self._threshold_shape)
         return None if self.thresholds is None else self.thresholds.view(self._threshold_shape)
@@ -189,7 +189,7 @@ class LIF(nn.Module):
     def cost(self, use: Use) -> Cost:
         """Return what a call cost: a leak, an integration, a comparison a neuron and step, a reset a spike.
 
-        Recurrent weights cost one addition a spike and neuron, a window of several steps one multiply-accumulate a
+        Recurrent weights cost one addition per spike and neuron, a window of several steps one multiply-accumulate a
         neuron, step and earlier step; an adaptive threshold is a second potential. A resting potential other than zero
         costs nothing: it is a shift of all potentials.
         """

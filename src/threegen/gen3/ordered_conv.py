@@ -5,7 +5,7 @@
 
 Maps of spikes are maps of times (see `functional.rank_order`). Competition: at each place only the map that fires first
 goes on (of several the one with the highest potential); of what is left the earliest and strongest `winners` learn, one
-a map, none within `radius` of another.
+per map, none within `radius` of another.
 
 Kheradpisheh, Ganjtabesh, Thorpe and Masquelier, Neural Networks 99 (2018) 56-67; Mozafari et al., Pattern Recognition
 94 (2019) 87-95: S1 of their net is `OrderedConv(6, 30, 5, padding=2, threshold=15, winners=5, radius=3)`.
@@ -76,7 +76,7 @@ class RankLatency(nn.Module):
 
 
 class OrderedConv(nn.Module):
-    """`features` maps of integrate-and-fire neurons over `channels` input maps, at most one spike a neuron.
+    """`features` maps of integrate-and-fire neurons over `channels` input maps, at most one spike per neuron.
 
     `encoder` turns images into spike times. Event frames [B, T, C, H, W] with T = `steps` are taken as they are: the
     first spike of each place counts. `encoder=None` also takes times [B, C, H, W] as floats or bytes, `steps` for

@@ -78,7 +78,7 @@ class Priced(Protocol):
 
 
 def nonzero(x: Tensor) -> int:
-    """Return how many elements of `x` are not zero; raises `ConfigError` where it has no data."""
+    """Return how many elements of `x` are not zero; raises `ConfigError` if it has no data."""
     if x.is_meta:
         raise ConfigError("how many spikes arrive depends on data, a model on the device meta has none; move it first")
     return int(torch.count_nonzero(x))

@@ -1,6 +1,6 @@
 """Decays and thresholds: one number for a layer, or one for each neuron or channel, fixed or learnt.
 
-    decay = sigmoid(leak)           learnt, stays within 0..1 (Fang et al., ICCV 2021, where it is one a layer)
+    decay = sigmoid(leak)           learnt, stays within 0..1 (Fang et al., ICCV 2021, where it is one per layer)
     threshold = exp(log_threshold)  learnt, stays above 0
 
 Leaks and thresholds learnt together: Rathi and Roy, "DIET-SNN: a low-latency spiking neural network with direct input
@@ -82,7 +82,7 @@ def logits(name: str, one: float, every: Tensor | None) -> Tensor:
 
 
 def require_fit(name: str, values: Tensor | None, currents: Tensor) -> None:
-    """Raise `ShapeError` where values per neuron do not belong to input [T, B, ...]."""
+    """Raise `ShapeError` if values per neuron do not belong to input [T, B, ...]."""
     if values is None or values.dim() == 0:
         return
     layer = tuple(currents.shape[2:])
@@ -101,7 +101,7 @@ def fits(own: tuple[int, ...], layer: tuple[int, ...]) -> bool:
 def for_layer(options: dict[str, Any], per: str, layer: tuple[int, ...] | None) -> dict[str, Any]:
     """Return neuron options for a layer [N] or [C, H, W], what is learnt as one value per neuron or channel.
 
-    Raises `ConfigError` where `per` has nothing to act on, or values are not those of the layer.
+    Raises `ConfigError` if `per` has nothing to act on, or values are not those of the layer.
     """
     own = dict(options)
     learnt = [name for name in ("decay", "threshold", "synaptic_decay") if own.get(f"learnable_{name}")]

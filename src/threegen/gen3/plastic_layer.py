@@ -102,7 +102,7 @@ class PlasticLayer(nn.Module):
     def input_spikes(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, I] of `inputs`: encoded images or vectors, or trains [B, T, ...] as they are.
 
-        Raises `ShapeError` where they do not fit, and what the encoder raises.
+        Raises `ShapeError` if they do not fit, and what the encoder raises.
         """
         require_float(type(self).__name__, inputs, self.weight)
         if self.encoder is not None and not is_train(inputs, (self.inputs,)):

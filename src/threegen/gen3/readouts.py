@@ -1,4 +1,4 @@
-"""Read-outs of spiking nets: from the spikes and the summed input of the last layer to one score a class.
+"""Read-outs of spiking nets: from the spikes and the summed input of the last layer to one score per class.
 
     rate        s = 1/T sum_t o[t]                  ties go to the higher potential
     potential   s = sum_t I[t]
@@ -65,7 +65,7 @@ class RateReadout(Readout):
         return self.from_sums(spikes.sum(0), currents.sum(0), len(spikes))
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: one addition a spike, and to break ties one a current and a comparison a class."""
+        """Return what a call cost: one addition per spike, and to break ties one a current and a comparison a class."""
         return self._cost(use, "spikes", ac=nonzero(use.inputs[0]), compare=use.output.numel())
 
     def from_sums(self, counts: Tensor, summed: Tensor, steps: int) -> Tensor:
@@ -94,7 +94,7 @@ class FirstSpikeReadout(Readout):
         return scores + rank * (0.1 / (self.votes * rank.shape[-1]))
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: a comparison a neuron and step, and to break ties a current and one a class."""
+        """Return what a call cost: a comparison a neuron and step, and to break ties a current and one per class."""
         return self._cost(use, "spikes", compare=use.inputs[0].numel() + use.output.numel())
 
 

@@ -15,7 +15,7 @@ from threegen.gen3.parts import Cost, Use, nonzero
 
 
 class Join(nn.Module):
-    """Adds a shortcut to the main way; one addition a spike where x holds spikes. Raises `ConfigError`."""
+    """Adds a shortcut to the main way; one addition per spike where x holds spikes. Raises `ConfigError`."""
 
     part = "shortcut"
 

@@ -86,7 +86,7 @@ class SynapticLIF(LIF):
 
     @property
     def synaptic_decay(self) -> Tensor | None:
-        """The decay of the current that is learnt, or those of single neurons; None where it is one constant."""
+        """The decay of the current that is learnt, or those of single neurons; None if it is one constant."""
         if self.synaptic_leak is not None:
             return torch.sigmoid(self.synaptic_leak).view(self._synaptic_shape)
         return None if self.synaptic_decays is None else self.synaptic_decays.view(self._synaptic_shape)

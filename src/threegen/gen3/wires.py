@@ -223,7 +223,7 @@ class Add(nn.Module):
         return total
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: an addition a spike where spikes or their numbers are added, else one a value."""
+        """Return what a call cost: an addition a spike where spikes or their numbers are added, else one per value."""
         shape = tuple(use.output.shape[1:])
         if all(one in ("spikes", "counts") for one in use.signals):
             work = {"ac": sum(int(one.sum()) for one in use.inputs)}

@@ -55,7 +55,7 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _find(size: int) -> Array:
-    """Return free memory of `size` bytes, or up to an eighth more; new memory where there is none."""
+    """Return free memory of `size` bytes, or up to an eighth more; new memory if there is none."""
     for key, memory in dict(_free).items():
         if size <= len(memory) <= size + size // 8:
             found = _free.pop(key, None)  # None: another thread was quicker

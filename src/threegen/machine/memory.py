@@ -29,7 +29,7 @@ def size_text(count: float) -> str:
 
 
 def available_memory() -> int | None:
-    """Return how many bytes this process may still take, or None where the system does not say.
+    """Return how many bytes this process may still take, or None if the system does not say.
 
     The least of: the machine's available memory, what the control group leaves, and the address space (`ulimit -v`).
     """
@@ -38,14 +38,14 @@ def available_memory() -> int | None:
 
 
 def require_memory(owner: str, needed: int, advice: str = "reduce sizes") -> None:
-    """Raise `ResourceError` where `owner` needs more bytes than there are; nothing is allocated."""
+    """Raise `ResourceError` if `owner` needs more bytes than there are; nothing is allocated."""
     free = available_memory()
     if free is not None and needed > free:
         raise ResourceError(f"{owner} needs about {size_text(needed)}, {size_text(free)} free; {advice}")
 
 
 def require_weights(owner: str, shapes: Iterable[tuple[int, ...]], advice: str = "reduce sizes") -> None:
-    """Raise `ResourceError` where float32 weights of these shapes do not fit; model constructors call it first."""
+    """Raise `ResourceError` if float32 weights of these shapes do not fit; model constructors call it first."""
     numbers = sum(math.prod(shape) for shape in shapes)
     if torch.get_default_device().type != "cpu":  # another memory, or none: torch.device("meta")
         return

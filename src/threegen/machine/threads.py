@@ -1,4 +1,4 @@
-"""How many threads torch and the kernels use. Nothing else sets a number of threads."""
+"""The number of threads of torch and the kernels. Nothing else sets a number of threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["available_cores", "use_threads"]
 
 @contextmanager
 def use_threads(threads: int) -> Iterator[None]:
-    """Run a block on `threads` threads and put the former number back, also after an exception."""
+    """Run a block on `threads` threads and restore the former number, also after an exception."""
     require_whole("threads", threads)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

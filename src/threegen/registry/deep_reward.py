@@ -1,9 +1,9 @@
-"""How the nets of Kheradpisheh and Mozafari learn, as stages for `fit`: layer by layer, on spikes of frozen ones.
+"""Training of the nets of Kheradpisheh and Mozafari as stages for `fit`: layer by layer, on spikes of frozen layers.
 
     fit(model, deep_reward_stages(model), data)     S1 and S2 by order-based STDP, S3 by reward
 
-What does not change is computed once: the spike times of encoded images, those of C1 for S2, and for S3 one bit for
-each place of C2 (500 bytes per image), since its learning asks only whether an input has fired.
+Results that do not change are computed once: the spike times of encoded images, those of C1 for S2, and for S3 one bit
+for each place of C2 (500 bytes per image), since its rule needs only whether an input has fired.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from threegen.training.schedules import Schedule
 from threegen.training.stages import Stage
 
 Array = np.ndarray[Any, Any]
-BATCHES = (500, 500, 1000)  # no matter of the result: images are walked one by one
+BATCHES = (500, 500, 1000)  # they do not affect the result: images are processed one by one
 PASSES = (2, 4, 680)  # of the published script
 
 
@@ -57,11 +57,11 @@ def deep_reward_stages(
         reward: the rule of S3; None uses that of the published script.
         schedule: of S3's rule, such as `EpochSteps("rate", {0: 4.0, 20: 1.0})`.
         shuffle: a new order in each pass; the script keeps that of the data.
-        batch_sizes: for each layer; they decide when checkpoints may be written, not what is learnt.
-        images: the first so many of the data; None takes all.
-        folder: where spike times are stored as files, so that a resumed run finds them; None keeps them in memory.
+        batch_sizes: for each layer; they determine when checkpoints may be written, not the result.
+        images: only the first so many images of the data; None uses all. folder: folder of files for spike times, so
+            that a resumed run finds them; None keeps them in memory.
 
-    Raises `ConfigError` for another model and for passes that cannot be made.
+    Raises `ConfigError` for another model and for invalid numbers of passes.
     """
     if not isinstance(model, Mozafari2019):
         raise ConfigError(f"deep_reward_stages trains a Mozafari2019, got {type(model).__name__}")
@@ -90,7 +90,8 @@ def deep_reward_stages(
 
 
 class SpikeCache:
-    """What the finished layers of a net send for a data set, computed once; known by a fingerprint of weights and data.
+    """The spikes of a net's finished layers for a data set, computed once; identified by a fingerprint of weights and
+    data.
 
     The encoded images are kept until S3's bits have been made.
     """
@@ -136,7 +137,7 @@ class SpikeCache:
         shape = model.c2_shape
 
         def make(part: slice) -> Array:
-            if self._encoded is None:  # a resumed run, whose earlier stages are done: no need to keep the times
+            if self._encoded is None:  # a resumed run whose earlier stages are done does not need the times
                 encoded = model.encode(data.inputs[part])
             else:
                 encoded = torch.from_numpy(np.array(self._encoded[1][part]))

@@ -1,8 +1,8 @@
-"""The registry of models: one entry a file in `registry/entries`; adding a model is adding a file.
+"""The registry of models: one entry per file in `registry/entries`; adding a model is adding a file.
 
-An entry says who the model is (name, generation, year, paper), how it is built for data of a given shape, by which
-rule it learns, and with which settings ("plans"). The lineage of `threegen history`, the command line and
-`Classifier` all read the same entries.
+An entry holds the facts of a model (name, generation, year, paper), its builder for data of a given shape, its learning
+rule, and its training settings ("plans"). The lineage of `threegen history`, the command line and `Classifier` all read
+the same entries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MODES = ("quick", "full")
 
 
 class Builder(Protocol):
-    """Builds a model for examples of `shape` in `classes` classes; the weights come from `generator` alone."""
+    """Builds a model for examples of `shape` in `classes` classes; the weights come only from `generator`."""
 
     def __call__(self, shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
         """Return the built network."""
@@ -42,11 +42,11 @@ class Builder(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train an entry: everything that `fit` needs beside the model, the rule and the data.
+    """How to train an entry: everything that `fit` needs in addition to the model, the rule and the data.
 
-    `seconds` is the budget on two cores that the entry declares; `options` go to the builder; `transform` makes the
-    training data that are shown from those that are given (more of them, say). `held_out` is the share of the training
-    examples that is kept for validation unless the user says how many.
+    `seconds` is the budget on two cores that the entry declares; `options` go to the builder; `transform` turns the
+    given training data into those that are used (for example, more of them). `held_out` is the share of training
+    examples kept for validation unless the user gives a number.
     """
 
     epochs: int
@@ -76,12 +76,12 @@ class Plan:
 class Entry:
     """One model of the registry.
 
-    `about` is one plain sentence; `equations` what `threegen show` prints; `rule` builds the learning rule and
-    `rule_name` says it in words; `plans` holds a `Plan` for "quick" and one for "full". `stages`, where given,
-    replaces the rule by stages made for the built model and a plan. `finish`, where given, makes the model of the run
-    from the trained one and its training data (a spiking copy, say). `lineage` says whether `threegen history` trains
-    it. `picture` is the side to which a user's own pictures are scaled if no size is given. Further plans beside
-    "quick" and "full" have names of their own: a data set, or "paper".
+    `about` is one plain sentence; `equations` are printed by `threegen show`; `rule` builds the learning rule and
+    `rule_name` describes it; `plans` holds a `Plan` for "quick" and one for "full". `stages`, if given, replaces the
+    rule by stages made for the built model and a plan. `finish`, if given, makes the model of the run from the trained
+    one and its training data (for example a spiking copy). `lineage` says whether `threegen history` trains it.
+    `picture` is the side to which a user's own pictures are scaled if no size is given. Further plans besides "quick"
+    and "full" have their own names: a data set, or "paper".
     """
 
     name: str
@@ -114,10 +114,10 @@ class Entry:
         lr: float | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Plan:
-        """Return the plan for `mode` with what the user sets; None leaves the plan's value.
+        """Return the plan for `mode` with the user's settings; None keeps the plan's value.
 
-        Raises `ConfigError` for values that cannot work, and for an optimiser or a rate where the model learns in
-        stages, which carry their own.
+        Raises `ConfigError` for values that cannot work, and for an optimiser or a rate if the model learns in stages,
+        which have their own.
         """
         plan = self.plan(mode)
         if epochs is not None:
@@ -126,7 +126,7 @@ class Entry:
             plan = replace(plan, batch_size=require_whole("batch_size", batch_size))
         if optimizer is not None or lr is not None:
             if self.stages is not None:
-                raise ConfigError(f"{self.name} learns in stages, which carry their own optimisers and rates")
+                raise ConfigError(f"{self.name} learns in stages, which have their own optimisers and rates")
             plan = replace(plan, optimizer=self._recipe(plan.optimizer, optimizer, lr))
         return replace(plan, options={**plan.options, **(options or {})})
 
@@ -142,7 +142,8 @@ class Entry:
         return recipe
 
     def teaching(self, model: nn.Module, plan: Plan) -> tuple[Rule | list[Stage], dict[str, Any]]:
-        """Return what `fit` takes for a built model: the rule and its settings, or the stages, which carry theirs."""
+        """Return the arguments of `fit` for a built model: the rule and its settings, or the stages, which have
+        theirs."""
         if self.stages is not None:
             return self.stages(model, plan), {}
         settings: dict[str, Any] = {
@@ -158,7 +159,7 @@ class Entry:
 
 
 def build_model(entry: Entry, shape: Sequence[int], classes: int, seed: int, options: Mapping[str, Any]) -> nn.Module:
-    """Build an entry's network; its weights depend on (seed, name) alone.
+    """Build an entry's network; its weights depend only on (seed, name).
 
     Raises `ConfigError` for an option that the model does not have and for values that it cannot be built with.
     """
@@ -170,7 +171,7 @@ def build_model(entry: Entry, shape: Sequence[int], classes: int, seed: int, opt
 
 
 def _misbuilt(entry: Entry, shape: Sequence[int], classes: int, options: Mapping[str, Any], problem: TypeError) -> str:
-    """Return what is wrong with the options of a model that could not be built."""
+    """Return the error sentence for options with which a model could not be built."""
     plain = entry.build(tuple(shape), classes, make_generator(0, "weights"))
     known = [name for name in inspect.signature(type(plain).__init__).parameters if name not in ("self", "generator")]
     known = sorted({*known, *(name for plan in entry.plans.values() for name in plan.options), "hidden"} - {"sizes"})

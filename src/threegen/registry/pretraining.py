@@ -1,10 +1,10 @@
-"""How a deep belief net is trained, as stages for `fit`: greedily, layer by layer, and then up and down.
+"""Training of a deep belief net as stages for `fit`: greedy pre-training layer by layer, then the up-down algorithm.
 
     fit(dbn, pretraining(dbn, epochs=30), data)     each layer an RBM on the means of the one below, labels at the top
-    fit(dbn, up_down(dbn, epochs=300), data)        all layers together, wake and sleep
+    fit(dbn, up_down(dbn, epochs=300), data) all layers together, wake-sleep
 
 Hinton, Osindero and Teh, Neural Computation 18 (2006) 1527-1554; momentum and weight cost as in the code of Hinton and
-Salakhutdinov, Science 313 (2006) 504-507. Both let the rate fall towards the end, which theirs did not.
+Salakhutdinov, Science 313 (2006) 504-507. Both let the rate fall towards the end, unlike the papers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from threegen.training.optimizers.build import optimizer
 from threegen.training.schedules import Progress
 from threegen.training.stages import Stage
 
-_BLOCK = 5_000  # examples that are encoded at a time
+_BLOCK = 5_000  # examples encoded at a time
 _RATE, _GAUSSIAN_RATE = 0.05, 0.01
 
 
@@ -36,7 +36,7 @@ _RATE, _GAUSSIAN_RATE = 0.05, 0.01
 class GreedySchedule:
     """Momentum `early` for the first `warm` share of the stage, then `late`; the rate falls over its last half.
 
-    From half of the stage on the rate goes down in a straight line, from `rate` to `final` times that.
+    From the middle of the stage on, the rate falls linearly from `rate` to `final` times that.
     """
 
     rate: float
@@ -60,7 +60,7 @@ class GreedySchedule:
 class UpDownSchedule:
     """The paper's `steps` of Gibbs sampling, each for the same share of the stage, and a falling rate.
 
-    The rate is `rate` up to the share `hold` and then goes down in a straight line, to `final` times that.
+    The rate is `rate` up to the share `hold` and then falls linearly to `final` times that.
     """
 
     rate: float
@@ -69,7 +69,7 @@ class UpDownSchedule:
     final: float = 0.02
 
     def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
-        """Set the rule's values for the coming batch, and the optimiser's rate where the rule leaves moving to it."""
+        """Set the rule's values for the coming batch, and the optimiser's rate if the rule leaves the updates to it."""
         share = progress.fraction
         fallen = max(0.0, (share - self.hold) / (1.0 - self.hold))
         rate = self.rate * (1.0 - (1.0 - self.final) * min(1.0, fallen))
@@ -92,11 +92,11 @@ def pretraining(
     """Return the stages of greedy pre-training, one for each RBM of `dbn`, the associative memory last.
 
     Each learns by contrastive divergence of one step from the means of the layer below it, which are computed once;
-    labels are needed for the last stage alone, and there only where the net has classes. Visible biases begin at
-    the logarithmic odds of the data (of Gaussian units at its means). A finished layer's weights are copied to the
-    generative ones. `epochs` and `lr` are one number, or one for each stage; `lr=None` is .05, and .01 for a first
-    layer of Gaussian units, whose reconstructions have no bounds (guide, section 13.2). `backend` is that of
-    `ContrastiveDivergence`. Raises `ConfigError` for settings that cannot work.
+    labels are needed only for the last stage, and only if the net has classes. Visible biases start at the log-odds of
+    the data (for Gaussian units at its means). A finished layer's weights are copied to the generative ones. `epochs`
+    and `lr` are one number, or one for each stage; `lr=None` is .05, and .01 for a first layer of Gaussian units, whose
+    reconstructions are unbounded (guide, section 13.2). `backend` is as for `ContrastiveDivergence`. Raises
+    `ConfigError` for settings that cannot work.
     """
     if not isinstance(dbn, DBN):
         raise ConfigError(f"pretraining needs a DBN, got {type(dbn).__name__}")
@@ -127,7 +127,7 @@ def pretraining(
 
 
 def _one_each(name: str, value: Any, count: int) -> list[Any]:
-    """Return `count` values: the one that is given for each, or those of a list."""
+    """Return `count` values: the given one repeated, or those of a list."""
     if not isinstance(value, Sequence) or isinstance(value, str):
         return [value] * count
     if len(value) != count:
@@ -149,10 +149,9 @@ def up_down(
 ) -> list[Stage]:
     """Return the one stage of the up-down algorithm for a pre-trained `dbn`.
 
-    `steps` are those of Gibbs sampling at the top, each kept for the same share of the epochs; the rate falls in a
-    straight line from `rate` to `final` times that. `centred` is `WakeSleep`'s; without it, as in the paper, only a
-    fifth of the rate goes well. `discriminative` is `WakeSleep`'s too: how much more the label counts. Raises
-    `ConfigError`.
+    `steps` are those of Gibbs sampling at the top, each used for the same share of the epochs; the rate falls linearly
+    from `rate` to `final` times that. `centred` is as for `WakeSleep`; without it, as in the paper, only a fifth of the
+    rate is stable. `discriminative` is also as for `WakeSleep`: the extra weight of the label. Raises `ConfigError`.
     """
     if not isinstance(dbn, DBN):
         raise ConfigError(f"up_down needs a DBN, got {type(dbn).__name__}")
@@ -184,7 +183,7 @@ class _Encoding:
         parts = [self.dbn.encode(part, self.depth) for part in torch.split(data.inputs, _BLOCK)]
         encoded = Dataset(torch.cat(parts), data.targets, data.classes, f"{data.name}-layer-{self.depth}")
         rbm = [*self.dbn.layers, self.dbn.top][self.depth]
-        # a stage that is resumed has moved the biases already
+        # a resumed stage has already changed the biases
         if isinstance(rbm, RBM) and not bool(rbm.visible_bias.any()):
             bias = rbm.visible_units.bias_of(rbm.visible_states(encoded.inputs, encoded.targets).mean(0))
             rbm.visible_bias.copy_(bias)

@@ -1,4 +1,4 @@
-"""The stages by which neocognitrons learn: layer by layer, each on the cached cells of the layer below.
+"""The training stages of neocognitrons: layer by layer, each on the cached cells of the layer below.
 
     fit(model, self_organisation(model), data.train)
 
@@ -26,7 +26,7 @@ from threegen.rules.seed_cells import CompetitiveSeeds, TaughtSeeds
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.stages import Stage
 
-_AT_ONCE = 25  # images at a time, so that their cells stay near
+_AT_ONCE = 25  # images at a time, so that their cells stay in the cache
 
 
 def self_organisation(
@@ -39,11 +39,11 @@ def self_organisation(
 ) -> list[Stage]:
     """Return the stages that train a neocognitron, lowest layer first.
 
-    1980: S1, S2, S3 compete without labels, then C3-planes are named after classes. 1988: a teacher shows line bits to
-    S1, windows of typical digits to S2 and S3, whole typical digits to S4. 2003: S2 and S3 grow without labels, S4 is
-    taught whole digits with labels. `epochs` are passes through the data for each layer, `top_epochs` those of the
-    labelled top layer of 2003; `digits` takes the first so many of the data alone (the paper of 2003: 3,000).
-    Raises `ConfigError` for another model and for `digits` below one.
+    1980: S1, S2, S3 compete without labels, then C3-planes are labelled with classes. 1988: a teacher presents line
+    segments to S1, windows of typical digits to S2 and S3, whole typical digits to S4. 2003: S2 and S3 grow without
+    labels, S4 is trained on whole digits with labels. `epochs` are passes through the data for each layer, `top_epochs`
+    those of the labelled top layer of 2003; `digits` uses only the first so many of the data (the paper of 2003:
+    3,000). Raises `ConfigError` for another model and for `digits` below one.
     """
     if digits is not None:
         require_whole("digits", digits)
@@ -54,7 +54,7 @@ def self_organisation(
     if isinstance(model, Neocognitron2003):
         middle = [_grown(model, name, GrowingSeeds(), epochs, batch_size, digits) for name in ("S2", "S3")]
         return [*middle, _grown(model, "S4", LabelledSeeds(), top_epochs, batch_size, digits)]
-    raise ConfigError(f"self_organisation knows the neocognitrons of 1980, 1988 and 2003, got {type(model).__name__}")
+    raise ConfigError(f"self_organisation takes neocognitrons of 1980, 1988 or 2003, got {type(model).__name__}")
 
 
 _TAUGHT = ("S1", "S2", "S3", "S4")
@@ -67,7 +67,7 @@ def _stages_of_1980(model: Neocognitron1980, epochs: int, batch_size: int, digit
 
 
 def _taught(model: Neocognitron1988, name: str, epochs: int, batch_size: int) -> Stage:
-    """Return the stage of a layer that has one lesson a plane."""
+    """Return the stage of a layer that has one lesson per plane."""
     few = min(batch_size, model.s_cells(name).planes)
     return _stage(model, name, TaughtSeeds(16.0), lessons(model, name), epochs, few)
 
@@ -102,7 +102,8 @@ def _first(data: Dataset, digits: int | None) -> Dataset:
 
 
 def cells_below(model: Neocognitron, name: str, data: Dataset) -> Dataset:
-    """Return what the layer called `name` sees of `data`: the C-cells `[N, K, H, W]` below it, with the same labels.
+    """Return the input of the layer called `name` for `data`: the C-cells `[N, K, H, W]` below it, with the same
+    labels.
 
     Raises `DataError` for labels that `model` has no class for.
     """
@@ -117,11 +118,11 @@ def cells_below(model: Neocognitron, name: str, data: Dataset) -> Dataset:
 
 
 def lessons(model: Neocognitron1988, name: str) -> Callable[[Dataset], Dataset]:
-    """Return what makes the lessons of the layer called `name` out of labelled digits.
+    """Return the function that makes the lessons of the layer called `name` from labelled digits.
 
-    S1 learns the twelve bits of lines. S2 and S3: for each plane in turn a typical digit of the next class, and on it
-    the place where the input is strongest among those that no earlier plane of this digit has learnt. S4: each plane of
-    a class learns one whole typical digit.
+    S1 learns the twelve line segments. S2 and S3: for each plane in turn a typical digit of the next class, and in it
+    the place with the strongest input among those that no earlier plane of this digit has learned. S4: each plane of a
+    class learns one whole typical digit.
     """
 
     def make(data: Dataset) -> Dataset:
@@ -130,7 +131,7 @@ def lessons(model: Neocognitron1988, name: str) -> Callable[[Dataset], Dataset]:
             places = torch.full_like(planes, 9)
             return Dataset(line_bits().to(data.inputs.dtype), torch.stack([planes, places, places], 1), (), "line bits")
         if data.targets is None:
-            raise DataError("the teacher of 1988 picks typical digits by their labels; the data have none")
+            raise DataError("the teacher of 1988 selects typical digits by their labels; the data have none")
         layer = model.s_cells(name)
         planes_of_class = -(-layer.planes // model.classes)
         typical = typical_examples(data, model.classes, planes_of_class if name == "S4" else 1)
@@ -145,7 +146,8 @@ def lessons(model: Neocognitron1988, name: str) -> Callable[[Dataset], Dataset]:
 
 
 def _windows(cells: Tensor, strengths: Tensor, planes: int) -> Dataset:
-    """Return lessons for `planes` planes, digit after digit, at the strongest places that are 3 cells apart or more."""
+    """Return lessons for `planes` planes, digit after digit, at the strongest places that are at least 3 cells
+    apart."""
     left = strengths.clone()
     digits, targets = [], []
     for plane in range(planes):
@@ -158,8 +160,8 @@ def _windows(cells: Tensor, strengths: Tensor, planes: int) -> Dataset:
 
 
 def typical_examples(data: Dataset, classes: int, each: int) -> Dataset:
-    """Return `each` examples of every class, class by class: the one nearest to the class's mean, then always the one
-    that lies farthest from those chosen among the half that is nearest to the mean. Raises `DataError` for too few.
+    """Return `each` examples of every class, class by class: first the one nearest to the class's mean, then repeatedly
+    the one farthest from those chosen, among the half nearest to the mean. Raises `DataError` for too few.
     """
     if data.targets is None:
         raise DataError("typical examples need labels, the data have none")

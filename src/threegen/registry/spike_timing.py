@@ -1,4 +1,4 @@
-"""The stages that make a classifier of Diehl and Cook's network: learning by spike timing, then labelling."""
+"""The stages that train Diehl and Cook's network as a classifier: learning by spike timing, then labelling."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def stdp_stages(
     labelled: int = LABELLED,
     images: int | None = None,
 ) -> list[Stage]:
-    """Return the stages that make a classifier of `model`: learning by `rule`, then labels by training examples.
+    """Return the stages that train `model` as a classifier: learning by `rule`, then labels by training examples.
 
-    The rule's rate falls evenly from 1 to `last_rate`. The first `images` of the training data are learnt from, all by
-    default; the first `labelled` decide about the neurons' classes, and no other labels are used.
+    The rule's rate falls linearly from 1 to `last_rate`. The first `images` of the training data are used for learning,
+    all by default; the first `labelled` determine the neurons' classes, and no other labels are used.
     """
     learning = Stage(
         "learn by spike timing",
@@ -55,7 +55,7 @@ def stdp_stages(
 
 
 def suited_theta_plus(neurons: int) -> float:
-    """Return theta's step in mV that suits so many neurons: the paper's 0.05 for 400, less for fewer, who fire more."""
+    """Return a suitable step of theta in mV: the paper's 0.05 for 400 neurons, less for fewer, since they fire more."""
     return 0.05 * min(1.0, neurons / 400)
 
 

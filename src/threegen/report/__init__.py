@@ -1,1 +1,1 @@
-"""One self-contained HTML file that shows what a history found."""
+"""One self-contained HTML file that shows the results of a history."""

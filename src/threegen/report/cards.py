@@ -1,4 +1,4 @@
-"""One model's card in the report: everything that its section of the page shows, drawn and put into words."""
+"""One model's card in the report: everything that its section of the page shows, as drawings and text."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _name(classes: tuple[str, ...], label: int) -> str:
 
 
 def _curves(model: ModelResult, inside: Insides) -> list[dict[str, Any]]:
-    """Return one small chart a figure, each over the epochs; none where there was only one epoch."""
+    """Return one small chart per figure, over the epochs; none if there was only one epoch."""
     wanted = (
         ("Training loss", (("train_loss", "training"), ("validation_loss", "validation")), "{:g}"),
         ("Mistakes while learning", (("mistakes", "share of the examples"),), "{:g}\u00a0%"),
@@ -102,7 +102,7 @@ def _curves(model: ModelResult, inside: Insides) -> list[dict[str, Any]]:
 
 
 def _curve_remark(inside: Insides) -> str:
-    """Return the training in words: where there is no curve to draw, and what an epoch took."""
+    """Return a remark on the training: why there is no curve, if so, and how long an epoch took."""
     if not inside.curves:
         return ""
     seconds = [float(epoch["seconds"]) for epoch in inside.curves if epoch.get("seconds") is not None]
@@ -149,7 +149,7 @@ def _mistake(one: Mistake, classes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _filters(model: ModelResult, filters: Filters | None) -> dict[str, Any] | None:
-    """Return the first weights: one picture a unit where there are few, else one sheet."""
+    """Return the first weights: one picture per unit if there are few, else one sheet."""
     if filters is None or not len(filters.pictures):
         return None
     shown, height = len(filters.pictures), filters.pictures.shape[1]
@@ -167,7 +167,7 @@ def _filters(model: ModelResult, filters: Filters | None) -> dict[str, Any] | No
 
 
 def _raster(model: ModelResult, look: Raster | None, classes: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return one picture's way through a spiking net: what arrives, who fires, three potentials."""
+    """Return the activity of a spiking net for one picture: its input, its spikes, three potentials."""
     if look is None:
         return None
     layers = []
@@ -179,7 +179,7 @@ def _raster(model: ModelResult, look: Raster | None, classes: tuple[str, ...]) -
         layers.append(
             {
                 "name": layer.name,
-                "said": said + (f"; {drawn} neurons drawn, evenly chosen" if drawn < neurons else ""),
+                "said": said + (f"; {drawn} neurons drawn, evenly spaced" if drawn < neurons else ""),
                 "svg": Markup(raster(layer.spikes, title=f"{model.title}, {layer.name}: {said}", labels=layer.labels)),
             }
         )
@@ -196,7 +196,7 @@ def _raster(model: ModelResult, look: Raster | None, classes: tuple[str, ...]) -
 
 
 def _frames(look: Raster) -> list[dict[str, Any]]:
-    """Return the encoded input, one small picture a time step, at most ten."""
+    """Return the encoded input, one small picture per time step, at most ten."""
     if look.encoded is None:
         return []
     chosen = shown_rows(len(look.encoded), MOST_FRAMES)
@@ -224,7 +224,7 @@ def _membranes(model: ModelResult, look: Raster) -> Markup | None:
 
 
 def _bill(inside: Insides) -> dict[str, Any] | None:
-    """Return the bill's columns and rows, numbers to the right, and a last row that adds up what can be added."""
+    """Return the columns and rows of the cost report, numbers right-aligned, and a last row with the totals."""
     if not inside.bill_rows:
         return None
     flat = [_bill_row(row) for row in inside.bill_rows]
@@ -243,7 +243,7 @@ def _bill(inside: Insides) -> dict[str, Any] | None:
 
 
 def _bill_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one row of a bill with its operations spread over columns and its memory added up."""
+    """Return one row of a cost report with one column per kind of operation and the sum of its memory."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if name == "operations" and isinstance(value, Mapping):

@@ -26,8 +26,8 @@ from threegen.training.persistence.files import make_folder, write_whole
 class Card(Comparison):
     """The comparison card: a table where it is printed, plain data, and one HTML page.
 
-    `card["ann"]` is one model of it (`evaluation`, `bill`, `counts`, `energy`), `card.pair("ann", "snn")` the test of
-    two, `card.verdict` what it says in words.
+    `card["ann"]` is one model of it (`evaluation`, `bill`, `counts`, `energy`), `card.pair("ann", "snn")` the
+    significance test of two, `card.verdict` the result in words.
     """
 
     @property
@@ -77,7 +77,7 @@ def compare(
             or the folder of a run.
         data: labelled data that none of them was trained on: a `Dataset` such as `data.test`, arrays (x, y), a
             DataLoader or batches in a list. Every model is shown the same examples in the same order.
-        reference: the model that ratios and the verdict refer to; None takes the first without spiking neurons.
+        reference: the model that ratios and the verdict refer to; None selects the first one without spiking neurons.
         counted: over how many examples, from the first on, memory and operations are averaged.
         batch_size: how many examples are answered at once.
         seed: drives random encoders.
@@ -122,12 +122,12 @@ def compare_runs(
     """Compare the runs of several folders on the test split that they share, or on `data`.
 
     Args:
-        runs: folders; `name=folder` names one, by default the last part of its path does.
+        runs: folders; `name=folder` names one, by default the last part of its path is the name.
         data: a known name, of which the test split is read, or the path of a table or a folder.
-        module: where the class of a user's own module is, as for `open_run`; for such runs alone.
+        module: where the class of a user's own module is, as for `open_run`; for such runs only.
 
-    Raises what `compare` raises, `CheckpointError` for a folder that is no run, and `DataError` for runs with different
-    test splits.
+    Raises what `compare` raises, `CheckpointError` for a folder that is not a run, and `DataError` for runs with
+    different test splits.
     """
     folders = _named(runs)
     saved = {name: folder for name, folder in folders.items() if (Path(folder) / NAME).is_file()}
@@ -156,7 +156,7 @@ def _named(runs: Sequence[str | Path]) -> dict[str, Path]:
 
 
 def _shared_examples(runs: Mapping[str, Run], data: str | None) -> Dataset:
-    """Return the examples that all runs are tested on; raises `DataError` if they would be different ones."""
+    """Return the examples that all runs are tested on; raises `DataError` if the runs have different ones."""
     first_name, part, known = "", None, dict[str, Dataset]()
     for name, run in runs.items():
         key = str((run.facts["data"], run.facts["data_options"], run.facts["data_sha256"], run.facts["shape"]))

@@ -1,4 +1,4 @@
-"""The page of a comparison: what `Comparison` found, drawn and put into words."""
+"""The page of a comparison: the results of a `Comparison` as drawings and text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from threegen.report.templates import embedded, environment, style
 
 LIMITS = (
     "Each model is one training with one seed. The interval and the test cover the choice of the test examples, not "
-    "the choice of the seed: another seed moves the accuracies by some tenths of a per cent.",
+    "the choice of the seed: another seed changes the accuracies by some tenths of a percentage point.",
     "The operations are counted, not measured. To skip products with zeros, hardware must find the zeros, and to add "
     "up spikes it must route them; neither is in the count.",
-    "Operations that depend on the input are the mean of the examples that were counted. Other examples give others.",
+    "Operations that depend on the input are the mean over the examples that were counted; other examples give other "
+    "means.",
     "Energy figures are estimates from published tables for hardware that this model was not run on.",
 )
 
@@ -26,8 +27,8 @@ LIMITS = (
 def render_card(found: Comparison) -> str:
     """Return the card as one HTML page: the same text for the same comparison.
 
-    The page needs no script, no font and no address from outside. Its numbers are once more in it as JSON, in the
-    element `threegen-comparison`.
+    The page needs no script, no font and no address from outside. Its numbers are also stored as JSON in the element
+    `threegen-comparison`.
     """
     blocks = sections(found)
     names = [one.name for one in found.models]
@@ -56,7 +57,7 @@ def render_card(found: Comparison) -> str:
 
 
 def _generation(one: Compared) -> int:
-    """Return by which mark and color a model is drawn: 3 with spiking neurons, else 2."""
+    """Return the generation whose mark and color a model is drawn with: 3 with spiking neurons, else 2."""
     return 3 if one.bill.spiking else 2
 
 

@@ -9,7 +9,7 @@ from threegen.report.results import Explanations, HeatMap, Insides
 
 
 def explanations_view(title: str, inside: Insides, names: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return the pictures and words of an explanation of a model; None where there are none."""
+    """Return the pictures and words of an explanation of a model; None if there are none."""
     explanations = inside.explanations
     if explanations is None:
         return None
@@ -31,7 +31,7 @@ def _heat(one: HeatMap, names: tuple[str, ...]) -> dict[str, Any]:
     return {
         "image": data_uri(ink_picture(one.image)),
         "heat": data_uri(weight_picture(one.heat)),
-        "alt": f"Where the answer {answer} to a {truth} hangs on",
+        "alt": f"The parts of a {truth} on which the answer {answer} depends",
         "truth": truth,
         "answer": answer,
         "right": one.truth == one.answer,

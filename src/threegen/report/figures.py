@@ -31,7 +31,7 @@ def generation_colour(generation: int) -> str:
 
 
 def marker(generation: int, x: float, y: float, radius: float = 5.5) -> str:
-    """Return a square, a circle or a triangle for generation 1, 2 or 3, so that colour is not needed to tell."""
+    """Return a square, a circle or a triangle for generation 1, 2 or 3, so that they differ without colour."""
     style = f"fill:{generation_colour(generation)};stroke:{PAPER};stroke-width:1.5"
     if generation == 1:
         side = radius * 1.7
@@ -100,7 +100,7 @@ def cost_scatter(
 
 @dataclass(frozen=True)
 class Label:
-    """Where a text goes: the point it is anchored at, its box (left, top, right, bottom), how far it was moved down."""
+    """The place of a text: its anchor point, its box (left, top, right, bottom), how far it was moved down."""
 
     at: tuple[float, float]
     box: Box
@@ -119,12 +119,12 @@ def place_labels(
 
     Args:
         texts: what is written, about 6.4 units per letter wide.
-        spots: the middle of each mark.
+        spots: the centre of each mark.
         bars: other boxes to keep clear of if possible, such as intervals.
         inside: the box that all texts must stay in.
         taken: boxes of other texts.
 
-    Texts are placed one after the other and then again, each beside all others, until none moves.
+    Texts are placed one after the other, then placed again with all others fixed, until none moves.
     """
     marks = [*taken, *((x - 7, y - 7, x + 7, y + 7) for x, y in spots)]
     chosen: list[Label | None] = [None] * len(texts)

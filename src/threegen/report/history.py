@@ -57,8 +57,8 @@ def report_runs(
         raise CheckpointError(
             f"{folder} holds no run; `threegen train MODEL --out RUN` or `threegen history` makes one"
         )
-    if out is not None and Path(out).suffix.lower() not in (".html", ".htm"):  # it would be written over any file
-        raise ConfigError(f"a report is a .html file, got {Path(out).name!r}; give such an ending")
+    if out is not None and Path(out).suffix.lower() not in (".html", ".htm"):  # otherwise any file could be overwritten
+        raise ConfigError(f"a report is a .html file, got {Path(out).name!r}; name it .html")
     begun = time.perf_counter()
     runs = [open_run(part, model=module) for part in folders]
     others = {str(run.facts["data"]) for run in runs} - {str(runs[0].facts["data"])}

@@ -36,7 +36,7 @@ LOOKED_AT = 3  # right answers, and as many wrong ones
 
 
 class SpikeRecord(Protocol):
-    """What the `run` of a spiking net returns, as far as a raster needs it; all but `scores [B, K]` are [T, B, ...]."""
+    """The part of a spiking net's `run` result that a raster needs; all but `scores [B, K]` are [T, B, ...]."""
 
     inputs: Tensor
     spikes: list[Tensor]
@@ -60,7 +60,7 @@ def collect_insides(
 
     `curves` are the epochs of a training log (`mistakes_of`: see `epoch_curves`); `bill_rows` and `counting_rule` come
     from the model's bill. `seed` draws the spikes of the raster's picture. The model's mode is left as it was.
-    Raises `DataError` where the data have no labels or another length than the evaluation.
+    Raises `DataError` if the data have no labels or another length than the evaluation.
     """
     return Insides(
         curves=epoch_curves(curves, mistakes_of),
@@ -75,11 +75,11 @@ def collect_insides(
 
 
 def epoch_curves(epochs: Iterable[Mapping[str, Any]], mistakes_of: int = 0) -> tuple[Mapping[str, Any], ...]:
-    """Return a training log's epochs with the names of the report, epochs counted on over stages.
+    """Return a training log's epochs with the names of the report, epochs counted across stages.
 
-    The log's `seconds` run on, here they are those of the epoch; `loss` becomes `train_loss`. `mistakes_of` is for a
-    rule that updates once a mistake: its number of examples turns the updates of an epoch into the share `mistakes`,
-    which says more than the mean loss of the mistaken examples alone.
+    The log's `seconds` are cumulative, here they are those of the epoch; `loss` becomes `train_loss`. `mistakes_of` is
+    for a rule that updates once per mistake: it is the number of examples, which turns the updates of an epoch into the
+    share `mistakes`. That says more than the mean loss of the misclassified examples alone.
     """
     curves = []
     before: Mapping[str, Any] = {"seconds": 0.0, "updates": 0}
@@ -98,7 +98,7 @@ def epoch_curves(epochs: Iterable[Mapping[str, Any]], mistakes_of: int = 0) -> t
 
 
 def worst_mistakes(evaluation: Evaluation, dataset: Dataset, most: int = 20) -> tuple[Mistake, ...]:
-    """Return the wrong answers that the model was surest of, at most `most`; none where the data are not images."""
+    """Return the wrong answers that the model was surest of, at most `most`; none if the data are not images."""
     if dataset.targets is None or len(dataset) != len(evaluation.predictions):
         raise DataError(
             f"the evaluation has {len(evaluation.predictions):,} answers, {dataset.name} has "
@@ -128,7 +128,7 @@ def first_weights(
 
     The first linear layer's rows take the `shape` of the input image; kernels of a convolution are averaged over
     their input channels; a model may say itself what its first units look for (`receptive_fields()` [units, pixels]).
-    None where there is no such layer or its weights do not form pictures.
+    None if there is no such layer or its weights do not form pictures.
     """
     own_fields = getattr(model, "receptive_fields", None)
     found = (pair for pair in model.named_modules() if isinstance(pair[1], nn.Linear | nn.Conv2d | SCells))
@@ -154,16 +154,16 @@ def first_weights(
 
 
 def _classes_of_units(model: nn.Module, total: int, classes: Sequence[str]) -> list[str]:
-    """Return what stands behind each unit's name: the class that it was assigned, where the model assigns some."""
+    """Return the suffix of each unit's name: the class assigned to it, if the model assigns classes."""
     if not isinstance(model, DiehlCook) or total != model.neurons:
         return [""] * total
     return [f", {classes[k]}" if 0 <= k < len(classes) else "" for k in model.assignments.tolist()]
 
 
 def spike_raster(model: nn.Module, dataset: Dataset, *, seed: int, index: int = 0) -> Raster | None:
-    """Return what happens in a spiking net while it looks at one example; None for a model without `run`.
+    """Return the activity of a spiking net for one example; None for a model without `run`.
 
-    The example is the first of the data unless `index` says otherwise: it is not chosen for its looks.
+    The example is the first of the data unless `index` says otherwise: it is not selected by its result.
     """
     run = getattr(model, "run", None)
     if not callable(run) or dataset.targets is None or not _is_image(dataset.shape):
@@ -218,7 +218,7 @@ def _membranes(
 
 
 def _threshold(model: nn.Module) -> float | None:
-    """Return the threshold of the last layer of spiking neurons, where it has one."""
+    """Return the threshold of the last layer of spiking neurons, if it has one."""
     found = None
     for module in model.modules():
         threshold = getattr(getattr(module, "constants", module), "threshold", None)
@@ -256,8 +256,8 @@ def collect_explanations(
 ) -> Explanations | None:
     """Return the input that excites each class most, and occlusion maps of three right and three wrong answers.
 
-    The right answers are the first of the data, the wrong ones those that the model was surest of. Every net is looked
-    at in the same way, so that their maps can be compared. None where the examples are not grey images, or where a
+    The right answers are the first of the data, the wrong ones those that the model was surest of. Every net is
+    examined in the same way, so that their maps can be compared. None if the examples are not grey images, or if a
     method is not defined for the model.
     """
     if dataset.targets is None or len(dataset.shape) != 3 or dataset.shape[0] != 1:

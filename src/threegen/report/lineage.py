@@ -1,4 +1,4 @@
-"""The lineage: every generation trained on the same images by the rule of its paper, and measured side by side."""
+"""The lineage: every generation trained on the same images by the rule of its paper, and measured in the same way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from threegen.runs.run import Run
 from threegen.runs.train import train_run
 from threegen.training.evaluate import Evaluation, evaluate
 
-# How many test images the bill is averaged over: spikes differ from image to image, everything else does not.
+# The number of test images over which costs are averaged: spikes differ between images, everything else does not.
 BILLED = 200
 
 
@@ -105,7 +105,7 @@ def gather(
     created: str,
     begun: float,
 ) -> HistoryResult:
-    """Put the results of several models together with what they share; `begun` is a `time.perf_counter()`."""
+    """Combine the results of several models with the facts that they share; `begun` is a `time.perf_counter()`."""
     return HistoryResult(
         models=tuple(results),
         data={

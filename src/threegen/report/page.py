@@ -1,4 +1,4 @@
-"""The report: one HTML file that carries its style, its pictures and its data, and asks for nothing from outside."""
+"""The report: one HTML file that contains its style, pictures and data, and loads nothing from outside."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_BYTES = 5_000_000
 def write_report(history: HistoryResult, path: Path | str) -> Path:
     """Write the report to `path` (beside it first, then moved into place) and return the path.
 
-    Raises `DataError` where the page would exceed 5 MB, `CheckpointError` where it cannot be written.
+    Raises `DataError` if the page would exceed 5 MB, `CheckpointError` if it cannot be written.
     """
     target = Path(path)
     page = render_report(history)
@@ -38,7 +38,7 @@ def write_report(history: HistoryResult, path: Path | str) -> Path:
 def render_report(history: HistoryResult) -> str:
     """Return the report as one HTML page: the same text for the same history.
 
-    The page needs no script, no font and no address from outside. Its numbers stand once more as JSON in the element
+    The page needs no script, no font and no address from outside. Its numbers are also stored as JSON in the element
     `threegen-results`: `{"results": ..., "insides": {model: ...}}`.
     """
     names = [model.name for model in history.models]
@@ -91,7 +91,7 @@ def _main_numbers(history: HistoryResult) -> list[dict[str, str]]:
         span = words.compact(min(costs)), words.compact(max(costs))
         numbers.append(
             {
-                "what": "operations a picture",
+                "what": "operations per picture",
                 "figure": span[0] if span[0] == span[1] else f"{span[0]} \u2013 {span[1]}",
                 "remark": "additions and multiplications" + (", least to most" if span[0] != span[1] else ""),
             }
@@ -114,7 +114,7 @@ def _main_numbers(history: HistoryResult) -> list[dict[str, str]]:
 
 
 def _generations(history: HistoryResult) -> list[dict[str, Any]]:
-    """Return the legend: each generation that is there, with its mark."""
+    """Return the legend: each generation in the report, with its mark."""
     present = sorted({model.generation for model in history.models})
     return [
         {
@@ -134,7 +134,7 @@ def _point(model: ModelResult) -> Point:
 
 
 def _table(history: HistoryResult) -> dict[str, Any]:
-    """Return the comparison: one row a model, one column for each kind of operation that any model has."""
+    """Return the comparison: one row per model, one column for each kind of operation that any model has."""
     models = history.models
     counts = {model.name: words.by_column(model.operations) for model in models}
     operations = [column for column in words.COMPARED if any(column in counts[model.name] for model in models)]
@@ -167,7 +167,7 @@ def _table(history: HistoryResult) -> dict[str, Any]:
 
 
 def _scatter(history: HistoryResult) -> Markup | None:
-    """Return accuracy against cost, where at least two models have a bill."""
+    """Return accuracy against cost, if at least two models have a cost report."""
     points = [_point(model) for model in history.models if words.arithmetic(model)]
     if len(points) < 2:
         return None
@@ -176,7 +176,7 @@ def _scatter(history: HistoryResult) -> Markup | None:
 
 
 def _counting_rules(history: HistoryResult) -> list[tuple[str, str]]:
-    """Return each rule by which a bill was counted, with the titles of the models that it holds for."""
+    """Return each counting rule of the cost reports, with the titles of the models that it applies to."""
     rules: dict[str, list[str]] = {}
     for model in history.models:
         if model.insides is not None and model.insides.counting_rule:

@@ -1,7 +1,7 @@
-"""What one `threegen history` leaves behind: a result for each model, and all of them together.
+"""The results of one `threegen history`: one for each model, and all of them together.
 
-`HistoryResult` goes to `results.json` and back. What only the report draws (curves, mistakes, weights, spikes)
-hangs on each `ModelResult` as `insides` and is not part of that file.
+`HistoryResult` is written to `results.json` and read back. What only the report draws (curves, mistakes, weights,
+spikes) is in `insides` of each `ModelResult` and is not part of that file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Picture = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
-    """One wrong answer: `image [H, W]` in 0..1, the label, the answer, its confidence 0..1, its place in the data."""
+    """One wrong answer: `image [H, W]` in 0..1, the label, the answer, its confidence 0..1, its index in the data."""
 
     image: Picture
     truth: int
@@ -35,7 +35,7 @@ class Mistake:
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """Weights into first-layer units as `pictures [n, h, w]`, one name a unit; `total` units are in the layer."""
+    """Weights into first-layer units as `pictures [n, h, w]`, one name per unit; `total` units are in the layer."""
 
     layer: str
     pictures: Picture
@@ -45,7 +45,7 @@ class Filters:
 
 @dataclass(frozen=True, eq=False)
 class LayerSpikes:
-    """The spikes of one layer, `[T, N]` booleans; `labels` where each neuron has a name (the classes)."""
+    """The spikes of one layer, `[T, N]` booleans; `labels` if each neuron has a name (the classes)."""
 
     name: str
     spikes: npt.NDArray[np.bool_]
@@ -63,7 +63,8 @@ class Membrane:
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """One picture on its way through a spiking net: `encoded [T, H, W]` is what arrives, or None where it is analog."""
+    """The activity of a spiking net for one picture: `encoded [T, H, W]` is the input as spikes, None if it is
+    analog."""
 
     image: Picture
     truth: int
@@ -76,7 +77,8 @@ class Raster:
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
-    """One picture and where the answer hangs on: `image [H, W]` in 0..1, `heat [H, W]` by how much the score falls."""
+    """One picture and the parts that the answer depends on: `image [H, W]` in 0..1, `heat [H, W]` the drop of the
+    score."""
 
     image: Picture
     heat: Picture
@@ -86,7 +88,8 @@ class HeatMap:
 
 @dataclass(frozen=True, eq=False)
 class Explanations:
-    """What a model looks for and where it looks: `wanted [K, H, W]`, one picture a class, and heat maps of `window`."""
+    """What a model looks for and where it looks: `wanted [K, H, W]`, one picture per class, and heat maps of
+    `window`."""
 
     wanted: Picture
     heats: tuple[HeatMap, ...]
@@ -95,11 +98,11 @@ class Explanations:
 
 @dataclass(frozen=True, eq=False)
 class Insides:
-    """What the report draws of one model.
+    """The data that the report draws for one model.
 
-    `curves`: one dict an epoch (`epoch, train_loss, seconds`, and `validation_accuracy` where there is one);
-    `confusion [K, K]`: counts, rows are the truth; `bill_rows`: one dict a layer, columns in the order of the first;
-    `counting_rule`: in words, how the bill was counted.
+    `curves`: one dict per epoch (`epoch, train_loss, seconds`, and `validation_accuracy` if there is one); `confusion
+    [K, K]`: counts, rows are the truth; `bill_rows`: one dict per layer, columns in the order of the first;
+    `counting_rule`: the rule by which costs were counted, in words.
     """
 
     curves: tuple[Mapping[str, Any], ...] = ()
@@ -114,12 +117,11 @@ class Insides:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One trained model: who it is, how well it answers, what an answer costs, how to repeat it.
+    """One trained model: its name and paper, its accuracy, the cost of an answer, how to reproduce it.
 
     `accuracy` is a fraction 0..1 and `interval` its 95 % Wilson interval. For one sample, `memory` holds bytes by kind
-    and their `total`, `operations` counts by kind, and `compute` what these add up to (see `Bill`). `seconds` is the
-    training time; `about` says in one plain sentence what the model does.
-    Raises `DataError` where a figure cannot be true.
+    and their `total`, `operations` counts by kind, and `compute` their sums (see `Bill`). `seconds` is the training
+    time; `about` says in one plain sentence what the model does. Raises `DataError` for an impossible figure.
     """
 
     name: str
@@ -153,14 +155,14 @@ class ModelResult:
                 "0 <= low <= accuracy <= high <= 1; give fractions, not per cent"
             )
         if self.generation not in (1, 2, 3):
-            raise DataError(f"{self.name}: generation is {self.generation!r}; it is 1, 2 or 3")
+            raise DataError(f"{self.name}: generation must be 1, 2 or 3, got {self.generation!r}")
         for what, numbers in (("memory", self.memory), ("operations", self.operations), ("compute", self.compute)):
             for kind, number in numbers.items():
                 if not math.isfinite(number) or number < 0:
                     raise DataError(f"{self.name}: {what}[{kind!r}] must be finite and not negative, got {number!r}")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `results.json` holds of this model: everything but `insides`."""
+        """Return the record of this model in `results.json`: everything but `insides`."""
         named = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self) if entry.name != "insides"}
         return {
             **named,
@@ -180,11 +182,11 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class HistoryResult:
-    """All models of one run and how they were made.
+    """All models of one run, and the settings that produced them.
 
-    `data`: `name, train, test` (counts), `sha256` and, where the classes have names, `classes`; `mode`: "quick",
-    "full" or another budget; `versions`: package -> version; `created`: the date, given by the caller; `seconds`:
-    the whole run.
+    `data`: `name, train, test` (counts), `sha256` and, if the classes have names, `classes`; `mode`: "quick", "full" or
+    another budget; `versions`: package -> version; `created`: the date, given by the caller; `seconds`: duration of the
+    whole run.
     """
 
     models: tuple[ModelResult, ...]
@@ -199,7 +201,7 @@ class HistoryResult:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; empty where the data have none."""
+        """The names of the classes; empty if the data have none."""
         return tuple(str(name) for name in self.data.get("classes", ()))
 
     def as_dict(self) -> dict[str, Any]:
@@ -214,7 +216,7 @@ class HistoryResult:
 
     @classmethod
     def from_json(cls, text: str) -> HistoryResult:
-        """Return the result that `results_json` wrote, without insides. Raises `DataError` where it is not one."""
+        """Return the result that `results_json` wrote, without insides. Raises `DataError` for another text."""
         try:
             record = json.loads(text)
         except ValueError as problem:
@@ -228,7 +230,7 @@ class HistoryResult:
 def results_json(history: HistoryResult) -> str:
     """Return the text of `results.json`: `{"models": [{"name": ...}, ...], ...}`, two-space indent, one final newline.
 
-    Raises `DataError` where a figure is NaN or infinite, or a setting is not plain data.
+    Raises `DataError` if a figure is NaN or infinite, or a setting is not plain data.
     """
     try:
         return json.dumps(history.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -237,7 +239,7 @@ def results_json(history: HistoryResult) -> str:
 
 
 def _known_fields(cls: type, record: Mapping[str, Any], *, skip: Sequence[str], where: str) -> dict[str, Any]:
-    """Return `record` where it names every field that has no default and none that is unknown."""
+    """Return `record` if it has every field without a default and no unknown field; otherwise raise `DataError`."""
     fields = [entry for entry in dataclasses.fields(cls) if entry.name not in skip]
     names = [entry.name for entry in fields]
     for name in record:

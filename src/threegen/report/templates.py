@@ -1,4 +1,4 @@
-"""What all pages share: how templates are read, the style, and data inside a page."""
+"""Code shared by all pages: reading templates, the style, and embedded data."""
 
 from __future__ import annotations
 

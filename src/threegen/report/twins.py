@@ -1,8 +1,8 @@
-"""The price of spikes: each spiking network beside the conventional one that it can fairly be compared with.
+"""The price of spikes: each spiking network is compared with its nearest conventional counterpart.
 
-Like is compared with like. First comes a network of the same structure (the same layers with the same numbers of
-outputs), then one of the same kind (fully connected, convolutional or recurrent), of these one that learns by the same
-principle and is nearest in size. If there is none, that is said instead of a comparison.
+A network of the same structure (the same layers with the same numbers of outputs) is preferred. Otherwise one of the
+same kind (fully connected, convolutional or recurrent) is chosen; among these, one that learns by the same principle
+and is nearest in size. If there is none, the text says so.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from threegen.report import words
 from threegen.report.results import ModelResult
 
-# The layers that make a structure, by the kind that the bill gives them, and what a network with one is called.
+# The layers that define a structure, by their kind in the cost report, and the name of a network with such a layer.
 KINDS = {"recurrent": "recurrent", "convolution": "convolutional", "linear": "fully connected"}
 
 
 def structure(model: ModelResult) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Return a network's layers with weights in order, each as its kind and the shape of its output; from its bill."""
+    """Return a network's layers with weights in order, as kind and output shape, taken from its cost report."""
     rows = () if model.insides is None else model.insides.bill_rows
     return tuple((str(row["kind"]), tuple(row["output"])) for row in rows if row["kind"] in KINDS and row["parameters"])
 
@@ -30,7 +30,8 @@ def kind(model: ModelResult) -> str:
 
 
 def twin(model: ModelResult, models: Sequence[ModelResult]) -> tuple[ModelResult, str] | None:
-    """Return the conventional network to set beside a spiking one, and how the two are alike; None if there is none."""
+    """Return the conventional network to compare a spiking one with, and what they have in common; None if there is
+    none."""
     own = kind(model)
     others = [other for other in models if other.generation == 2 and own and kind(other) == own]
     others = [other for other in others if words.arithmetic(other) and other.parameters > 0]
@@ -49,15 +50,15 @@ def twin(model: ModelResult, models: Sequence[ModelResult]) -> tuple[ModelResult
 
 
 def _by_gradient(model: ModelResult) -> bool:
-    """Return whether all layers learn along the gradient of the error, as the rule says it in words."""
+    """Return whether all layers learn by the gradient of the error, according to the rule's description."""
     return "back-propagation" in model.rule and "contrastive" not in model.rule
 
 
 def price_of_spikes(model: ModelResult, models: Sequence[ModelResult]) -> str:
-    """Return accuracy and cost of a spiking network beside its conventional twin; "" where nothing was counted.
+    """Return accuracy and cost of a spiking network compared with its conventional twin; "" if nothing was counted.
 
-    Its operations are set against all operations of the other network and against those that it needs when it skips
-    inputs that are zero; neuron updates and memory are named too.
+    Its operations are compared with all operations of the other network and with those that it needs when it skips zero
+    inputs; neuron updates and memory are named too.
     """
     mine = words.arithmetic(model)
     if model.generation != 3 or mine is None or not any(other.generation == 2 for other in models):
@@ -87,7 +88,8 @@ def _share(ratio: float) -> str:
 
 
 def _more_accurate(model: ModelResult, other: ModelResult) -> str:
-    """Return which of the two is more accurate, in points of a per cent, and whether the intervals settle it."""
+    """Return which of the two is more accurate, in percentage points, and whether their confidence intervals are
+    disjoint."""
     points = 100 * (model.accuracy - other.accuracy)
     if abs(points) < 0.005:
         return "both are equally accurate"

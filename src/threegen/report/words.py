@@ -1,4 +1,4 @@
-"""Numbers as people read them, and what the numbers say in words."""
+"""Numbers in readable form, and sentences about them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ GENERATIONS = {
     3: "units that exchange spikes in time",
 }
 
-# How many additions and multiplications each kind of operation is; the other kinds are shown, never summed.
+# The number of additions and multiplications in each kind of operation; other kinds are shown but never summed.
 ARITHMETIC = {"mac": 2.0, "ac": 1.0, "mul": 1.0, "add": 1.0}
 
-# The columns of the comparison and of the bills, and the kinds of operation that each adds up.
+# The columns of the comparison and of the cost reports, and the kinds of operation that each sums.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "multiply-accumulates": ("mac",),
     "with non-zero input": ("mac_nonzero",),
@@ -53,7 +53,7 @@ def whole(number: float) -> str:
 
 
 def compact(number: float) -> str:
-    """Return a number in three digits, `15.7 k`, `2.41 M`."""
+    """Return a number with three digits, `15.7 k`, `2.41 M`."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size * 0.9995:
             return f"{number / size:#.3g}\u00a0{unit}".replace(".\u00a0", "\u00a0")
@@ -100,7 +100,7 @@ def kind_label(kind: str) -> str:
 
 
 def figure(value: Any) -> str:
-    """Return one cell of a bill or one setting."""
+    """Return one cell of a cost report, or one setting, as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -115,7 +115,7 @@ def figure(value: Any) -> str:
 
 
 def by_column(operations: Mapping[str, float]) -> dict[str, float]:
-    """Return the operations added up by `COLUMNS`, kinds that are not known under their own names; no zeros."""
+    """Return the operations summed by `COLUMNS`, unknown kinds under their own names; no zeros."""
     named = {kind for kinds in COLUMNS.values() for kind in kinds}
     sums = {column: sum(operations.get(kind, 0.0) for kind in kinds) for column, kinds in COLUMNS.items()}
     sums.update({kind_label(kind): count for kind, count in operations.items() if kind not in {*named, "total"}})
@@ -128,7 +128,8 @@ def total_memory(model: ModelResult) -> float:
 
 
 def arithmetic(model: ModelResult) -> float | None:
-    """Return the additions and multiplications of an answer (a multiply-accumulate is two), None where not billed."""
+    """Return the additions and multiplications of an answer (a multiply-accumulate is two), None if they were not
+    counted."""
     if "total" in model.compute:
         return model.compute["total"]
     known = [ARITHMETIC[kind] * count for kind, count in model.operations.items() if kind in ARITHMETIC]
@@ -136,7 +137,7 @@ def arithmetic(model: ModelResult) -> float | None:
 
 
 def skipping_zeros(model: ModelResult) -> float | None:
-    """Return the same without the multiply-accumulates whose input is zero, None where these were not counted."""
+    """Return the same without the multiply-accumulates whose input is zero, None if these were not counted."""
     dense = arithmetic(model)
     if dense is None or "mac" not in model.operations or "mac_nonzero" not in model.operations:
         return None
@@ -144,7 +145,7 @@ def skipping_zeros(model: ModelResult) -> float | None:
 
 
 def headline(history: HistoryResult) -> str:
-    """Return the title: how many nets, from when, on what."""
+    """Return the title: the number of nets, their years and the data."""
     models = history.models
     number = SMALL[len(models)].capitalize() if len(models) < len(SMALL) else str(len(models))
     if not models:
@@ -156,13 +157,13 @@ def headline(history: HistoryResult) -> str:
 
 
 def data_title(history: HistoryResult) -> str:
-    """Return the name of the data as people write it."""
+    """Return the usual written name of the data."""
     name = str(history.data.get("name", "the data"))
     return {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}.get(name, name)
 
 
 def verdict(history: HistoryResult) -> list[tuple[str, str]]:
-    """Return what the figures say of all models: pairs of what it is about and a sentence."""
+    """Return the conclusions over all models: pairs of a topic and a sentence."""
     ranked = sorted(history.models, key=lambda model: -model.accuracy)
     if not ranked:
         return [("Nothing", "No model was trained, so there is nothing to compare.")]
@@ -185,28 +186,29 @@ def verdict(history: HistoryResult) -> list[tuple[str, str]]:
     billed = [model for model in history.models if arithmetic(model)]
     if len(billed) > 1:
         least = min(billed, key=lambda model: arithmetic(model) or 0.0)
-        cost = f"{spoken(arithmetic(least) or 0)} additions and multiplications a picture"
+        cost = f"{spoken(arithmetic(least) or 0)} additions and multiplications per picture"
         said.append(("Cheapest answer", f"{least.title}: {cost}, {percent(least.accuracy)} right."))
     return said
 
 
 def limits(history: HistoryResult) -> list[str]:
-    """Return what the report does not show, in plain sentences."""
+    """Return the limits of the report, in plain sentences."""
     said = [
-        f"One run with seed {history.seed}. Another seed gives other weights and moves the figures by a few tenths of "
-        "a per cent; the interval covers the choice of test pictures, not the choice of the seed.",
+        f"One run with seed {history.seed}. Another seed gives other weights and changes the figures by a few tenths "
+        f"of a percentage point; the interval covers the choice of test pictures, not the choice of the seed.",
         "The operations are counted, not measured. Moving numbers in and out of memory often costs more energy than "
-        "adding them and is not in the count; nor are pooling, activation functions and the input's encoding, unless "
-        "the bill lists them.",
-        "Training times depend on this machine and on what else it did.",
-        "A confidence is the softmax share of the scores. It is a probability only for nets that were trained as such.",
-        f"One data set, {data_title(history)}. A net that reads these pictures well may fail on yours.",
+        "adding them and is not counted; nor are pooling, activation functions and the encoding of the input, unless "
+        "the cost report lists them.",
+        "Training times depend on this machine and on its load.",
+        "A confidence is the softmax share of the scores. It is a probability only for nets that were trained to give "
+        "one.",
+        f"One data set, {data_title(history)}. A net that classifies these pictures well may fail on yours.",
     ]
     if history.mode == "quick":
         said.insert(0, "This was a quick run: fewer epochs than in the papers, so the figures are lower than theirs.")
     if any(model.generation == 3 for model in history.models):
         said.append(
-            "Spikes are drawn at random for each picture. Asked again, a spiking net may change its mind on pictures "
-            "near the border between two classes."
+            "Spikes are drawn at random for each picture. With other draws, a spiking net may answer differently for "
+            "pictures near the border between two classes."
         )
     return said

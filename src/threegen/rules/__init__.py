@@ -1,4 +1,4 @@
-"""The learning rules, one file each; `rule.py` says what a rule is."""
+"""The learning rules, one file each; `rule.py` defines what a rule is."""
 
 from threegen.names import open_namespace
 

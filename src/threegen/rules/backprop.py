@@ -1,4 +1,4 @@
-"""Back-propagation: the gradient of a loss over the scores, found by automatic differentiation.
+"""Back-propagation: the gradient of a loss of the scores, computed by automatic differentiation.
 
     cross_entropy   E = -log softmax(s)_t            mean over the batch
     mse             E = 1/K  sum_k (s_k - t_k)^2     mean over the batch (K scores)
@@ -40,17 +40,17 @@ _ENABLED = nullcontext()
 
 
 class Backprop(Rule):
-    """Train any differentiable model by the gradient of `loss`: one yield a batch.
+    """Train any differentiable model by the gradient of `loss`: one yield per batch.
 
     `loss` is "cross_entropy", "mse", "sse", "signed_mse", "map" or a function of (scores `[B, K]`, targets) that
     returns a 0-d tensor. The named losses take labels `[B]` in 0..K-1 (mse and sse make them one-hot, 0 and 1; with
-    one score, K = 1, the labels 0 and 1 themselves); all but "map" take floating targets `[B, K]` as they are too.
+    one score, K = 1, the labels 0 and 1 themselves); all but "map" also take floating targets `[B, K]` as they are.
 
     For spiking nets `loss` is also "spike_count_mse", "spike_count_cross_entropy", "membrane_cross_entropy",
     "max_membrane_cross_entropy", "membrane_mse", "first_spike_cross_entropy" or "first_spike_mse", one of their classes
     with other settings (see `spiking_losses`), or with `of="record"` a function of (record, targets): the record of
-    `model.run`, which has the spikes, counts, potentials and scores. `of` is "scores", unless the loss says itself.
-    Figure: `loss`.
+    `model.run`, which has the spikes, counts, potentials and scores. `of` is "scores" by default, unless the loss
+    declares it. Figure: `loss`.
 
     Raises `ConfigError` for an unknown loss or a model with nothing to train, `DataError` for an empty batch, for
     missing targets and for labels out of range, `NumericError` for inputs that are not finite.
@@ -76,7 +76,7 @@ class Backprop(Rule):
         return f"Backprop({name!r}{told})"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where no parameter of `model` needs a gradient."""
+        """Raise `ConfigError` if no parameter of `model` needs a gradient."""
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ConfigError(
                 f"Backprop needs a model with parameters to train, {type(model).__name__} has none that need a gradient"
@@ -90,7 +90,7 @@ class Backprop(Rule):
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
         """Fill `.grad` with the gradient of the loss over `batch` and yield once."""
         targets = require_batch("Backprop", batch)
-        # a loss of the user's own may depend on the weights by itself
+        # a user's own loss may depend directly on the weights
         named = isinstance(self.loss, str) and self.of == SCORES
         chain = dense_chain(model, batch.inputs) if named else None
         if chain is not None:
@@ -105,7 +105,7 @@ class Backprop(Rule):
         yield Update(loss=loss.detach())
 
     def _found(self, model: Any, inputs: Tensor, generator: torch.Generator) -> Any:
-        """Return what the loss is a function of: the scores, or the record of a spiking net."""
+        """Return the argument of the loss: the scores, or the record of a spiking net."""
         if self.of == SCORES:
             return answer(model, inputs, generator)
         self.check(model)
@@ -138,7 +138,7 @@ class Backprop(Rule):
 def _cross_entropy_and_error(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the cross-entropy E of labels `[B]` on the CPU and dE/ds = (softmax(s) - t) / B, t the one-hot rows.
 
-    Quick for scores `[B, K]` of which one class's lie side by side in memory.
+    Fast for scores `[B, K]` that are stored column-major.
     """
     require_classes(scores)
     if labels.dtype == torch.bool:

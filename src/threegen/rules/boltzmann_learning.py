@@ -1,4 +1,4 @@
-"""Learning in a Boltzmann machine: what the units do while they see, minus what they do while they dream.
+"""Learning in a Boltzmann machine: correlations with clamped visible units minus those of the free machine.
 
     dw_ij = (<s_i s_j>+ - <s_i s_j>-) / T            db_i = (<s_i>+ - <s_i>-) / T
 
@@ -6,7 +6,7 @@ In the first phase (+) the visible units are clamped to the data, in the second 
 gradient of the mean log-likelihood of the data.
 
 Ackley, Hinton and Sejnowski, "A learning algorithm for Boltzmann machines", Cognitive Science 9 (1985) 147-169. Free
-chains that go on from batch to batch: Neal, Artificial Intelligence 56 (1992) 71-113.
+chains that continue from batch to batch: Neal, Artificial Intelligence 56 (1992) 71-113.
 
 Shapes: B cases, N units, M free machines.
 """
@@ -28,12 +28,12 @@ PARTS = ("weight", "bias", "couplings", "temperature", "gibbs()", "mean_field()"
 
 
 class BoltzmannLearning(Rule):
-    """Train a Boltzmann machine by its two phases: one yield a batch.
+    """Train a Boltzmann machine by its two phases: one yield per batch.
 
-    clamped: how the hidden units settle in the first phase: "gibbs" draws their states, from fair coins and by
-        `sweeps` visits to each unit; "mean-field" takes their means; "exact" sums over all states, in both phases.
-    machines: how many free machines run in the second phase, `sweeps` more visits a batch; they are kept in
-        `state_dict()` and begin as fair coins.
+    clamped: how the hidden units settle in the first phase: "gibbs" draws their states, starting from fair coins and
+    visiting each unit `sweeps` times; "mean-field" uses their means; "exact" sums over all states, in both phases.
+    machines: how many free machines run in the second phase, with `sweeps` more visits per batch; they are stored in
+    `state_dict()` and start as fair coins.
 
     Figure: `reconstruction_error`, the squared distance of the mean visible states of the two phases.
     Raises `ConfigError` for a model that is not a Boltzmann machine, `DataError` and `NumericError` for bad batches.
@@ -49,7 +49,7 @@ class BoltzmannLearning(Rule):
         self._free: Tensor | None = None  # [M, N]
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not a Boltzmann machine at a temperature above 0."""
+        """Raise `ConfigError` if `model` is not a Boltzmann machine at a temperature above 0."""
         require_parts(self, model, *PARTS)
         if cast(Any, model).temperature == 0:
             raise ConfigError("BoltzmannLearning needs a temperature above 0; build the machine with temperature=1.0")
@@ -81,7 +81,7 @@ class BoltzmannLearning(Rule):
         return states.mean(0), states.T @ states / len(states)
 
     def _dreaming(self, machine: Any, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Move the free machines on; return <s>- [N] and <s s^T>- [N, N]."""
+        """Advance the free machines; return <s>- [N] and <s s^T>- [N, N]."""
         states = self._free
         if states is None or states.shape != (self.machines, machine.units):
             states = (torch.rand(self.machines, machine.units, generator=generator) < 0.5).to(machine.weight)
@@ -94,7 +94,9 @@ class BoltzmannLearning(Rule):
         return {} if self._free is None else {"free": self._free}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
         if set(state) - {"free"}:
-            raise CheckpointError(f"BoltzmannLearning keeps the free machines only, not {', '.join(sorted(state))}")
+            raise CheckpointError(
+                f"the state of BoltzmannLearning is the free machines only, not {', '.join(sorted(state))}"
+            )
         self._free = state["free"].clone() if "free" in state else None

@@ -1,10 +1,10 @@
-"""Contrastive divergence: the model's own reconstructions stand in for its equilibrium.
+"""Contrastive divergence: the model's reconstructions replace samples of its equilibrium distribution.
 
     dW = P(h0|v0) v0^T - P(hk|vk) vk^T        da = v0 - vk        db = P(h0|v0) - P(hk|vk)        mean over the batch
 
 v0 is a case of the data, vk the same after k steps of Gibbs sampling. Minus these are the gradients of
-F(v0) - F(vk), vk held fixed, F the free energy. In the persistent form the chains that give vk go on from batch to
-batch, k steps each, and have no tie to the data; what is kept of them are their hidden states.
+F(v0) - F(vk), vk held fixed, F the free energy. In the persistent form the chains that give vk continue from batch to
+batch, k steps each, independent of the data; their hidden states are stored.
 
 What is drawn and what is a probability (Hinton's guide, section 3):
 
@@ -75,38 +75,39 @@ PARTS = ("weight", "visible_bias", "hidden_bias", "hidden_given_visible()", "vis
 
 
 class Gradients(NamedTuple):
-    """What one batch asks for: gradients of W [H, V], a [V] and b [H], and what it shows."""
+    """The result of one batch: gradients of W [H, V], a [V] and b [H], and the figures."""
 
     weight: Tensor
     visible: Tensor
     hidden: Tensor
-    squares: float  # the sum of squares of the first, infinite where it is not known
+    squares: float  # the sum of squares of the first, infinite if it is not known
     figures: dict[str, Tensor]
 
 
 class ContrastiveDivergence(Rule):
-    """Train an RBM by CD-k, or by persistent CD: one yield a batch.
+    """Train an RBM by CD-k, or by persistent CD: one yield per batch.
 
     steps: k, the steps of Gibbs sampling; a schedule may set it (`EpochSteps("steps", {0: 1, 10: 3})`).
-    chains: 0 starts each chain from the data; a number keeps that many persistent chains (they begin with visible
-        units drawn from their biases alone) in `state_dict()`.
+    chains: 0 starts each chain from the data; another number is that of persistent chains, stored in `state_dict()`
+    (they start with visible units drawn from their biases only).
     visible: whether reconstructions are "drawn" or stay "probabilities" (see above).
-    weight_cost: its share of each weight is taken off the ascent direction; biases are left alone (guide, section 10).
-    draw_data: draw v0 anew from each batch, whose inputs are then probabilities (grey pixels), instead of taking
-        the inputs as they are.
+    weight_cost: this share of each weight is subtracted from the ascent direction; not applied to biases (guide,
+    section 10).
+    draw_data: draw v0 from each batch, whose inputs are then probabilities (grey pixels), instead of using the inputs
+    as they are.
     centred: learn as if states were counted from their running means m (visible) and l (hidden) in the data, which
-        makes learning independent of which of two states is called 1: dW - db m^T - l da^T takes the place of dW, and
-        its products with l and m are taken off da and db. `centring_decay` is how slowly the means move.
-    sparsity: the wanted mean activity of hidden units, None for no target; `sparsity_cost` is the strength of the
-        pull towards it and `sparsity_decay` how slowly the estimate of the activity moves (guide, section 11).
+        makes learning independent of which of two states is called 1: dW - db m^T - l da^T replaces dW, and its
+        products with l and m are subtracted from da and db. `centring_decay` is the decay of the running means.
+    sparsity: the target mean activity of hidden units, None for no target; `sparsity_cost` is the strength of the
+    penalty and `sparsity_decay` the decay of the running estimate of the activity (guide, section 11).
 
-    backend: "auto" lets kernels apply plain SGD (with momentum and weight decay) where they can, on the CPU and for
-        binary hidden units; "plain" never does; "fused" raises `ConfigError` where they cannot.
+    backend: "auto" lets kernels apply plain SGD (with momentum and weight decay) if they can, on the CPU and for binary
+    hidden units; "plain" never uses them; "fused" raises `ConfigError` if they cannot.
 
     Momentum belongs to the optimiser: `optimizer("momentum", lr=.1)` with `EpochSteps("momentum", {0: .5, 5: .9})`
     is the guide's. Figure: `reconstruction_error`, the squared error of the first reconstruction's means (of the
-    drawn states with `visible="drawn"`), summed over units, mean over cases; with persistent chains there is none
-    and `activity`, the mean of P(h0|v0), stands alone.
+    drawn states with `visible="drawn"`), summed over units, mean over cases; with persistent chains the only figure is
+    `activity`, the mean of P(h0|v0).
 
     Raises `ConfigError` for a model that is not two layers, `DataError` and `NumericError` for bad batches.
     """
@@ -142,7 +143,7 @@ class ContrastiveDivergence(Rule):
         self.sparsity = None if sparsity is None else require_number("sparsity", sparsity, above=0.0, below=1.0)
         self.sparsity_cost = require_number("sparsity_cost", sparsity_cost, least=0.0)
         self.sparsity_decay = require_number("sparsity_decay", sparsity_decay, least=0.0, below=1.0)
-        self._buffers = ListBuffers()  # where visible states are not 0; of its own it holds nothing from batch to batch
+        self._buffers = ListBuffers()  # where visible states are not 0; scratch memory only, no state
         self._chain: Tensor | None = None  # [N, H]
         # Running means of P(h0|v0) [H]: for the sparsity target, and, with those of v0 [V], for the centres.
         self._running: dict[str, Tensor] = {}
@@ -154,7 +155,7 @@ class ContrastiveDivergence(Rule):
         return f"ContrastiveDivergence(steps={self.steps}{persistent})"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not a net of visible and hidden units, or draws data of real values."""
+        """Raise `ConfigError` if `model` is not a net of visible and hidden units, or draws data of real values."""
         require_parts(self, model, *PARTS)
         units = getattr(model, "visible_units", None)
         if self.draw_data and isinstance(units, Units) and not are_binary(units):
@@ -164,14 +165,14 @@ class ContrastiveDivergence(Rule):
             )
 
     def hand_over(self, sgd: PlainSGD | None) -> None:
-        """Take over plain SGD; its velocities begin at 0, but for those that a checkpoint has just brought back."""
+        """Take over plain SGD; its velocities start at 0, except those just restored from a checkpoint."""
         self._sgd = sgd
         if not self._restored:
             self._fused = FusedSteps()
         self._restored = False
 
     def _can_move(self, model: nn.Module) -> bool:
-        """Return whether the kernels move the parameters. Raises `ConfigError` if they must and cannot."""
+        """Return whether the kernels update the parameters. Raises `ConfigError` if they must and cannot."""
         if self.backend == "plain":
             return False
         if self._sgd is not None and self._fused.knows(model):
@@ -187,12 +188,13 @@ class ContrastiveDivergence(Rule):
 
     @property
     def draws_by_example(self) -> bool:
-        """Whether its draws belong to the examples: chains from the data, and no running means of the activity."""
+        """Whether its draws are per example: chains start from the data, and there are no running means of the
+        activity."""
         return not self.chains and not self.centred and self.sparsity is None
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Yield once: `Applied` where kernels apply plain SGD, else `Update` with the gradients of F(v0) - F(vk)."""
+        """Yield once: `Applied` if kernels apply plain SGD, else `Update` with the gradients of F(v0) - F(vk)."""
         rbm = cast(TwoLayers, model)
         require_batch("ContrastiveDivergence", batch, labels=False)
         if self._can_move(model) and self._sgd is not None:
@@ -216,7 +218,7 @@ class ContrastiveDivergence(Rule):
         if self.draw_data:
             v0 = draw_bernoulli(require_unit_range("draw_data", v0), generator)
         v0 = self._buffers.listed("data", v0, rbm.weight)
-        seen = v0.mean(0)  # as long as they are in a cache near by
+        seen = v0.mean(0)  # while they are still in the cache
         h0 = rbm.hidden_given_visible(v0)
         figures = {"activity": h0.mean()}
         if self.chains:
@@ -252,7 +254,7 @@ class ContrastiveDivergence(Rule):
         return first, visible, hidden
 
     def _persistent(self, rbm: TwoLayers, dtype: torch.dtype, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Move the chains on by k steps; return their visible states [N, V] and P(h|v) [N, H]."""
+        """Advance the chains by k steps; return their visible states [N, V] and P(h|v) [N, H]."""
         states = self._begun_chain(rbm, generator).to(rbm.weight.device, dtype)
         for _ in range(self.steps):
             visible = rbm.draw_visible(rbm.visible_given_hidden(states), generator)
@@ -263,7 +265,7 @@ class ContrastiveDivergence(Rule):
         return visible, hidden
 
     def _begun_chain(self, rbm: TwoLayers, generator: torch.Generator) -> Tensor:
-        """Return the chains' hidden states [N, H]; where there are none yet, of visible units without input."""
+        """Return the chains' hidden states [N, H]; if there are none yet, from visible units without input."""
         kept = self._chain
         if kept is not None and kept.shape == (self.chains, len(rbm.hidden_bias)):
             return kept
@@ -272,7 +274,7 @@ class ContrastiveDivergence(Rule):
         return rbm.draw_hidden(rbm.hidden_given_visible(visible), generator)
 
     def _follow(self, name: str, now: Tensor, decay: float) -> Tensor:
-        """Move the running mean `name` towards `now` and return it; it begins there."""
+        """Move the running mean `name` towards `now` and return it; its first value is `now`."""
         old = self._running.get(name, now).to(now.device, now.dtype)
         self._running[name] = decay * old + (1 - decay) * now
         return self._running[name]
@@ -290,15 +292,15 @@ class ContrastiveDivergence(Rule):
         return self.sparsity_cost * ((0.0 if self.sparsity is None else self.sparsity) - q)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the persistent chains, the running means and the kernels' velocities, where there are any."""
+        """Return the persistent chains, the running means and the kernels' velocities, if there are any."""
         chain = {} if self._chain is None else {"chain": self._chain}
         return {**chain, **self._running, **self._fused.speeds}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
         unknown = set(state) - {"chain", "activity", "visible_centre", "hidden_centre", *SPEEDS}
         if unknown:
-            raise CheckpointError(f"ContrastiveDivergence keeps no {', '.join(sorted(unknown))}")
+            raise CheckpointError(f"the state of ContrastiveDivergence has no {', '.join(sorted(unknown))}")
         self._chain = state["chain"].clone() if "chain" in state else None
         self._running = {name: value.clone() for name, value in state.items() if name not in ("chain", *SPEEDS)}
         self._fused.restore(state)

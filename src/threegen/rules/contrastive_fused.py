@@ -1,10 +1,10 @@
-"""Contrastive divergence as a kernel: preallocated, one stacked product for the gradient, momentum folded into it.
+"""Contrastive divergence as a kernel: preallocated memory, one stacked product for the gradient, fused momentum.
 
     velocity <- momentum velocity + [h0; -hk]^T [v0; vk] / B - weight_cost W        W <- W + rate velocity
 
-The fast way of `ContrastiveDivergence`, whose plain way with SGD and momentum is its oracle: for the same generator
-both draw the same states. CD-1 cannot do without five matrix products per step (up, down, up, and a gradient of the
-size of two); everything else is done in one pass over memory between them (`functional/energy/rbm_kernels.py`).
+The fast path of `ContrastiveDivergence`; the plain path with SGD and momentum is its reference: for the same generator
+both draw the same states. CD-1 needs at least five matrix products per step (up, down, up, and a gradient of the size
+of two); everything else takes one pass over memory between them (`functional/energy/rbm_kernels.py`).
 
 Shapes: B examples, N chains (N = B without persistent ones), V visible units, H hidden units.
 """
@@ -31,7 +31,7 @@ _METHODS = ("visible_states", "hidden_given_visible", "visible_given_hidden", "d
 
 
 def obstacle(model: nn.Module) -> str | None:
-    """Return why the kernels cannot train `model`, or None where they can."""
+    """Return why the kernels cannot train `model`, or None if they can."""
     if not isinstance(getattr(model, "hidden_units", None), BernoulliUnits) or not hasattr(model, "visible_units"):
         return "the hidden units are not binary"
     if not has_own_methods(model, _METHODS):
@@ -39,21 +39,21 @@ def obstacle(model: nn.Module) -> str | None:
     for name in _PARAMETERS:
         parameter = own_parameters(model).get(name)
         if parameter is None or not parameter.requires_grad:
-            return f"{name} is frozen or no plain parameter"
+            return f"{name} is frozen or not a plain parameter"
         if parameter.device.type != "cpu" or parameter.dtype not in (torch.float32, torch.float64):
             return f"{name} is {parameter.dtype} on {parameter.device.type}"
     return None
 
 
 class FusedSteps:
-    """Moves an RBM by steps of contrastive divergence with SGD and momentum; owns the velocities and the memory."""
+    """Trains an RBM by steps of contrastive divergence with SGD and momentum; owns the velocities and the memory."""
 
     def __init__(self) -> None:
         self.speeds: dict[str, Tensor] = {}  # velocities of the three parameters
-        self._memory: Products | None = None  # holds nothing from batch to batch
+        self._memory: Products | None = None  # scratch memory, no state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take velocities from a checkpoint; others are dropped."""
+        """Restore velocities from a checkpoint; other entries are ignored."""
         self.speeds = {name: state[name].clone() for name in SPEEDS if name in state}
         self._memory = None
 
@@ -62,7 +62,7 @@ class FusedSteps:
         return self._memory is not None and self._memory.net is model
 
     def step(self, rule: Any, rbm: Any, given: Tensor, sgd: PlainSGD, generator: torch.Generator) -> dict[str, Tensor]:
-        """Move the parameters by one step of `rule` on the states `given` [B, V]; return the figures."""
+        """Update the parameters by one step of `rule` on the states `given` [B, V]; return the figures."""
         memory = self._ready(rule, rbm, given)
         memory.take(draw_bernoulli(require_unit_range("draw_data", given), generator) if rule.draw_data else given)
         figures = {}
@@ -89,7 +89,7 @@ class FusedSteps:
         return figures
 
     def _ready(self, rule: Any, rbm: Any, given: Tensor) -> Products:
-        """Return memory for batches of this size, made again where the size or the model is another."""
+        """Return memory for batches of this size, allocated again if the size or the model has changed."""
         chains = rule.chains or len(given)
         memory = self._memory
         if memory is None or not memory.fits(rbm, len(given), chains):

@@ -3,13 +3,13 @@
     a_i = sum_j w_ij x_j    h(x_j) = sum_i w_ij^2 h(a_i)       h(w_ij) = x_j^2 h(a_i)     h stands for d2E / d.^2
     x = f(a)                h(a) = f'(a)^2 h(x)
 
-Terms with f'' are left out, and so are all second derivatives between two different units; a weight that is shared
-sums over the places where it stands. LeCun et al., Proceedings of the IEEE 86 (1998), appendix C, eq. 26-31.
+Terms with f'' are left out, and so are all second derivatives between two different units; for a shared weight, h is
+the sum over its uses. LeCun et al., Proceedings of the IEEE 86 (1998), appendix C, eq. 26-31.
 
-Inside of `passing_curvature()` every torch function with a differentiable argument computes what it always does,
-but its backward pass carries h in place of the gradient: squares of weights, inputs and slopes stand where these
-stood. So `torch.autograd.grad(top, parameters, h_top)` there returns the h of every parameter, of any model that is
-made of the functions below.
+Inside `passing_curvature()` every torch function with a differentiable argument computes its usual result, but its
+backward pass carries h instead of the gradient: it uses the squares of weights, inputs and slopes. So
+`torch.autograd.grad(top, parameters, h_top)` returns the h of every parameter there, for any model composed of the
+functions below.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ stack index_select index_copy getitem get set squeeze unsqueeze expand expand_as
 """
 _BILINEAR = frozenset(_BILINEAR_NAMES.split())  # linear in each of their first two arguments
 _POINTWISE = frozenset(_POINTWISE_NAMES.split())
-_SELECTIONS = frozenset(_SELECTION_NAMES.split())  # their derivatives are 0 or 1: the gradient's own way is right
+_SELECTIONS = frozenset(_SELECTION_NAMES.split())  # their derivatives are 0 or 1, so the usual backward pass is right
 
 
 class _Square(torch.autograd.Function):
-    """x squared, whose backward pass hands h on as it is: h already belongs to x."""
+    """x squared, whose backward pass passes h on unchanged: h already belongs to x."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -59,15 +59,15 @@ class _Carried(torch.autograd.Function):
 
 
 class passing_curvature(TorchFunctionMode):
-    """Inside of this block backward passes carry second derivatives; see above.
+    """Inside this block backward passes carry second derivatives; see above.
 
-    Raises `ConfigError` where the model calls a function through which curvature cannot be passed.
+    Raises `ConfigError` if the model calls a function through which curvature cannot be passed.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Compute `func`, with the backward pass of curvature where an argument is differentiable."""
+        """Compute `func`, with the backward pass of curvature if an argument is differentiable."""
         given = dict(kwargs or {})
         name = str(getattr(func, "__name__", func)).strip("_")
         if name in _BILINEAR and "weight" in given:
@@ -107,7 +107,7 @@ def _squared(value: Any) -> Any:
 
 
 def _window_weight(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
-    """Return the factor with which one element enters an average: what a single 1 among zeros gives."""
+    """Return the factor with which one element enters an average: the result for a single 1 among zeros."""
     with torch.no_grad():
         impulse = torch.zeros_like(args[0])
         impulse.flatten(2)[..., 0] = 1.0

@@ -3,7 +3,7 @@
     u = W x + b        E = 1/2 sum_k (t_k - u_k)^2        mean over the batch
     W <- W + rate mean (t - u) x^T        b <- b + rate mean (t - u)
 
-The step is taken away while learning: the error is that of the potential, so right answers move weights too.
+The step function is left out during learning: the error is that of the potential, so right answers change weights too.
 
 Widrow and Hoff, "Adaptive switching circuits", IRE WESCON Convention Record 4 (1960) 96-104. The ADALINE's targets
 are -1 and +1 and it answers by the sign of u; labels are coded so here, which agrees with a step at u = 0.
@@ -25,7 +25,7 @@ from threegen.rules.targets import one_hot_targets
 
 
 class DeltaRule(Rule):
-    """Train one layer of units by the error of their potentials: one yield a batch.
+    """Train one layer of units by the error of their potentials: one yield per batch.
 
     Labels `[B]` become `on` for the class and `off` for the others, -1 and +1 as in the ADALINE (for one unit the
     label 0 is `off`, 1 is `on`); floating targets `[B, K]` are taken as they are. Figure: `loss`, the E above.
@@ -45,7 +45,7 @@ class DeltaRule(Rule):
         return f"DeltaRule(off={self.off:g}, on={self.on:g})"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not one layer of units."""
+        """Raise `ConfigError` if `model` is not one layer of units."""
         require_parts(self, model, "potentials()", "weight", "bias")
 
     @torch.no_grad()

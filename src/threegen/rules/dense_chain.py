@@ -1,14 +1,13 @@
-"""Back-propagation through a plain chain of linear layers, written out: no graph is built and walked.
+"""Back-propagation through a plain chain of linear layers, written out without an autograd graph.
 
     a_l = f(z_l),  z_l = W_l a_(l-1) + b_l                 forward, l = 1 .. L; the last layer has no f
     d_L = dE/dz_L                                          by autograd, from the loss alone
     dE/dW_l = d_l^T a_(l-1),   dE/db_l = sum over the batch of d_l
     d_(l-1) = (d_l W_l) * f'(z_(l-1))                      f' from a_(l-1): relu, tanh and sigmoid allow it
 
-On a small net the graph, the engine that walks it and the wrappers of modules take as long as a matrix product. Where
-most of the inputs are 0, as the pixels of digits, the two products with them leave that out
-(`machine/sparse/sparse_matrix.py`). The gradients are autograd's but for rounding: sums run in another order here and
-there.
+On a small net the graph, the autograd engine and the wrappers of modules take as long as a matrix product. If most of
+the inputs are 0, as in pictures of digits, the two products with the inputs skip the zeros
+(`machine/sparse/sparse_matrix.py`). The gradients equal autograd's up to rounding: some sums run in another order.
 
 Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", Nature 323 (1986), eq. 3-6.
 """
@@ -43,7 +42,7 @@ class Chained(Protocol):
     """A model that is a chain of layers behind a flattening of its inputs."""
 
     def chain(self) -> nn.Sequential | None:
-        """Return the layers, or None where `forward` does more than that."""
+        """Return the layers, or None if `forward` does more than that."""
         ...
 
 
@@ -57,7 +56,7 @@ _ACTIVATIONS: dict[type[nn.Module], Activation] = {
 
 
 class DenseChain:
-    """The weights and biases of the linear layers of a model, and behind all but the last an activation or None."""
+    """The weights and biases of the linear layers of a model, and after each but the last an activation or None."""
 
     def __init__(self, linears: list[nn.Linear], activations: list[Activation | None]) -> None:
         self.weights = [linear.weight for linear in linears]
@@ -65,10 +64,10 @@ class DenseChain:
         self.activations = activations
         self._rectified = bool(activations) and activations[0] is _ACTIVATIONS[nn.ReLU]
         self._lists: dict[int, SparseMatrix] = {}  # by the number of examples
-        self._listed: SparseMatrix | None = None  # of the present inputs, where few of them are not 0
+        self._listed: SparseMatrix | None = None  # of the current inputs, if few of them are not 0
 
     def _list(self, inputs: Tensor) -> SparseMatrix | None:
-        """Return the inputs as lists of what is not 0, or None where the dense product is as quick."""
+        """Return the inputs as lists of nonzero entries, or None if the dense product is as fast."""
         weight, rows = self.weights[0], len(inputs)
         if not (pays(rows, weight.shape[1], len(weight)) and lies_by_inputs(weight) and inputs.is_contiguous()):
             return None
@@ -84,7 +83,7 @@ class DenseChain:
     def forward(self, inputs: Tensor, *, by_class: bool = False) -> list[Tensor]:
         """Return the inputs `[B, sizes[0]]` of every layer, and the scores `[B, K]` last.
 
-        With `by_class` the scores of one class lie side by side in memory, not those of one example.
+        With `by_class` the scores are stored column-major: those of one class are contiguous.
         """
         layers = [inputs]
         last = len(self.weights) - 1
@@ -107,16 +106,16 @@ class DenseChain:
         """Fill `.grad` of all weights and biases; `error` is dE/ds `[B, K]`.
 
         Returns a bound of the sum of their squares: that of d^T a is at most the product of those of d and a. `largest`
-        is the largest magnitude among the inputs, where it is known.
+        is the largest magnitude among the inputs, if it is known.
         """
         bound, every = 0.0, _ones(len(error), error.dtype)
         for place in range(len(self.weights) - 1, -1, -1):
             weight, below = self.weights[place], layers[place]
             if place == 0 and self._listed is not None:
                 return SLACK * (bound + self._learn_listed(self._listed, layers, error))
-            # laid out in memory as the weight is, which fused optimisers rely on
+            # with the memory layout of the weight, which fused optimisers rely on
             gradient = error.t() @ below if weight.is_contiguous() else (below.t() @ error).t()
-            weight.grad, self.biases[place].grad = gradient, error.t().mv(every)  # quicker than a sum over rows
+            weight.grad, self.biases[place].grad = gradient, error.t().mv(every)  # faster than a sum over rows
             squares = _square_sum(error)
             if place == 0 and largest is not None:
                 bound += squares * (below.numel() * largest**2 + len(below))  # the latter for the biases
@@ -127,7 +126,7 @@ class DenseChain:
             if place:
                 error = error @ weight
                 if place == 1 and self._listed is not None and self._rectified:
-                    continue  # what passes through relu is seen to with the sums
+                    continue  # relu's derivative is applied together with the sums
                 activation = self.activations[place - 1]
                 error = error if activation is None else activation[1](error, below)
         return SLACK * bound
@@ -141,7 +140,7 @@ class DenseChain:
         return squares + by_bias.dot(by_bias).item()
 
 
-_MOST_LISTS = 4  # batches have one size, but for the last one of an epoch
+_MOST_LISTS = 4  # batches have one size, except the last one of an epoch
 
 
 @lru_cache(maxsize=8)
@@ -156,10 +155,10 @@ def _square_sum(tensor: Tensor) -> float:
 
 
 def dense_chain(model: nn.Module, inputs: Tensor) -> DenseChain | None:
-    """Return the model as a chain that may learn from `inputs` this way, or None where autograd has to.
+    """Return the model as a chain that may learn from `inputs` this way, or None if autograd has to.
 
-    It is None for anything but linear layers with biases and known activations; for hooks on modules or parameters,
-    parameters that do not learn or hold a gradient already; for other devices, mixed types and autocast.
+    It is None for anything but linear layers with biases and known activations; for hooks on modules or parameters; for
+    parameters that are frozen or already hold a gradient; for other devices, mixed types and autocast.
     """
     if have_all_hooks() or torch.is_autocast_enabled("cpu"):
         return None
@@ -182,9 +181,9 @@ def dense_chain(model: nn.Module, inputs: Tensor) -> DenseChain | None:
 
 
 class _Known:
-    """The chain that a model was found to be, and how to see that it still is: the same parts, without hooks.
+    """The chain found in a model, with the check that it is still valid: the same parts, without hooks.
 
-    It refers to what the model consists of, not to the model itself, which may go when nobody else needs it.
+    It refers to the parts of the model, not to the model itself, so that the model can be garbage-collected.
     """
 
     def __init__(self, model: nn.Module, layers: nn.Sequential, chain: DenseChain) -> None:
@@ -196,7 +195,7 @@ class _Known:
         self.parts = [(part, list(part.values())) for part in parts if part]
 
     def is_as_it_was(self) -> bool:
-        """Return whether nothing was put in, taken out or hooked on since."""
+        """Return whether no part was added, removed or hooked since."""
         for part, values in self.parts:
             if len(part) != len(values) or not all(map(operator.is_, part.values(), values)):
                 return False

@@ -1,10 +1,10 @@
-"""The two rules that make Diehl and Cook's network a classifier: learning by spike timing, then labels for neurons.
+"""The two rules for Diehl and Cook's network: learning by spike timing, then assignment of labels to neurons.
 
     pre spike:  w -= eta_pre x_post1                post spike:  w += eta_post x_pre x_post2         (triplet)
 
 Traces are set to 1 by a spike and decay (x_pre and x_post1 in 20 ms, x_post2 in 40 ms); before each presentation a
-neuron's weights are scaled to a fixed sum. Diehl and Cook (2015), in the form of the script that they published; the
-rule's other forms are in `functional/diehl_cook/constants.py` (`Plasticity`). No label is used until `AssignLabels`.
+neuron's weights are scaled to a fixed sum. Diehl and Cook (2015), in the form of their published script; the rule's
+other forms are in `functional/diehl_cook/constants.py` (`Plasticity`). No label is used until `AssignLabels`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from threegen.rules.rule import (
 
 
 class CompetingNeurons(Protocol):
-    """A network of the kind of Diehl and Cook's. B examples, F frames, D inputs, N neurons, K classes."""
+    """A network like Diehl and Cook's. B examples, F frames, D inputs, N neurons, K classes."""
 
     weight: nn.Parameter  # [N, D]
     theta: Tensor  # [N], adaptive thresholds
@@ -55,35 +55,36 @@ class CompetingNeurons(Protocol):
         ...
 
     def intensities(self) -> Any:
-        """Return the intensity of the first presentation and what each further one adds."""
+        """Return the intensity of the first presentation and the increase of each further one."""
         ...
 
     def take(self, net: Net) -> None:
-        """Take back what a kernel has moved."""
+        """Copy the values that a kernel has changed back into the model."""
         ...
 
     def count_spikes(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Return the spikes [B, N] without learning, and more about each example."""
+        """Return the spikes [B, N] without learning, and further figures of each example."""
         ...
 
     def add_responses(self, counts: Tensor, labels: Tensor) -> None:
-        """Let spikes [B, N] for examples of known classes decide about the neurons' classes."""
+        """Add spikes [B, N] for labelled examples, and assign the neurons' classes from the sums."""
         ...
 
 
 class DiehlCookSTDP(Rule):
     """Train `DiehlCook` by spike timing, image by image in the order of the batch; no labels are used.
 
-    `kind` is "triplet" (the published script's), "pair", "power", "exponential" or "symmetric"; constants and equations
-    are those of `Plasticity`. `rate` multiplies all rates and theta's step: a schedule may turn it down
+    `kind` is "triplet" (as in the published script), "pair", "power", "exponential" or "symmetric"; constants and
+    equations are those of `Plasticity`. `rate` multiplies all rates and theta's step: a schedule may lower it
     (`RuleValue("rate", ...)`). The optimiser is SGD with rate 1, the default.
 
-    `fused` moves weights in a compiled kernel and yields `Applied` once per batch. Without it, and for a network with a
-    `project` of its own, the same happens in plain PyTorch, an `Update` per change, for SGD with rate 1: the oracle of
-    the kernel, thousands of times slower.
+    `fused` updates weights in a compiled kernel and yields `Applied` once per batch. Without it, and for a network with
+    its own `project`, plain PyTorch computes the same with one `Update` per change, for SGD with rate 1: the reference
+    for the kernel, thousands of times slower.
 
-    Figures: `spikes` and `repeats`, the mean spikes and further presentations of an example; `together`, the most
-    neurons that fired in one step; `theta`, the mean threshold; `silent`, the share of neurons that did not fire.
+    Figures: `spikes` and `repeats`, the mean spikes and further presentations of an example; `together`, the largest
+    number of neurons that fired in one step; `theta`, the mean threshold; `silent`, the share of neurons that did not
+    fire.
     """
 
     updates_per_batch = None
@@ -118,24 +119,24 @@ class DiehlCookSTDP(Rule):
         self._unit = sgd is not None and sgd.is_unit
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is no network of competing neurons."""
+        """Raise `ConfigError` if `model` is not a network of competing neurons."""
         require_parts(self, model, "theta", "potential", "pixels()", "kernel_net()", "take()")
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Learn from inputs [B, ...]; the batch's targets play no part."""
+        """Learn from inputs [B, ...]; the batch's targets are not used."""
         require_batch("DiehlCookSTDP", batch, labels=False)
         units = cast(CompetingNeurons, model)
         pixels = units.pixels(batch.inputs).detach().cpu().contiguous()
         key = draw_key(generator)
-        if not self.fused or not has_own_methods(model, ("project",)):  # the kernel keeps the bounds itself
+        if not self.fused or not has_own_methods(model, ("project",)):  # the kernel applies the bounds itself
             yield from self._plain(units, pixels, key)
             return
         if not self._unit:
             raise ConfigError(
-                "DiehlCookSTDP(fused=True) moves weights by its own rates, as SGD with lr=1 does, but the optimiser, "
-                "its rate or clip_norm asks for something else: leave them out and set rate=, eta_pre= and eta_post= "
-                "of the rule, or take fused=False"
+                "DiehlCookSTDP(fused=True) updates weights by its own rates, as SGD with lr=1 does, but optimizer=, "
+                "lr= or clip_norm= is set differently: leave them out and set rate=, eta_pre= and eta_post= of the "
+                "rule, or use fused=False"
             )
         net = units.kernel_net(self._plasticity, self.rate)
         potential = units.potential.cpu().numpy()
@@ -150,7 +151,7 @@ class DiehlCookSTDP(Rule):
         """The same, step by step; the optimiser is SGD with rate 1."""
         net = units.kernel_net(self._plasticity, self.rate)
         first, more = units.intensities()
-        weight = units.weight.detach().t()  # shares memory: it moves with the parameter
+        weight = units.weight.detach().t()  # shares memory with the parameter
         outcome, wins = [], torch.zeros(len(units.theta), dtype=torch.int64)
         for b, frames in enumerate(pixels):
             attempt = 0
@@ -189,17 +190,17 @@ def _figures(outcome: Tensor, wins: Tensor, theta: Tensor) -> dict[str, Tensor]:
 
 
 class AssignLabels(Rule):
-    """Show labelled training examples to a network that has learnt, and note which neurons fire for which class.
+    """Present labelled training examples to a trained network, and assign each neuron the class it fires for most.
 
-    Weights and thresholds stay as they are. Begin with `model.forget_labels()` (a stage's `begin`), or labels from
-    before count on. Figure: `spikes`, the mean spikes of an example.
+    Weights and thresholds do not change. Call `model.forget_labels()` first (a stage's `begin`), otherwise earlier
+    responses still count. Figure: `spikes`, the mean spikes of an example.
     """
 
     updates_per_batch = 1
     signs_of_life: ClassVar[Mapping[str, str]] = {"spikes": NO_NEURON_HAS_FIRED}
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` has no neurons to label."""
+        """Raise `ConfigError` if `model` has no neurons to label."""
         require_parts(self, model, "count_spikes()", "add_responses()", "classes")
 
     def remark(self, model: nn.Module) -> str:
@@ -208,7 +209,7 @@ class AssignLabels(Rule):
         if not missing:
             return ""
         named = ", ".join(map(str, missing))
-        return f"no neuron stands for class {named}, which is never answered; train longer or label by more examples"
+        return f"no neuron has the class {named}, which is never answered; train longer or label with more examples"
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""Distillation: a network learns the answers of another one, its teacher, beside the labels.
+"""Distillation: a network learns from the scores of another one, its teacher, in addition to the labels.
 
     E = -log softmax(s)_t  +  a tau^2 KL( softmax(s' / tau) || softmax(s / tau) )         s' the teacher's scores
 
@@ -22,12 +22,12 @@ from threegen.rules.rule import answer
 
 
 class Distillation(Backprop):
-    """Train a model by the cross-entropy of the labels and the answers of a `teacher`: one yield a batch.
+    """Train a model by the cross-entropy with the labels and the scores of a `teacher`: one yield per batch.
 
     `weight` is a, `temperature` is tau. `penalty`, if given, is a function without arguments that returns a 0-d tensor,
-    asked after each forward pass and added to the loss (the number of spikes that the pass took, say). The teacher is
-    asked in eval mode and never changed. Figure: `loss`. Raises `ConfigError` for numbers that cannot be, and what
-    `Backprop` raises.
+    called after each forward pass and added to the loss (for example, the number of spikes of the pass). The teacher
+    runs in eval mode and never changes. Figure: `loss`. Raises `ConfigError` for invalid numbers, and what `Backprop`
+    raises.
 
     Example:
         >>> import torch, threegen as tg

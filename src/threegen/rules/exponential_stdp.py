@@ -1,4 +1,4 @@
-"""Exponential STDP: only the neuron's spikes change weights; large weights grow slowly and shrink fast.
+"""Exponential STDP: only the neuron's spikes change weights; large weights grow slowly and shrink quickly.
 
     at a spike of the neuron   w += rate (x e^(-beta w) - target e^(-beta (w_max - w)))
 

@@ -1,15 +1,15 @@
-"""Competitive learning with planes that are born: the two rules of the neocognitron of 2003.
+"""Competitive learning that creates planes: the two rules of the neocognitron of 2003.
 
-Middle layers (`GrowingSeeds`), without labels. Of each pattern, the S-cells of each hyper-column compete; the winners
-are seed cells, at most one a plane, and their planes learn what the seed sees:
+Middle layers (`GrowingSeeds`), without labels. For each pattern, the S-cells of each hyper-column compete; the winners
+are seed cells, at most one per plane, and their planes learn the seed's input:
 
     a(k', x, k) <- a(k', x, k) + q c(x) u_C(k', n^ + x)                        b(k) = sqrt( sum a^2 / c )
 
-Where the input is strong but every S-cell around is silent, a plane is born that has learnt what is there. Cells answer
-by the higher of their two thresholds while they learn.
+Where the input is strong but all S-cells in the hyper-column are silent, a new plane is created that has learned this
+input. During learning, cells use the higher of their two thresholds.
 
-Top layer (`LabelledSeeds`), with labels. All cells compete. If the winner's plane has the pattern's label it learns the
-pattern as above; if it has another one, or all cells are silent, a plane with the pattern's label is born.
+Top layer (`LabelledSeeds`), with labels. All cells compete. If the winner's plane has the pattern's label, it learns
+the pattern as above. If it has another label, or all cells are silent, a plane with the pattern's label is created.
 
 K. Fukushima, Neurocomputing 51 (2003) 161-180.
 """
@@ -31,7 +31,7 @@ from threegen.rules.seed_windows import PARTS, GrowingPlanes, Lesson, Seen, Seen
 
 
 class _Seeds(Rule):
-    """What both rules share: patterns are walked through in order; `_lessons` says what each of them teaches."""
+    """The base of both rules: patterns are processed in order; `_lessons` returns the lessons of each."""
 
     default_rate = 1.0
 
@@ -41,16 +41,16 @@ class _Seeds(Rule):
         self.updates_per_batch = 1 if fused else None
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is no layer with growing planes."""
+        """Raise `ConfigError` if `model` is not a layer with growing planes."""
         require_parts(self, model, *PARTS)
 
     def _lessons(self, layer: GrowingPlanes, seen: Seen, label: int) -> list[Lesson]:
-        """Return what one pattern teaches; may create planes."""
+        """Return the lessons of one pattern; may create planes."""
         raise NotImplementedError
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Walk through the patterns of `batch`."""
+        """Process the patterns of `batch` in order."""
         self.check(model)
         layer = cast(GrowingPlanes, model)
         targets = require_batch(type(self).__name__, batch, labels=self.uses_labels)
@@ -66,7 +66,7 @@ class _Seeds(Rule):
                 yield Update(planes=layer.count.clone(), lessons=torch.tensor(float(len(lessons))))
 
     def _all_at_once(self, layer: GrowingPlanes, inputs: Tensor, labels: list[int]) -> Applied:
-        """Teach all patterns of a batch, in order, and move the connections."""
+        """Learn all patterns of a batch, in order, and update the connections."""
         work, total = Work(layer, inputs), 0
         for number, label in enumerate(labels):
             seen = SeenInWork(work, number)
@@ -79,11 +79,11 @@ class _Seeds(Rule):
 
 
 class GrowingSeeds(_Seeds):
-    """Let the planes of a layer grow out of its input, the C-cells below `[B, K, H, W]`; no labels.
+    """Create the planes of a layer from its input, the C-cells below `[B, K, H, W]`; no labels.
 
-    `strong` says which places may give birth to a plane: those whose V-cell has at least that share of the pattern's
-    strongest. `rate` is q. With `fused` a batch is one `Applied`; without, each pattern that teaches something is one
-    `Update`, and the optimiser must be plain descent at rate 1. Figures: `planes`, how many exist; `lessons` a pattern.
+    A place can create a plane if its V-cell has at least the share `strong` of the pattern's strongest V-cell. `rate`
+    is q. With `fused` a batch is one `Applied`; without it, each pattern that has a lesson is one `Update`, and the
+    optimiser must be plain descent at rate 1. Figures: `planes`, the number of existing planes; `lessons` per pattern.
     Raises `ConfigError` for a layer without growing planes.
     """
 
@@ -100,7 +100,7 @@ class GrowingSeeds(_Seeds):
         return [*zip(planes.tolist(), places.tolist(), strict=True), *self._births(layer, seen)]
 
     def _births(self, layer: GrowingPlanes, seen: Seen) -> list[Lesson]:
-        """Create planes where the input is strong and nothing answers, the strongest place first."""
+        """Create planes where the input is strong and no cell responds, the strongest place first."""
         strength, born = seen.strength, []
         silent = (strength >= self.strong * strength.max()) & (strength > 0)
         if len(seen.response):
@@ -115,9 +115,10 @@ class GrowingSeeds(_Seeds):
 
 
 class LabelledSeeds(_Seeds):
-    """Teach the top layer whole patterns, the C-cells below `[B, K, H, W]` with labels `[B]`.
+    """Train the top layer on whole patterns, the C-cells below `[B, K, H, W]` with labels `[B]`.
 
-    Once there is no room for new planes, patterns with a wrong winner teach nothing; nor does an empty one. `rate` and
+    Once the number of planes has reached its limit, patterns with a wrong winner are skipped, as are empty ones. `rate`
+    and
     `fused` are as in `GrowingSeeds`. Figures: `planes` and `lessons`.
     Raises `ConfigError` for a layer without growing planes, `DataError` for missing labels.
     """

@@ -1,4 +1,4 @@
-"""Hybrid learning of a classification RBM: a classifier that must also explain its inputs.
+"""Hybrid learning of a classification RBM: a classifier that is also trained as a model of its inputs.
 
     E = -mean log p(y|v) - generative * mean log p(v, y)
 
@@ -37,7 +37,7 @@ class HybridLearning(ContrastiveDivergence):
 
     generative: the weight of contrastive divergence; 0 is the purely discriminative machine (which `Backprop` of the
         cross-entropy trains as well). The other options are those of `ContrastiveDivergence`.
-    One yield a batch. Figures: `loss`, the mean of -log p(y|v), and those of contrastive divergence.
+    One yield per batch. Figures: `loss`, the mean of -log p(y|v), and those of contrastive divergence.
     Raises `ConfigError` for a model without label units, `DataError` for labels out of range.
     """
 
@@ -52,7 +52,7 @@ class HybridLearning(ContrastiveDivergence):
         return f"HybridLearning(generative={self.generative:g}, steps={self.steps})"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not an RBM with label units."""
+        """Raise `ConfigError` if `model` is not an RBM with label units."""
         super().check(model)
         require_parts(self, model, *PARTS)
 

@@ -1,8 +1,8 @@
-"""Give the planes of a net that learnt without labels their names: each gets the class that it answers most.
+"""Label the planes of a net that was trained without labels: each gets the class to which it responds most.
 
     label(k) = argmax over classes y of the mean answer of plane k to the examples of y
 
-Only training examples are looked at, and no connection changes. Planes that never answer keep no label.
+Only training examples are used, and no connection changes. Planes that never respond get no label.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ class NamedPlanes(Protocol):
     labels: Tensor  # [planes]
 
     def top(self, x: Tensor) -> Tensor:
-        """Return the strongest cell of each top plane [B, planes]."""
+        """Return the maximum response of each top plane [B, planes]."""
         ...
 
 
 class LabelPlanes(Rule):
-    """Add up what the top planes answer to each class, and name them by it; one `Applied` a batch.
+    """Sum the responses of the top planes to each class, and label them by these; one `Applied` per batch.
 
-    The model answers in evaluation mode. Figure: `named`, how many planes have a label.
-    Raises `ConfigError` for a model without planes to name, `DataError` for labels out of range.
+    The model runs in evaluation mode. Figure: `named`, how many planes have a label. Raises `ConfigError` for a model
+    without planes to label, `DataError` for labels out of range.
     """
 
     default_rate = 1.0
 
     def remark(self, model: nn.Module) -> str:
-        """Name the classes that no top plane stands for: they are never answered."""
+        """Name the classes that have no top plane: they are never answered."""
         net = cast(NamedPlanes, model)
         missing = sorted(set(range(len(net.answers))) - set(net.labels.tolist()))
         if not missing:
             return ""
         named = ", ".join(map(str, missing))
-        return f"no plane stands for class {named}, which is never answered; give the net more planes"
+        return f"no plane has the class {named}, which is never answered; give the net more planes"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` has no planes to name."""
+        """Raise `ConfigError` if `model` has no planes to label."""
         require_parts(self, model, "answers", "examples", "labels", "top()")
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Look at one batch of images and labels."""
+        """Process one batch of images and labels."""
         self.check(model)
         net = cast(NamedPlanes, model)
         targets = require_labels(require_batch("LabelPlanes", batch), len(net.answers))

@@ -1,10 +1,10 @@
-"""Stochastic diagonal Levenberg-Marquardt: each weight has a rate of its own, from its second derivative.
+"""Stochastic diagonal Levenberg-Marquardt: each weight has its own rate, from its second derivative.
 
     w_k <- w_k - rate * g_k / (mu + h_k)        g = dE/dw of this batch,  h = d2E/dw2, averaged over a sample
 
 h is the diagonal Gauss-Newton approximation that `curvature.py` passes down the network: it is never negative, so mu
-alone keeps the rate bounded where the error is flat. It changes slowly and is estimated anew once a pass, on a few
-hundred examples; that costs next to nothing beside the pass itself.
+bounds the rate where the error is flat. It changes slowly and is re-estimated once per pass, on a few hundred examples;
+the cost is negligible compared with the pass.
 
 LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86 (1998), appendix C; LeCun, Bottou, Orr and Mueller,
 "Efficient BackProp" (1998), section 9.
@@ -30,10 +30,10 @@ _COUNTERS = ("seen", "sampled")
 
 @runtime_checkable
 class FixedOutput(Protocol):
-    """A model that ends in a layer without weights, which belongs to the error rather than to the network."""
+    """A model that ends in a layer without weights, which counts as part of the error, not of the network."""
 
     def last_units(self, inputs: Tensor) -> Tensor:
-        """Return the states [B, H] of the last units that learn."""
+        """Return the states [B, H] of the last trainable units."""
         ...
 
     def score_units(self, states: Tensor) -> Tensor:
@@ -42,15 +42,15 @@ class FixedOutput(Protocol):
 
 
 class LevenbergMarquardt(Rule):
-    """Train a feed-forward model by preconditioned gradients: one yield a batch.
+    """Train a feed-forward model by preconditioned gradients: one yield per batch.
 
     loss: a name or function as for `Backprop`; the mean over the batch.
-    mu: keeps the rate of a weight at most `lr / mu`.
-    examples: how many the curvature is averaged over, the first of each pass; while they go by, the estimate of the
-        pass before stands (in the first pass, the average so far).
+    mu: limits the rate of a weight to `lr / mu`.
+    examples: the curvature is averaged over this many examples, the first of each pass; meanwhile the estimate of the
+    previous pass is used (in the first pass, the average so far).
     every: how many examples make a pass.
 
-    At the last units (or the scores, where the model is no `FixedOutput`) the second derivatives of the error are
+    At the last units (or the scores, if the model is not a `FixedOutput`) the second derivatives of the error are
     exact; negative ones count as zero. Figure: `loss`. Raises `ConfigError` for settings that cannot work and for
     models that call a function through which curvature cannot be passed, and what `Backprop` raises.
     """
@@ -67,9 +67,9 @@ class LevenbergMarquardt(Rule):
         if self.examples > self.every:
             raise ConfigError(f"examples must be at most every, got examples={examples!r}, every={every!r}")
         self._seen = self._sampled = 0  # within this pass
-        self._sum: dict[str, Tensor] = {}  # of the curvature over the sample in the making
-        self._curvature: dict[str, Tensor] = {}  # what stands
-        self._scales: dict[str, Tensor] = {}  # 1 / (mu + h), kept while h stands
+        self._sum: dict[str, Tensor] = {}  # of the curvature over the current sample
+        self._curvature: dict[str, Tensor] = {}  # the estimate in use
+        self._scales: dict[str, Tensor] = {}  # 1 / (mu + h), cached while h is in use
 
     def __repr__(self) -> str:
         name = getattr(self.loss, "__name__", self.loss)
@@ -77,27 +77,28 @@ class LevenbergMarquardt(Rule):
 
     @property
     def curvature(self) -> Mapping[str, Tensor]:
-        """The h that divides each parameter's gradient now, by the parameter's name; empty before the first batch."""
+        """The h that currently divides each parameter's gradient, by the parameter's name; empty before the first
+        batch."""
         if self._curvature or not self._sampled:
             return self._curvature
         return {name: total / self._sampled for name, total in self._sum.items()}
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where no parameter of `model` needs a gradient."""
+        """Raise `ConfigError` if no parameter of `model` needs a gradient."""
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ConfigError(f"LevenbergMarquardt needs parameters to train, {type(model).__name__} has none")
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the standing curvature, the one in the making, and where this pass stands."""
+        """Return the curvature in use, the one being estimated, and the position in this pass."""
         state = {"seen": torch.tensor(self._seen), "sampled": torch.tensor(self._sampled)}
         state |= {f"sum/{name}": value for name, value in self._sum.items()}
         return state | {f"curvature/{name}": value for name, value in self._curvature.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
         missing = [name for name in _COUNTERS if name not in state]
         if missing:
-            raise CheckpointError(f"LevenbergMarquardt keeps {missing[0]!r}, the checkpoint has {', '.join(state)}")
+            raise CheckpointError(f"LevenbergMarquardt needs {missing[0]!r}, the checkpoint has {', '.join(state)}")
         self._seen, self._sampled, self._scales = int(state["seen"]), int(state["sampled"]), {}
         self._sum = {name[4:]: value.clone() for name, value in state.items() if name.startswith("sum/")}
         self._curvature = {name[10:]: value.clone() for name, value in state.items() if name.startswith("curvature/")}
@@ -120,7 +121,7 @@ class LevenbergMarquardt(Rule):
         yield Update(loss=loss.detach())
 
     def _sample(self, model: nn.Module, batch: Batch, targets: Tensor, generator: torch.Generator) -> None:
-        """Add this batch to the curvature in the making, where this pass still needs examples."""
+        """Add this batch to the curvature being estimated, if this pass still needs examples."""
         if self._seen >= self.every:
             self._seen, self._sampled, self._sum = 0, 0, {}
         self._seen += len(batch)
@@ -159,7 +160,7 @@ def diagonal_curvature(
 
 
 def _own_second_derivatives(loss: Tensor, units: Tensor) -> Tensor:
-    """Return d2 loss / d units^2, unit by unit, [B, H]; examples do not meet in the loss."""
+    """Return d2 loss / d units^2, unit by unit, [B, H]; the loss does not couple examples."""
     (slope,) = torch.autograd.grad(loss, units, create_graph=True)
     columns = []
     for unit in range(units.shape[1]):

@@ -17,7 +17,7 @@ from threegen.rules.targets import one_hot_targets, require_like, require_scores
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-# torch leaves labels of -100 out without a word; no label is this one, so every wrong label is refused.
+# torch silently ignores labels equal to -100; this value is never a label, so every wrong label is rejected.
 _NO_LABEL = -(2**62)
 RUBBISH = 5.0  # the j of "map"
 
@@ -37,7 +37,7 @@ def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def require_classes(scores: Tensor) -> None:
-    """Raise `ShapeError` or `ConfigError` where `scores` are not those of two classes or more."""
+    """Raise `ShapeError` or `ConfigError` if `scores` are not those of two classes or more."""
     require_scores(scores)
     if scores.shape[1] == 1:
         raise ConfigError("cross_entropy needs at least 2 scores, the model has 1; use 'mse' or 'sse' for one unit")

@@ -1,9 +1,9 @@
-"""MSTDP: spike timing says which synapses took part, a reward says whether that was good.
+"""MSTDP: spike timing makes synapses eligible, a reward sets the sign and size of their change.
 
     zeta[o, i](t) = P+[i] o[t] + P-[o] x[t]           P+ = a_plus trace of the input, P- = -a_minus trace of the neuron
     dw[o, i](t)   = rate r(t) zeta[o, i](t)           r(t): the reward that follows step t
 
-Traces sum over all spikes. The reward counts for the pairs of the same step only: where it comes later, see MSTDPET.
+Traces sum over all spikes. The reward applies only to the pairs of the same step; for later rewards see MSTDPET.
 
 Florian, "Reinforcement learning through modulation of spike-timing-dependent synaptic plasticity", Neural
 Computation 19 (2007) 1468-1502: 20 ms each, a_plus = a_minus = 1.
@@ -28,28 +28,28 @@ from threegen.rules.spike_timing import SpikeTimingRule, SpikingLayer, Trace
 
 @dataclass(slots=True)
 class RewardedMemory:
-    """What happens within one stimulus: traces, eligibility [O, I], spikes and reward so far, the label."""
+    """The state within one stimulus: traces, eligibility [O, I], spikes and reward so far, the label."""
 
     of_inputs: Trace
     of_neurons: Trace
     eligibility: Tensor
     target: Tensor
-    reward: Tensor  # their sum, 0-d
+    reward: Tensor  # the sum of the rewards, 0-d
     spikes: list[Tensor] = field(default_factory=list)
 
 
 class MSTDP(SpikeTimingRule):
-    """Train a spiking layer by reward: `critic(spikes so far, label)` gives it after every step (see `rules.reward`).
+    """Train a spiking layer by reward: `critic(spikes so far, label)` returns it after every step (see `rules.reward`).
 
     rate in units of weight, tau_plus and tau_minus in ms. Figures: `spikes` and `reward`, sums of the stimulus so far.
     Raises `ConfigError` for settings out of range and for a critic whose first reward comes after the stimulus has
-    ended, `DataError` where there are no labels for the critic to judge by, or one of a class that it does not know.
+    ended, `DataError` if there are no labels for the critic, or one of a class that it does not know.
     """
 
     uses_labels = True
     signs_of_life: ClassVar[Mapping[str, str]] = {
         "spikes": NO_NEURON_HAS_FIRED,
-        "reward": "no reward has come; see whether the critic says anything but 0 for these spikes and labels",
+        "reward": "no reward was given; check that the critic returns values other than 0 for these spikes and labels",
     }
 
     def __init__(
@@ -76,7 +76,7 @@ class MSTDP(SpikeTimingRule):
     def start(self, layer: SpikingLayer, target: Tensor | None) -> RewardedMemory:
         """Return traces at 0 and the label of the stimulus."""
         if target is None or target.dim():
-            raise DataError(f"{type(self).__name__} needs one label [B] a stimulus for its critic to judge by")
+            raise DataError(f"{type(self).__name__} needs one label [B] per stimulus for its critic")
         neurons, inputs = layer.weight.shape
         return RewardedMemory(
             Trace.of(layer.weight, inputs, self.tau_plus, layer.dt, saturate=False),
@@ -94,7 +94,8 @@ class MSTDP(SpikeTimingRule):
         if first >= len(trains):
             raise ConfigError(
                 f"the first reward of {type(self.critic).__name__} follows step {first} (counted from 0), and the "
-                f"stimuli end after {len(trains)} steps: nothing would be learned; make it earlier or show them longer"
+                f"stimuli end after {len(trains)} steps: nothing would be learned; give the reward earlier or present "
+                f"the stimuli longer"
             )
 
     def figures(self, memory: RewardedMemory, spikes: Tensor) -> dict[str, Tensor]:

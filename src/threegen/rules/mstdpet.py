@@ -1,4 +1,4 @@
-"""MSTDPET: MSTDP with an eligibility trace, so that a reward may come later than what it is for.
+"""MSTDPET: MSTDP with an eligibility trace, so that a reward may come later than the spikes that it refers to.
 
     z(t)  = z(t-1) e^(-dt/tau_z) + zeta(t) dt/tau_z           zeta: the pairs of step t, as in MSTDP
     dw(t) = rate r(t) z(t)                                    r(t): the reward that follows step t
@@ -19,7 +19,7 @@ from threegen.rules.spike_timing import SpikingLayer
 
 
 class MSTDPET(MSTDP):
-    """Train a spiking layer by reward that may be late; `tau_z` (ms) says by how much. Otherwise as `MSTDP`."""
+    """Train a spiking layer by reward that may be delayed, by about `tau_z` (ms). Otherwise as `MSTDP`."""
 
     def __init__(
         self,

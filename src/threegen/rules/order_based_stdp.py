@@ -1,10 +1,11 @@
-"""Order-based STDP: a winner strengthens the inputs that fired before it and weakens all others, whatever the delay.
+"""Order-based STDP: a winner strengthens the inputs that fired before it and weakens all others, independent of the
+delay.
 
     dw = a_plus  (w - low)(high - w)   where the input fired and t_in <= t_winner
     dw = a_minus (w - low)(high - w)   for every other synapse of the winner             a_minus = -ratio a_plus
 
 The stabiliser (w - low)(high - w) makes weights stop at their bounds. Every `double_every` examples a_plus doubles, up
-to `most`: from careful beginnings to quick convergence.
+to `most`: from small first steps to quick convergence.
 
 Kheradpisheh, Ganjtabesh, Thorpe and Masquelier, Neural Networks 99 (2018) 56-67; the constants are those of Mozafari's
 published scripts: .004 and -.003, doubled every 500 images up to .15.
@@ -43,7 +44,7 @@ class CompetingLayer(Protocol):
     """A convolutional layer of neurons that send at most one spike and compete. C maps, F features, k x k kernels."""
 
     weight: nn.Parameter  # [F, C, k, k]
-    steps: int  # the time that stands for never
+    steps: int  # the time that means never
     bounds: tuple[float, float]
 
     def spike_times(self, inputs: Tensor) -> Tensor:
@@ -80,13 +81,13 @@ COMPETING_PARTS = ("weight", "steps", "bounds", "spike_times()", "compete()")
 
 
 class OrderBasedSTDP(Rule):
-    """Train a competing layer without labels: one update an example, over all its winners.
+    """Train a competing layer without labels: one update per example, over all its winners.
 
     a_plus above 0, `ratio` = -a_minus / a_plus; `double_every=0` keeps a_plus; `stabiliser=False` leaves out the factor
     (w - low)(high - w). Layers that sum exactly (`OrderedConv(strict=True)`) are trained by a compiled kernel with the
-    same winners and weights, one yield per batch, where the optimiser is SGD with rate 1, the default; `fused=False`
-    never does. Figures: `winners`, how many there were; of the kernel per example, with `a_plus` and `undecided`, the
-    mean of w (1 - w), which falls to 0 as weights converge. Raises `ConfigError`.
+    same winners and weights, one yield per batch, if the optimiser is SGD with rate 1, the default; `fused=False`
+    disables it. Figures: `winners`, their number (for the kernel per example), and for the kernel also `a_plus` and
+    `undecided`, the mean of w (1 - w), which falls to 0 as weights converge. Raises `ConfigError`.
     """
 
     updates_per_batch = None
@@ -117,12 +118,12 @@ class OrderBasedSTDP(Rule):
         self._unit = sgd is not None and sgd.is_unit
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not a competing layer."""
+        """Raise `ConfigError` if `model` is not a competing layer."""
         require_parts(self, model, *COMPETING_PARTS)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Show each example of `batch` and yield once for it."""
+        """Present each example of `batch` and yield once for it."""
         self.check(model)
         layer = cast(CompetingLayer, model)
         inputs = require_batch("OrderBasedSTDP", batch, labels=False)
@@ -160,7 +161,7 @@ class OrderBasedSTDP(Rule):
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned. Raises `ConfigError` where a part is missing."""
+        """Restore the state returned by `state_dict`. Raises `ConfigError` if a part is missing."""
         if set(state) != {"a_plus", "examples"}:
             raise ConfigError(f"OrderBasedSTDP needs a_plus and examples, the checkpoint has {', '.join(state)}")
         self.a_plus, self._examples = float(state["a_plus"]), int(state["examples"])
@@ -173,7 +174,7 @@ def learn_order(
     a_minus: float,
     bounds: tuple[float, float] | None,
 ) -> None:
-    """Fill `.grad` of the layer's weights with the change of every winner; zeros where there is none."""
+    """Fill `.grad` of the layer's weights with the change of every winner; zeros if there is none."""
     change = torch.zeros_like(layer.weight)
     for winner in winners:
         not_later = (winner.inputs <= winner.time) & (winner.inputs < layer.steps)

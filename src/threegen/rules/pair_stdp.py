@@ -1,4 +1,5 @@
-"""Pair STDP, additive, over all pairs: an input that fires before the neuron gains, one that fires after it loses.
+"""Pair STDP, additive, over all pairs: an input that fires before the neuron is strengthened, one that fires after it
+is weakened.
 
     dw = +a_plus  e^(-(t_post - t_pre)/tau_plus)     for every pair with t_pre <= t_post
     dw = -a_minus e^(-(t_pre - t_post)/tau_minus)    for every pair with t_pre >  t_post
@@ -38,7 +39,7 @@ class PairSTDP(PairwiseRule):
         self.taus = (
             require_number("tau_plus", tau_plus, above=0.0),
             require_number("tau_minus", tau_minus, above=0.0),
-            1.0,  # the slow traces are not looked at
+            1.0,  # the slow traces are not used
             1.0,
         )
         self._settle(backend)

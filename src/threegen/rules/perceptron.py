@@ -1,4 +1,4 @@
-"""Rosenblatt's rule: weights move on mistakes only, by the example itself.
+"""Rosenblatt's rule: weights change only on mistakes, by the example itself.
 
 One unit, or several that answer independently, targets t in 0 and 1, answer y = 1 where u > 0:
 
@@ -8,7 +8,7 @@ One unit for each class; the winner k has the highest potential, y is the true c
 
     w_y <- w_y + rate x                w_k <- w_k - rate x
 
-This is gradient descent on E = max(0, s_k - s_y) (one unit: |u|) of each mistaken example.
+This is gradient descent on E = max(0, s_k - s_y) (one unit: |u|) of each misclassified example.
 
 Rosenblatt, Psychological Review 65 (1958) 386-408; "Principles of Neurodynamics" (1962), chapter 5. The form with
 one unit for each class: Duda and Hart, "Pattern Classification and Scene Analysis" (1973), section 5.12 (Kesler).
@@ -27,38 +27,38 @@ from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, DataError, ShapeError
 from threegen.rules.rule import Averaged, LinearUnits, Rule, Step, Update, descend, require_batch, require_parts
 
-# Potentials are computed for this many examples at a time. The product is thrown away at the first mistake, so the
-# best size is near the usual distance between two mistakes (MNIST: about 7); from 8 to 32 the time hardly differs.
+# Potentials are computed for this many examples at a time. The product is discarded at the first mistake, so the best
+# size is near the usual distance between two mistakes (MNIST: about 7); from 8 to 32 the time hardly differs.
 _WINDOW = 16
 
 
 class PerceptronRule(Rule):
-    """Train one layer of units by Rosenblatt's rule: one yield a mistake, examples in the order of the batch.
+    """Train one layer of units by Rosenblatt's rule: one yield per mistake, examples in the order of the batch.
 
     Targets: labels `[B]` in 0..K-1 for K units; 0 and 1 for one unit; or 0 and 1 `[B, K]` for K independent units.
     Among equal potentials the lowest class wins, as in `argmax`. The rate is the optimiser's (plain SGD; from zero
-    weights it only scales them, so 1 is the default). Figure: `loss`, the E of the mistaken example.
+    weights it only scales them, so 1 is the default). Figure: `loss`, the E of the misclassified example.
 
-    A model with `averaged` set also gets `accumulate(n)`: n examples were passed with the present weights.
-    Raises `ConfigError` for a model without potentials(), `DataError` for labels out of range.
+    For a model with `averaged` set, the rule also calls `accumulate(n)`: n examples were processed with the current
+    weights. Raises `ConfigError` for a model without potentials(), `DataError` for labels out of range.
     """
 
     updates_per_batch = None
     default_rate = 1.0
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not one layer of units."""
+        """Raise `ConfigError` if `model` is not one layer of units."""
         require_parts(self, model, "potentials()", "weight", "bias")
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Walk through `batch`; at each mistake fill `.grad` with -(t - y) x and yield."""
+        """Go through `batch`; at each mistake fill `.grad` with -(t - y) x and yield."""
         self.check(model)
         units = cast(LinearUnits, model)
         find, targets = _prepare(units, require_batch("PerceptronRule", batch))
         averaged = _averaged(model)
         inputs = batch.inputs.flatten(1)
-        place, lived = 0, 0  # the next example; how many have passed with the present weights
+        place, lived = 0, 0  # the next example; how many were processed with the current weights
         while place < len(inputs):
             scores = units.potentials(inputs[place : place + _WINDOW])
             mistake = find(scores, targets[place : place + _WINDOW])
@@ -78,11 +78,11 @@ class PerceptronRule(Rule):
             averaged.accumulate(lived)
 
 
-Mistake = tuple[int, Tensor]  # how far ahead the first mistaken example lies, and dE/du [K] for it
+Mistake = tuple[int, Tensor]  # the offset of the first misclassified example, and its dE/du [K]
 
 
 def _averaged(model: nn.Module) -> Averaged | None:
-    """Return `model` where it averages its weights; refuse it in evaluation mode, where it answers by the average."""
+    """Return `model` if it averages its weights; raise for evaluation mode, in which it answers by the average."""
     if not isinstance(model, Averaged) or not model.averaged:
         return None
     if not model.training:
@@ -93,7 +93,7 @@ def _averaged(model: nn.Module) -> Averaged | None:
 
 
 def _prepare(units: LinearUnits, targets: Tensor) -> tuple[Callable[[Tensor, Tensor], Mistake | None], Tensor]:
-    """Return the finder of mistakes for this kind of targets, and the targets in the form that it takes."""
+    """Return the function that finds mistakes for this kind of targets, and the targets in its format."""
     outputs = len(units.weight)
     if outputs > 1 and targets.dim() == 1:
         return _first_wrong_winner, require_labels(targets, outputs)
@@ -121,7 +121,7 @@ def _first_wrong_winner(scores: Tensor, labels: Tensor) -> Mistake | None:
 
 
 def _first_wrong_unit(scores: Tensor, targets: Tensor) -> Mistake | None:
-    """Each unit for itself: y - t."""
+    """Each unit separately: y - t."""
     errors = (scores > 0).to(targets.dtype) - targets
     wrong = errors.any(1).tolist()
     if True not in wrong:

@@ -4,8 +4,8 @@
     E    = -1/B sum over episodes and steps of  A_t log pi(a_t | s_t)  +  entropy H(pi(. | s_t))
     A_t  = G_t, or (G_t - mean) / deviation over all steps of the batch
 
-pi = softmax of the model's scores. Where A_t = G_t, entropy is 0 and the discount 1, the mean of dE/dw over many
-episodes is minus the gradient of the expected return.
+pi = softmax of the model's scores. If A_t = G_t, entropy is 0 and the discount 1, the mean of dE/dw over many episodes
+is minus the gradient of the expected return.
 
 Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement learning", Machine
 Learning 8 (1992) 229-256; the entropy term: Williams and Peng, Connection Science 3 (1991) 241-268.
@@ -27,23 +27,23 @@ from threegen.rules.rule import Rule, Step, Update, require_batch
 
 
 class Environment(Protocol):
-    """Several episodes of one task, played side by side. B episodes, F numbers observed in each."""
+    """Several episodes of one task, played in parallel. B episodes, F observed numbers in each."""
 
     def begin(self, starts: Tensor) -> Tensor:
-        """Start an episode from each row of `starts` [B, ...]; return what is observed, [B, F]."""
+        """Start an episode from each row of `starts` [B, ...]; return the observations [B, F]."""
         ...
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Do `actions` [B]; return what is observed [B, F], rewards [B] and which episodes are over [B] (bool).
+        """Perform `actions` [B]; return observations [B, F], rewards [B] and which episodes are over [B] (bool).
 
-        Episodes that are over stay so; what is returned for them is not looked at.
+        Episodes that are over stay so; the values returned for them are not used.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """What happened in a batch of B episodes of S steps in all."""
+    """The record of a batch of B episodes of S steps in all."""
 
     observed: Tensor  # [S, F]
     actions: Tensor  # [S]
@@ -54,13 +54,13 @@ class Played:
 class PolicyGradient(Rule):
     """Train a policy by the rewards of episodes that it plays itself: one yield a batch of episodes.
 
-    The batch's inputs `[B, ...]` are the states from which `environment` starts; labels are not looked at. The
-    model's scores `[B, actions]` go through softmax, and actions are drawn from the rule's generator.
+    The batch's inputs `[B, ...]` are the states from which `environment` starts; labels are not used. The model's
+    scores `[B, actions]` go through softmax, and actions are drawn from the rule's generator.
 
-    discount: how much a reward is worth one step later, 0..1.
+    discount: the factor by which a reward counts less per step of delay, 0..1.
     baseline: "normalised" subtracts the mean return of the batch's steps and divides by their deviation; "none".
     entropy: the weight of the entropy bonus, which keeps the policy exploring.
-    explore: False plays the likeliest action always: exploitation alone, from which little is learnt.
+    explore: False always plays the most likely action: pure exploitation, from which little is learned.
     most_steps: an episode that lasts longer is cut off.
 
     Figures: `loss`, `reward` (mean sum of rewards of an episode), `entropy` (mean of the policy's, in nats).
@@ -88,7 +88,7 @@ class PolicyGradient(Rule):
         self.most_steps = require_whole("most_steps", most_steps)
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where no parameter of `model` needs a gradient."""
+        """Raise `ConfigError` if no parameter of `model` needs a gradient."""
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ConfigError(f"PolicyGradient needs a model with parameters to train, {type(model).__name__} has none")
 
@@ -110,7 +110,7 @@ class PolicyGradient(Rule):
 
     @torch.no_grad()
     def play(self, model: nn.Module, starts: Tensor, generator: torch.Generator) -> Played:
-        """Play one episode from each row of `starts` with the present policy; gradients are not recorded."""
+        """Play one episode from each row of `starts` with the current policy; gradients are not recorded."""
         observed = self.environment.begin(starts)
         running = torch.ones(len(starts), dtype=torch.bool)
         states, actions, rewards, lived = [], [], [], []

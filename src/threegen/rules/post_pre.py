@@ -1,9 +1,9 @@
-"""Post-pre STDP: pairs of nearest neighbours, with a rate of its own for each side.
+"""Post-pre STDP: nearest-neighbour pairs, with a separate rate for each side.
 
     at a spike of the input    w -= pre_rate  e^(-(t - last spike of the neuron)/tau_post)
     at a spike of the neuron   w += post_rate e^(-(t - last spike of the input)/tau_pre)
 
-Traces are set to 1 by a spike, so only the last one counts: the symmetric nearest-neighbour scheme of Morrison,
+Traces are set to 1 by a spike, so that only the last one counts: the symmetric nearest-neighbour scheme of Morrison,
 Diesmann and Gerstner, "Phenomenological models of synaptic plasticity based on spike timing", Biological Cybernetics 98
 (2008) 459-478.
 """

@@ -1,9 +1,9 @@
-"""Power-law STDP: only the neuron's spikes change weights, by a power of the room that is left.
+"""Power-law STDP: only the neuron's spikes change weights, by a power of the distance to the bound.
 
     at a spike of the neuron   w += rate (x - target) (w_max - w)^mu
 
 x is the trace of the input, set to 1 by a spike. Inputs that were silent before the neuron's spike have x < target and
-lose weight: depression needs no spike of theirs. The larger `target`, the fewer inputs a neuron keeps.
+lose weight: depression does not need their spikes. The larger `target`, the fewer inputs a neuron keeps.
 
 Diehl and Cook, "Unsupervised learning of digit recognition using spike-timing-dependent plasticity", Frontiers in
 Computational Neuroscience 9:99 (2015), section 2.3; defaults are the constants left in the authors' published script.
@@ -19,7 +19,7 @@ from threegen.rules.spike_timing import NeuronTimedRule
 
 
 class PowerLawSTDP(NeuronTimedRule):
-    """Train a spiking layer at its neurons' spikes, by a power of the room left for the weight.
+    """Train a spiking layer at its neurons' spikes, by a power of the weight's distance to its bound.
 
     rate in units of weight, target a trace (0..1), w_max the largest weight (the layer's), tau in ms.
     Raises `ConfigError`.

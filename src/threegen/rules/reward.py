@@ -1,7 +1,7 @@
-"""Rewards for rules that learn from reward: what a critic says while a layer of neurons answers.
+"""Rewards for rules that learn from reward: critics judge the spikes of a layer of neurons.
 
-Neurons are shared out to classes in equal groups, in order: with O neurons and K classes neuron o stands for class
-o K // O. A reward is one number for all synapses; it never says which neuron was right.
+Neurons are assigned to classes in equal groups, in order: with O neurons and K classes, neuron o has the class o K //
+O. A reward is one number for all synapses; it does not tell which neuron was right.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from threegen.errors import ConfigError, DataError
 
 
 class Critic(Protocol):
-    """`critic(spikes, target)`: the reward after the step that came last. Spikes so far [t, O], target 0-d.
+    """`critic(spikes, target)`: the reward after the latest step. Spikes so far [t, O], target 0-d.
 
-    A critic may also have `classes`, how many it knows, and `first_reward`, the first step (from 0) that a reward can
-    follow: rules then refuse other labels, and stimuli that end before it.
+    A critic may also have `classes`, the number of its classes, and `first_reward`, the first step (from 0) that a
+    reward can follow: rules then raise for other labels, and for stimuli that end earlier.
     """
 
     def __call__(self, spikes: Tensor, target: Tensor, /) -> Tensor:
@@ -28,9 +28,9 @@ class Critic(Protocol):
 
 
 def class_of_neurons(neurons: int, classes: int) -> Tensor:
-    """Return the class of each neuron [O]. Raises `ConfigError` where there are fewer neurons than classes."""
+    """Return the class of each neuron [O]. Raises `ConfigError` if there are fewer neurons than classes."""
     if require_whole("neurons", neurons) < require_whole("classes", classes):
-        raise ConfigError(f"{neurons} neurons cannot stand for {classes} classes; give at least one neuron a class")
+        raise ConfigError(f"{neurons} neurons are too few for {classes} classes; give at least one neuron per class")
     return torch.arange(neurons) * classes // neurons
 
 
@@ -64,9 +64,9 @@ class SpikeCritic:
 
 
 class AnswerCritic:
-    """One verdict a stimulus: +1 after step `at` (counted from 0) if the target's neurons fired most, else -`blame`.
+    """One reward per stimulus: +1 after step `at` (counted from 0) if the target's neurons fired most, else -`blame`.
 
-    A tie for most spikes, silence among them, is no answer and earns 0.
+    A tie for most spikes, including silence, is no answer and gives 0.
     """
 
     def __init__(self, classes: int, at: int, *, blame: float = 1.0) -> None:
@@ -75,7 +75,7 @@ class AnswerCritic:
         self.blame = require_number("blame", blame, least=0.0)
 
     def __call__(self, spikes: Tensor, target: Tensor) -> Tensor:
-        """Return the verdict at its time, else 0; raises `DataError` for a label without neurons."""
+        """Return the reward at step `at`, else 0; raises `DataError` for a label without neurons."""
         label = _require_class(target, self.classes)
         if len(spikes) != self.at + 1:
             return spikes.new_zeros(())

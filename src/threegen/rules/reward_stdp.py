@@ -1,13 +1,12 @@
-"""R-STDP: the first neuron to fire is the answer; if it is right it learns by STDP, if it is wrong by its opposite.
+"""R-STDP: the first neuron to fire is the answer; a right answer is learned by STDP, a wrong one by anti-STDP.
 
                   input fired, not after the winner     any other input
-    right             +reward[0] c_r                      -reward[1] c_r          c_r: share of wrong answers of late
-    wrong             -punish[0] c_p                      +punish[1] c_p          c_p: share of right answers of late
-    no answer         nothing
+    right +reward[0] c_r -reward[1] c_r c_r: recent share of wrong answers wrong -punish[0] c_p +punish[1] c_p c_p:
+    recent share of right answers no answer nothing
 
-The rates adapt: where most answers are right, rewards teach little more and mistakes all the more. c_r and c_p are
-measured over the last full `window` of examples; before there is one they are .9 and .1, those of guessing ten classes.
-(The published script computes these two but applies full rates to the first window: `first_shares=(1, 1)`.)
+The rates adapt: if most answers are right, rewards change little and mistakes change more. c_r and c_p are measured
+over the last full `window` of examples; before the first one is full they are .9 and .1, as for guessing among ten
+classes. (The published script computes these two but applies full rates to the first window: `first_shares=(1, 1)`.)
 
 Mozafari, Ganjtabesh, Nowzari-Dalini, Thorpe and Masquelier, "Bio-inspired digit recognition using reward-modulated
 spike-timing-dependent plasticity in deep convolutional networks", Pattern Recognition 94 (2019) 87-95; constants of the
@@ -39,15 +38,15 @@ from threegen.rules.rule import NO_NEURON_HAS_FIRED, Applied, PlainSGD, Rule, St
 
 
 class RewardSTDP(Rule):
-    """Train a competing layer, whose features stand for `classes` in equal groups, by reward: one update an example.
+    """Train a competing layer, whose features represent `classes` in equal groups, by reward: one update per example.
 
     `reward` and `punish` are the sizes of the changes (see above), at least 0. `adaptive=False` keeps c_r = c_p = 1;
-    `first_shares` are c_r and c_p in the first window. `rate` multiplies all changes; a schedule may turn it down.
+    `first_shares` are c_r and c_p in the first window. `rate` multiplies all changes; a schedule may lower it.
     `stabiliser=True` multiplies by (w - low)(high - w). A `DecisionConv(strict=True)` that decides at the last step is
-    trained by a compiled kernel with the same answers and weights, one yield per batch, where the optimiser is SGD with
-    rate 1, the default; `fused=False` never does. Figures: `reward` (1, -1, or 0 without an answer), `answered`; of the
-    kernel their means, with `wrong_share` (c_r) and `sums`, the potentials that were added up per example.
-    Raises `ConfigError`, and `DataError` for labels outside of the classes.
+    trained by a compiled kernel with the same answers and weights, one yield per batch, if the optimiser is SGD with
+    rate 1, the default; `fused=False` disables it. Figures: `reward` (1, -1, or 0 without an answer), `answered`; for
+    the kernel their means, and also `wrong_share` (c_r) and `sums`, the number of potentials computed per example.
+    Raises `ConfigError`, and `DataError` for labels outside the classes.
     """
 
     updates_per_batch = None
@@ -85,7 +84,8 @@ class RewardSTDP(Rule):
         self._unit = sgd is not None and sgd.is_unit
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` if `model` is no competing layer with a feature per class, or answers other classes."""
+        """Raise `ConfigError` if `model` is not a competing layer with a feature per class, or answers other
+        classes."""
         require_parts(self, model, *COMPETING_PARTS)
         class_of_neurons(len(cast(CompetingLayer, model).weight), self.classes)
         answered = getattr(model, "classes", self.classes)
@@ -164,12 +164,12 @@ class RewardSTDP(Rule):
             self._right = self._wrong = self._seen = 0
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the shares and the counts of the window that is under way."""
+        """Return the shares and the counts of the current window."""
         shares = torch.tensor([self.right_share, self.wrong_share], dtype=torch.float64)
         return {"shares": shares, "counts": torch.tensor([self._right, self._wrong, self._seen])}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned. Raises `ConfigError` where a part is missing."""
+        """Restore the state returned by `state_dict`. Raises `ConfigError` if a part is missing."""
         if set(state) != {"shares", "counts"}:
             raise ConfigError(f"RewardSTDP needs shares and counts, the checkpoint has {', '.join(state)}")
         self.right_share, self.wrong_share = (float(share) for share in state["shares"])

@@ -1,11 +1,11 @@
-"""What a learning rule is: a generator that fills `.grad` and yields each time an update is due.
+"""Learning rules: a rule is a generator that fills `.grad` and yields each time an update is due.
 
     for step in rule(model, batch, generator):      # a yield means: .grad holds a descent direction
         optimizer.step()
 
-Two kinds of yield: `Update` asks the loop to step the optimiser; `Applied` says that a fused kernel has moved
-(and projected) the parameters itself. Parameters change only at yields. Rules never import models: they meet
-models through the protocols below.
+Two kinds of yield: `Update` asks the loop to step the optimiser; `Applied` says that a fused kernel has updated (and
+projected) the parameters itself. Parameters change only at yields. Rules never import models; they use them through the
+protocols below.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from threegen.machine.sparse.layouts import stored_like
 
 
 class Step:
-    """One yield of a rule; `figures` are detached 0-d tensors that the loop reads at its log interval only."""
+    """One yield of a rule; `figures` are detached 0-d tensors that the loop reads only at its log interval."""
 
     __slots__ = ("figures",)
     pending: ClassVar[bool]
@@ -35,18 +35,18 @@ class Step:
         self.figures = figures
 
 
-# A sentence of `signs_of_life`, for `fit` to put behind the names of rule and model.
+# A sentence for `signs_of_life`; `fit` puts the names of rule and model before it.
 NO_NEURON_HAS_FIRED = "no neuron has fired; strengthen the inputs, lower the threshold or start from larger weights"
 
-# What a bound of squares summed in float32 is multiplied by: sums of millions may come out too small, but by much less.
+# Safety factor for bounds of squares summed in float32: such sums of millions may be too small, but by much less.
 SLACK = 2.0
 
 
 class Update(Step):
     """`.grad` is ready: the loop checks it, steps the optimiser, clears it and projects the model.
 
-    `square_bound` is a number which the sum of the squares of all gradients does not exceed, where the rule knows
-    one; with a finite one every gradient is finite, and nobody needs to read them for that.
+    `square_bound` is an upper bound of the sum of the squares of all gradients, if the rule knows one. If it is finite,
+    every gradient is finite, and the loop need not read them to check that.
     """
 
     __slots__ = ("square_bound",)
@@ -58,7 +58,7 @@ class Update(Step):
 
 
 class Applied(Step):
-    """A fused kernel has moved and projected the parameters itself; the loop guards, records and checkpoints."""
+    """A fused kernel has updated and projected the parameters itself; the loop checks, records and checkpoints."""
 
     __slots__ = ()
     pending = False
@@ -67,7 +67,7 @@ class Applied(Step):
 class PlainSGD:
     """Plain SGD with momentum and weight decay, as `fit` hands it to a rule that applies it itself.
 
-    It reads the optimiser's `groups` at each use, so that schedules which set them count. Outside of `fit`:
+    It reads the optimiser's `groups` at each use, so that schedules take effect. Outside of `fit`:
     `rule.hand_over(PlainSGD([{"lr": 0.1, "momentum": 0.5}]))`.
     """
 
@@ -76,32 +76,32 @@ class PlainSGD:
 
     @property
     def rate(self) -> float:
-        """The learning rate in force."""
+        """The current learning rate."""
         return float(self._groups[0]["lr"])
 
     @property
     def momentum(self) -> float:
-        """The momentum in force."""
+        """The current momentum."""
         return float(self._groups[0].get("momentum", 0.0))
 
     @property
     def is_unit(self) -> bool:
-        """Whether a gradient is simply taken off: rate 1, no momentum, no decay."""
+        """Whether the gradient is simply subtracted: rate 1, no momentum, no decay."""
         return self.rate == 1.0 and self.momentum == 0.0 and self.weight_decay == 0.0
 
     @property
     def weight_decay(self) -> float:
-        """How much of each weight is added to its gradient; biases do not decay."""
+        """The share of each weight that is added to its gradient; biases do not decay."""
         return max(float(group.get("weight_decay", 0.0)) for group in self._groups)
 
 
 class Rule:
-    """A learning rule. Subclasses write `__call__`; those with a memory also write the two state methods.
+    """A learning rule. Subclasses define `__call__`; those with state also define the two state methods.
 
-    `updates_per_batch` is how many times one batch yields, or None where that depends on the data.
-    `default_optimizer` is the optimiser that `fit` takes where the user names none; `uses_labels` says whether
-    batches need targets. `signs_of_life` names figures of the steps which are 0 only if nothing can be
-    learned, with the sentence that `fit` then warns with: figure -> "no neuron has fired".
+    `updates_per_batch` is how many times one batch yields, or None if that depends on the data.
+    `default_optimizer` is the optimiser that `fit` uses if the user names none; `uses_labels` says whether batches need
+    targets. `signs_of_life` names figures of the steps that are 0 only if nothing can be learned, each with the
+    sentence of `fit`'s warning: figure -> "no neuron has fired".
     """
 
     updates_per_batch: int | None = 1
@@ -111,36 +111,36 @@ class Rule:
     signs_of_life: ClassVar[Mapping[str, str]] = {}
 
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Fill `.grad` of the parameters to move and yield when an update is due. Shapes: those of `batch`."""
+        """Fill `.grad` of the parameters to train and yield when an update is due. Shapes: those of `batch`."""
         raise NotImplementedError(f"{type(self).__name__} must write __call__")
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where this rule cannot train `model`; called once before the first batch."""
+        """Raise `ConfigError` if this rule cannot train `model`; called once before the first batch."""
 
     def remark(self, model: nn.Module) -> str:
-        """Return what `fit` warns of after a stage, such as classes that `model` cannot answer; else an empty text."""
+        """Return a warning for the end of a stage, such as classes that `model` cannot answer; else an empty text."""
         return ""
 
     def hand_over(self, sgd: PlainSGD | None) -> None:
-        """Take over plain SGD, to be applied by the rule itself, or None: any other optimiser gets `Update`s.
+        """Take plain SGD, to be applied by the rule itself, or None: any other optimiser gets `Update`s.
 
-        `fit` calls it before a stage. A rule without a fast way ignores it; one that has one yields `Applied` where it
-        can move the parameters as `sgd` would have, and `Update` elsewhere.
+        `fit` calls it before a stage. A rule without a fast path ignores it. A rule with one yields `Applied` if it can
+        update the parameters as `sgd` would, and `Update` otherwise.
         """
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what the rule remembers between batches (persistent chains, traces), for checkpoints."""
+        """Return the rule's state between batches (persistent chains, traces), for checkpoints."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
         if state:
             raise ConfigError(f"{type(self).__name__} keeps no state, but the checkpoint has {', '.join(state)}")
 
 
 @runtime_checkable
 class LinearUnits(Protocol):
-    """A single layer of units: what the perceptron rule and the delta rule can train."""
+    """A single layer of units, which the perceptron rule and the delta rule can train."""
 
     weight: nn.Parameter  # [outputs, inputs]
     bias: nn.Parameter  # [outputs]
@@ -154,15 +154,15 @@ class LinearUnits(Protocol):
 class Averaged(Protocol):
     """A model that can answer with the average of the weights that it had after every example."""
 
-    averaged: bool  # whether it does
+    averaged: bool  # whether it answers with the average
 
     def accumulate(self, examples: int) -> None:
-        """Add the present weights to the running sum as if they had lived through `examples` examples."""
+        """Add the current weights to the running sum with the weight `examples`, the number of examples they lasted."""
         ...
 
 
 def has_own_methods(model: nn.Module, names: Sequence[str]) -> bool:
-    """Return whether the methods of `model` that a fast way replaces are the library's own, on class and instance."""
+    """Return whether the methods of `model` that a fast path replaces are the library's own, on class and instance."""
     for name in names:
         method = getattr(type(model), name, None)
         if name in vars(model) or not getattr(method, "__module__", "").startswith("threegen."):
@@ -171,17 +171,17 @@ def has_own_methods(model: nn.Module, names: Sequence[str]) -> bool:
 
 
 def require_parts(rule: Rule, model: nn.Module, *parts: str) -> None:
-    """Raise `ConfigError` where `model` lacks a part that `rule` works with: `"weight"`, or `"potentials()"`."""
+    """Raise `ConfigError` if `model` lacks a part that `rule` works with: `"weight"`, or `"potentials()"`."""
     for part in parts:
         if not hasattr(model, part.removesuffix("()")):
             raise ConfigError(f"{type(rule).__name__} needs a model with {part}, {type(model).__name__} has none")
 
 
 def require_batch(owner: str, batch: Batch, *, labels: bool = True) -> Tensor:
-    """Return the targets of `batch` (or, without `labels`, its inputs) where a rule may work with it.
+    """Check a batch and return its targets (or, without `labels`, its inputs).
 
     Raises `DataError` for an empty batch and for missing targets or another number of them, `NumericError` for
-    inputs that are not finite. The test of the inputs is their sum; the exact search runs only where that fails.
+    inputs that are not finite. The inputs are tested by their sum; the exact search runs only if that is not finite.
     """
     inputs, targets = batch.inputs, batch.targets
     if inputs.dim() == 0 or inputs.numel() == 0:
@@ -198,9 +198,9 @@ def require_batch(owner: str, batch: Batch, *, labels: bool = True) -> Tensor:
 
 
 def answer(model: nn.Module, inputs: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Return `model(inputs)`, with the generator handed on where the model's `forward` takes one.
+    """Return `model(inputs)`, passing the generator if the model's `forward` takes one.
 
-    Raises `ShapeError` where batch normalisation gets a batch of one, which has no variance.
+    Raises `ShapeError` if batch normalisation gets a batch of one, which has no variance.
     """
     try:
         if has_generator(type(model).forward):
@@ -211,7 +211,7 @@ def answer(model: nn.Module, inputs: Tensor, generator: torch.Generator | None) 
             raise
         raise ShapeError(
             f"{type(model).__name__} normalises over the batch, which holds {len(inputs)}; "
-            "choose a batch_size that leaves no example alone at the end of the data"
+            "choose a batch_size that does not leave a single example for the last batch"
         ) from problem
 
 
@@ -222,15 +222,15 @@ def has_generator(method: Callable[..., Any]) -> bool:
 
 
 def ascend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
-    """Add an *ascent* direction to `parameter.grad`: the sign is turned here and nowhere else.
+    """Add an *ascent* direction to `parameter.grad`: the sign is reversed here and nowhere else.
 
-    `own` says that nobody else holds `direction`: its memory may become the gradient.
+    `own` says that `direction` is not used elsewhere: its memory may become the gradient.
     """
     descend(parameter, direction.neg_() if own else -direction, own=True)
 
 
 def descend(parameter: Tensor, direction: Tensor, *, own: bool = False) -> None:
-    """Add a *descent* direction (a gradient of something to be made smaller) to `parameter.grad`; `own` as above."""
+    """Add a *descent* direction (a gradient of something to be minimised) to `parameter.grad`; `own` as above."""
     if not parameter.requires_grad:
         return
     if direction.shape != parameter.shape or direction.dtype != parameter.dtype:

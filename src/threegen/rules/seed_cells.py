@@ -1,15 +1,15 @@
-"""Hebbian learning by seed cells: the rules of the neocognitrons of 1980 and 1988. One update a pattern.
+"""Hebbian learning by seed cells: the rules of the neocognitrons of 1980 and 1988. One update per pattern.
 
-A seed cell at the place n^ of plane k teaches its whole plane what it sees, because a plane's cells share connections:
+A seed cell at the place n^ of plane k trains its whole plane on its input, because a plane's cells share connections:
 
     a(k', x, k) <- a(k', x, k) + q c(x) u_C(k', n^ + x)            b(k) <- b(k) + q v(n^)        (1980: q / 2)
 
 `CompetitiveSeeds` (1980), without a teacher: in each hyper-column the strongest S-cell of all planes is a candidate; of
-several candidates in one plane the strongest becomes the seed. `TaughtSeeds` (1988): a teacher names the plane, and
-where the seed cell stands.
+several candidates in one plane the strongest becomes the seed. `TaughtSeeds` (1988): a teacher gives the plane and the
+place of the seed cell.
 
-With x = c u_C the first equation is a step down |x - w|^2 / 2 - |w|^2 / 2: competitive learning in which the length of
-w is left free, because b grows with it and the cells see the angle alone.
+With x = c u_C the first equation is a descent step on |x - w|^2 / 2 - |w|^2 / 2: competitive learning in which the
+length of w is free, because b grows with it and the cells respond to the angle only.
 
 Fukushima, Biological Cybernetics 36 (1980) 193-202, section 3; Neural Networks 1 (1988) 119-130.
 """
@@ -31,7 +31,7 @@ from threegen.rules.rule import Rule, Step, Update, ascend, require_batch, requi
 
 @runtime_checkable
 class SeedLayer(Protocol):
-    """A layer of S-cells whose excitatory and inhibitory connections learn."""
+    """A layer of S-cells with trainable excitatory and inhibitory connections."""
 
     a: nn.Parameter  # [planes, inputs, w, w]
     b: nn.Parameter  # [planes]
@@ -59,11 +59,11 @@ class _HebbianSeeds(Rule):
         self.rate = require_number("rate", rate, above=0.0)
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is no layer of S-cells with connections of both kinds."""
+        """Raise `ConfigError` if `model` is not a layer of S-cells with connections of both kinds."""
         require_parts(self, model, *_PARTS)
 
     def _teach(self, layer: SeedLayer, pattern: Tensor, planes: Tensor, places: Tensor, strength: Tensor) -> Update:
-        """Fill the gradients: each plane learns what its seed sees; `strength` `[h, w]` are the V-cells."""
+        """Fill the gradients: each plane learns the input of its seed; `strength` `[h, w]` are the V-cells."""
         seen, flat = padded(pattern, layer.padding), strength.flatten()
         a, b = torch.zeros_like(layer.a), torch.zeros_like(layer.b)
         for plane, place in zip(planes.tolist(), places.tolist(), strict=True):
@@ -77,15 +77,15 @@ class _HebbianSeeds(Rule):
 class CompetitiveSeeds(_HebbianSeeds):
     """Choose seeds by competition in hyper-columns; without labels. Batches hold the C-cells below `[B, K, H, W]`.
 
-    `rate` is q. A plane has at most one seed a pattern, a silent plane none; a pattern without any teaches nothing.
-    Figure: `seeds`. Raises `ConfigError` for a model that is no layer of S-cells.
+    `rate` is q. A plane has at most one seed per pattern, a silent plane none; a pattern without any is skipped.
+    Figure: `seeds`. Raises `ConfigError` for a model that is not a layer of S-cells.
     """
 
     uses_labels = False
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Walk through the patterns of `batch`; at each that has seeds fill `.grad` and yield."""
+        """Process the patterns of `batch` in order; for each that has seeds fill `.grad` and yield."""
         self.check(model)
         layer = cast(SeedLayer, model)
         require_batch("CompetitiveSeeds", batch, labels=False)
@@ -96,16 +96,16 @@ class CompetitiveSeeds(_HebbianSeeds):
 
 
 class TaughtSeeds(_HebbianSeeds):
-    """Learn what a teacher points at. Targets are planes `[B]`, whose seed stands where the input is strongest, or
+    """Learn at seed cells given by a teacher. Targets are planes `[B]`, with the seed where the input is strongest, or
     `[B, 3]`: plane, row and column of the seed cell.
 
-    `rate` is q. Figure: `seeds`. Raises `ConfigError` for a model that is no layer of S-cells, `DataError` for planes
-    and places that do not exist, `ShapeError` for targets of another shape.
+    `rate` is q. Figure: `seeds`. Raises `ConfigError` for a model that is not a layer of S-cells, `DataError` for
+    planes and places that do not exist, `ShapeError` for targets of another shape.
     """
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Walk through the patterns of `batch`, one yield each."""
+        """Process the patterns of `batch` in order, one yield each."""
         self.check(model)
         layer = cast(SeedLayer, model)
         targets = require_batch("TaughtSeeds", batch)
@@ -114,7 +114,7 @@ class TaughtSeeds(_HebbianSeeds):
         elif targets.dim() == 1:
             require_labels(targets, len(layer.b))
         else:
-            raise ShapeError(f"the teacher gives planes [B] or (plane, row, column) [B, 3], got {list(targets.shape)}")
+            raise ShapeError(f"targets must be planes [B] or (plane, row, column) [B, 3], got {list(targets.shape)}")
         strengths = layer.inhibition(batch.inputs)[:, 0]
         places = strengths.flatten(1).argmax(1) if targets.dim() == 1 else _places(targets, strengths)
         planes = targets if targets.dim() == 1 else targets[:, 0]
@@ -131,6 +131,6 @@ def _places(targets: Tensor, strengths: Tensor) -> Tensor:
     if bool(outside.any()):
         first = int(outside.nonzero()[0])
         raise DataError(
-            f"the teacher points at {targets[first, 1:].tolist()} in lesson {first}; the planes are {height} x {width}"
+            f"target {first} is the place {targets[first, 1:].tolist()}, outside the planes of {height} x {width}"
         )
     return rows * width + columns

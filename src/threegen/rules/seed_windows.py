@@ -1,9 +1,9 @@
-"""What the rules of growing planes see of one pattern: by the layer itself, or out of work shared by a whole batch.
+"""The responses to one pattern for the rules of growing planes: from the layer itself, or from work shared by a batch.
 
-`SeenByLayer` is the plain way and the oracle. `SeenInWork` reads the same numbers out of `Work`, which keeps the
-connections of the existing planes as rows: a pattern costs one matrix product, its lessons touch one row each. Where
-one cell sees the whole pattern, what a lesson changes in the answers to all patterns of the batch is a multiple of
-their inner products with it, so that rows of thousands of connections are read once a batch.
+`SeenByLayer` is the plain path and the reference. `SeenInWork` reads the same numbers from `Work`, which stores the
+connections of the existing planes as rows: a pattern costs one matrix product, and each of its lessons changes one row.
+If one cell sees the whole pattern, the change that a lesson makes in the responses to all patterns of the batch is a
+multiple of their inner products with it, so that rows of thousands of connections are read once per batch.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Lesson = tuple[int, int]  # the plane that learns, and the place (row * width + 
 class GrowingPlanes(Protocol):
     """A layer of S-cells whose planes are born while it learns."""
 
-    a: nn.Parameter  # [room, inputs, w, w]
+    a: nn.Parameter  # [most planes, inputs, w, w]
     c: Tensor  # [w, w]
     count: Tensor  # 0-d, how many planes exist
-    labels: Tensor  # [room]
+    labels: Tensor  # [most planes]
     window: int
     column: int
     padding: Padding
 
     @property
     def full(self) -> bool:
-        """Whether there is no room for another plane."""
+        """Whether the number of planes has reached its limit."""
         ...
 
     def create(self, label: int = -1) -> int:
@@ -40,7 +40,7 @@ class GrowingPlanes(Protocol):
         ...
 
     def theta(self) -> float:
-        """Return the threshold of the present mode."""
+        """Return the threshold of the current mode."""
         ...
 
     def inhibition(self, u: Tensor) -> Tensor:
@@ -60,18 +60,18 @@ PARTS = ("a", "c", "count", "labels", "create()", "theta()", "inhibition()", "no
 
 
 class Seen(Protocol):
-    """One pattern as a layer sees it."""
+    """One pattern as input of a layer."""
 
     response: Tensor  # the S-cells [K, h, w]
     strength: Tensor  # the V-cells [h, w]
 
     def would_answer(self, place: int) -> Tensor:
-        """Return where a plane born at `place` would answer `[h, w]`."""
+        """Return where a plane created at `place` would respond `[h, w]`."""
         ...
 
 
 class SeenByLayer:
-    """One pattern `[K, H, W]`, looked at with the layer's own forward pass."""
+    """One pattern `[K, H, W]`, processed by the layer's own forward pass."""
 
     def __init__(self, layer: GrowingPlanes, pattern: Tensor) -> None:
         self.layer, self.pattern = layer, pattern
@@ -79,7 +79,7 @@ class SeenByLayer:
         self.strength = layer.inhibition(pattern[None])[0, 0]
 
     def would_answer(self, place: int) -> Tensor:
-        """Return where a plane born at `place` would answer `[h, w]`."""
+        """Return where a plane created at `place` would respond `[h, w]`."""
         own = self._lesson(place)[None]
         return self.layer.respond(self.pattern[None], own, self.layer.norms(own))[0, 0] > 0
 
@@ -104,7 +104,7 @@ class Work:
         self.planes_below, count = inputs.shape[1], int(layer.count)
         self.strengths = layer.inhibition(inputs)[:, 0]  # [B, h, w]
         self.c = layer.c.repeat(self.planes_below, 1, 1).flatten()  # [D]
-        self.whole = self.strengths[0].numel() == 1  # one cell sees the whole pattern: one birth a pattern at most
+        self.whole = self.strengths[0].numel() == 1  # one cell sees the whole pattern: at most one new plane
         room = min(len(layer.a), count + len(inputs)) if self.whole else len(layer.a)
         own = layer.a.detach()[:count, : self.planes_below]
         self.a = own.new_zeros(room, len(self.c))  # [room, D]
@@ -117,7 +117,7 @@ class Work:
             self.excitation[:count] = self.a[:count] @ rows.T
 
     def windows(self, number: int) -> Tensor:
-        """Return what the cells see of pattern `number`, one window a column `[D, P]`."""
+        """Return the cells' inputs from pattern `number`, one window per column `[D, P]`."""
         pattern, side = self.inputs[number], self.layer.window
         if self.whole:
             return pattern.reshape(-1, 1)
@@ -130,7 +130,7 @@ class Work:
         return self.excitation[:count, number, None] if self.whole else self.a[:count] @ windows
 
     def learn(self, lessons: list[Lesson], number: int, windows: Tensor, rate: float) -> None:
-        """Teach the planes of `lessons`, all of them different, what their seed cells see of pattern `number`."""
+        """Train the planes of `lessons`, all different, on their seed cells' inputs from pattern `number`."""
         planes, places = torch.tensor(lessons, device=windows.device).unbind(1)
         rows = torch.addcmul(self.a[planes], self.c, windows[:, places].T, value=rate)
         self.a[planes] = rows
@@ -157,11 +157,11 @@ class SeenInWork:
         self.response = s_cells(excited, inhibited, theta / (1.0 - theta)).view(-1, *self.strength.shape)
 
     def would_answer(self, place: int) -> Tensor:
-        """Return where a plane born at `place` would answer `[h, w]`."""
+        """Return where a plane created at `place` would respond `[h, w]`."""
         own = self.work.c * self.windows[:, place]
         norm = (own.square() / self.work.c).sum().sqrt()
         return (own @ self.windows).view_as(self.strength) > self.work.theta * norm * self.strength
 
     def learn(self, lessons: list[Lesson], rate: float) -> None:
-        """Teach the planes of `lessons` what their seed cells see."""
+        """Train the planes of `lessons` on their seed cells' inputs."""
         self.work.learn(lessons, self.number, self.windows, rate)

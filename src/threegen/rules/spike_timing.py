@@ -1,11 +1,12 @@
-"""What all rules of spike timing share: stimuli one after another, time step by time step, one update a change.
+"""The base of all spike-timing rules: stimuli one after another, time step by time step, one update per change.
 
 for pre in spikes of the input, step by step:
     post  = the neurons' spikes, with the weights as they are now
-    dW    = change(traces, pre, post)                     yield where it is not zero
+    dW = change(traces, pre, post) yield if it is not zero
 
-Weights move within a stimulus, at the spike that moves them; constraints (bounds) hold after every step, normalisation
-after every stimulus. Neurons and traces start each stimulus from rest. Rules meet layers in the protocols below.
+Weights change within a stimulus, at the spike that causes the change. Constraints (bounds) are applied after every
+step, normalisation after every stimulus. Neurons and traces start each stimulus from rest. Rules use layers through the
+protocols below.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class SpikingLayer(Protocol):
     """One layer of synapses and spiking neurons. T steps, B stimuli, I inputs, O neurons."""
 
     weight: nn.Parameter  # [O, I]
-    dt: float  # ms a step
+    dt: float  # ms per step
 
     def input_spikes(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the spikes [T, B, I] that the inputs send."""
@@ -53,17 +54,17 @@ class SpikingLayer(Protocol):
         ...
 
     def begin_stimulus(self) -> None:
-        """Hear that a stimulus begins."""
+        """Called when a stimulus begins."""
         ...
 
     def end_stimulus(self) -> None:
-        """Hear that it has ended: the `project` that follows may normalise."""
+        """Called when a stimulus has ended: the `project` that follows may normalise."""
         ...
 
 
 @runtime_checkable
 class KernelLayer(SpikingLayer, Protocol):
-    """A layer whose neurons the compiled kernel knows: those of `functional.plastic_neurons`."""
+    """A layer whose neurons the compiled kernel supports: those of `functional.plastic_neurons`."""
 
     theta: Tensor  # [O]
     constants: LayerConstants
@@ -86,19 +87,19 @@ class Trace:
         return cls(like.new_zeros(units), trace_decay(tau, dt), saturate)
 
     def fade(self) -> None:
-        """Let one step pass."""
+        """Apply the decay of one step."""
         self.values = self.values * self.decay
 
     def mark(self, spikes: Tensor) -> None:
-        """Take up this step's spikes."""
+        """Add this step's spikes."""
         self.values = mark_spikes(self.values, spikes, self.saturate)
 
 
 class SpikeTimingRule(Rule):
-    """A rule that changes weights at spikes, online. Subclasses write `start` and `change`.
+    """A rule that changes weights at spikes, online. Subclasses define `start` and `change`.
 
-    Labels reach `start` where `uses_labels` says so. Figure: `spikes`, those of all neurons in the stimulus so far (of
-    a kernel's step: their mean over its stimuli). The default optimiser is SGD with rate 1: rates are the rule's own.
+    `start` gets labels if `uses_labels` is set. Figure: `spikes`, the spikes of all neurons in the stimulus so far (for
+    a kernel's step: their mean over its stimuli). The default optimiser is SGD with rate 1: the rule has its own rates.
     """
 
     updates_per_batch = None
@@ -111,23 +112,24 @@ class SpikeTimingRule(Rule):
         return {"spikes": spikes}
 
     def start(self, layer: SpikingLayer, target: Tensor | None) -> Any:
-        """Return what the rule remembers within one stimulus, at its beginning; `target` is its label (0-d)."""
+        """Return the rule's state at the beginning of a stimulus; `target` is its label (0-d)."""
         raise NotImplementedError(f"{type(self).__name__} must write start")
 
     def change(self, memory: Any, weight: Tensor, pre: Tensor, post: Tensor) -> Tensor:
-        """Move `memory` one step on and return dW [O, I] for input spikes `pre` [I] and neurons' spikes `post` [O]."""
+        """Advance `memory` by one step and return dW [O, I] for input spikes `pre` [I] and neurons' spikes `post`
+        [O]."""
         raise NotImplementedError(f"{type(self).__name__} must write change")
 
     def require_stimuli(self, trains: Tensor, targets: Tensor | None) -> None:
         """Raise if nothing can be learned from spikes [T, B, I] and labels [B]; called before the first stimulus."""
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not a layer of spiking neurons that can learn by spike timing."""
+        """Raise `ConfigError` if `model` is not a layer of spiking neurons that can learn by spike timing."""
         require_parts(self, model, *LAYER_PARTS)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Show each example of `batch`; yield at every change of weights, and once at the end of each example."""
+        """Present each example of `batch`; yield at every change of weights, and once at the end of each example."""
         self.check(model)
         layer = cast(SpikingLayer, model)
         require_batch(type(self).__name__, batch, labels=self.uses_labels)
@@ -151,15 +153,15 @@ class SpikeTimingRule(Rule):
                     yield Update(**self.figures(memory, total))
         finally:
             layer.end_stimulus()
-        ascend(layer.weight, torch.zeros_like(layer.weight))  # nothing but the constraints at the end of a stimulus
+        ascend(layer.weight, torch.zeros_like(layer.weight))  # only the constraints apply at the end of a stimulus
         yield Update(**self.figures(memory, total))
 
 
 class NeuronTimedRule(SpikeTimingRule):
-    """A rule that changes weights at the neuron's spikes alone, by the trace of the input: it is set to 1 by a spike.
+    """A rule that changes weights only at the neuron's spikes, by the input's trace, which a spike sets to 1.
 
     rate in units of weight, target a trace (0..1), w_max the largest weight (the layer's), tau in ms. Raises
-    `ConfigError`. Subclasses write `at_spikes`.
+    `ConfigError`. Subclasses define `at_spikes`.
     """
 
     def __init__(self, rate: float, target: float, w_max: float, tau: float) -> None:
@@ -188,11 +190,11 @@ _IN_THE_KERNEL = ("step", "begin_stimulus", "end_stimulus", "project")  # method
 
 
 class PairwiseRule(SpikeTimingRule):
-    """Pairs and triplets of spikes: what the compiled kernel can do as well.
+    """Rules over pairs and triplets of spikes, which the compiled kernel also supports.
 
     `backend` is "plain" (one `Update` per change: the definition), "fused" (the kernel, one `Applied` per batch) or
-    "auto": fused where the kernel knows the layer, on the CPU in float32 or float64, and the optimiser is SGD with rate
-    1, the rule's default. Any other optimiser, rate, momentum or decay takes the plain way.
+    "auto": fused if the kernel supports the layer, on the CPU in float32 or float64, and the optimiser is SGD with rate
+    1, the rule's default. Any other optimiser, rate, momentum or decay uses the plain path.
     """
 
     taus: tuple[float, float, float, float]  # of r1, o1, r2, o2, in ms
@@ -207,11 +209,11 @@ class PairwiseRule(SpikeTimingRule):
         self._in_fit = False
 
     def hand_over(self, sgd: PlainSGD | None) -> None:
-        """Take over plain SGD, which the kernel can apply at rate 1 without momentum and decay."""
+        """Take plain SGD, which the kernel can apply at rate 1 without momentum and decay."""
         self._sgd, self._in_fit = sgd, True
 
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Show each example of `batch`: by the kernel with one yield, or step by step."""
+        """Present each example of `batch`: by the kernel with one yield, or step by step."""
         self.check(model)
         obstacle = self._obstacle(model)
         if self.backend == "plain" or (self.backend == "auto" and obstacle):
@@ -222,11 +224,11 @@ class PairwiseRule(SpikeTimingRule):
 
     def _obstacle(self, model: nn.Module) -> str:
         if not hasattr(model, "constants") or not isinstance(model.constants, LayerConstants):
-            return f"the kernel does not know the neurons of {type(model).__name__}"
+            return f"the kernel does not support the neurons of {type(model).__name__}"
         if not has_own_methods(model, _IN_THE_KERNEL):
             return f"{type(model).__name__} replaces a method of the library"
         if self._in_fit and (self._sgd is None or not self._sgd.is_unit):
-            return "the kernel moves weights by its own rates, as SGD with lr=1 does, and the optimiser is another"
+            return "the kernel updates weights by its own rates, as SGD with lr=1 does, but the optimiser differs"
         weight = cast(Tensor, model.weight)
         if not weight.requires_grad:
             return "the weights are frozen"

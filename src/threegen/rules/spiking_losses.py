@@ -1,7 +1,7 @@
-"""Losses of what happened inside a spiking net: spike counts, membrane potentials and first-spike times.
+"""Losses of the activity inside a spiking net: spike counts, membrane potentials and first-spike times.
 
 They take the record of `net.run` and the targets. o[t] are the spikes and u[t] the potentials (before the reset) of
-the last layer; where several neurons speak for a class, c, u and t are means over them. All are means over the batch.
+the last layer; if there are several neurons per class, c, u and t are means over them. All are means over the batch.
 
     spike_count_mse             E = 1/K sum_k ((c_k - n_k) / T)^2               c = sum_t o[t]
     spike_count_cross_entropy   E = -log softmax(c)_y
@@ -11,7 +11,7 @@ the last layer; where several neurons speak for a class, c, u and t are means ov
     first_spike_cross_entropy   E = -log softmax(-t / scale)_y                  t = silent steps before the first spike
     first_spike_mse             E = 1/K sum_k ((t_k - d_k) / T)^2
 
-Shapes: T time steps, B examples, K classes, N = K * votes neurons of the last layer, those of one class side by side.
+Shapes: T time steps, B examples, K classes, N = K * votes neurons of the last layer, those of one class adjacent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RECORD = "record"
 
 
 class SpikingRecord(Protocol):
-    """What `run` of a spiking net returns: spikes and potentials [T, B, ...] of each layer, and the scores [B, K]."""
+    """The result of a spiking net's `run`: spikes and potentials [T, B, ...] of each layer, and the scores [B, K]."""
 
     spikes: list[Tensor]
     potentials: list[Tensor]
@@ -49,8 +49,8 @@ def _by_class(record: SpikingRecord, values: Tensor) -> Tensor:
         return values
     if neurons % classes:
         raise ConfigError(
-            f"the last layer has {neurons} neurons for {classes} scores: a loss of its spikes or potentials needs as "
-            "many neurons for each class"
+            f"the last layer has {neurons} neurons for {classes} scores: a loss of its spikes or potentials needs the "
+            f"same number of neurons for each class"
         )
     return values.reshape(*values.shape[:-1], classes, neurons // classes).mean(-1)
 
@@ -62,10 +62,10 @@ def _require_shares(correct: float, incorrect: float) -> None:
 
 @dataclass(frozen=True)
 class SpikeCountMSE:
-    """The squared distance of the spike counts from those wanted, in shares of T: "spike_count_mse".
+    """The squared distance of the spike counts from their targets, in shares of T: "spike_count_mse".
 
-    The neurons of the right class shall fire in a share `correct` of the steps, the others in a share `incorrect`;
-    floating targets [B, K] are wanted counts themselves. Raises `ConfigError` for shares outside of 0..1.
+    The target is a spike in a share `correct` of the steps for neurons of the right class, in a share `incorrect` for
+    the others; floating targets [B, K] are target counts themselves. Raises `ConfigError` for shares outside 0..1.
 
     Source: target counts as in Shrestha and Orchard, "SLAYER: spike layer error reassignment in time", NeurIPS 2018;
     with 1 and 0 it is 2/K of the loss of Wu et al., Frontiers in Neuroscience 12:331 (2018).
@@ -130,10 +130,10 @@ class MembraneCrossEntropy:
 
 @dataclass(frozen=True)
 class MembraneMSE:
-    """The squared distance of the potentials from those wanted, at every step: "membrane_mse".
+    """The squared distance of the potentials from their targets, at every step: "membrane_mse".
 
-    `correct` is the potential for the neurons of the right class, `incorrect` for the others; floating targets [B, K]
-    are wanted potentials themselves. Raises `ConfigError`.
+    `correct` is the target potential for neurons of the right class, `incorrect` for the others; floating targets [B,
+    K] are target potentials themselves. Raises `ConfigError`.
 
     Source: Eshraghian et al., Proceedings of the IEEE 111 (2023), its mean squared error of membrane potentials.
     """
@@ -156,8 +156,8 @@ class MembraneMSE:
 class FirstSpikeCrossEntropy:
     """The cross-entropy of minus the first-spike times, the earlier the better: "first_spike_cross_entropy".
 
-    `scale`, in steps, divides the times. The gradient of a time is the difference that a spike at a step makes
-    (`first_spike_times`), times the surrogate. Answers go with `readout="first-spike"`. Raises `ConfigError`.
+    `scale`, in steps, divides the times. The gradient of a time is the effect of a spike at a step
+    (`first_spike_times`), times the surrogate. Use it with `readout="first-spike"`. Raises `ConfigError`.
 
     Source: Mostafa, "Supervised learning based on temporal coding in spiking neural networks", IEEE Transactions on
     Neural Networks and Learning Systems 29 (2018), whose times are those of neurons without leak, transformed by exp.
@@ -176,10 +176,11 @@ class FirstSpikeCrossEntropy:
 
 @dataclass(frozen=True)
 class FirstSpikeMSE:
-    """The squared distance of the first-spike times from those wanted, in shares of T: "first_spike_mse".
+    """The squared distance of the first-spike times from their targets, in shares of T: "first_spike_mse".
 
-    The neurons of the right class shall fire first after a share `correct` of the steps, the others after a share
-    `incorrect`; floating targets [B, K] are wanted times in steps. Raises `ConfigError` for shares outside of 0..1.
+    The target of the first spike is after a share `correct` of the steps for neurons of the right class, after a share
+    `incorrect` for the others; floating targets [B, K] are target times in steps. Raises `ConfigError` for shares
+    outside 0..1.
 
     Source: Bohte, Kok and La Poutré, "Error-backpropagation in temporally encoded networks of spiking neurons",
     Neurocomputing 48 (2002), equation 4, divided by K/2 and T^2.

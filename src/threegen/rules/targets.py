@@ -27,13 +27,13 @@ def one_hot_targets(scores: Tensor, targets: Tensor, off: float = 0.0, on: float
 
 
 def require_scores(scores: Tensor) -> None:
-    """Raise `ShapeError` where `scores` are not `[B, classes]`."""
+    """Raise `ShapeError` if `scores` are not `[B, classes]`."""
     if scores.dim() != 2:
         raise ShapeError(f"the model must return scores [B, classes], got {list(scores.shape)}")
 
 
 def require_like(scores: Tensor, targets: Tensor) -> Tensor:
-    """Return floating `targets` in the shape and type of `scores`; raise `ShapeError` where they do not fit."""
+    """Return floating `targets` in the shape and type of `scores`; raise `ShapeError` if they do not fit."""
     wide = targets.unsqueeze(1) if targets.dim() == 1 and scores.shape[1] == 1 else targets
     if wide.shape != scores.shape:
         raise ShapeError(f"targets {list(targets.shape)} do not fit scores {list(scores.shape)}")

@@ -1,14 +1,14 @@
-"""Triplet STDP: what a pair of spikes changes depends on when the same side has fired before.
+"""Triplet STDP: the effect of a pair of spikes depends on the previous spike of the same side.
 
     at a spike of the input    w -= o1 (a2_minus + a3_minus r2)
     at a spike of the neuron   w += r1 (a2_plus  + a3_plus  o2)
 
-r1, r2 are traces of the input (tau_plus, tau_x), o1, o2 of the neuron (tau_minus, tau_y); r2 and o2 as they were just
-before the spike. So more spikes a second give more potentiation, which pairs alone cannot.
+r1, r2 are traces of the input (tau_plus, tau_x), o1, o2 of the neuron (tau_minus, tau_y); r2 and o2 have their values
+just before the spike. So higher firing rates give more potentiation, which pairs alone cannot model.
 
 Pfister and Gerstner, "Triplets of spikes in a model of spike timing-dependent plasticity", J. Neuroscience 26 (2006)
-9673-9682, equations 3 and 4. Defaults: the rule of Diehl and Cook's published script for digits (2015), of which only
-one triplet term and one pair term are left and whose traces are set to 1 by a spike.
+9673-9682, equations 3 and 4. Defaults: the rule of Diehl and Cook's published script for digits (2015), which keeps
+only one triplet term and one pair term and whose traces are set to 1 by a spike.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Traces = tuple[Trace, Trace, Trace, Trace]
 class TripletSTDP(PairwiseRule):
     """Train a spiking layer by pairs and triplets of spikes; time constants in ms, rates in units of weight.
 
-    `saturate=True` lets only the last spike of each side count (nearest neighbours), False all. `visual_cortex` makes
-    the rule with the constants fitted to measurements. `backend`: see `PairwiseRule`. Raises `ConfigError` for rates
-    below 0 and time constants that are not above 0.
+    `saturate=True` lets only the last spike of each side count (nearest neighbours), False all. `visual_cortex` builds
+    the rule with constants fitted to measurements. `backend`: see `PairwiseRule`. Raises `ConfigError` for rates below
+    0 and time constants that are not above 0.
     """
 
     def __init__(

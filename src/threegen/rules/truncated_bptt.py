@@ -1,13 +1,13 @@
-"""Truncated back-propagation through time: the error travels back through at most one window of steps.
+"""Truncated back-propagation through time: the error is propagated back through at most one window of steps.
 
     E = mean over the scored steps of -log softmax(s_t)_(y_t)
 
-The sequence is cut into windows of `window` steps. The state passes from one window to the next, its gradient does
-not. With one window for the whole sequence this is back-propagation through time in full.
+The sequence is split into windows of `window` steps. The state passes from one window to the next, its gradient does
+not. With one window for the whole sequence this is full back-propagation through time.
 
 Werbos, "Backpropagation through time: what it does and how to do it", Proceedings of the IEEE 78 (1990) 1550-1560;
 Williams and Peng, "An efficient gradient-based algorithm for on-line training of recurrent network trajectories",
-Neural Computation 2 (1990) 490-501, where this is BPTT(h; h) with h = `window`.
+Neural Computation 2 (1990) 490-501, which call it BPTT(h; h) with h = `window`.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Walker(Protocol):
 
 
 class TruncatedBPTT(Rule):
-    """Train a recurrent model by the cross-entropy of its scores, with gradients over `window` steps at most.
+    """Train a recurrent model by the cross-entropy of its scores, with gradients over at most `window` steps.
 
     Targets: labels `[B]` (or class probabilities `[B, K]`) for the scores after the last step; the steps before the
     last window are then read without gradients. Or labels `[B, T]`, one for each step.
 
-    window: how many steps the error travels back; None: the whole sequence.
-    update: "sequence" sums the windows' gradients and yields once a batch; "window" yields after each window, so
+    window: the number of steps that the error is propagated back; None: the whole sequence.
+    update: "sequence" sums the windows' gradients and yields once per batch; "window" yields after each window, so
         that the next one is read with the new weights.
-    carry: start each batch with the last state of the batch before: for a long text that is cut into batches in
-        order (`shuffle=False`, batches of one size). The state is part of `state_dict()`.
+    carry: start each batch with the last state of the previous batch: for a long text that is split into batches in
+    order (`shuffle=False`, batches of one size). The state is part of `state_dict()`.
 
     Figure: `loss`, the mean cross-entropy of the batch (of the window, for update="window").
     Raises `ConfigError` for settings and models that cannot work, `DataError` for labels that do not fit.
@@ -68,7 +68,7 @@ class TruncatedBPTT(Rule):
         return f"TruncatedBPTT({self.window}, update={self.update!r}, carry={self.carry})"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` cannot read a sequence in pieces."""
+        """Raise `ConfigError` if `model` cannot read a sequence in pieces."""
         require_parts(self, model, "as_sequence()", "walk()")
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -76,14 +76,16 @@ class TruncatedBPTT(Rule):
         return {f"state{number}": part for number, part in enumerate(self._state or ())}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
         names = [f"state{number}" for number in range(len(state))]
         if set(state) != set(names):
-            raise CheckpointError(f"TruncatedBPTT keeps state0, state1, ...; the checkpoint has {', '.join(state)}")
+            raise CheckpointError(
+                f"the state of TruncatedBPTT is state0, state1, ...; the checkpoint has {', '.join(state)}"
+            )
         self._state = tuple(state[name].clone() for name in names) or None
 
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Walk through the sequences window by window, fill `.grad`, and yield."""
+        """Process the sequences window by window, fill `.grad`, and yield."""
         self.check(model)
         targets = require_batch("TruncatedBPTT", batch)
         walker = cast(Walker, model)
@@ -134,7 +136,7 @@ class TruncatedBPTT(Rule):
     def _window(
         self, walker: Walker, sequence: Tensor, targets: Tensor, state: State | None, steps: int
     ) -> tuple[State, Tensor]:
-        """Add one window's gradient to `.grad`; return the state behind it, cut off, and its mean loss."""
+        """Add one window's gradient to `.grad`; return the detached state after it and its mean loss."""
         with torch.enable_grad():
             scores, state = walker.walk(sequence, state)
             flat = scores.flatten(0, 1)

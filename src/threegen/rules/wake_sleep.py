@@ -1,15 +1,16 @@
-"""Wake and sleep, the up-down algorithm: each direction learns to undo what the other one does.
+"""Wake-sleep, the up-down algorithm: the weights of each direction learn to invert the other direction.
 
-    wake    up by the recognition weights, drawing; the generative weights learn to bring back each layer from the next
+    wake up by the recognition weights, drawing; the generative weights learn to reconstruct each layer from the next
                 dG_l = x_(l+1)^T (x_l - P(x_l | x_(l+1)))          dc_l = x_l - P(x_l | x_(l+1))
     top     contrastive divergence of the associative memory, k steps from the states that the wake phase reached
                 dW = t0^T [x_n, y] - tk^T [xk, yk]                 and so for its biases
-    sleep   down from xk by the generative weights, drawing; the recognition weights learn to find what was dreamt of
+    sleep down from xk by the generative weights, drawing; the recognition weights learn to recover the dreamed states
                 dR_l = (z_l - Q(z_l | z_(l-1)))^T z_(l-1)          db_l = z_l - Q(z_l | z_(l-1))
 
-all meant over the batch. With `discriminative` w > 0 the memory also climbs w log P(y | x_n), by its exact gradient;
-the paper has no such part. The wake and sleep directions are the gradients of the log-likelihoods of the directed
-layers, sum_l log P(x_l | x_(l+1)) and sum_l log Q(z_l | z_(l-1)), the states held fixed.
+all averaged over the batch. With `discriminative` w > 0 the top-level RBM is additionally trained on w log P(y | x_n),
+by its exact gradient; the paper has no such term. The wake and sleep directions are the gradients of the
+log-likelihoods of the directed layers, sum_l log P(x_l | x_(l+1)) and sum_l log Q(z_l | z_(l-1)), the states held
+fixed.
 
 Hinton, Osindero and Teh, "A fast learning algorithm for deep belief nets", Neural Computation 18 (2006) 1527-1554,
 appendix B: all states are drawn before any weight moves. Wake and sleep: Hinton, Dayan, Frey and Neal, Science 268
@@ -37,7 +38,7 @@ from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, r
 
 
 class BeliefNet(Protocol):
-    """Directed layers below an associative memory, as a `DBN` is."""
+    """Directed layers below an associative memory, such as a `DBN`."""
 
     layers: Sequence[TwoLayers]  # upwards: weight [U, L], hidden_bias [U]; visible_bias [L] belongs to the way down
     generative: Sequence[nn.Parameter]  # downwards: [U, L]
@@ -55,8 +56,8 @@ class BeliefNet(Protocol):
 
 @dataclass(frozen=True)
 class UpDownStates:
-    """What one pass draws: `wake` x_0 .. x_n and `sleep` z_0 .. z_n; `data` and `chain` [B, P + C] of the memory, with
-    the top units' probabilities `data_top` and `chain_top` [B, T]."""
+    """The states drawn in one pass: `wake` x_0 .. x_n and `sleep` z_0 .. z_n; `data` and `chain` [B, P + C] of the
+    memory, with the top units' probabilities `data_top` and `chain_top` [B, T]."""
 
     wake: list[Tensor]
     sleep: list[Tensor]
@@ -92,17 +93,17 @@ def draw_states(
 
 
 class WakeSleep(Rule):
-    """Train a DBN by the up-down algorithm, with labels where it has classes.
+    """Train a DBN by the up-down algorithm, with labels if it has classes.
 
-    steps: k of the memory's contrastive divergence; the paper takes 3, then 6, then 10 (a schedule may set it).
-    weight_cost: its share of each weight is taken off the ascent direction; biases are left alone.
-    discriminative: w, how much more the label counts than as one unit among the others; 0 is the paper's form.
-    centred: count all states from their running means in the wake phase (`energy.up_down`), which allows several
-        times the rate; `centring_decay` is how slowly the means move. The paper's form is without.
-    fused: True moves the weights itself in preallocated memory, and yields `Applied` once per batch, if the optimiser
-        is SGD without momentum and decay, the default. With any other, and with False, it yields three times, one
-        `Update` for each phase; with plain SGD at the same rate both draw the same states and reach the same weights.
-    rate: r, per batch mean: the optimiser's default rate, and the rate outside of `fit`, which a schedule may set.
+    steps: k of the memory's contrastive divergence; the paper uses 3, then 6, then 10 (a schedule may set it).
+    weight_cost: this share of each weight is subtracted from the ascent direction; not applied to biases.
+    discriminative: w, the extra weight of the label beyond that of one visible unit; 0 is the paper's form.
+    centred: count all states from their running means in the wake phase (`energy.up_down`), which allows learning rates
+    several times higher; `centring_decay` is the decay of the running means. The paper does not centre.
+    fused: True updates the weights in preallocated memory and yields `Applied` once per batch, if the optimiser is SGD
+    without momentum and decay, the default. With any other, and with False, it yields three times, one `Update` for
+    each phase. With plain SGD at the same rate both draw the same states and give the same weights.
+    rate: r, for the batch mean: the optimiser's default rate, and the rate outside `fit`; a schedule may set it.
 
     Figure: `reconstruction_error`, the squared error of P(x_0 | x_1) against the image, mean over cases.
     Raises `ConfigError` for a model that is not a belief net, `DataError` for empty batches and missing or wrong
@@ -136,7 +137,7 @@ class WakeSleep(Rule):
         self._kept: tuple[Any, UpDownStep] | None = None
 
     def hand_over(self, sgd: PlainSGD | None) -> None:
-        """Take over plain SGD; with momentum, decay or another optimiser each phase is an `Update`."""
+        """Take plain SGD; with momentum, decay or another optimiser each phase is an `Update`."""
         self._moves = self.fused and sgd is not None and sgd.momentum == 0.0 and sgd.weight_decay == 0.0
         self._sgd = sgd if self._moves else None
         self.updates_per_batch = 1 if self._moves else 3
@@ -145,12 +146,13 @@ class WakeSleep(Rule):
         return f"WakeSleep(steps={self.steps})"
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` where `model` is not directed layers below an associative memory."""
+        """Raise `ConfigError` if `model` is not directed layers below an associative memory."""
         require_parts(self, model, *PARTS)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Iterator[Step]:
-        """Draw all states, then move (or fill `.grad` of) the generative weights, the top and the recognition ones."""
+        """Draw all states, then update (or fill `.grad` of) the generative weights, the top and the recognition
+        weights."""
         self.check(model)
         net = cast(BeliefNet, model)
         inputs, targets = batch.inputs, None
@@ -180,7 +182,7 @@ class WakeSleep(Rule):
         phases = [self._wake(net, states), self._associate(net, states), self._sleep(net, states)]
         error = (states.wake[0] - net.below(0, states.wake[1])).square().sum() / len(inputs)
         figures = {"reconstruction_error": error}
-        if self._moves:  # where the compiled draws cannot go, a GPU for example: the same, without the speed
+        if self._moves:  # where compiled draws are not available, for example on a GPU: the same, but slower
             for parameter, direction in (pair for phase in phases for pair in phase):
                 if parameter.requires_grad:
                     parameter.add_(direction, alpha=rate)
@@ -192,7 +194,7 @@ class WakeSleep(Rule):
             yield Update(**figures)
 
     def _step(self, net: BeliefNet, batch: int, parameters: Sequence[Tensor]) -> UpDownStep:
-        """Return the step for these very weights and this size of batch, kept from the last time."""
+        """Return the step for exactly these weights and this batch size, cached from the last call."""
         key = (batch, [(one.data_ptr(), one.dtype) for one in parameters])
         if self._kept is None or self._kept[0] != key:
             pairs = zip(net.layers, net.generative, strict=True)
@@ -206,7 +208,7 @@ class WakeSleep(Rule):
         return self._kept[1]
 
     def _centre(self, number: int, states: Tensor) -> Tensor | None:
-        """Return the running means of layer `number`, where states are counted from them."""
+        """Return the running means of layer `number`, if states are centred."""
         return self._centres.layer(number, states.shape[1]) if self.centred else None
 
     def _wake(self, net: BeliefNet, states: UpDownStates) -> list[tuple[Tensor, Tensor]]:
@@ -261,14 +263,16 @@ class WakeSleep(Rule):
         return direction.sub_(weight, alpha=self.weight_cost) if self.weight_cost else direction
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the running means, where there are any."""
+        """Return the running means, if there are any."""
         return {f"centre.{number}": mean for number, mean in enumerate(self._centres.means)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the state returned by `state_dict`."""
         names = [f"centre.{number}" for number in range(len(state))]
         if set(names) != set(state):
-            raise CheckpointError(f"WakeSleep keeps running means alone, the checkpoint has {', '.join(sorted(state))}")
+            raise CheckpointError(
+                f"the state of WakeSleep is its running means only, the checkpoint has {', '.join(sorted(state))}"
+            )
         self._centres.means = [state[name].clone() for name in names]
 
 

@@ -1,1 +1,1 @@
-"""A folder that is a trained model: train, load, evaluate, look inside."""
+"""Runs: a run is a folder with a trained model. Train, load, evaluate and explain it."""

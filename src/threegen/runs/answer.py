@@ -1,4 +1,4 @@
-"""What a run answers: on a whole test split, or on one picture."""
+"""The answers of a run: on a whole test split, or for one picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from threegen.training.evaluate import Evaluation, evaluate, evaluation_mode
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """How a run does on a test split; `confusion` as plain lists, rows are the truth."""
+    """The result of a run on a test split; `confusion` as plain lists, rows are the truth."""
 
     name: str
     data: str
@@ -67,10 +67,10 @@ def evaluate_run(
 ) -> RunEvaluation:
     """Evaluate a run on the test split of its own data, or on `data`; `path` and `module` as for `open_run`.
 
-    `data` is a known name, of which the test split is read, or a path: of a table or a folder without a test part all
-    examples are read, scaled as the data that the run was trained on. `ten_crop` answers by the mean over ten windows
-    of each picture on disk (`TenCrops`). Raises `DataError` if its classes are others, `ConfigError` for ten crops of
-    data that are not on disk.
+    `data` is a known name, of which the test split is read, or a path. Of a table or a folder without a test part, all
+    examples are read, scaled like the data that the run was trained on. `ten_crop` averages the scores over ten windows
+    of each picture on disk (`TenCrops`). Raises `DataError` if the classes differ, `ConfigError` for ten crops of data
+    that are not on disk.
     """
     run = open_run(path, model=module)
     part, name = examples_to_test(run, data)
@@ -84,7 +84,7 @@ def evaluate_run(
 
 
 def examples_to_test(run: Run, data: str | None = None) -> tuple[Dataset, str]:
-    """Return the test split of a run's own data, or of `data` as `evaluate_run` reads it, and what it is called."""
+    """Return the test split of a run's own data, or of `data` as `evaluate_run` reads it, and its name."""
     if data is None:
         loaded = run.load_data()
         part, name = loaded.test, loaded.name
@@ -97,7 +97,7 @@ def examples_to_test(run: Run, data: str | None = None) -> tuple[Dataset, str]:
 
 
 def _examples(run: Run, data: str) -> Dataset:
-    """Return the examples of `data`: the test part of a known name, all of a table; by the scale of the run's own."""
+    """Return the examples of `data`: the test part of a known name, all of a table; scaled like the run's own data."""
     options = {key: value for key, value in run.facts["data_options"].items() if key not in ("test_share", "seed")}
     if options.get("scale") is None and run.facts["data"]:
         options["scale"] = table_scale(run.facts["data"], options.get("label"))
@@ -115,10 +115,10 @@ def _require_same_classes(run: Run, classes: Sequence[str]) -> None:
 def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | None = None) -> dict[str, Any]:
     """Return a run's answer to one picture or recording: a file, or the number of an example of its data's test split.
 
-    `path` is a run's folder, or the name of a model whose weights ship. Returns `source` (which of them was taken),
+    `path` is a run's folder, or the name of a model whose weights ship. Returns `source` (which of them was used),
     `answer` (None if all classes have the same score, as from a silent net), `truth` (None for a file) and `scores`,
-    one row per class, best first. Raises `ConfigError` for a
-    number out of range, `DataError` for a file that is no picture.
+    one row per class, best first. Raises `ConfigError` for a number out of range, `DataError` for a file that is not a
+    picture.
     """
     run = open_run(path, model=module)
     picture, truth = picture_of(run, image)
@@ -139,7 +139,7 @@ def predict_run(path: str | Path, image: str, *, seed: int = 0, module: str | No
 def picture_of(run: Run, image: str) -> tuple[Tensor, str | None]:
     """Return a picture for a run and its label: a file (no label), or the number of an image of the test split.
 
-    For a run on event data it is a recording as frames [T, 2, H, W], made as those that the run was trained on.
+    For a run on event data it is a recording as frames [T, 2, H, W], made like those that the run was trained on.
     """
     shape = tuple(run.facts["shape"])
     if not image.isdigit():

@@ -41,7 +41,7 @@ try:
 except ImportError as problem:
     raise MissingExtraError.of("Classifier", "scikit-learn", "sklearn") from problem
 
-# A plan's epochs are meant for tens of thousands of examples; a small data set is walked through more often.
+# A plan's epochs are meant for tens of thousands of examples; a small data set is passed through more often.
 SPIKING = 3  # the generation of nets that draw spikes
 _FEWEST_UPDATES = 500
 _ANSWERED_AT_ONCE = 1000
@@ -62,42 +62,42 @@ def _learns_a_little_at_a_time(classifier: Classifier) -> bool:
 class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model of the registry under scikit-learn's contract: rows of numbers `[N, features]` in, labels out.
 
-    Weights learn in float32 and answer in float64, so that an answer does not depend on which rows are asked with it.
+    Training is in float32 and prediction in float64, so that an answer does not depend on the other rows of the batch.
 
     Args:
         model: a name from `threegen models`.
-        mode: which plan of the model gives what is None below, "quick" or "full".
-        options: options of the model's builder, such as `{"hidden": [100]}`; they add to those of the plan.
-        epochs: passes over the data; None is the plan's number, or more: at least 500 updates where data are few.
+        mode: the plan of the model, "quick" or "full", that gives the values left None below.
+        options: options of the model's builder, such as `{"hidden": [100]}`; they add to those of the plan. epochs:
+            passes over the data; None is the plan's number, or more for small data: at least 500 updates.
         batch_size: None is the plan's number, and at most all rows.
         optimizer: a name, `optimizer(...)`, or None: the plan's.
-        lr: the rate; None is the optimiser's own.
+        lr: the learning rate; None uses the optimiser's default.
         image: `(channels, height, width)` of each row, for models that need pictures. Without it rows are flat;
-            for a model that refuses those, rows of a square number of values are taken as square grey pictures.
+            for a model that rejects those, rows of a square number of values are taken as square grey pictures.
         scale: "auto" learns the range of each feature in `fit` (of pictures one range for all pixels) and maps it to
-            0..1 for models that take nothing else (binary units, spike encoders); values outside of it are clipped
-            later, with one warning. Other models get values as they are. None takes values as they are for all models,
-            and refuses those that the model cannot mean.
-        device: None leaves everything on the CPU; "auto" takes a GPU where there is one.
+            0..1 for models that require it (binary units, spike encoders); later values outside the range are clipped,
+            with one warning. Other models get values as they are. None passes values as they are to all models, and
+            raises for those that the model cannot take.
+        device: None leaves everything on the CPU; "auto" uses a GPU if there is one.
         random_state: a whole number, None (different each time) or a numpy `RandomState`.
         progress: show a progress bar.
 
     After `fit`: `classes_`, `n_features_in_`, `model_` (the trained `nn.Module`), `log_` (its `TrainingLog`), `range_`
-    (the features' range, None if values are taken as they are). `save(folder)` and `Classifier.load(folder)` keep all
-    of it in a run's folder.
-    `predict_proba` and `predict_log_proba` are there where the scores are log-likelihoods (not for `perceptron`).
+    (the features' range, None if values are taken as they are). `save(folder)` and `Classifier.load(folder)` store all
+    of it in a run's folder. `predict_proba` and `predict_log_proba` exist if the scores are log-likelihoods (not for
+    `perceptron`).
 
-    Raises `ConfigError` for settings that cannot work and `DataError` for labels that cannot be learnt; what
-    scikit-learn itself checks (shapes, missing values) raises its usual `ValueError`.
+    Raises `ConfigError` for settings that cannot work and `DataError` for labels that cannot be learned; the checks of
+    scikit-learn itself (shapes, missing values) raise its usual `ValueError`.
     """
 
     classes_: np.ndarray
     model_: nn.Module
     log_: TrainingLog
     range_: FeatureRange | None
-    _shape: tuple[int, ...]  # in which the model gets each row
+    _shape: tuple[int, ...]  # the shape in which the model gets each row
     _seed: int
-    _rule: Rule | None  # these three: what partial_fit goes on with
+    _rule: Rule | None  # these three: the state with which partial_fit continues
     _optimizer: torch.optim.Optimizer | None
     _calls: int
 
@@ -133,8 +133,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags.
 
-        Models that learn in stages, and those that draw spikes, make little of tables of two features; what draws
-        spikes answers otherwise when the rows come in another order.
+        Models that learn in stages, and those that draw spikes, perform poorly on tables of two features. The answers
+        of models that draw spikes depend on the order of the rows.
         """
         tags = super().__sklearn_tags__()
         draws = self.model in all_entries() and find_entry(self.model).generation == SPIKING
@@ -165,16 +165,18 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @available_if(_learns_a_little_at_a_time)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Go once through some rows at the plan's first rate; `classes` names all classes at the first call.
+        """Make one pass over some rows at the plan's first learning rate; `classes` names all classes at the first
+        call.
 
-        The optimiser and the rule keep what they remember between calls. Models that learn in stages have no
-        `partial_fit`.
+        The optimiser and the rule keep their state between calls. Models that learn in stages have no `partial_fit`.
         """
         entry = find_entry(self.model)
         first = not hasattr(self, "classes_")
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], reset=first)
         if first and classes is None:
-            raise ConfigError("classes must be given at the first call of partial_fit, else None is no set of labels")
+            raise ConfigError(
+                "classes must be given at the first call of partial_fit: None is not a valid set of labels"
+            )
         if first:
             self._begin(rows, _as_labels(labels), classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -229,7 +231,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return build_model(entry, (features,), classes, self._seed, options), (features,)
         except ConfigError as problem:
             side = math.isqrt(features)
-            advice = f"{problem}; where rows of {features} values are pictures, give image=(channels, height, width)"
+            advice = f"{problem}; if rows of {features} values are pictures, give image=(channels, height, width)"
             if side * side != features:
                 raise ConfigError(advice) from problem
             try:
@@ -251,7 +253,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return Dataset(inputs, torch.from_numpy(places.astype(np.int64)), names, "rows")
 
     def _plan(self, examples: int) -> Plan:
-        """Return the plan with what this classifier sets itself."""
+        """Return the plan with the settings of this classifier."""
         entry = find_entry(self.model)
         plan = entry.settled_plan(
             self.mode, batch_size=self.batch_size, optimizer=self.optimizer, lr=self.lr, options=self.options
@@ -259,13 +261,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size = min(plan.batch_size, examples)
         epochs = self.epochs
         if epochs is None:
-            # A rule that moves at each mistake has as many occasions in a pass as there are examples.
+            # A rule that updates at each mistake can make as many updates per pass as there are examples.
             occasions = examples if entry.rule().updates_per_batch is None else math.ceil(examples / batch_size)
             epochs = max(plan.epochs, math.ceil(_FEWEST_UPDATES / occasions))
         return replace(plan, epochs=require_whole("epochs", epochs), batch_size=batch_size)
 
     def _kept_optimizer(self, plan: Plan, rule: Rule) -> Any:
-        """Return what makes `fit` go on with the optimiser of the last call."""
+        """Return the function that makes `fit` continue with the optimiser of the last call."""
 
         def build(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
             if self._optimizer is None:
@@ -295,12 +297,12 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # -- answering ------------------------------------------------------------------------------------------------
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the label of the highest score for each row `[N]`; the first of equal ones wins."""
+        """Return the label of the highest score for each row `[N]`; the first of equal ones is chosen."""
         best = self._scores(X).argmax(1)
         return self.classes_[best]  # type: ignore[no-any-return]
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return the scores `[N, classes]`; for two classes how far the second is ahead `[N]`."""
+        """Return the scores `[N, classes]`; for two classes the lead of the second `[N]`."""
         scores = self._scores(X)
         return scores if len(self.classes_) > 2 else scores[:, 1] - scores[:, 0]
 
@@ -331,7 +333,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 parts.append(double(part.reshape(-1, *self._shape).to(device)).cpu())
         scores: np.ndarray = torch.cat(parts).numpy()
         if np.isnan(scores).any():
-            raise NumericError(f"{self.model} answers NaN; it has diverged; lower lr, scale the data, or clip")
+            raise NumericError(f"{self.model} gives NaN scores; it has diverged; lower lr, scale the data, or clip")
         return scores
 
 

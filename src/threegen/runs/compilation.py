@@ -15,11 +15,11 @@ from threegen.registry.entry import all_entries, build_model
 from threegen.training.fit import fit
 
 IMAGES = 256  # two whole batches: with fewer, some kernels are not worth their start and are not called
-_SLOW = {"alexnet"}  # no kernel of ours: its time is torch's
+_SLOW = {"alexnet"}  # it uses no kernel of threegen: its time is spent in torch
 
 
 def compile_kernels(tell: Callable[[str], None] = lambda name: None) -> dict[str, object]:
-    """Train and run each model of the registry on a few images, so that its kernels are compiled and kept.
+    """Train and run each model of the registry on a few images, so that its kernels are compiled and cached.
 
     Returns the folder, how many compiled functions are in it, and the seconds it took. `tell` gets each model's name.
     """

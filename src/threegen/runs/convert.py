@@ -1,4 +1,4 @@
-"""Makes a converted run of another run: `threegen convert RUN`."""
+"""Convert a run into a spiking run: `threegen convert RUN`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def convert_run(
     Args:
         path: the run's folder.
         out: the folder of the new run; `overwrite` discards a run that it holds.
-        steps: T.
+        steps: the number of time steps T.
         model: as in `open_run`, for a module of the user's own.
         data: calibrate with other data than the run was trained on.
         options: the other arguments of `convert`, by name.

@@ -1,4 +1,4 @@
-"""Runs that hold a converted net: what their `run.json` says, and how they are opened again."""
+"""Runs that hold a converted net: the content of their `run.json`, and how they are opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from threegen.runs.record import Facts
 
 
 def converted_facts(model: nn.Module, command: str = "", source: str = "") -> Facts:
-    """Return what `run.json` holds of a converted net: its plan, its report, and what it was made of."""
+    """Return the facts of a converted net for `run.json`: its plan, its report, and its source."""
     if not isinstance(model, SpikingGraph):
         raise ConfigError(f"a converted run holds a SpikingGraph, got {type(model).__name__}")
     report = model.report.as_dict() if isinstance(model, ConvertedNet) and model.report is not None else {}
@@ -25,7 +25,7 @@ def converted_facts(model: nn.Module, command: str = "", source: str = "") -> Fa
 
 
 def converted_entry(entry: Entry) -> Entry:
-    """Return what reports call the spiking copy of a model."""
+    """Return the entry of the spiking copy of a model, with its name for reports."""
     if entry.finish is not None:
         return entry
     return replace(

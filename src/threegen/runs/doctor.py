@@ -1,4 +1,4 @@
-"""What `threegen doctor` looks at: versions, cores, numba's threading layer, data, memory."""
+"""The checks of `threegen doctor`: versions, cores, numba's threading layer, data, memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXTRAS = ("scikit-learn", "pillow", "tensorboard")
 
 
 def examine() -> list[dict[str, str]]:
-    """Return one row a finding: `what`, `found`, `state` ("good", "note" or "broken") and what to do."""
+    """Return one row per finding: `what`, `found`, `state` ("good", "note" or "broken") and what to do."""
     rows = [_row("python", platform.python_version()), _row("machine", f"{platform.system()} {platform.machine()}")]
     rows += [_package(name, needed=True) for name in _PACKAGES]
     rows += [_package(name, needed=False) for name in _EXTRAS]
@@ -88,4 +88,4 @@ def _mnist() -> dict[str, str]:
         data = load_data("mnist")
     except ThreegenError as problem:
         return _row("MNIST", str(problem), "broken", "install threegen again")
-    return _row("MNIST", f"{len(data.train):,} + {len(data.test):,} images, checksums right")
+    return _row("MNIST", f"{len(data.train):,} + {len(data.test):,} images, checksums correct")

@@ -1,4 +1,4 @@
-"""Pictures of a deep belief net: what its units look for, what it makes of an image, what it dreams of each class."""
+"""Pictures of a deep belief net: receptive fields of its units, reconstructions of images, dreams of each class."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def receptive_fields_picture(
 
 
 def reconstructions_picture(dbn: DBN, images: Tensor, *, shape: tuple[int, int] | None = None) -> bytes:
-    """Return a PNG of `images` `[N, ...]` and, below each, what comes back from the top of the net."""
+    """Return a PNG of `images` `[N, ...]` and, below each, its reconstruction from the top of the net."""
     seen = images.flatten(1)
     pairs = torch.cat([seen, dbn.reconstruct(images)])
     return contact_sheet(1.0 - _pictures(pairs, shape), columns=len(seen), scale=2)
@@ -47,7 +47,7 @@ def dream_film(
 ) -> bytes:
     """Return a GIF of the memory dreaming of every class at once, side by side: `frames` images, `every` Gibbs steps.
 
-    From a random beginning chains need some hundred steps to come to a digit. Raises `ConfigError` for a net without
+    From a random start, chains need some hundred steps to reach a digit. Raises `ConfigError` for a net without
     classes.
     """
     labels = torch.arange(max(1, dbn.classes))

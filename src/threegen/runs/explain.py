@@ -1,4 +1,4 @@
-"""`threegen explain RUN IMAGE --method M`: look inside a run, write the picture, say what it shows."""
+"""`threegen explain RUN IMAGE --method M`: explain a run, write the picture, return what it shows."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def explain_run(
     drawing: Mapping[str, Any] | None = None,
     module: str | None = None,
 ) -> dict[str, Any]:
-    """Look inside a run by `method` (one of `EXPLANATIONS`), at one picture where it needs one.
+    """Look inside a run by `method` (one of `EXPLANATIONS`), for one picture if the method needs one.
 
     `path` is its folder, or the name of a model whose weights ship. `image` is a picture's file or the number of an
     image of its data's test split. `target` is a class by name (the answer by default); `layer`, `modifier` and
     `options` go to the method. `out` names the `.svg`, `.png` or (of heat maps) `.pdf` file, by default RUN/METHOD.svg,
     or NAME-METHOD.svg in the current folder for a model that ships; `drawing` holds `overlay`, `scale`, `bar` and
     `colormap` of heat maps. Returns `name`, `source`, `method`, `file` and, by method, `answer`, `truth`, `target`,
-    `scores`, `layer`, `table`. Raises `ConfigError` for unknown names and what cannot be done, `DataError` for no
-    picture.
+    `scores`, `layer`, `table`. Raises `ConfigError` for unknown names and impossible combinations, `DataError` for a
+    file that is not a picture.
     """
     require_choice("method", method, EXPLANATIONS)
     run = open_run(path, model=module)
@@ -64,7 +64,7 @@ def explain_run(
     x: Tensor | None = None
     if method not in _OF_THE_NET:
         if image is None:
-            raise ConfigError(f"{method} looks at a picture; give a file or the number of a test image")
+            raise ConfigError(f"{method} needs a picture; give a file or the number of a test image")
         picture, truth = picture_of(run, image)
         x = picture[None]
         scores = explainer.subject.scores(x)[0]
@@ -88,21 +88,23 @@ def explain_run(
     make_folder(file.parent)
     wanted = {name: value for name, value in (drawing or {}).items() if value is not None and value is not False}
     if wanted and not isinstance(result, Maps):
-        raise ConfigError(f"{method} is no heat map; leave out {', '.join(f'--{name}' for name in wanted)}")
+        raise ConfigError(f"{method} is not a heat map; leave out {', '.join(f'--{name}' for name in wanted)}")
     found["file"] = str(result.save(file, **wanted) if isinstance(result, Maps) else result.save(file))
     return found
 
 
 def _class_index(target: str, classes: list[str]) -> int:
     if target not in classes:
-        raise ConfigError(f"target {target!r} is no class; choose {', '.join(classes)}{did_you_mean(target, classes)}")
+        raise ConfigError(
+            f"target {target!r} is not a class; choose {', '.join(classes)}{did_you_mean(target, classes)}"
+        )
     return classes.index(target)
 
 
 def _arguments(
     method: str, layer: str | None, modifier: str | None, options: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the method's own options; one that it does not have is refused, never dropped."""
+    """Return the options for the method; raise for one that it does not have, rather than drop it."""
     found = dict(options or {})
     if "depth" in found and method not in _WITH_DEPTH:
         raise ConfigError(f"{method} has no depth; these have: {', '.join(_WITH_DEPTH)}")

@@ -1,4 +1,4 @@
-"""A run as a file for other programs: NIR where it spikes, ONNX where it does not."""
+"""A run as a file for other programs: NIR if it spikes, ONNX if it does not."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def export_run(
 ) -> NirFile | OnnxFile:
     """Write a run's network as a `.nir` or an `.onnx` file; return what was written.
 
-    `dt` is the time step of a NIR file in seconds; `module` is that of `open_run`. Raises `ConfigError` for another
-    kind of file and for networks that the file cannot hold, and what `open_run`, `export_nir` and `export_onnx` raise.
+    `dt` is the time step of a NIR file in seconds; `module` is as for `open_run`. Raises `ConfigError` for another kind
+    of file and for networks that the file cannot hold, and what `open_run`, `export_nir` and `export_onnx` raise.
     """
     path = Path(file)
     if path.suffix.lower() not in SUFFIXES:

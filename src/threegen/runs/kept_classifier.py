@@ -1,7 +1,7 @@
-"""A trained `Classifier` in a run's folder: its weights, and in `run.json` what it maps rows and answers with.
+"""A trained `Classifier` in a run's folder: its weights, and in `run.json` the facts to map rows and answers.
 
-The folder is that of `run.py`. Its `module` names the `Classifier`, so that no command takes the bare network for an
-answer to rows that it would have to scale first.
+The folder has the layout of `run.py`. Its `module` names the `Classifier`, so that no command applies the bare network
+to rows that must be scaled first.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Trained weights that ship in the package: `pretrained("lenet-5")`, and the name in place of a run's folder.
+"""Trained weights that ship in the package: `pretrained("lenet-5")`; commands take the name instead of a run's folder.
 
-`threegen/weights/manifest.json` holds the facts of each model: how it is built, by which command it was trained, what
-it reaches on the test split, and the SHA-256 of its weights, which are one safetensors file a model. Large tensors are
-stored in float16 where that costs no accuracy; every model computes in its own type. `scripts/pretrained_weights.py`
-writes both.
+`threegen/weights/manifest.json` holds the facts of each model: how it is built, the command that trained it, its
+accuracy on the test split, and the SHA-256 of its weights (one safetensors file per model). Large tensors are stored in
+float16 if that costs no accuracy; every model computes in its own type. `scripts/pretrained_weights.py` writes both.
 """
 
 from __future__ import annotations
@@ -55,8 +54,7 @@ def pretrained(name: str) -> nn.Module:
         The network in its own type (float32), trained on MNIST's 60,000 training images. It takes images
         `[B, 1, 28, 28]` in 0..1 and returns scores `[B, 10]`.
 
-    Raises `ConfigError` for a name that does not ship, `CheckpointError` where the package's files are missing or
-    damaged.
+    Raises `ConfigError` for a name that does not ship, `CheckpointError` if the package's files are missing or damaged.
 
     Example:
         >>> import threegen as tg
@@ -76,7 +74,7 @@ def pretrained_models() -> dict[str, dict[str, Any]]:
 
     Among them: `title`, `year`, `paper`, `rule`, `generation`; `accuracy` (a fraction), `correct` of `count` test
     images; `steps` (the number of time steps T, None for nets without time); `seed`, `command`; `sha256` and `bytes`
-    of the file. Raises `CheckpointError` where the package's manifest is missing or damaged.
+    of the file. Raises `CheckpointError` if the package's manifest is missing or damaged.
 
     Example:
         >>> from threegen.runs.pretrained import pretrained_models
@@ -110,12 +108,12 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_tensors(content)
     except (SafetensorError, ValueError, RuntimeError, OverflowError, KeyError, TypeError) as problem:
-        raise CheckpointError(f"{path} is no safetensors file ({problem}); {_REINSTALL}") from problem
+        raise CheckpointError(f"{path} is not a safetensors file ({problem}); {_REINSTALL}") from problem
     return tensors
 
 
 def widened(weights: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Return `weights` with those of float16 in the type that the model's tensor of the same name has."""
+    """Return `weights` with float16 tensors converted to the type of the model's tensor of the same name."""
     own = model.state_dict()
     found = {}
     for name, tensor in weights.items():

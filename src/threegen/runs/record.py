@@ -1,7 +1,7 @@
-"""`run.json`: what a run was asked to do, what it was trained on, and what came of it.
+"""`run.json`: the settings of a run, its training data, and its results.
 
-This file alone reads and writes it. A record holds the facts that `SCHEMA` names and a digest of itself, so that a
-changed or damaged file is found before anything is built from it.
+Only this module reads and writes it. A record holds the facts that `SCHEMA` names and a digest of itself, so that a
+changed or damaged file is detected before anything is built from it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-# fact -> (what it must be, in words; the test; whether it is there from the start)
+# fact -> (what it must be, in words; the test; whether it is present from the start)
 SCHEMA: dict[str, tuple[str, Callable[[object], bool], bool]] = {
     "format": ("a whole number", _whole, True),
     "name": ("the name of a model", _text, True),
@@ -75,12 +75,12 @@ SCHEMA: dict[str, tuple[str, Callable[[object], bool], bool]] = {
 
 def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write `run.json` into `folder`, whole or not at all."""
-    plain = json.loads(json.dumps(facts))  # as a reader will find it: lists for tuples, texts for keys
+    plain = json.loads(json.dumps(facts))  # as it is read back: lists for tuples, texts for keys
     write_whole(folder / NAME, json.dumps({**plain, "digest": _digest(plain)}, indent=1) + "\n")
 
 
 def read_record(folder: Path) -> Facts:
-    """Return what `run.json` in `folder` says; raises `CheckpointError` if it is missing, changed or damaged."""
+    """Return the content of `run.json` in `folder`; raises `CheckpointError` if it is missing, changed or damaged."""
     path = folder / NAME
     if not path.is_file():
         raise CheckpointError(f"{folder} is not a run: it has no {NAME}; `threegen train MODEL --out RUN` makes one")
@@ -110,12 +110,14 @@ def parse_record(content: bytes, source: Path | str) -> Facts:
         if not fits(facts[name]):
             raise CheckpointError(f"{source}: {name} must be {what}, got {str(facts[name])[:60]!r}")
     if facts.pop("digest", None) != _digest(facts):
-        raise CheckpointError(f"{source}: its digest differs: it was changed or is damaged; train the model again")
+        raise CheckpointError(
+            f"{source}: its digest does not match: the file was changed or is damaged; train the model again"
+        )
     return facts
 
 
 def require_free(folder: Path, overwrite: bool) -> None:
-    """Raise `ConfigError` if `folder` holds a run already that is not to be discarded."""
+    """Raise `ConfigError` if `folder` already holds a run that must not be discarded."""
     if (folder / NAME).exists() and not overwrite:
         raise ConfigError(
             f"{folder} already holds a run; continue it with --resume, discard it with --overwrite, "

@@ -6,7 +6,7 @@ runs/mlp/
   steps.jsonl epochs.jsonl epochs.csv      the log
   checkpoints/           from which `--resume` continues
 
-`train_run` (`train.py`) makes one of a model of the registry, `save_run` one of a module of the user's own.
+`train_run` (`train.py`) makes one from a model of the registry, `save_run` from a user's own module.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ OwnModel = nn.Module | Callable[..., nn.Module] | str
 class Run:
     """A trained model: its folder, entry of the registry, network, training log and the facts of `run.json`.
 
-    Of a model whose weights ship in the package `folder` is None and the facts are those of the manifest.
+    For a model whose weights ship in the package, `folder` is None and the facts are those of the manifest.
     """
 
     folder: Path | None
@@ -62,18 +62,18 @@ class Run:
 
     @property
     def command(self) -> str:
-        """The command that makes this run again, in full."""
+        """The full command that reproduces this run."""
         return train_command(self.facts, self.folder)
 
     @property
     def source(self) -> str:
-        """Where the weights are from, in words: a run's folder, or the package."""
+        """The origin of the weights, in words: a run's folder, or the package."""
         if self.folder is None:
             return f"the weights of {self.entry.name} that ship with threegen"
         return f"the run in {self.folder}"
 
     def load_data(self) -> Data:
-        """Load the data that the run was trained on; raises `DataError` if their test part is another by now."""
+        """Load the data that the run was trained on; raises `DataError` if their test part has changed."""
         source = str(self.facts["data"])
         if not source:
             raise DataError(f"{self.folder} does not say where its data are; name them: --data NAME")
@@ -81,7 +81,7 @@ class Run:
         if data.test.fingerprint() != self.facts["data_sha256"].get("test"):
             raise DataError(
                 f"the test part of {source} has changed since {self.entry.name} was trained: it has {len(data.test):,} "
-                "examples now, and their fingerprint differs; to evaluate on them all the same: --data "
+                "examples now, and their fingerprint differs; to evaluate on them anyway: --data "
                 f"{shlex.quote(source)}"
             )
         return data
@@ -90,11 +90,10 @@ class Run:
 def open_run(path: str | Path, *, model: OwnModel | None = None) -> Run:
     """Open a run's folder, or by its name a model whose weights ship in the package (`pretrained`).
 
-    A folder that holds a run wins over a name that ships; `Run.source` says which was taken. `model` is for runs of a
-    user's own module: the module to load the weights into, a class or function that builds it from the options that
-    were saved, or its import path as text, `"package.module:Class"`, which is imported then.
-    Raises `CheckpointError` if it is no run, is damaged or has not been finished, `ConfigError` if the module is
-    missing.
+    A folder that holds a run takes precedence over a name that ships; `Run.source` says which was used. `model` is for
+    runs of a user's own module: the module to load the weights into, a class or function that builds it from the
+    options that were saved, or its import path as text, `"package.module:Class"`, which is imported then. Raises
+    `CheckpointError` if it is not a run, is damaged or has not been finished, `ConfigError` if the module is missing.
     """
     folder = Path(path)
     if not (folder / NAME).is_file() and str(path) in pretrained_models():
@@ -147,7 +146,8 @@ def load_run(path: str | Path, *, model: OwnModel | None = None) -> nn.Module:
 
 
 def picture_file(run: Run, name: str) -> Path:
-    """Return where a picture of a run is written by default: in its folder; without one, beside, named after it."""
+    """Return the default path of a picture of a run: in its folder; without one, in the current folder, named after
+    it."""
     return Path(f"{run.entry.name}-{name}") if run.folder is None else run.folder / name
 
 
@@ -167,15 +167,15 @@ def save_run(
     Args:
         path: the run's folder.
         model: the trained module; its class must be one that can be imported again.
-        data: what it was trained on: a `Data`, or a name or path for `load_data`. With a `Data` of your own making
-            the commands need `--data`.
-        name: how reports call it; the class's name by default.
+        data: what it was trained on: a `Data`, or a name or path for `load_data`. With a `Data` built by yourself the
+            commands need `--data`.
+        name: its name in reports; the class's name by default.
         options: plain values with which the class builds the module again, for the command line.
         log: what `fit` returned.
-        seed: what it was trained with.
+        seed: the seed that it was trained with.
         overwrite: discard a run that the folder holds.
 
-    The class is named in `run.json` by its import path. It is never imported without your word: pass `model=` to
+    The class is named in `run.json` by its import path. It is never imported unless you ask for it: pass `model=` to
     `load_run`, or `--module package.module:Class` on the command line.
 
     Raises `ConfigError` if the folder holds a run already or the options are not plain values.
@@ -221,7 +221,7 @@ def resume_command(folder: Path) -> str:
 
 
 def train_command(facts: Mapping[str, Any], folder: Path | None) -> str:
-    """Return the command line that makes a run of the registry again, with everything that was asked for."""
+    """Return the command line that reproduces a run of the registry, with all given options."""
     settings = facts["settings"]
     if (facts.get("converted") or {}).get("command"):
         return str(facts["converted"]["command"])
@@ -250,7 +250,7 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_entry(name: str, module: str, settings: Mapping[str, Any]) -> Entry:
-    """Return what stands for an entry of the registry where the model is the user's own."""
+    """Return a substitute for an entry of the registry, for a user's own model."""
 
     def refuse(*_: object, **__: object) -> nn.Module:
         raise ConfigError(f"{module} is your own module; threegen cannot build it")
@@ -294,7 +294,7 @@ def _own_model(folder: Path, module: str, model: OwnModel | None, options: Mappi
 def _import(path: str) -> Any:
     name, _, inner = path.partition(":")
     if not name or not inner:
-        raise ConfigError(f"a module's class is named as package.module:Class, got {path!r}")
+        raise ConfigError(f"name the class of a module as package.module:Class, got {path!r}")
     try:
         found: Any = importlib.import_module(name)
         for part in inner.split("."):

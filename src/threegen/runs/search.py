@@ -61,29 +61,30 @@ def search(
     progress: bool = False,
     on_epoch: Callable[[list[Trial]], None] | None = None,
 ) -> SearchResult:
-    """Train many networks with settings drawn at random, all of a round at once, and return what was found.
+    """Train many networks with randomly drawn settings, all of a round at once, and return the result.
 
     Args:
         model: a model of the registry by name, or a function `build(generator, **settings)` that returns a module.
         space: for each setting a range (see `training/search/space.py`): `lr`, `weight_decay`, `momentum`,
             `batch_size`, `optimizer`, and any option of the model, such as `hidden` or `dropout`.
-        data: a data set by name, a `Data` or a `Dataset` of training examples; a test part is never looked at.
-        trials, epochs: networks per round, and how long each is trained.
-        batch_size, optimizer, options: what all trials share, if the space does not draw it. Optimisers: sgd,
-            momentum, rmsprop, adam.
-        validation, holdout: the data that judge, or how many training examples are held out for it (a fifth).
-        rounds: after the first, each draws from ranges narrowed around the best five of the one before.
-        halving, rungs: give up the worse half of the networks after these epochs; by default after a tenth, a fifth and
+        data: a data set by name, a `Data` or a `Dataset` of training examples; a test part is never used.
+        trials, epochs: networks per round, and epochs of training for each.
+        batch_size, optimizer, options: shared by all trials, unless the space draws them. Optimisers: sgd, momentum,
+            rmsprop, adam.
+        validation, holdout: the validation data, or how many training examples are held out as such (by default a
+            fifth).
+        rounds: number of rounds; each after the first draws from ranges narrowed around the best five so far.
+        halving, rungs: discard the worse half of the networks after these epochs; by default after a tenth, a fifth and
             two fifths of all.
         loss: cross_entropy or mse; by default that of the model's own rule.
         seed: the same seed draws the same settings, weights and orders.
         out, resume: a folder that is written after each epoch; a search that was killed and is resumed ends with the
-            same table, to the bit. Trials that cannot be stacked are kept once they have ended.
-        workers: processes that train what cannot be stacked; by default one per core. A model that is a function must
-            be one of an imported module for that; others train here, one by one.
+            same table, bit for bit. Trials that cannot be stacked are saved once they have ended.
+        workers: processes that train models that cannot be stacked; by default one per core. A model that is a function
+            must be defined in an imported module for that; other functions are trained in this process, one by one.
         sampler, pruner, storage: Optuna's, with the `[search]` extra: random, tpe or cmaes; none, median, halving or
-            hyperband; `journal:PATH` or a data base's URL, by which several processes share one search. Each trial is
-            then an ordinary run, one after the other in each process.
+            hyperband; `journal:PATH` or the URL of a database, by which several processes share one search. Each trial
+            is then an ordinary run, one after the other in each process.
 
     Raises `ConfigError` for a bad range, for a setting that the model does not have and for numbers that cannot work,
     `DataError` without validation data, `CheckpointError` if `out` cannot be resumed.
@@ -120,7 +121,7 @@ def search(
     }
     if sampler is not None or pruner is not None or storage is not None:
         if rounds > 1 or halts or resume:
-            raise ConfigError("rounds, halving and resume are the stack's; with Optuna use its sampler and pruner")
+            raise ConfigError("rounds, halving and resume do not work with Optuna; use its sampler, pruner and storage")
         name = f"threegen-{derive_seed(json.dumps(facts, sort_keys=True)):x}"
         shared = shared_search(
             job.build, job.split, ranges, train, judge, trials=trials, epochs=epochs, loss=loss, seed=seed,
@@ -142,7 +143,9 @@ def _require_model(model: str | Entry | Build) -> None:
     entry = find_entry(model) if isinstance(model, str) else model
     if isinstance(entry, Entry):
         if entry.stages is not None:
-            raise ConfigError(f"{entry.name} learns in stages, which carry their own rates; search one of its parts")
+            raise ConfigError(
+                f"{entry.name} learns in stages, each with its own rate; search the settings of one of its parts"
+            )
     elif not callable(entry):
         raise ConfigError(f"model must be a name or a function build(generator, **settings), got {entry!r}")
 
@@ -156,7 +159,7 @@ def _usual_loss(model: str | Entry | Build) -> str:
 
 
 def _parts(data: Data | Dataset | str, validation: Dataset | None, holdout: int | None) -> tuple[Dataset, Dataset]:
-    """Return the training and the validation part; the test part is never taken."""
+    """Return the training and the validation part; the test part is never used."""
     loaded = load_data(data) if isinstance(data, str) else data
     train = loaded.train if isinstance(loaded, Data) else loaded
     if not isinstance(train, Dataset):
@@ -185,11 +188,11 @@ def _check_training(ranges: Mapping[str, Range], optimizer: str) -> None:
     for kind in drawn.values if isinstance(drawn, Choice) else (optimizer,):
         require_choice("optimizer", kind, KINDS)
         if "momentum" in ranges and kind not in ("sgd", "momentum"):
-            raise ConfigError(f"{kind} has no momentum to look for{did_you_mean('momentum', ())}; use sgd or momentum")
+            raise ConfigError(f"{kind} has no momentum to search{did_you_mean('momentum', ())}; use sgd or momentum")
 
 
 def _ends(range_: Range | None) -> Sequence[Any]:
-    """Return the values of a choice, or the ends of a range of numbers; none of a range of the user's own."""
+    """Return the values of a choice, or the ends of a range of numbers; nothing for a user-defined range."""
     if isinstance(range_, Choice):
         return range_.values
     if isinstance(range_, Numbers):
@@ -200,7 +203,7 @@ def _ends(range_: Range | None) -> Sequence[Any]:
 def _rungs(epochs: int, halving: bool, rungs: Sequence[int] | None) -> list[int]:
     if rungs is None:
         if halving and epochs < 2:
-            raise ConfigError("halving gives up networks after some of the epochs, so it needs at least 2, got 1")
+            raise ConfigError("halving discards networks between epochs, so it needs at least 2 epochs, got 1")
         return list(default_rungs(epochs)) if halving else []
     for rung in rungs:
         if require_whole("rungs", rung) >= epochs:

@@ -36,8 +36,8 @@ def search_into(
 ) -> tuple[SearchResult, list[str]]:
     """Search, write `table.json` and `best.png` into the folder, and return the result and the files.
 
-    `train_best` trains the winner's settings anew on all training examples, for as many epochs, as the run `best`.
-    Raises what `search` raises, and `ConfigError` if the folder holds a search that is not to be resumed.
+    `train_best` trains the best settings again on all training examples, for the same number of epochs, as the run
+    `best`. Raises what `search` raises, and `ConfigError` if the folder holds a search that is not to be resumed.
     """
     if (folder / RECORD).exists() and not resume:
         raise ConfigError(f"{folder} holds a search already; continue with --resume or choose another --out")
@@ -55,7 +55,7 @@ def search_into(
 
 
 def train_winner(result: SearchResult, folder: Path, model: str, data: Data, part: Dataset, source: str) -> Run:
-    """Train the winner's settings anew on all of `part` as an ordinary run, for as many epochs as in the search."""
+    """Train the best settings again on all of `part` as an ordinary run, for as many epochs as in the search."""
     facts, own = result.facts, result.best.settings
     kind = own.get("optimizer", facts["optimizer"])
     rates = {name: own[name] for name in OPTIMIZER_SETTINGS if name in own}

@@ -1,7 +1,7 @@
-"""Trials that cannot be stacked, one by one over the cores: worker processes, each training one trial at a time.
+"""Worker processes for trials that cannot be stacked: each trains one trial at a time.
 
-A worker is a Python process of its own that runs `serve`; it never imports the user's main script again. Messages are
-lines of JSON by standard input and output; the data are a safetensors file in a temporary folder.
+A worker is a separate Python process that runs `serve`; it never imports the user's main script again. Messages are
+lines of JSON on standard input and output; the data are a safetensors file in a temporary folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from threegen.runs.trial_task import TrialTask
 from threegen.training.persistence.checkpoint import read_tensors, tensor_hashes, write_tensors
 from threegen.training.search.trials import Trial
 
-WORTH = 10.0  # seconds of work left, below which starting processes takes longer than it saves
+WORTH = 10.0  # seconds of remaining work; with less, starting processes takes longer than it saves
 START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from threegen.runs.search_workers import serve; serve()"
 )
@@ -40,11 +40,11 @@ START = (
 def train_over_cores(task: TrialTask, workers: int | None, trials: Sequence[Trial], ended: Callable[[], None]) -> None:
     """Train `trials` by up to `workers` processes (None: one per thread of torch); call `ended` after each.
 
-    The first trials are trained here, until it is known that what is left is worth starting processes. All trials train
-    on the same number of threads, whoever trains them, so that the results do not depend on it. A task that cannot be
-    written down for a process is carried out here.
+    The first trials are trained in this process, until their times show that the rest is worth starting workers. All
+    trials train on the same number of threads in either case, so that the results do not depend on it. A task that
+    cannot be serialised for a worker is carried out in this process.
 
-    Raises what `TrialTask.run` raises, and `ResourceError` where a worker dies.
+    Raises what `TrialTask.run` raises, and `ResourceError` if a worker dies.
     """
     cores = torch.get_num_threads()
     count = min(cores if workers is None else workers, len(trials))
@@ -63,7 +63,7 @@ def train_over_cores(task: TrialTask, workers: int | None, trials: Sequence[Tria
 
 
 def _written(task: TrialTask) -> dict[str, Any] | None:
-    """Return the task without its data as plain values, or None where another process could not read it."""
+    """Return the task without its data as plain values, or None if another process could not read it."""
     model: Any = task.model
     if not isinstance(model, str):
         module, name = getattr(model, "__module__", ""), getattr(model, "__qualname__", "")
@@ -77,7 +77,7 @@ def _written(task: TrialTask) -> dict[str, Any] | None:
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether a value comes back from JSON as it is."""
+    """Return whether a value survives a round trip through JSON unchanged."""
     try:
         return bool(json.loads(json.dumps(value)) == value)
     except (TypeError, ValueError):
@@ -117,7 +117,7 @@ def _spread(task: TrialTask, folder: Path, trials: Sequence[Trial], count: int, 
         for process in processes:
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):  # a line that nobody reads any more
+                with contextlib.suppress(OSError):  # a line that nothing reads any more
                     if pipe is not None:
                         pipe.close()
 
@@ -133,7 +133,7 @@ def _feed(
     waiting: queue.SimpleQueue[Trial],
     done: queue.SimpleQueue[tuple[Trial, Trial | ThreegenError]],
 ) -> None:
-    """Give one worker a trial after the other, and put what comes back into `done`; runs in a thread."""
+    """Give one worker a trial after the other, and put its replies into `done`; runs in a thread."""
     while True:
         try:
             trial = waiting.get_nowait()
@@ -156,7 +156,7 @@ def _feed(
 
 
 def _asked(process: subprocess.Popen[str], question: dict[str, Any]) -> dict[str, Any]:
-    """Send a line and return the answer to it; raises `OSError` or `ValueError` where there is none."""
+    """Send a line and return the answer to it; raises `OSError` or `ValueError` if there is none."""
     if process.stdin is None or process.stdout is None:
         raise OSError("no pipe")
     process.stdin.write(json.dumps(question) + "\n")
@@ -166,9 +166,9 @@ def _asked(process: subprocess.Popen[str], question: dict[str, Any]) -> dict[str
 
 
 def serve() -> None:
-    """Train the trials that come by standard input, and answer by standard output: what a worker runs."""
+    """Run a worker: train the trials read from standard input, and answer on standard output."""
     outgoing = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a model prints must not come between the answers
+    os.dup2(2, 1)  # the output of a model must not mix with the answers
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     task = _read_task(Path(sys.argv[2]))
     for line in sys.stdin:
@@ -181,7 +181,7 @@ def _answer(task: TrialTask, trial: Trial, outgoing: IO[str]) -> None:
         answer = trial.as_dict()
     except ThreegenError as problem:
         answer = {"error": type(problem).__name__, "message": str(problem)}
-    except Exception as problem:  # told to the process that waits for an answer
+    except Exception as problem:  # reported to the process that waits for an answer
         said = f"training trial {trial.number} failed: {type(problem).__name__}: {problem}"
         answer = {"error": "ThreegenError", "message": said}
     outgoing.write(json.dumps(answer) + "\n")

@@ -1,7 +1,7 @@
 """A search that several processes or machines share, by Optuna's samplers, pruners and storages (`[search]` extra).
 
 Every trial is an ordinary run of `fit`. A trial whose process was killed stays "running" in the storage; the next
-process on the same machine that finds it so marks it as failed and hands its settings out again.
+process on the same machine that finds such a trial marks it as failed and queues its settings again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Build = Callable[[Mapping[str, Any], int], nn.Module]
 
 
 def open_storage(optuna: Any, url: str | None) -> Any:
-    """Return Optuna's storage for a URL: `journal:PATH` for a journal file, a data base's URL, None for memory."""
+    """Return Optuna's storage for a URL: `journal:PATH` for a journal file, the URL of a database, None for memory."""
     if url is None:
         return None
     if url.startswith("journal:"):
@@ -41,7 +41,7 @@ def open_storage(optuna: Any, url: str | None) -> Any:
         storages = optuna.storages
         return storages.JournalStorage(storages.journal.JournalFileBackend(str(path)))
     if "://" not in url:
-        raise ConfigError(f"storage is {url!r}; write journal:PATH or a data base's URL such as postgresql://...")
+        raise ConfigError(f"storage must be journal:PATH or a database URL such as postgresql://..., got {url!r}")
     return url
 
 
@@ -61,7 +61,8 @@ def shared_search(
     storage: str | None,
     name: str,
 ) -> list[Trial]:
-    """Take part in a study until it has `trials` ended trials; return all of them, those of other processes too."""
+    """Take part in a study until it has `trials` ended trials; return all of them, including those of other
+    processes."""
     optuna = load_optuna()
     study = optuna.create_study(
         study_name=name,
@@ -97,7 +98,7 @@ def hand_out_again(optuna: Any, study: Any) -> int:
         try:
             study.tell(trial.number, state=state.FAIL)
         except (RuntimeError, ValueError):
-            continue  # another process was quicker
+            continue  # another process came first
         if trial.params:
             study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
         again += 1
@@ -111,7 +112,7 @@ def _lives(process: int) -> bool:
         return False
     except PermissionError:
         return True
-    status = Path(f"/proc/{process}/stat")  # one that was killed and not yet waited for is dead
+    status = Path(f"/proc/{process}/stat")  # a killed process that was not yet waited for counts as dead
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
@@ -166,7 +167,7 @@ def _train(
 
 def _suggest(trial: Any, name: str, range_: Range) -> Any:
     if isinstance(range_, Choice):
-        place = trial.suggest_categorical(name, list(range(len(range_.values))))  # lists are no value of Optuna's
+        place = trial.suggest_categorical(name, list(range(len(range_.values))))  # Optuna does not take lists as values
         return range_.values[place]
     if not isinstance(range_, Numbers):
         raise ConfigError(f"{name}: Optuna draws numbers and choices only")

@@ -1,4 +1,4 @@
-"""What `threegen show MODEL` tells: the paper, the equations, the layers and the plans of one entry."""
+"""The content of `threegen show MODEL`: the paper, the equations, the layers and the plans of one entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A warning while a spiking net learns: which of its layers are silent or saturated."""
+"""A warning during the training of a spiking net, naming layers that are silent or saturated."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LOOKED_AT = 64  # images
 
 
 class SpikeHealth(Callback):
-    """Looks at a few images after every epoch and warns (`UserWarning`), once a layer, of silence and saturation.
+    """Runs a few images after every epoch and warns (`UserWarning`), once per layer, of silence and saturation.
 
-    `x` [N, ...] are images that the net takes; its first 64 are looked at. Models that do not spike are left alone.
-    `train_run` and the command line set it to work by themselves.
+    `x` [N, ...] are images that the net takes; the first 64 are used. It does nothing for models that do not spike.
+    `train_run` and the command line add it by themselves.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -32,7 +32,7 @@ class SpikeHealth(Callback):
         self.warned: set[str] = set()
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
-        """Warn of each layer that was not named before."""
+        """Warn of each layer that was not yet named."""
         model = run.model
         if not isinstance(model, SpikingNet) or len(self.x) == 0:
             return

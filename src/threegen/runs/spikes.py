@@ -1,4 +1,4 @@
-"""`threegen spikes RUN IMAGE|RECORDING`: what happens inside a spiking net while it looks at one input."""
+"""`threegen spikes RUN IMAGE|RECORDING`: the activity inside a spiking net for one input."""
 
 from __future__ import annotations
 
@@ -26,21 +26,20 @@ from threegen.runs.run import open_run, picture_file
 from threegen.training.evaluate import evaluation_mode
 from threegen.training.persistence.files import make_folder, write_whole
 
-ENLARGED = 6  # each pixel of a GIF's picture is drawn as wide as this
+ENLARGED = 6  # width of each pixel in a GIF
 
 
 def spikes_run(path: str | Path, image: str, out: str | Path | None = None, *, seed: int = 0) -> dict[str, Any]:
-    """Write what the spiking net of a run does with one picture or recording to `out`, `.html` or `.gif`.
+    """Write the activity of a run's spiking net for one picture or recording to `out`, `.html` or `.gif`.
 
-    A page gets its animation beside it, with the ending `.gif`; a `.gif` alone is the animation alone.
+    The animation of a page is written next to it, with the ending `.gif`; for a `.gif` only the animation is written.
     `path` is a run's folder, or the name of a model whose weights ship; `out` is RUN/spikes.html by default, or
     NAME-spikes.html in the current folder for a model that ships.
 
     `image` is a file (a picture; a recording for a run on event data) or the number of an example of the test split,
-    `seed` draws the spikes. Returns `name`, `source`, `answer`, `truth`, `steps`, `layers` (a row each: neurons,
+    `seed` draws the spikes. Returns `name`, `source`, `answer`, `truth`, `steps`, `layers` (one row each: neurons,
     spikes, rate, neurons that never fired; none for an input that does not spike), `warnings` (layers that are silent
-    or saturated), `file` and `animation`.
-    Raises `ConfigError` for a run that does not spike or a file of another kind.
+    or saturated), `file` and `animation`. Raises `ConfigError` for a run that does not spike or a file of another kind.
     """
     require_whole("seed", seed, least=0)
     if out is not None and Path(out).suffix not in (".html", ".gif"):
@@ -94,13 +93,13 @@ def _flat(train: Tensor) -> Tensor:
 
 
 def _speakers(model: SpikingNet | DiehlCook, record: Record, classes: list[str]) -> dict[str, int]:
-    """Return three neurons of the last layer by name: of the best classes, or, where neurons compete, the winners."""
+    """Return three neurons of the last layer by name: of the best classes, or, if neurons compete, the winners."""
     if isinstance(model, DiehlCook):
         own = model.assignments.tolist()
         most = record.spikes[-1][:, 0].sum(0).argsort(descending=True, stable=True)[:3].tolist()
         return {f"unit {n + 1}, {classes[own[n]] if own[n] >= 0 else 'no class'}": n for n in most}
     best = record.scores[0].argsort(descending=True)[:3].tolist()
-    votes = record.potentials[-1][0, 0].numel() // len(record.scores[0])  # neurons that speak for a class
+    votes = record.potentials[-1][0, 0].numel() // len(record.scores[0])  # neurons per class
     return {classes[k]: k * votes for k in best}
 
 
@@ -140,7 +139,7 @@ def _page(
 
 
 def _input_picture(record: Record, picture: Tensor) -> bytes | None:
-    """Return a PNG of the input: an image summed over time, of a recording one step; None where it is no picture."""
+    """Return a PNG of the input: an image summed over time, or one step of a recording; None if it is not a picture."""
     if picture.dim() == 4:
         most = picture.max().clamp(1, 3)  # counts of 3 and more are drawn in full colour
         return png(busiest_picture((3 * picture / most).numpy()).repeat(ENLARGED, 0).repeat(ENLARGED, 1))
@@ -152,7 +151,7 @@ def _input_picture(record: Record, picture: Tensor) -> bytes | None:
 
 
 def _animation(record: Record, picture: Tensor) -> bytes:
-    """Return a GIF: a frame a step, the spikes of the input beside those of the first layer of neurons.
+    """Return a GIF: one frame per step, the spikes of the input beside those of the first layer of neurons.
 
     Frames of events are grey, ON white and OFF black.
     """

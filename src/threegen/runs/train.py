@@ -1,4 +1,4 @@
-"""Train a model of the registry and leave a run: the settings, the plan, the model, the folder, the loop."""
+"""Train a model of the registry into a run: the settings, the plan, the model, the folder, the loop."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def train_run(
     """Train a model of the registry by its plan and return the run; with `out` it is written there too.
 
     Args:
-        entry: a model by name, or an `Entry`; a resumed run knows it.
+        entry: a model by name, or an `Entry`; not needed for a resumed run.
         data: a `Data`, or a name or path for `load_data`, which gets `data_options`; MNIST by default.
-        mode: "quick", "full" (the default) or another plan of the model: which plan of the model is taken.
+        mode: "quick", "full" (the default) or another plan of the model.
         epochs, batch_size, optimizer, lr: replace those of the plan.
         options: sizes, steps, dropout and so on, for the model's builder; they add to those of the plan.
         seed: drives weights, order and every random draw; 0 by default.
         holdout: how many training examples are kept for validation.
         out: the run's folder. `resume` continues from its newest checkpoint with the settings that the run was
-            started with; another setting is refused, except for more epochs. `overwrite` discards what it holds.
-        source: what `load_data` finds the data by again, if `data` is a `Data`; its name by default.
+            started with; it raises for another setting, except for more epochs. `overwrite` discards the run in it.
+        source: the name or path by which `load_data` finds the data again, if `data` is a `Data`; its name by default.
         train, validation: other parts than `data.train` and the holdout.
         device, progress, callbacks, checkpoint_every: as in `fit`.
         start: a run of the same model, or a name whose weights ship, with whose weights training begins; where the
@@ -139,7 +139,7 @@ def train_run(
 def _split(
     part: Dataset, validation: Dataset | None, holdout: int | None, plan: Plan
 ) -> tuple[Dataset, Dataset | None]:
-    """Return what is trained on and what judges: `holdout` examples, or the plan's share."""
+    """Return the training and the validation data: `holdout` examples, or the plan's share, are held out."""
     kept = holdout or (round(plan.held_out * len(part)) if validation is None else 0)
     if not kept:
         return part, validation
@@ -148,7 +148,7 @@ def _split(
 
 
 def _size_pictures(settings: dict[str, Any], entry: Entry) -> None:
-    """Choose the entry's size for a user's own pictures, where none is given."""
+    """Choose the entry's size for a user's own pictures, if none is given."""
     options = settings["data_options"] or {}
     source = str(settings["data"])
     if entry.picture is None or "size" in options or source in KNOWN or not holds_pictures(Path(source)):
@@ -157,7 +157,7 @@ def _size_pictures(settings: dict[str, Any], entry: Entry) -> None:
 
 
 def _finished(entry: Entry, model: nn.Module, train: Dataset, plan: Plan, facts: Facts) -> nn.Module:
-    """Return the model of the run: the trained one, or what its entry makes of it."""
+    """Return the model of the run: the trained one, or the one that its entry builds from it."""
     if entry.finish is None:
         return model
     made = entry.finish(model, train, plan)
@@ -166,7 +166,7 @@ def _finished(entry: Entry, model: nn.Module, train: Dataset, plan: Plan, facts:
 
 
 def _source(data: Data | str | Path | None, source: str) -> str | None:
-    """Return what `load_data` finds the data by again."""
+    """Return the name or path by which `load_data` finds the data again."""
     if isinstance(data, Data):
         return source or data.name
     return None if data is None else data_source(data)
@@ -195,7 +195,7 @@ def _settle(given: dict[str, Any], folder: Path | None, resume: bool) -> dict[st
     for name, value in given.items():
         if value is None or value == started[name]:
             continue
-        if name != "epochs":  # a run may become longer; fit refuses fewer epochs than are done
+        if name != "epochs":  # a run may be extended; fit raises for fewer epochs than are done
             raise ConfigError(
                 f"{folder} was started with {name} {_said(started[name])}, not {_said(value)}; a resumed run keeps its "
                 f"settings; leave out {name}, or choose another --out"
@@ -235,7 +235,7 @@ def _facts(
 def _open(folder: Path | None, facts: Facts, resume: bool, overwrite: bool) -> Iterator[bool]:
     """Hold the run's folder from before run.json is written until the weights are; yield whether this process writes.
 
-    Of several processes the first one alone writes.
+    Of several processes only the first one writes.
     """
     if folder is None or process_rank() != 0:
         yield False

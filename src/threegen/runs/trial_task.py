@@ -1,4 +1,4 @@
-"""What training one trial of a search needs, as one object."""
+"""Everything that is needed to train one trial of a search, as one object."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Build = Callable[..., nn.Module]
 
 @dataclass(frozen=True)
 class TrialTask:
-    """How a trial is built and trained alone, by `fit`: the way that a stack must agree with.
+    """Builds and trains a single trial by `fit`: the reference that stacked training must agree with.
 
     `model` is a name, an entry or a function `build(generator, **settings)`; `options` are the model's, `fixed` the
     `optimizer` and `batch_size` that all trials share unless their settings say otherwise.
@@ -48,7 +48,7 @@ class TrialTask:
         return {**self.options, **others}, rates, training["optimizer"], training["batch_size"]
 
     def build(self, settings: Mapping[str, Any], seed: int) -> nn.Module:
-        """Return the network of a trial; raises `ConfigError` where it cannot be built."""
+        """Return the network of a trial; raises `ConfigError` if it cannot be built."""
         entry = find_entry(self.model) if isinstance(self.model, str) else self.model
         if isinstance(entry, Entry):
             return build_model(entry, self.train.shape, len(self.train.classes), seed, settings)

@@ -1,4 +1,4 @@
-"""The experiments of the textbooks: `threegen study NAME` runs one, measures its figures and draws them."""
+"""Textbook experiments: `threegen study NAME` runs one, measures its figures and draws them."""
 
 from threegen.names import open_namespace
 

@@ -1,4 +1,4 @@
-"""How like each other real and simulated recordings of the same digits are: the figures of the study on the camera."""
+"""Similarity of real and simulated recordings of the same digits: the figures of the study on the camera."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def correlation(a: Array, b: Array) -> float:
 
 
 def describe(recordings: Sequence[Events]) -> dict[str, Any]:
-    """Return what one set of recordings looks like: counts, shares, intervals, profile and centroid curves."""
+    """Return the statistics of one set of recordings: counts, shares, intervals, profile and centroid curves."""
     counts = np.array([len(events) for events in recordings], np.float64)
     total = np.zeros((BINS, 2, recordings[0].height, recordings[0].width))
     firing = []

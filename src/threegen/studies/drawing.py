@@ -14,7 +14,7 @@ def panels(
 ) -> tuple[Any, list[Any]]:
     """Return a figure and its `rows * columns` axes, row by row; sizes of one panel in inches.
 
-    `many` spaces them evenly at once: fitting the space to dozens of labels takes seconds.
+    `many` uses fixed even spacing: fitting the space to dozens of labels takes seconds.
     """
     from matplotlib.figure import Figure
 
@@ -68,7 +68,7 @@ def lines(
 
 
 def bars(axis: Any, values: Mapping[str, float], *, title: str = "", up: str = "") -> None:
-    """Draw one bar a name, its number above it."""
+    """Draw one bar per name, its number above it."""
     drawn = axis.bar(list(values), list(values.values()), color=[COLOURS[i % len(COLOURS)] for i in range(len(values))])
     axis.bar_label(drawn, fmt="%.3g", fontsize=8)
     axis.tick_params(axis="x", labelsize=8)

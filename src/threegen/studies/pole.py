@@ -1,9 +1,9 @@
-"""Pole balancing for `PolicyGradient`: several carts of gymnasium's CartPole-v1 side by side.
+"""Pole balancing for `PolicyGradient`: several carts of gymnasium's CartPole-v1 in parallel.
 
 Barto, Sutton and Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems", IEEE
 Transactions on Systems, Man, and Cybernetics 13 (1983) 834-846. The four numbers observed: the cart's place and
-speed, the pole's angle (radians) and its speed. Two actions: push left, push right. A reward of 1 for each step, 500
-steps at most; over where the cart leaves the track (2.4) or the pole leans by more than 12 degrees.
+speed, the pole's angle (radians) and its speed. Two actions: push left, push right. The reward is 1 for each step, for
+at most 500 steps; an episode ends if the cart leaves the track (2.4) or the pole leans by more than 12 degrees.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Poles:
         return torch.from_numpy(self._observed.copy()).to(self._dtype)
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Push every cart that is still in play left (0) or right (1)."""
+        """Push every cart whose episode is not over left (0) or right (1)."""
         rewards = np.zeros(len(self._over), dtype=np.float32)
         for place, action in enumerate(actions.tolist()):
             if not self._over[place]:

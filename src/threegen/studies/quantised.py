@@ -1,4 +1,4 @@
-"""Fewer bits a weight: real int8 arithmetic, and rounding to any number of bits that can still be trained.
+"""Fewer bits per weight: real int8 arithmetic, and rounding to any number of bits with further training.
 
     scale_k = max |w_k| / (2^(bits-1) - 1)        one for each output unit k
     w_k     ~ scale_k * q_k,  q_k whole, -(2^(bits-1) - 1) .. 2^(bits-1) - 1
@@ -50,7 +50,7 @@ class Int8Linear(nn.Module):
 
 
 class RoundedLinear(nn.Linear):
-    """A linear layer that answers with its weights rounded to `bits`; the gradient passes as if it did not round."""
+    """A linear layer that computes with its weights rounded to `bits`; the backward pass ignores the rounding."""
 
     bits: int
 
@@ -81,7 +81,7 @@ def rounded_to(model: nn.Module, bits: int) -> nn.Module:
 
 
 def weight_bytes(model: nn.Module, bits: int) -> int:
-    """Return the bytes of `model`'s linear layers at `bits` a weight; scales (below 16 bits) and biases stay float32.
+    """Return the bytes of `model`'s linear layers at `bits` per weight; scales (below 16 bits) and biases stay float32.
 
     At 16 and 32 bits biases have the type of the weights.
     """

@@ -55,8 +55,8 @@ def run_study(
     "figures", "files"}`.
 
     `out` is the folder for `results.json` (the same data) and the drawings; None draws nothing. `data` chooses among
-    the data of a study that knows several. Torch's own generators are left as they were. Raises `ConfigError` for an
-    unknown name, data that the study does not know or a missing extra package.
+    the data of a study that supports several. Torch's generators stay unchanged. Raises `ConfigError` for an unknown
+    name, data that the study does not support or a missing extra package.
     """
     study = find_study(name)
     if data and not study.data:
@@ -96,7 +96,7 @@ def run_all_studies(
 ) -> list[dict[str, Any]]:
     """Run every study, each into its own folder inside `out`; `done` is called with each result.
 
-    A study whose extra package or whose data are missing is left out; its result then says why under `"skipped"`.
+    A study whose extra package or data are missing is skipped; its result gives the reason under `"skipped"`.
     """
     results = []
     for name in study_names():

@@ -1,4 +1,4 @@
-"""What a study is: an experiment of the textbooks that measures figures and draws them."""
+"""Studies: a study is a textbook experiment that measures figures and draws them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 class Settings:
     """How a study runs: `quick` takes seconds instead of minutes, `seed` drives every draw, `progress` shows bars.
 
-    `data` names the data of a study that knows several; empty takes the first of them.
+    `data` names the data of a study that supports several; empty selects the first of them.
     """
 
     quick: bool = False
@@ -25,9 +25,9 @@ class Settings:
 class Study:
     """One study. `measure(settings)` returns its figures as plain data (what JSON can hold).
 
-    `draw(figures, folder)` draws them from that data alone and returns the names of the files that it wrote.
-    `about` says in one sentence what is to be seen, `source` whose experiment it is. `data` lists the data sets that
-    `--data` may name, the first one being the default; empty for a study with its own data.
+    `draw(figures, folder)` draws them from that data only and returns the names of the written files. `about` says in
+    one sentence what the study shows, `source` cites the experiment. `data` lists the data sets that `--data` may name,
+    the first one being the default; empty for a study with its own data.
     """
 
     name: str

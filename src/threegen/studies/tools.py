@@ -1,4 +1,4 @@
-"""What several studies do: measure accuracy while a net learns, and shorten curves."""
+"""Tools of several studies: measure accuracy during training, and shorten curves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Watch(Callback):
         self.curves: dict[str, list[float]] = {name: [] for name in data}
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
-        """Evaluate where this epoch is one of those asked for."""
+        """Evaluate if this epoch is one of those requested."""
         epoch = record["epoch"]
         if epoch % self.every and epoch != self.last:
             return
@@ -58,7 +58,7 @@ def first_reaching(curve: Sequence[float], goal: float, places: Sequence[int]) -
 
 
 def balanced(data: Dataset, count: int, generator: torch.Generator) -> Dataset:
-    """Return `count` random examples of `data` with as many of each class, give or take one."""
+    """Return `count` random examples of `data` with balanced over the classes up to one example."""
     if data.targets is None or count >= len(data):
         return data
     order = torch.randperm(len(data), generator=generator)

@@ -1,7 +1,7 @@
-"""Two spikes at one synapse: what a rule really does with them, measured by running it in the common loop.
+"""Two spikes at one synapse: the effect of a rule, measured by running it in the common loop.
 
-The neuron is made to fire by a second input, the teacher, whose weight alone reaches the threshold; the synapse under
-test is too weak for that. Times are whole steps of 1 ms.
+A second input, the teacher, makes the neuron fire: its weight alone reaches the threshold. The synapse under test is
+too weak for that. Times are whole steps of 1 ms.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def weight_change(
 ) -> float:
     """Return the change of the synapse's `weight` (below .9) when its input spikes at the times `inputs`.
 
-    The neuron spikes at the times `neuron`; `steps` more than the last spike may be shown; `label` is for critics.
+    The neuron spikes at the times `neuron`; `steps` may extend the stimulus beyond the last spike; `label` is for
+    critics.
     """
     length = max([*inputs, *neuron, steps - 1]) + 1
     train = torch.zeros(1, length, 2, dtype=torch.float64)
@@ -42,7 +43,7 @@ def order_change_of(rule: Rule, input_time: int, neuron_time: int, *, weight: fl
     """Return the change of one of four synapses of a convolutional neuron, in order-based learning.
 
     Its input spikes at `input_time`, the teacher's and so the neuron at `neuron_time`, the other two never. The neuron
-    stands for class 0, a second one that never fires for class 1; `label` is what is rewarded.
+    has class 0, a second one that never fires has class 1; `label` is the rewarded class.
     """
     never = max(input_time, neuron_time) + 2
     times = torch.full((1, 1, 2, 2), float(never), dtype=torch.float64)

@@ -1,4 +1,5 @@
-"""The checks that every classifier must pass: an ordinary module with scores `[B, classes]`, one function a promise."""
+"""The checks that every classifier must pass: an ordinary module with scores `[B, classes]`, one function per
+requirement."""
 
 from __future__ import annotations
 
@@ -37,12 +38,13 @@ def check_model(
     classes: int | None = None,
     without_gradient: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Check that a model is what rules, evaluation and recipes rely on; return the names of the checks that ran.
+    """Check that a model fulfils the contract that rules and evaluation rely on; return the names of the checks that
+    ran.
 
     `model_factory(generator)` makes the model with weights drawn from the generator; `inputs` are a few examples
-    (at least two) that it takes; `classes`, where given, is how many scores it must return. `without_gradient` names
-    the parameters that have no part in the scores, such as those of a belief net's way down; all others must have.
-    Raises `ContractViolation`.
+    (at least two) that it takes; `classes`, if given, is the number of scores that it must return. `without_gradient`
+    names the parameters that do not affect the scores, such as the generative weights of a belief net; all others must
+    affect them. Raises `ContractViolation`.
     """
     bench = _Bench(model_factory, inputs, classes, tuple(without_gradient))
 
@@ -62,7 +64,7 @@ def _scores(bench: _Bench) -> None:
     if scores.dim() != 2 or len(scores) != len(bench.inputs):
         raise Broken(f"forward must return scores [B, classes] = [{len(bench.inputs)}, ...], got {list(scores.shape)}")
     if bench.classes is not None and scores.shape[1] != bench.classes:
-        raise Broken(f"forward must return {bench.classes} scores an example, got {scores.shape[1]}")
+        raise Broken(f"forward must return {bench.classes} scores per example, got {scores.shape[1]}")
     if not scores.is_floating_point() or not bool(torch.isfinite(scores).all()):
         raise Broken(f"the scores must be finite floating numbers, got {scores.dtype}")
 
@@ -89,7 +91,7 @@ def _same_generator(bench: _Bench) -> None:
 
 def _state_round_trip(bench: _Bench) -> None:
     model, other = bench.model().train(), bench.model(seed=1)
-    bench.scores(model)  # buffers such as running statistics move here
+    bench.scores(model)  # buffers such as running statistics change here
     other.load_state_dict(copy.deepcopy(model.state_dict()))
     _require_same_answers(bench, model, other, "after its state dictionary was loaded into another")
 
@@ -144,7 +146,7 @@ def _wrong_inputs(bench: _Bench) -> None:
             continue
         except Exception as problem:
             raise Broken(f"{what}: must raise ShapeError, raised {type(problem).__name__}: {problem}") from problem
-        raise Broken(f"{what}: must raise ShapeError, was taken")
+        raise Broken(f"{what}: must raise ShapeError, was accepted")
 
 
 def _gradients(bench: _Bench) -> None:
@@ -156,7 +158,7 @@ def _gradients(bench: _Bench) -> None:
             continue
         if name in bench.without_gradient:
             if parameter.grad is not None:
-                raise Broken(f"{name} gets a gradient from the scores, although it was said to have no part in them")
+                raise Broken(f"{name} gets a gradient from the scores, although without_gradient names it")
             continue
         if parameter.grad is None:
             raise Broken(f"{name} gets no gradient from the scores")

@@ -37,7 +37,7 @@ def check_contiguous(model: nn.Module, scores: Scores) -> None:
 
 
 def check_safetensors(model: nn.Module, scores: Scores) -> None:
-    """`save_file(model.state_dict())` works, and `load_file` brings the same answers back."""
+    """`save_file(model.state_dict())` works, and after `load_file` the answers are the same."""
     before = scores(model.eval())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
@@ -46,11 +46,11 @@ def check_safetensors(model: nn.Module, scores: Scores) -> None:
             for parameter in model.parameters():
                 parameter.zero_()
         model.load_state_dict(load_file(path))
-    same_bits({"the answer": before}, {"the answer": scores(model)}, "differs after safetensors brought it back")
+    same_bits({"the answer": before}, {"the answer": scores(model)}, "differs after a round trip through safetensors")
 
 
 def check_vector(model: nn.Module, scores: Scores) -> None:
-    """`parameters_to_vector` and back leave the answers as they are."""
+    """`parameters_to_vector` and back do not change the answers."""
     before = scores(model.eval())
     vector = parameters_to_vector(model.parameters())
     vector_to_parameters(vector.detach().clone(), model.parameters())

@@ -1,4 +1,4 @@
-"""The checks that every learning rule must pass: the contract of `rules/rule.py`, one function a promise."""
+"""The checks that every learning rule must pass: the contract of `rules/rule.py`, one function per requirement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Oracle = Callable[[nn.Module, Batch, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class _Bench:
-    """A rule, a model and a batch on the bench; `begin` makes a fresh run of them, always the same one."""
+    """A rule, a model and a batch under test; `begin` starts a fresh run of them, always the same."""
 
     rule_factory: Callable[[], Rule]
     model_factory: ModelFactory
@@ -82,12 +82,12 @@ def check_rule(
 ) -> tuple[str, ...]:
     """Check that a rule keeps the contract of `rules/rule.py`; return the names of the checks that ran.
 
-    `model_factory(generator)` makes a small model with weights drawn from the generator, away from ties.
+    `model_factory(generator)` makes a small model with weights drawn from the generator, such that there are no ties.
     `batch` is a toy problem that `passes` passes with plain SGD (at `rate`, by default the rule's) must learn:
-    `learnt(model, batch)` says whether it has, by default when 95 % of the labels are right.
-    `oracle(model, batch, generator)` returns the objective whose autograd the first `.grad` must equal to 1e-6.
-    `quiet(model, batch)` returns a batch that has nothing to teach this model.
-    The checks of `oracle` and `quiet` run only where these are given. Raises `ContractViolation`.
+    `learnt(model, batch)` decides whether it has, by default if 95 % of the labels are right. `oracle(model, batch,
+    generator)` returns the objective whose autograd the first `.grad` must equal to 1e-6. `quiet(model, batch)` returns
+    a batch from which this model learns nothing. The checks of `oracle` and `quiet` run only if these are given. Raises
+    `ContractViolation`.
     """
     rule = rule_factory()
     bench = _Bench(
@@ -154,7 +154,7 @@ def _require_gradients(model: nn.Module) -> None:
         if not bool(torch.isfinite(parameter.grad).all()):
             raise Broken(f"{name}.grad is not finite")
     if filled == 0:
-        raise Broken("a yield of Update without any .grad; yield Applied where the rule moves the parameters itself")
+        raise Broken("a yield of Update without any .grad; yield Applied if the rule updates the parameters itself")
 
 
 def _updates_per_batch(bench: _Bench) -> None:
@@ -206,7 +206,7 @@ def _require_refusal(bench: _Bench, batch: Batch, what: str) -> None:
     except ThreegenError:
         same_bits(before, run.parameters(), f"moved although {what} was refused")
         return
-    raise Broken(f"{what} must be refused with a DataError or NumericError before the first yield; it was taken")
+    raise Broken(f"{what} must raise a DataError or NumericError before the first yield; it was accepted")
 
 
 def _wrong_model(bench: _Bench) -> None:
@@ -254,7 +254,7 @@ def _quiet(bench: _Bench) -> None:
     for name, value in run.parameters().items():
         moved = float((value - before[name]).abs().max())
         if moved > 1e-9:
-            raise Broken(f"{name} moves by {moved:g} on a batch that has nothing to teach")
+            raise Broken(f"{name} changes by {moved:g} on a batch with nothing to learn")
 
 
 def _modes(bench: _Bench) -> None:
@@ -301,7 +301,7 @@ def _oracle(bench: _Bench) -> None:
         objective = bench.oracle(judged.model, wide.batch, judged.generator)
         expected = torch.autograd.grad(objective, [p for _, p in named], allow_unused=True)
     if not any(gradient is not None and bool(gradient.any()) for gradient in expected):
-        raise Broken("the oracle's gradient is zero everywhere: it can tell nothing; give another batch")
+        raise Broken("the oracle's gradient is zero everywhere, so nothing is tested; give another batch")
     if next(run.rule(run.model, wide.batch, run.generator), None) is None:
         raise Broken("the rule never yields on this batch")
     filled = dict(run.model.named_parameters())

@@ -1,4 +1,4 @@
-"""How checks are run and reported, and the plainest training loop."""
+"""Running and reporting of checks, and a minimal training loop."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Snapshot = dict[str, Tensor]
 
 
 class ContractViolation(ThreegenError):
-    """A rule or a model breaks a promise; `failures` maps each failed check to what was found."""
+    """A rule or a model violates the contract; `failures` maps each failed check to its finding."""
 
     def __init__(self, subject: str, failures: dict[str, str]) -> None:
         self.failures = failures
         found = "".join(f"\n- {name}: {text}" for name, text in failures.items())
-        super().__init__(f"{subject} breaks {len(failures)} of the promises:{found}")
+        super().__init__(f"{subject} fails {len(failures)} checks of the contract:{found}")
 
 
 class Broken(Exception):
-    """Raised inside a check with the sentence that says what was found."""
+    """Raised inside a check with a sentence about the finding."""
 
 
 def run_checks(subject: str, checks: Iterable[tuple[str, Callable[[], None]]]) -> tuple[str, ...]:
     """Run all `checks`; return their names, or raise `ContractViolation` with the sentences of those that failed.
 
-    torch's own generators are seeded before each check and put back at the end.
+    torch's generators are seeded before each check and restored at the end.
     """
     names, failures = [], {}
     with torch.random.fork_rng():
@@ -42,7 +42,7 @@ def run_checks(subject: str, checks: Iterable[tuple[str, Callable[[], None]]]) -
                 check()
             except Broken as problem:
                 failures[name] = str(problem)
-            except Exception as problem:  # whatever a broken rule raises is a finding, not our crash
+            except Exception as problem:  # any exception of a broken rule is a finding, not a crash of the checks
                 failures[name] = f"raised {type(problem).__name__}: {problem}"
     if failures:
         raise ContractViolation(subject, failures)
@@ -52,9 +52,9 @@ def run_checks(subject: str, checks: Iterable[tuple[str, Callable[[], None]]]) -
 def run_rule(
     rule: Rule, model: nn.Module, batch: Batch, generator: torch.Generator, optimizer: torch.optim.Optimizer
 ) -> list[dict[str, float]]:
-    """Train `model` on one batch by the plainest loop there is; return the figures of each step.
+    """Train `model` on one batch by a minimal loop; return the figures of each step.
 
-    It guards nothing and saves nothing: `fit` is the loop to use. This one is its oracle.
+    It checks and saves nothing: use `fit` for training. This loop is the reference for its tests.
     """
     return [
         {name: float(value) for name, value in step.figures.items()}

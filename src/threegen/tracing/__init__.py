@@ -1,1 +1,1 @@
-"""One walker of any `nn.Module`: the layers really called, the functions they call, the shapes of one sample."""
+"""Tracing of any `nn.Module`: the layers actually called, the functions they call, the shapes of one sample."""

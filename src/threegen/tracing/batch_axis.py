@@ -1,8 +1,8 @@
-"""Which axis of an input holds the samples, and which one is time.
+"""Find the sample axis and the time axis of an input.
 
 Torch's recurrent layers and attention take time first unless they say `batch_first`, and spiking neurons take it first
-always; what a model does before them cannot be read off. So it is tried: the input is made twice as long along one axis
-and then along the other, and the layers that know time say which of theirs has grown.
+always; operations before them cannot be inspected. So it is tried: the input is made twice as long along one axis, then
+along the other, and the layers with a time axis show which of their axes has grown.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MOST = 8  # samples, or steps, of the trial
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """The axis of the samples, 0 or 1, and the axis of time in the input, or None where it has none."""
+    """The axis of the samples, 0 or 1, and the axis of time in the input, or None if it has none."""
 
     batch: int = 0
     time: int | None = None
 
 
 def find_axes(model: nn.Module, x: Inputs, time: int | None = None) -> Axes:
-    """Return the `Axes` of inputs like `x`; `time` is the user's word: the axis of time.
+    """Return the `Axes` of inputs like `x`; `time` is the time axis given by the user.
 
-    Raises `ConfigError` where it cannot be found out and `time` is not given, `ShapeError` for one sequence alone.
+    Raises `ConfigError` if it cannot be determined and `time` is not given, `ShapeError` for a single sequence.
     """
     samples_in("the search for the axis of time", x)
     first = tensors_of(x)[0]
@@ -52,11 +52,11 @@ def find_axes(model: nn.Module, x: Inputs, time: int | None = None) -> Axes:
     if before is None:  # a model of a fixed number of steps
         trial, before = x, _watched(model, layers, x)
     if before is None:
-        return Axes()  # the model fails: what it raises is told where it runs in earnest
+        return Axes()  # the model fails: its error is reported in the actual run
     if any(seen.alone for seen in before.values()):
         raise ShapeError(
             f"{type(model).__name__} reads {list(first.shape)} as one sequence without samples; use x.unsqueeze(...) "
-            "so that there is an axis for samples"
+            "to add an axis for samples"
         )
     if first.dim() < 2 or not before:
         return Axes()
@@ -66,29 +66,30 @@ def find_axes(model: nn.Module, x: Inputs, time: int | None = None) -> Axes:
     if grown[1] == "samples" != grown[0]:
         return Axes(1, 0 if grown[0] == "time" else None)
     met = {(seen.samples, seen.time if seen.time > 1 else seen.calls) for seen in before.values()}
-    if grown[0] == grown[1] and len(met) == 1:  # growing tells nothing: the lengths themselves do, if they differ
+    if grown[0] == grown[1] and len(met) == 1:  # no axis grew alone: use the lengths themselves, if they differ
         lengths = met.pop()
         sizes = tuple(tensors_of(trial)[0].shape[:2])
         if lengths[0] != lengths[1] and sizes in (lengths, lengths[::-1]):
             return Axes(0, 1) if sizes == lengths else Axes(1, 0)
     raise ConfigError(
-        f"which axis of {list(first.shape)} is time and which holds the samples cannot be seen in "
-        f"{type(model).__name__}; say time=0 for [T, B, ...] or time=1 for [B, T, ...]"
+        f"the time axis and the sample axis of {list(first.shape)} cannot be determined from {type(model).__name__}; "
+        f"give time=0 for [T, B, ...] or time=1 for [B, T, ...]"
     )
 
 
 @dataclass(slots=True)
 class _Seen:
-    """The length of the samples' axis and of the axis of time that a layer met first, and how often it was called."""
+    """The lengths of the sample axis and the time axis at a layer's first call, and the number of its calls."""
 
     samples: int
     time: int
     calls: int = 1
-    alone: bool = False  # one sequence without an axis of samples
+    alone: bool = False  # one sequence without a sample axis
 
 
 def _axes_of(module: nn.Module) -> tuple[int, int | None] | None:
-    """Return the (samples, time) axes of what a layer takes, None for time where it takes one step; None: no idea."""
+    """Return the (samples, time) axes of a layer's input, None for time if it takes one step; None if they are
+    unknown."""
     if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
         return (0, 1) if module.batch_first else (1, 0)
     if isinstance(module, nn.RNNCellBase):
@@ -97,7 +98,7 @@ def _axes_of(module: nn.Module) -> tuple[int, int | None] | None:
 
 
 def _watched(model: nn.Module, layers: list[nn.Module], x: Inputs) -> dict[nn.Module, _Seen] | None:
-    """Return what the layers have seen of `x`, or None where the model cannot take it."""
+    """Return the axis lengths that the layers saw for `x`, or None if the model cannot take it."""
     found: dict[nn.Module, _Seen] = {}
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a model is given: one tensor, several in a tuple, or several by name, each with the samples along one axis."""
+"""Inputs of a model: one tensor, several in a tuple, or several by name, each with the samples along one axis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def each(x: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
 def require_inputs(owner: str, model: nn.Module, x: Any) -> int:
     """Return how many inputs there are after checking that they are tensors that `model` can be called with.
 
-    Raises `ShapeError` for what is no tensor, `DataError` for none, `ConfigError` where `forward` takes another number.
+    Raises `ShapeError` for objects that are not tensors, `DataError` for none, `ConfigError` if `forward` takes another
+    number.
     """
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{owner} takes a torch.nn.Module, got {type(model).__name__}")
@@ -57,7 +58,7 @@ def require_inputs(owner: str, model: nn.Module, x: Any) -> int:
         return len(given)
     named: dict[str, Any] = dict(x) if isinstance(x, Mapping) else {}
     if takes_generator(model):
-        named["generator"] = None  # handed over by name, never an input
+        named["generator"] = None  # passed by name, never an input
     try:
         accepted.bind(*(() if isinstance(x, Mapping) else given), **named)
     except TypeError:
@@ -78,7 +79,7 @@ def require_inputs(owner: str, model: nn.Module, x: Any) -> int:
 
 
 def samples_in(owner: str, x: Inputs, axis: int = 0) -> int:
-    """Return the number of samples along `axis`; raises `DataError` for none, `ShapeError` where inputs differ."""
+    """Return the number of samples along `axis`; raises `DataError` for none, `ShapeError` if inputs differ."""
     lengths = {one.shape[axis] if one.dim() > axis else 0 for one in tensors_of(x)}
     if len(lengths) > 1:
         shapes = ", ".join(str(list(one.shape)) for one in tensors_of(x))
@@ -95,7 +96,7 @@ def parts_of(x: Inputs, size: int, axis: int = 0) -> Iterator[Inputs]:
 
 
 def on_device_of(model: nn.Module, x: Inputs) -> Inputs:
-    """Return the input, as tensors without data where the model itself has none (`device="meta"`)."""
+    """Return the input, as tensors without data if the model has none (`device="meta"`)."""
     weights = list(model.parameters())
     if weights and all(one.is_meta for one in weights):
         return each(x, lambda one: one.to("meta"))
@@ -107,7 +108,7 @@ def on_device_of(model: nn.Module, x: Inputs) -> Inputs:
 
 
 def answer(model: nn.Module, x: Inputs, generator: torch.Generator | None = None) -> Any:
-    """Return what the model makes of `x`, with `generator` handed over where the model's `forward` takes one."""
+    """Return the model's result for `x`, passing `generator` if the model's `forward` takes one."""
     given: dict[str, Any] = dict(x) if isinstance(x, Mapping) else {}
     if takes_generator(model):
         given["generator"] = generator
@@ -123,11 +124,12 @@ def answered(owner: str, model: nn.Module, x: Inputs, generator: torch.Generator
             raise
         if any(one.is_meta for one in tensors_of(x)):
             raise ConfigError(
-                f"{owner}: what {type(model).__name__} does depends on data, and on the device meta there is none; "
+                f"{owner}: the computation of {type(model).__name__} depends on data, and on the device meta there is "
+                f"none; "
                 f"give it a model with data ({str(problem).splitlines()[0]})"
             ) from problem
         shapes = ", ".join(f"{list(one.shape)} of {str(one.dtype).removeprefix('torch.')}" for one in tensors_of(x))
         whole = any(not one.is_floating_point() for one in tensors_of(x))
-        advice = "; use x.float() / 255 where these are pixels" if whole else ""
+        advice = "; use x.float() / 255 if these are pixels" if whole else ""
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise ShapeError(f"{type(model).__name__} cannot take {shapes} ({owner}): {reason}{advice}") from problem

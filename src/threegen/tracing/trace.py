@@ -1,11 +1,11 @@
-"""The trace of a model: a graph of the calls that lead from its input to its output, with the shapes they make.
+"""The trace of a model: a graph of the calls that lead from its input to its output, with the shapes of their results.
 
     trace = trace_model(model, x)
     for node in trace.nodes: node.name, node.path, node.shape, node.inputs
 
-A node is one call of a torch function, or one whole module where its inside cannot be seen (spiking neurons, encoders,
-a detour through numpy). Guards, fresh tensors and weights made ready are no nodes: what does not depend on the input
-or does not lead to the output is left out.
+A node is one call of a torch function, or one whole module if its inside is not visible (spiking neurons, encoders, a
+detour through numpy). Checks, new tensors and the preparation of weights are not nodes: calls that do not depend on the
+input or do not lead to the output are left out.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ view reshape flatten unflatten permute transpose movedim swapaxes t contiguous c
 unsqueeze expand expand_as repeat getitem get select narrow chunk split unbind view_as reshape_as type_as pad dropout
 dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout cat stack index_select
 """
-# They move numbers about and change none.
+# They rearrange values and change none.
 MOVES = frozenset(_MOVES.split())
-BATCH = 2  # samples in a traced batch: two tell the batch axis from an axis of length one
+BATCH = 2  # samples in a traced batch: two distinguish the batch axis from an axis of length one
 
 
 @dataclass(slots=True)
@@ -44,9 +44,9 @@ class Node:
     """One call: function `name` within the module at `path`, in that module's call number `visit` (0 first).
 
     `inputs` are the numbers of the nodes whose results it takes, `INPUT` the model's own input. `output` is the shape
-    of the first tensor it makes, for the traced batch; `shape` that of one sample and one time step; `steps` the time
-    steps which it handles at once; `label` names the node: "conv1", "relu", "relu:2". `whole` says that
-    the node is a module seen as a whole; `weights` are the parameters and buffers, by name, that it works with.
+    of its first result, for the traced batch; `shape` that of one sample and one time step; `steps` the time steps that
+    it processes at once; `label` names the node: "conv1", "relu", "relu:2". `whole` says that the node is a whole
+    module; `weights` are the names of the parameters and buffers that it uses.
     """
 
     number: int
@@ -61,16 +61,16 @@ class Node:
     func: Any = field(default=None, repr=False)
     args: Sequence[Any] = field(default=(), repr=False)
     kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    slot: int | None = None  # which positional argument is the data, where there is exactly one such tensor
+    slot: int | None = None  # index of the positional argument with the data, if there is exactly one such tensor
     steps: int = 1
     shape: tuple[int, ...] = ()
     weights: tuple[str, ...] = ()
-    nth: int = 0  # how many calls of the same function came before, anywhere in the model
+    nth: int = 0  # number of earlier calls of the same function, anywhere in the model
     label: str = ""
 
     @property
     def leaf(self) -> bool:
-        """Whether the module that called has no modules inside: a layer rather than a net."""
+        """Whether the calling module has no sub-modules: a layer rather than a net."""
         return bool(self.path) and not any(True for _ in self.module.children())
 
 
@@ -79,8 +79,8 @@ class Trace:
     """The graph: its nodes in the order of the calls, the number of the node that is the output, time steps.
 
     `input` is the shape of one sample (of the first input); `calls` counts the calls of every module by path; `steps`
-    is T of a spiking net, or 1; `unseen` names the modules that left torch, `foreign` the tensors that the model holds
-    outside of its parameters and buffers; `outputs` are the shapes of everything that the model returned.
+    is T of a spiking net, or 1; `unseen` names the modules that computed outside torch, `foreign` the tensors that the
+    model holds outside its parameters and buffers; `outputs` are the shapes of everything that the model returned.
     """
 
     nodes: list[Node]
@@ -94,7 +94,7 @@ class Trace:
 
     @property
     def chain(self) -> list[Node] | None:
-        """The nodes from input to output where each takes just the one before it; None where the graph branches."""
+        """The nodes from input to output if each takes only the previous one; None if the graph branches."""
         before = INPUT
         for node in self.nodes:
             if node.inputs != (before,):
@@ -103,7 +103,7 @@ class Trace:
         return self.nodes if self.nodes and self.output == before else None
 
     def final(self, names: frozenset[str] = SOFTMAX) -> Node | None:
-        """Return the softmax (or another of `names`) that ends the model, moves and a logarithm behind it allowed."""
+        """Return the softmax (or another of `names`) at the end of the model; reshapes and a logarithm may follow."""
         number = self.output
         while number != INPUT:
             node = self._by_number(number)
@@ -115,7 +115,7 @@ class Trace:
         return None
 
     def last_spatial(self) -> Node | None:
-        """Return the last node that makes planes [B, C, H, W] (or [T, B, C, H, W]) larger than one pixel."""
+        """Return the last node whose result is planes [B, C, H, W] (or [T, B, C, H, W]) larger than one pixel."""
         for node in reversed(self.nodes):
             if len(node.shape) == 3 and node.shape[-1] * node.shape[-2] > 1:
                 return node
@@ -139,11 +139,10 @@ def trace_model(
 ) -> Trace:
     """Return the `Trace` of `model` for samples like those of `x` [N, ...]; its first sample is run, in eval mode.
 
-    `x` is a tensor, a tuple of tensors or a dictionary of them, of any type. `axes` says where the samples are, if not
-    along the first axis. `pick` chooses among what the model returns: the trace ends there. The model's modes, hooks,
-    `.grad` and torch's generators are as before, after an exception too.
-    Raises `DataError` for no sample, `ShapeError`, `ConfigError` for another number of inputs than the model takes,
-    and what the model raises.
+    `x` is a tensor, a tuple of tensors or a dictionary of them, of any type. `axes` gives the sample axis, if it is not
+    the first axis. `pick` selects among the model's outputs: the trace ends there. The model's modes, hooks, `.grad`
+    and torch's generators are restored, also after an exception. Raises `DataError` for no sample, `ShapeError`,
+    `ConfigError` for another number of inputs than the model takes, and what the model raises.
     """
     require_inputs("trace_model", model, x)
     axis = 0 if axes is None else axes.batch
@@ -156,13 +155,13 @@ def trace_model(
 
 
 class Tracer(Walker):
-    """Takes the notes of a trace."""
+    """Records a trace."""
 
     def __init__(self, model: nn.Module, batch: Inputs, axis: int = 0) -> None:
         super().__init__(model, opaque=is_whole)
         self.nodes: list[Node] = []
-        self.makers: Any = WeakIdKeyDictionary()  # tensor -> the number of the node that made it
-        self.kept: list[Any] = [batch]  # results stay alive until the end: an address is never used twice
+        self.makers: Any = WeakIdKeyDictionary()  # tensor -> the number of the node that returned it
+        self.kept: list[Any] = [batch]  # results stay alive until the end, so that no address is reused
         for one in tensors_of(batch):
             self.makers[one] = INPUT
         self.steps = 1
@@ -174,7 +173,7 @@ class Tracer(Walker):
         return tensor in self.makers
 
     def called(self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
-        """Make a node of a call that takes tensors which depend on the input and makes others."""
+        """Make a node of a call from tensors that depend on the input to new ones."""
         known = [one for one in tensors_in(args, kwargs) if one in self.makers]
         made = [args[0]] if name == "setitem" else tensors_in(out)
         if not known or not made or name in ("aminmax", "zeros_like", "ones_like", "empty_like", "new_zeros"):
@@ -191,7 +190,7 @@ class Tracer(Walker):
             node.slot = positions[0]
 
     def left(self, visit: Visit, inputs: Sequence[Any], output: Any) -> None:
-        """Make a node of a whole module: an opaque one, or one whose result no visible call has made."""
+        """Make a node of a whole module: an opaque one, or one whose result no visible call returned."""
         made = tensors_in(output)
         unknown = [one for one in made if one not in self.makers]
         known = [one for one in tensors_in(inputs) if one in self.makers]
@@ -215,9 +214,9 @@ class Tracer(Walker):
         return node
 
     def finish(self, result: Any, pick: Callable[[Any], Any] | None = None) -> Trace:
-        """Return the trace: only what leads to the output, with shapes of one sample and step.
+        """Return the trace: only calls that lead to the output, with shapes of one sample and step.
 
-        Where nothing is picked, what leads to any of several outputs belongs to it, and the first is the output.
+        If nothing is picked, calls that lead to any of several outputs belong to it, and the first is the output.
         """
         returned = tensors_in(result)
         ends = [one for one in tensors_in(result if pick is None else pick(result)) if one in self.makers]
@@ -258,7 +257,7 @@ class Tracer(Walker):
 
 
 def _name(nodes: list[Node]) -> None:
-    """Give every node a label of its own: a layer's path, or its net's path with the function and a running number."""
+    """Give every node a unique label: a layer's path, or its net's path with the function and a running number."""
     taken: Counter[str] = Counter()
     for node in nodes:
         stem = node.path if node.leaf or node.whole else ".".join(part for part in (node.path, node.name) if part)

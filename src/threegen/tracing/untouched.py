@@ -1,4 +1,4 @@
-"""Run a model and leave it as it was: modes, `.grad`, `requires_grad` and generators, also after an exception."""
+"""Run a model and restore its state: modes, `.grad`, `requires_grad` and generators, also after an exception."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from threegen.randomness import derive_seed, forked_randomness
 
 
 class untouched:
-    """Put `model` into eval mode and seed torch's generators inside the block; put everything back afterwards.
+    """Put `model` into eval mode and seed torch's generators inside the block; restore everything afterwards.
 
-    With `frozen`, no parameter asks for a gradient inside the block, so that a backward pass to the input or to a
-    layer computes no weight gradient. Put back: the mode of every module, each parameter's `requires_grad` and
-    `.grad`, torch's generators. Raises `ConfigError` for a seed that is no whole number.
+    With `frozen`, no parameter requires a gradient inside the block, so that a backward pass to the input or to a layer
+    computes no weight gradients. Restored are: the mode of every module, each parameter's `requires_grad` and `.grad`,
+    torch's generators. Raises `ConfigError` for a seed that is not a whole number.
 
-    Written as a class, and every loop as plain as can be: for one small image all this is as dear as a layer.
+    It is a class, with simple loops, because for one small image all this takes as long as a layer.
     """
 
     __slots__ = ("_forked", "_frozen", "_model", "_modes", "_seed", "_state", "_weights")
@@ -32,14 +32,14 @@ class untouched:
     def __enter__(self) -> None:
         modules = _modules(self._model)
         self._modes = [(module, module.training) for module in modules]
-        # a shared weight is put back twice
+        # a shared weight is restored twice
         own = [weight for module in modules for weight in own_parameters(module).values() if weight is not None]
         self._weights = [(weight, weight.requires_grad, weight.grad) for weight in own]
         self._forked: AbstractContextManager[None] | None = None
         if _has_gpu():
             self._forked = forked_randomness(self._seed, "untouched")
             self._forked.__enter__()
-        else:  # without a GPU this takes a few microseconds, `fork_rng` 300
+        else:  # without a GPU this takes a few microseconds, `fork_rng` takes 300
             self._state = torch.get_rng_state()
             torch.default_generator.manual_seed(derive_seed(self._seed, "untouched"))
         for _, training in self._modes:
@@ -57,7 +57,7 @@ class untouched:
         else:
             torch.set_rng_state(self._state)
         for module, training in self._modes:
-            if module.training != training:  # to set an attribute of a module takes a microsecond
+            if module.training != training:  # setting an attribute of a module takes a microsecond
                 module.training = training
         for weight, asked, grad in self._weights:
             if weight.requires_grad != asked:
@@ -67,9 +67,9 @@ class untouched:
 
 
 def _modules(model: nn.Module) -> list[nn.Module]:
-    """Return every module, a shared one each time that it is met: `model.modules()` takes five times as long."""
+    """Return every module, a shared one each time that it occurs: `model.modules()` takes five times as long."""
     found = [model]
-    for module in found:  # grows while it is read
+    for module in found:  # it grows during the loop
         children = own_modules(module)
         if children:
             found += [child for child in children.values() if child is not None]

@@ -1,11 +1,12 @@
-"""The walker: sees every torch function that a model calls, inside a module or not, and which module is at work.
+"""The walker: observes every torch function that a model calls, inside a module or not, and the module it is in.
 
 `torch.overrides.TorchFunctionMode` shows each call once, at the outermost function: `nn.ReLU`, `F.relu`, `torch.relu`,
-`Tensor.relu` and `relu_` all arrive here under the plain name "relu". Hooks say which module is at work; they are
-taken away at the end, after an exception too. What leaves torch (numpy, say) is not seen.
+`Tensor.relu` and `relu_` all arrive here under the plain name "relu". Hooks tell which module is running; they are
+removed at the end, also after an exception. Computations outside torch (for example in numpy) are not seen.
 
-The walker also knows which parameters and buffers a call works with: those among its arguments, and those that were
-made ready first (a parametrised, pruned, sliced or transposed weight is followed back to what the optimiser moves).
+The walker also knows which parameters and buffers a call uses: those among its arguments, and those that its arguments
+were computed from (a parametrised, pruned, sliced or transposed weight is traced back to the parameter that the
+optimiser updates).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 @dataclass(slots=True)
 class Visit:
-    """One call of a module: its path ("" is the model itself), how many calls of it came before, what it calls."""
+    """One call of a module: its path ("" is the model itself), the number of earlier calls of it, and its own calls."""
 
     path: str
     module: nn.Module
@@ -32,28 +33,28 @@ class Visit:
 
 
 class Walker(TorchFunctionMode):
-    """Walk a model: `with walker.watching(): model(x)`; override `entered`, `called` and `left` to take notes.
+    """Walk a model: `with walker.watching(): model(x)`; override `entered`, `called` and `left` to record.
 
-    Inside modules that are `opaque` nothing is reported: they are seen as a whole, by `left`.
+    Inside modules that are `opaque` nothing is reported: they are reported as a whole, by `left`.
     """
 
     def __init__(self, model: nn.Module, opaque: Callable[[nn.Module], bool] = lambda module: False) -> None:
         super().__init__()
         self.model = model
         self.opaque = opaque
-        self.visits: list[Visit] = []  # those under way, the outermost first
+        self.visits: list[Visit] = []  # those in progress, the outermost first
         self.seen: Counter[str] = Counter()  # calls of each module so far
-        self.silent = 0  # opaque modules under way
-        self.functions: Counter[str] = Counter()  # calls of each function so far, those inside opaque modules too
+        self.silent = 0  # opaque modules in progress
+        self.functions: Counter[str] = Counter()  # calls of each function so far, including those inside opaque modules
         self.origins: Any = WeakIdKeyDictionary()  # tensor -> names of the parameters and buffers that it comes from
-        self.foreign: dict[str, None] = {}  # calls with a tensor that the model holds, but neither of the two
+        self.foreign: dict[str, None] = {}  # calls with a tensor of the model that is neither of the two
         for name, weight in (*model.named_parameters(), *model.named_buffers()):
             if weight is not None:
                 self.origins[weight] = (name,)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Take notes inside the block; take the hooks away afterwards."""
+        """Record inside the block; remove the hooks afterwards."""
         with ExitStack() as stack:
             for path, module in self.model.named_modules():
                 before = module.register_forward_pre_hook(self._enter(path))
@@ -74,7 +75,7 @@ class Walker(TorchFunctionMode):
         return hook
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        # While `left` looks at a whole module it is still silent: what it computes is not the model's.
+        # While `left` processes a whole module it is still silent: its own computations are not the model's.
         opaque = self.opaque(module)
         if self.silent <= opaque:
             self.left(self.visits[-1], (*args, *kwargs.values()), output)
@@ -96,7 +97,7 @@ class Walker(TorchFunctionMode):
         return out
 
     def _follow(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
-        """Hand the names of parameters on to what is made of them without the input."""
+        """Pass the names of parameters on to results computed from them without the input."""
         given = tensors_in(args, kwargs)
         if any(self.depends(one) for one in given):
             return
@@ -106,7 +107,7 @@ class Walker(TorchFunctionMode):
                 self.origins[result] = names
 
     def weights_of(self, tensors: Iterable[Tensor]) -> tuple[str, ...]:
-        """Return the names of the parameters and buffers that `tensors` come from, not by way of the input."""
+        """Return the names of the parameters and buffers that `tensors` were computed from, without the input."""
         known = (one for one in tensors if one in self.origins and not self.depends(one))
         return tuple(dict.fromkeys(name for one in known for name in self.origins[one]))
 
@@ -115,7 +116,7 @@ class Walker(TorchFunctionMode):
         return self.weights_of((*module.parameters(), *module.buffers()))
 
     def note_foreign(self, name: str, tensors: Iterable[Tensor]) -> None:
-        """Take note of floating tensors that no parameter, buffer, input or visible call has made."""
+        """Record floating-point tensors that come from no parameter, buffer, input or visible call."""
         for one in tensors:
             if one.is_floating_point() and one.numel() > 1 and one not in self.origins and not self.depends(one):
                 path = self.visits[-1].path
@@ -127,13 +128,13 @@ class Walker(TorchFunctionMode):
         return False
 
     def entered(self, visit: Visit) -> None:
-        """Take note that a module starts."""
+        """Record that a module starts."""
 
     def called(self, name: str, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
-        """Take note of a function that the module `self.visits[-1]` called."""
+        """Record a function that the module `self.visits[-1]` called."""
 
     def left(self, visit: Visit, inputs: Sequence[Any], output: Any) -> None:
-        """Take note of a module's result; `output` is None where it raised."""
+        """Record a module's result; `output` is None if it raised."""
 
 
 def plain_name(func: Any) -> str:

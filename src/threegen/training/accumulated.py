@@ -21,7 +21,7 @@ class Accumulated:
 
     @torch.no_grad()
     def add(self, examples: int) -> bool:
-        """Take the gradients of a batch away from the parameters; return whether the update is complete."""
+        """Move the gradients of a batch from the parameters into the sum; return whether the update is complete."""
         for place, parameter in enumerate(self.parameters):
             gradient, parameter.grad = parameter.grad, None
             if gradient is None:
@@ -37,7 +37,7 @@ class Accumulated:
 
     @torch.no_grad()
     def take(self) -> Update:
-        """Put the mean of the gradients back into the parameters and begin anew."""
+        """Set the parameters' gradients to the mean and reset the sum."""
         for place, parameter in enumerate(self.parameters):
             total = self._sums[place]
             parameter.grad = None if total is None else total / self.examples

@@ -1,7 +1,7 @@
-"""What made a checkpoint, as plain values that another process can compare: the model, the data, an optimiser.
+"""Descriptions of the model, the data and the optimiser of a checkpoint, as plain values for comparison on resuming.
 
-Not everything can be described (a function of the user's, the content of a stream). Such parts are named, so that a
-resumed run can say what it could not compare.
+Not everything can be described (a user's function, the content of a stream). Such parts are named, so that a resumed
+run can say what it could not compare.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def describe_object(thing: object) -> dict[str, Any]:
     """Return an object's class and those of its attributes that are plain values, functions by their names."""
     found: dict[str, Any] = {"class": f"{type(thing).__module__}.{type(thing).__qualname__}"}
     for name, value in sorted(vars(thing).items()) if hasattr(thing, "__dict__") else ():
-        if name.startswith("_"):  # inner state, unless a setting is kept behind a property of its name
+        if name.startswith("_"):  # internal state, unless a property of that name exposes a setting
             name = name[1:]
             if not isinstance(getattr(type(thing), name, None), property):
                 continue
@@ -44,7 +44,7 @@ def describe_object(thing: object) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it, None for what cannot be described."""
+    """Return a value in JSON's types, None for what cannot be described."""
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, list | tuple) and len(value) <= _LONGEST and all(isinstance(one, _PLAIN) for one in value):
@@ -68,8 +68,8 @@ def describe_data(data: Any, hashed: bool) -> dict[str, Any]:
 
 
 def _sized(part: object) -> dict[str, Any]:
-    """Return what a part of a source of batches is: its settings, and its length where it has one."""
-    # Plain numbers of a user's own source may count what it gave; those of torch's classes are settings.
+    """Return the description of a part of a source of batches: its settings, and its length if it has one."""
+    # Plain numbers of a user's own source may be counters; those of torch's classes are settings.
     found: dict[str, Any] = {"class": f"{type(part).__module__}.{type(part).__qualname__}"}
     for name in ("batch_size", "drop_last", "replacement", "num_samples", "num_workers"):
         value = getattr(part, name, None)
@@ -114,7 +114,7 @@ def describe_groups(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 
 
 def first_difference(before: Any, now: Any, path: str = "") -> tuple[str, Any, Any] | None:
-    """Return where two descriptions differ first: the path, the former value and the present one."""
+    """Return the first difference of two descriptions: the path, the former value and the current one."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in dict.fromkeys((*before, *now)):
             if name not in before or name not in now:

@@ -1,14 +1,14 @@
-"""What to watch while an RBM learns, off the hot path: after epochs, on a few hundred cases.
+"""Monitors for the training of an RBM: they run after epochs, on a few hundred cases.
 
     reconstruction error   mean over cases of |v - E(v1)|^2, one way up and down with nothing drawn
     divergence             mean over cases of sum_i KL(v_i || reconstruction_i), in nats; grey pixels are probabilities
-    pseudo-likelihood      mean over cases of sum_i log p(v_i | all other v), in nats a case: exact over all flips, or
-                           estimated from one flip a case, V log p(v_i | others) for a random i
-    free-energy gap        mean F of validation cases minus that of training cases: it grows when the net over-fits
-    dead, saturated units  hidden units whose probability stays below .01, or above .99, for all cases
+    pseudo-likelihood mean over cases of sum_i log p(v_i | all other v), in nats per case: exact over all flips, or
+                           estimated from one flip per case, V log p(v_i | others) for a random i
+    free-energy gap mean F of validation cases minus that of training cases: it grows when the net overfits dead,
+    saturated units hidden units whose probability stays below .01, or above .99, for all cases
 
-Hinton, "A practical guide to training restricted Boltzmann machines", UTML TR 2010-003, sections 5, 6 and 15. The
-reconstruction error alone is not to be trusted: it falls when the chains mix badly, too.
+Hinton, "A practical guide to training restricted Boltzmann machines", UTML TR 2010-003, sections 5, 6 and 15. Do not
+rely on the reconstruction error alone: it also falls when the chains mix badly.
 
 Shapes: B cases, V visible units, H hidden units.
 """
@@ -46,7 +46,7 @@ def reconstruction_error(model: nn.Module, visible: Tensor) -> float:
 
 @torch.no_grad()
 def reconstruction_divergence(model: nn.Module, visible: Tensor) -> float:
-    """Return the divergence of the reconstructions from the cases `[B, V]` in 0..1, in nats a case."""
+    """Return the divergence of the reconstructions from the cases `[B, V]` in 0..1, in nats per case."""
     net = cast(TwoLayers, model)
     _require_binary(model, "the divergence", visible)
     back = net.visible_given_hidden(net.hidden_given_visible(visible)).clamp(1e-7, 1 - 1e-7)
@@ -58,10 +58,10 @@ def reconstruction_divergence(model: nn.Module, visible: Tensor) -> float:
 def pseudo_likelihood(
     model: nn.Module, visible: Tensor, flips: str = "all", generator: torch.Generator | None = None
 ) -> float:
-    """Return the log pseudo-likelihood of binary cases `[B, V]` in nats a case.
+    """Return the log pseudo-likelihood of binary cases `[B, V]` in nats per case.
 
-    flips: "all" sums over every unit, exact; "one" flips one unit a case, drawn from `generator`, an unbiased guess.
-    Raises `ConfigError` where the visible units are not binary.
+    flips: "all" sums over every unit, exact; "one" flips one unit per case, drawn from `generator`, an unbiased
+    estimate. Raises `ConfigError` if the visible units are not binary.
     """
     net = cast(Any, model)
     _require_binary(model, "the pseudo-likelihood", visible)
@@ -91,7 +91,7 @@ def free_energy_gap(model: nn.Module, training: Tensor, validation: Tensor) -> f
 
 @torch.no_grad()
 def idle_units(model: nn.Module, visible: Tensor) -> tuple[list[int], list[int]]:
-    """Return the numbers of the dead hidden units and of the saturated ones, judged by the cases `[B, V]`."""
+    """Return the indices of the dead hidden units and of the saturated ones, judged by the cases `[B, V]`."""
     chances = cast(TwoLayers, model).hidden_given_visible(visible)
     dead = (chances.amax(0) < _DEAD).nonzero().flatten().tolist()
     return dead, (chances.amin(0) > _SATURATED).nonzero().flatten().tolist()
@@ -105,7 +105,7 @@ def _require_binary(model: nn.Module, what: str, visible: Tensor) -> None:
 
 @dataclass(frozen=True)
 class EnergyFigures:
-    """What `EnergyMonitor` saw after one epoch; nats and squared errors are a case."""
+    """The figures of `EnergyMonitor` after one epoch; nats and squared errors are per case."""
 
     epoch: int
     reconstruction_error: float
@@ -116,15 +116,15 @@ class EnergyFigures:
 
 
 class _Cases:
-    """The first cases of a data set, as the net of each stage sees them."""
+    """The first cases of a data set, as the net of each stage gets them."""
 
     def __init__(self, name: str, data: Dataset, count: int) -> None:
         if not isinstance(data, Dataset):
             raise DataError(f"{name} must be a Dataset, got {type(data).__name__}; use Dataset.from_arrays(x, y)")
         if len(data) == 0:
-            raise DataError(f"{name} is empty; a monitor needs cases to look at")
+            raise DataError(f"{name} is empty; a monitor needs at least one case")
         self.name, self.data = name, data.take(min(count, len(data)))
-        self._mapped = True  # whether a stage's own transform maps these cases, too
+        self._mapped = True  # whether a stage's own transform also maps these cases
 
     def states(self, net: Any, stage: Stage | None = None) -> Tensor:
         """Return them as states of the visible units of `net` `[B, V]`, mapped as the stage maps its data."""
@@ -150,15 +150,15 @@ def _is_two_layers(model: nn.Module) -> bool:
 
 
 class EnergyMonitor(Callback):
-    """Watch an RBM after every `every` epochs, on the first `cases` of the data; `history` holds what was seen.
+    """Watch an RBM after every `every` epochs, on the first `cases` of the data; `history` holds the figures.
 
-    validation: gives the free-energy gap. flips: as of `pseudo_likelihood`. Warns once when more than a tenth of the
+    validation: gives the free-energy gap. flips: as for `pseudo_likelihood`. Warns once when more than a tenth of the
     hidden units are dead or saturated.
 
-    Of a run of stages, such as `pretraining(dbn)`, it watches those that train `model`, or without it each that trains
-    a net of two layers; the data are those of the whole run, and are mapped as each stage maps its own. What cannot be
-    watched is refused before the first batch: `ConfigError` if no stage trains such a net, `DataError` and `ShapeError`
-    for data that do not fit.
+    In a run of stages, such as `pretraining(dbn)`, it monitors those that train `model`, or without `model` each stage
+    that trains a net of two layers. The data are those of the whole run, and are mapped as each stage maps its own. A
+    run that cannot be monitored raises before the first batch: `ConfigError` if no stage trains such a net, `DataError`
+    and `ShapeError` for data that do not fit.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class EnergyMonitor(Callback):
         return _is_two_layers(model) and (self.model is None or model is self.model)
 
     def on_begin(self, run: Training) -> None:
-        """Refuse a run that cannot be watched, and data that do not fit it."""
+        """Raise for a run that cannot be monitored, and for data that do not fit it."""
         stages = [stage for stage in run.session.stages if self._watches(run, stage)]
         if not stages:
             what = "a net of two layers such as an RBM" if self.model is None else f"the {type(self.model).__name__}"
@@ -194,13 +194,13 @@ class EnergyMonitor(Callback):
                 cases.begin(run, stages)
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
-        """Take the figures after an epoch."""
+        """Record the figures after an epoch."""
         stage = run.session.stages[record["stage"]]
         if (record["epoch"] + 1) % self.every == 0 and self._watches(run, stage):
             self.history.append(self._look(stage.module or run.model, record["epoch"], stage))
 
     def look(self, model: nn.Module, epoch: int = 0) -> EnergyFigures:
-        """Return the figures of `model` as it is now; the data must be what this net takes."""
+        """Return the figures of `model` as it is now; the data must be inputs of this net."""
         if not _is_two_layers(model):
             raise ConfigError(f"EnergyMonitor watches a net of two layers such as an RBM, got {type(model).__name__}")
         return self._look(model, epoch, None)
@@ -239,8 +239,8 @@ class EnergyMonitor(Callback):
 class StopAtDivergence(Callback):
     """End training after the epoch in which the divergence between data and reconstructions falls under `bound` nats.
 
-    It is judged on the first `cases` of `data`, mapped as the stage maps its own; `value` is what was reached. The
-    whole run ends: train the stages of a deep net by a `fit` each. Raises `ConfigError` before the first batch if a
+    It is measured on the first `cases` of `data`, mapped as the stage maps its own; `value` is the last divergence. The
+    whole run ends: train each stage of a deep net by its own `fit`. Raises `ConfigError` before the first batch if a
     stage trains anything else than a net of two layers with binary visible units.
     """
 
@@ -251,7 +251,7 @@ class StopAtDivergence(Callback):
         self.value: float | None = None
 
     def on_begin(self, run: Training) -> None:
-        """Refuse a run in which the divergence is not defined, and data that do not fit it."""
+        """Raise for a run in which the divergence is not defined, and for data that do not fit it."""
         for stage in run.session.stages:
             model = stage.module or run.model
             if not _is_two_layers(model) or not isinstance(getattr(model, "visible_units", None), BernoulliUnits):
@@ -262,7 +262,7 @@ class StopAtDivergence(Callback):
         self.data.begin(run, run.session.stages)
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
-        """Stop the run where the bound is reached."""
+        """Stop the run if the bound is reached."""
         stage = run.session.stages[record["stage"]]
         net = stage.module or run.model
         self.value = reconstruction_divergence(net, self.data.states(net, stage))

@@ -1,4 +1,4 @@
-"""How good a classifier is on a data set: accuracy with its interval, top-k, confusion matrix."""
+"""Evaluate a classifier on a data set: accuracy with its interval, top-k, confusion matrix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from threegen.training.feed import as_source, walk_once
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What `evaluate` found on `count` examples.
+    """The result of `evaluate` on `count` examples.
 
     `accuracy` is a fraction; `interval` is its 95 % Wilson interval; `top_k[k]` the share whose label is among the k
     highest scores; `confusion[truth, answer]` counts; `predictions [N]`; `confidences [N]` the softmax share of the
@@ -71,7 +71,7 @@ def wilson_interval(correct: int, count: int, z: float = 1.959963984540054) -> t
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch to eval mode without gradients inside the block; every sub-module's mode is put back afterwards."""
+    """Switch to eval mode without gradients inside the block; every sub-module's mode is restored afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -85,17 +85,17 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 def evaluate(
     model: nn.Module, data: Any, *, batch_size: int = 1000, seed: int = 0, top_k: Sequence[int] = (1, 3)
 ) -> Evaluation:
-    """Return how `model` does on `data`; the model's mode and the process's generators are left as they were.
+    """Return the evaluation of `model` on `data`; the model's mode and the global generators stay unchanged.
 
     Args:
         model: a module that returns scores [B, classes].
         data: a `Dataset`, a DataLoader, a torch Dataset, arrays `(x, y)` or an iterable of batches, with labels.
         batch_size: how many examples are answered at once; a DataLoader and an iterable have their own.
         seed: drives random encoders, so the same call gives the same figure.
-        top_k: for which k the share is found whose label is among the k highest scores.
+        top_k: the values of k for top-k accuracy, the share of examples whose label is among the k highest scores.
 
-    Raises `DataError` without labels, `ConfigError` for a model that does not classify, `ShapeError` where the model
-    does not return scores [B, classes], `NumericError` where a score is NaN or infinite.
+    Raises `DataError` without labels, `ConfigError` for a model that does not classify, `ShapeError` if the model
+    does not return scores [B, classes], `NumericError` if a score is NaN or infinite.
     """
     require_whole("batch_size", batch_size)
     require_classifier(model)
@@ -124,7 +124,8 @@ def evaluate(
 
 
 def require_classifier(model: nn.Module) -> None:
-    """Raise `ConfigError` for a model that says (`classifies = False`) that its outputs are no scores of classes."""
+    """Raise `ConfigError` for a model that declares (`classifies = False`) that its outputs are not scores of
+    classes."""
     if not getattr(model, "classifies", True):
         raise ConfigError(
             f"{type(model).__name__} does not classify: its outputs are not scores of classes; train a classifier on "
@@ -133,7 +134,7 @@ def require_classifier(model: nn.Module) -> None:
 
 
 def require_labelled(name: str, data: object) -> Any:
-    """Return data that can be evaluated on, in one of the kinds that are walked; raises `DataError` for others."""
+    """Return data for an evaluation, as one of the kinds that can be iterated over; raises `DataError` for others."""
     if hasattr(data, "train") and hasattr(data, "test"):
         raise DataError(f"{name} must be one data set, got {type(data).__name__}; pass {name}.test")
     if isinstance(data, Dataset) and len(data) == 0:
@@ -175,7 +176,7 @@ def summarise(scores: Tensor, targets: Tensor, top_k: Sequence[int] = (1, 3)) ->
 
 
 def _ranks(scores: Tensor, truth: Tensor) -> Tensor:
-    """Return how many classes stand before the true one `[N]`: those that score higher, or the same and come first."""
+    """Return the number of classes ranked before the true one `[N]`: with a higher score, or an equal one and first."""
     own = scores.gather(1, truth)
     first = torch.arange(scores.shape[1]) < truth
     return ((scores > own) | ((scores == own) & first)).sum(1)

@@ -1,6 +1,6 @@
-"""Where batches come from: data in memory, a torch Dataset whose examples are fetched, or any iterable of batches.
+"""Sources of batches: data in memory, a torch Dataset whose examples are fetched, or any iterable of batches.
 
-`fit` and `evaluate` take the same kinds of data; `as_source` brings them to these three.
+`fit` and `evaluate` take the same kinds of data; `as_source` converts them to these three.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from threegen.training.persistence.generators import Generator, announce_epoch, 
 
 
 class MemoryFeed:
-    """Batches of a `Dataset` in an order that depends on (seed, stage, epoch) alone: any batch can be found again."""
+    """Batches of a `Dataset` in an order that depends only on (seed, stage, epoch): any batch can be reproduced."""
 
     def __init__(self, data: Dataset, batch_size: int, shuffle: bool, seed: int, stage: int) -> None:
         require_data(data)
         self.largest = _largest_magnitude(data)
         if data.classes and data.targets is not None and data.targets.dim() == 1:
-            require_labels(data.targets, len(data.classes))  # a rule could name the place in the batch only
+            require_labels(data.targets, len(data.classes))  # a rule could only name the index within the batch
         if batch_size > len(data):
             warnings.warn(
                 f"batch_size {batch_size} is larger than {data.name!r} ({len(data)}); one batch holds it all",
@@ -42,7 +42,7 @@ class MemoryFeed:
         self.seed, self.stage = seed, stage
         self.batches: int | None = -(-len(data) // batch_size)
         self.generators: list[Generator] = []
-        self.share: Callable[[Tensor], Tensor] | None = None  # of several processes: this one's part of a batch
+        self.share: Callable[[Tensor], Tensor] | None = None  # with several processes: this one's part of a batch
 
     def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
         """Yield the batches of one epoch from number `first` on; `skipped` is called before the first of them."""
@@ -53,13 +53,13 @@ class MemoryFeed:
         data = self.data.for_pass(self.seed, self.stage, epoch)
         skipped()
         batches = torch.split(order, self.batch_size)[first:]
-        if self.share is not None and isinstance(data, LazyDataset):  # each process reads its own examples alone
+        if self.share is not None and isinstance(data, LazyDataset):  # each process reads only its own examples
             for whole, batch in zip(batches, data.walk([self.share(one) for one in batches]), strict=True):
                 batch.of = len(whole)
                 yield batch
             return
         for batch in data.walk(batches):
-            batch.finite = True  # the whole set was looked at above
+            batch.finite = True  # the whole set was checked above
             batch.largest = self.largest if data is self.data else None
             yield batch
 
@@ -67,8 +67,8 @@ class MemoryFeed:
 class ItemFeed:
     """Batches of a torch Dataset with `__getitem__` and a length, in an order that depends on (seed, stage, epoch).
 
-    Examples are fetched one by one in this process and put together as a DataLoader does it; give a DataLoader with
-    workers where fetching takes long.
+    Examples are fetched one by one in this process and collated as a DataLoader does it. Use a DataLoader with workers
+    if fetching takes long.
     """
 
     def __init__(self, data: Any, batch_size: int, shuffle: bool, seed: int, stage: int) -> None:
@@ -97,9 +97,9 @@ class ItemFeed:
 class StreamFeed:
     """Batches of a DataLoader or another re-iterable source of batches, `(inputs, targets)` pairs or tensors.
 
-    A run that resumes in mid-epoch draws the skipped batches again: exact where the source's order depends on
-    nothing, on the generators of the process (torch's, numpy's, Python's), or on those that the source, its samplers
-    and its data set hold; checkpoints hold them all as they were when the epoch began. Where that cannot be kept
+    A run that resumes in mid-epoch draws the skipped batches again. This is exact if the source's order is fixed, or
+    depends on the global generators (torch's, numpy's, Python's) or on those that the source, its samplers and its data
+    set hold: checkpoints hold the states of all of them at the start of the epoch. If that cannot be guaranteed,
     `doubt` says why.
     """
 
@@ -110,14 +110,15 @@ class StreamFeed:
         self.generators = own_generators(source)
         self.doubt = ""
         if getattr(source, "persistent_workers", False):
-            self.doubt = "the workers of its DataLoader live through all epochs and keep generators of their own"
+            self.doubt = "the workers of its DataLoader are persistent and keep their own generators"
 
     def epoch(self, epoch: int, first: int, skipped: Callable[[], None]) -> Iterator[Batch]:
-        """Yield the batches of one epoch from number `first` on; `skipped` is called once those before are drawn."""
+        """Yield the batches of one epoch from number `first` on; `skipped` is called once the earlier ones are
+        drawn."""
         announce_epoch(self.source, epoch)
         counts = dict(counting_parts(self.source))
         if first == 0:
-            skipped()  # before the source is opened: a DataLoader draws a seed then
+            skipped()  # before the source is opened, since a DataLoader then draws a seed
         source = iter(self.source)
         drawn = sum(1 for _ in itertools.islice(source, first))
         if drawn < first:
@@ -132,21 +133,21 @@ class StreamFeed:
             raise DataError("the data set is empty; there is nothing to learn from")
         for name, value in counting_parts(self.source):
             if counts.get(name, value) != value:
-                self.doubt = f"the source counts what it gave ({name.partition('.')[2]}), which no checkpoint holds"
+                self.doubt = f"the source keeps a counter ({name.partition('.')[2]}) that checkpoints do not hold"
 
 
 Feed = MemoryFeed | ItemFeed | StreamFeed
 
 
 def as_source(data: Any, *, name: str = "data") -> Any:
-    """Return what the user gave as data in one of the kinds that are walked; raises `DataError` for anything else.
+    """Return the user's data as one of the kinds that can be iterated over; raises `DataError` for anything else.
 
     A `Dataset`, a DataLoader and an iterable of batches stay as they are, a torch Dataset too; arrays `x` or a tuple
     `(x, y)` become a `Dataset`.
     """
     if isinstance(data, tuple) and len(data) == 2 and all(_is_array(part) for part in data):
         x, y = data
-        if torch.as_tensor(y).is_floating_point():  # values to be met, not classes
+        if torch.as_tensor(y).is_floating_point():  # regression targets, not classes
             return Dataset(
                 Dataset.from_arrays(x, image=False).inputs, torch.as_tensor(y, dtype=torch.float32), (), name
             )
@@ -155,7 +156,7 @@ def as_source(data: Any, *, name: str = "data") -> Any:
         return Dataset.from_arrays(data, name=name, image=False)
     if isinstance(data, torch.utils.data.IterableDataset):
         raise DataError(
-            f"{name} is an IterableDataset, which gives examples one by one; wrap it: DataLoader(data, batch_size=...)"
+            f"{name} is an IterableDataset, which yields examples one by one; wrap it: DataLoader(data, batch_size=...)"
         )
     require_data(data, name=name)
     return data
@@ -170,7 +171,7 @@ def _has_items(data: object) -> bool:
 
 
 def as_batch(item: Any) -> Batch:
-    """Turn what a DataLoader gives (a batch, a tensor, a pair or a mapping) into a `Batch`."""
+    """Convert an item of a DataLoader (a batch, a tensor, a pair or a mapping) to a `Batch`."""
     if isinstance(item, Batch):
         return item
     if isinstance(item, Tensor):
@@ -192,7 +193,7 @@ def require_data(data: object, *, name: str = "data") -> None:
         return
     if isinstance(data, Iterator):
         raise DataError(
-            f"{name} is an iterator that can be walked only once; pass a Dataset, a DataLoader or a list of batches"
+            f"{name} is an iterator, which can be read only once; pass a Dataset, a DataLoader or a list of batches"
         )
     known = (isinstance(data, Iterable) and getattr(data, "ndim", None) != 0) or _has_items(data)
     if not known or isinstance(data, str | bytes | Mapping):
@@ -206,11 +207,11 @@ def require_data(data: object, *, name: str = "data") -> None:
 
 
 def _largest_magnitude(data: Dataset) -> float | None:
-    """Return the largest magnitude among the inputs, None for inputs that are no real numbers.
+    """Return the largest magnitude among the inputs, None for inputs that are not real numbers.
 
-    Raises `NumericError` that names the place of an input which is not finite.
+    Raises `NumericError` naming the index of an input that is not finite.
     """
-    if isinstance(data, LazyDataset):  # made batch by batch, finite by construction
+    if isinstance(data, LazyDataset):  # computed batch by batch, finite by construction
         return None
     if not data.inputs.is_floating_point() or not data.inputs.numel():
         return None
@@ -221,7 +222,7 @@ def _largest_magnitude(data: Dataset) -> float | None:
 
 
 def make_feed(data: Dataset | Iterable[Any], batch_size: int, shuffle: bool, seed: int, stage: int) -> Feed:
-    """Return the feed for what the user gave as data; raises `DataError` for anything that is not data."""
+    """Return the feed for the user's data; raises `DataError` for anything that is not data."""
     if isinstance(data, Dataset):
         return MemoryFeed(data, batch_size, shuffle, seed, stage)
     if _has_items(data):

@@ -1,4 +1,4 @@
-"""The one door to training: `fit` takes a model, a rule (or stages) and data, and runs the loop of `loop.py`."""
+"""The entry point of training: `fit` takes a model, a rule (or stages) and data, and runs the loop of `loop.py`."""
 
 from __future__ import annotations
 
@@ -64,36 +64,36 @@ def fit(
 
     Args:
         model: any `nn.Module` that the rule can train.
-        rule: a rule, or a list of `Stage`s, which then carry optimiser, epochs, batch size and schedule themselves.
+        rule: a rule, or a list of `Stage`s; each stage then has its own optimiser, epochs, batch size and schedule.
         data: a `Dataset` (in memory), arrays `x` or `(x, y)`, a torch Dataset, a DataLoader or another re-iterable
             source of batches.
         optimizer: a name, `optimizer(name, ...)`, a class of torch.optim, a function of the parameters, or an
             optimiser object over exactly the parameters that are trained; None uses the rule's default.
-        lr: the rate, if `optimizer` is a name, a class or None.
+        lr: the learning rate, if `optimizer` is a name, a class or None.
         epochs, batch_size: 1 and 128 by default; the last batch of an epoch may be smaller.
         shuffle: a new order each epoch, drawn from (seed, epoch); False keeps the order of the data.
         schedule: a name (`cosine`, `linear`, `one-cycle`, `constant`) or any `Schedule`.
-        clip_norm: the largest common norm of all gradients.
-        accumulate: how many batches make one update, by the mean of their gradients; for rules that leave one
-            gradient per batch.
+        clip_norm: the largest global norm of all gradients.
+        accumulate: how many batches make one update, by the mean of their gradients; for rules that give one gradient
+            per batch.
         seed: drives the order of the data, the rule's draws, dropout and random encoders.
         validation: data with labels, of the same kinds; evaluated after each epoch, its figures are in the log.
-        stopping: `EarlyStopping(...)`, or its patience in epochs; of several stages each is watched for itself.
+        stopping: `EarlyStopping(...)`, or its patience in epochs; each of several stages is monitored separately.
         callbacks: objects with `on_step` and `on_epoch`.
         out: the run's folder: log files and checkpoints (after each epoch, and every `checkpoint_every` batches);
             one process at a time may use it.
-        resume: go on from the newest checkpoint in `out`; the result is bit-equal to a run that never stopped. A run
-            that was finished may be given more epochs (of its last stage, where that has no schedule).
-        overwrite: drop the checkpoints that an earlier run left in `out`.
+        resume: continue from the newest checkpoint in `out`; the result is bit-equal to a run that never stopped. A
+            finished run may be given more epochs (of its last stage, if that has no schedule).
+        overwrite: discard the checkpoints of an earlier run in `out`.
         precision: "fp32", or "bf16" for bfloat16 autocast around each step.
-        device: where to train; "auto" takes a GPU where there is one; None leaves the model where it is.
+        device: where to train; "auto" takes a GPU if there is one; None leaves the model where it is.
         progress: show a progress bar, labelled `title`.
         tensorboard: write TensorBoard event files into `out` too.
 
     Raises:
         ConfigError: a setting cannot work, or the rule cannot train this model.
         DataError: the data are empty or not data.
-        NumericError: a loss, gradient or update is not finite; the weights are as they were before that step.
+        NumericError: a loss, gradient or update is not finite; the weights are those before that step.
         CheckpointError: a checkpoint is damaged, does not fit, or cannot be written.
         WorkerError: another process of a `torchrun` has died.
         ResourceError: gradients, optimiser state and copies will not fit into memory.
@@ -121,8 +121,8 @@ def fit(
     options = Options(validation, as_callbacks(callbacks), checkpoint_every, precision, workers)
     _check(model, stages, options)
     if resume and out is None:
-        raise ConfigError("resume=True needs out=, the folder of the run to go on with")
-    if device is not None and not getattr(model, "devices", None):  # a net that is split has its places already
+        raise ConfigError("resume=True needs out=, the folder of the run to continue")
+    if device is not None and not getattr(model, "devices", None):  # a split net is already on its devices
         model.to(choose_device(device))
     folder = None if out is None else Path(out)
     with forked_randomness(seed, "torch"), _held(folder if leads else None, resume):
@@ -144,7 +144,7 @@ def fit(
 
 @contextmanager
 def _held(folder: Path | None, resume: bool) -> Iterator[None]:
-    """Make the run's folder and hold it, so that no other process writes into it."""
+    """Make the run's folder and lock it, so that no other process writes into it."""
     if folder is None:
         yield
         return
@@ -156,7 +156,7 @@ def _held(folder: Path | None, resume: bool) -> Iterator[None]:
 
 
 def _check(model: nn.Module, stages: Sequence[Stage], options: Options) -> None:
-    """Refuse what cannot work before anything in a folder is touched."""
+    """Raise for settings that cannot work, before anything in a folder is changed."""
     require_choice("precision", options.precision, ("fp32", "bf16"))
     if options.checkpoint_every is not None:
         require_whole("checkpoint_every", options.checkpoint_every)
@@ -167,7 +167,7 @@ def _check(model: nn.Module, stages: Sequence[Stage], options: Options) -> None:
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Return the device for a name; "auto" is a GPU where there is one, else the CPU."""
+    """Return the device for a name; "auto" is a GPU if there is one, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -180,9 +180,9 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def _stored_for_kernels(model: nn.Module, stages: Sequence[Stage]) -> list[nn.Module]:
-    """Return the modules whose weights may be stored as their kernels like them: all, or none.
+    """Return the modules whose weights may be stored in their kernels' memory layout: all, or none.
 
-    An optimiser that is not ours may walk a weight and its gradient as flat memory, so it gets contiguous weights.
+    An optimiser from elsewhere may treat a weight and its gradient as flat memory, so it gets contiguous weights.
     """
     for stage in stages:
         chosen = resolve_optimizer(stage.optimizer, stage.lr, stage.rule.default_optimizer, stage.rule.default_rate)
@@ -197,7 +197,7 @@ def _as_stages(rule: Rule | Sequence[Stage], settings: dict[str, Any]) -> list[S
         return [Stage("train", rule, **given)]
     if isinstance(rule, Sequence) and rule and all(isinstance(stage, Stage) for stage in rule):
         if given:
-            raise ConfigError(f"{', '.join(given)} must stand in the stages when fit gets a list of them")
+            raise ConfigError(f"{', '.join(given)}: pass it in each Stage, not to fit(), if rule is a list of stages")
         return list(rule)
     raise ConfigError(f"rule must be a Rule such as Backprop() or a list of Stages, got {rule!r}")
 
@@ -209,6 +209,6 @@ def _as_stopping(stopping: EarlyStopping | int | None, validation: Any) -> Early
     if not isinstance(watch, EarlyStopping):
         raise ConfigError(f"stopping must be EarlyStopping(...) or its patience in epochs, got {stopping!r}")
     if validation is None and watch.monitor.startswith("validation"):
-        raise ConfigError(f"early stopping watches {watch.monitor!r}, but there is no validation=; pass a Dataset")
+        raise ConfigError(f"early stopping watches {watch.monitor!r}, but validation= is missing; pass a Dataset")
     watch.reset()
     return watch

@@ -13,8 +13,8 @@ from threegen.machine.sparse.layouts import flat
 from threegen.machine.torch_private import PlainStep
 from threegen.rules.rule import Step, Update
 
-# Beyond these an update could overflow float32 although every gradient is finite; such steps are taken with a copy
-# of the weights at hand. Ordinary training never comes near them.
+# Beyond these an update could overflow float32 although every gradient is finite; the weights are copied before such
+# steps. Ordinary training never comes near them.
 _LARGE_RATE = 1e6
 _LARGE_SQUARE = 1e24
 # The product of two weights beyond this one overflows float32: the next forward pass could not be computed.
@@ -22,27 +22,27 @@ _LARGEST_WEIGHT = 1e18
 
 
 class Guard:
-    """Refuses non-finite steps for one module: names the step and the parameter and leaves the weights as they were.
+    """Rejects non-finite steps of one module: names the step and the parameter and leaves the weights unchanged.
 
     The cheap test is the sum of squares of each gradient, one dot product: it is finite only if every entry is.
-    A sum that overflows although its entries are finite is looked at again, exactly.
-    Where the rule knows a bound of that sum nothing is read, unless gradients are to be clipped (`exact`).
-    On a GPU all sums and figures are put together and read once a step, which is one synchronisation.
+    If the sum overflows although its entries are finite, the entries are checked exactly. If the rule gives a bound of
+    that sum, nothing is read, unless gradients are to be clipped (`exact`). On a GPU all sums and figures are
+    concatenated and read once per step: one synchronisation.
     """
 
     def __init__(self, module: nn.Module, saved: Callable[[], str] = lambda: "", *, exact: bool = False) -> None:
         self.saved = saved  # the sentence that names the last good checkpoint
-        self.exact = exact  # whether the sum of squares is needed itself
+        self.exact = exact  # whether the exact sum of squares is needed
         self.named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in self.named]
         self.on_cpu = all(p.device.type == "cpu" for p in self.parameters)
-        self.figures: dict[str, float] = {}  # those of the step that was checked last, as numbers
+        self.figures: dict[str, float] = {}  # figures of the last checked step, as numbers
         self._step: PlainStep | None = None
 
     def check(self, step: Step, number: int) -> float:
-        """Return the sum of squares of all gradients, or a bound; raise `NumericError` where one is not finite.
+        """Return the sum of squares of all gradients, or a bound; raise `NumericError` if one is not finite.
 
-        After an `Applied` step the parameters themselves are looked at.
+        After an `Applied` step the parameters themselves are checked.
         """
         total = self._read(step) if self.on_cpu else self._read_together(step)
         for name, figure in self.figures.items():
@@ -83,13 +83,13 @@ class Guard:
                 raise self._error(f"{what} is not finite", number, pending)
 
     def _grown(self) -> str:
-        """Return the part of a message that names a parameter which has outgrown all bounds, or an empty text."""
+        """Return the part of a message that names a parameter that has grown beyond 1e6, or an empty text."""
         largest = [(float(p.detach().abs().max()), name) for name, p in self.named if p.numel()]
         size, name = max(largest, default=(0.0, ""))
         return f" ({name} has grown to {size:.1e})" if size > 1e6 else ""
 
     def clip(self, square_sum: float, most: float) -> float:
-        """Scale all gradients down so that their common norm is at most `most`; return their sum of squares then."""
+        """Scale all gradients down so that their global norm is at most `most`; return the new sum of squares."""
         norm = math.sqrt(square_sum) if math.isfinite(square_sum) else self._exact_norm()
         if norm <= most:
             return square_sum
@@ -102,7 +102,7 @@ class Guard:
         return math.sqrt(sum(float(p.grad.double().square().sum()) for p in self.parameters if p.grad is not None))
 
     def apply(self, optimizer: torch.optim.Optimizer, square_sum: float, number: int) -> None:
-        """Step the optimiser and clear the gradients; where the step could overflow, undo and refuse it if it does."""
+        """Step the optimiser and clear the gradients; a step that overflows is undone, with an error."""
         careful = not square_sum < _LARGE_SQUARE
         for group in optimizer.param_groups:
             if group.get("lr", 0.0) > _LARGE_RATE:

@@ -1,4 +1,5 @@
-"""Which optimisers `fit` hands over to a rule that can apply them itself: plain SGD, with momentum and weight decay."""
+"""The optimisers that `fit` hands over to a rule that can apply them itself: plain SGD, with momentum and weight
+decay."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from threegen.rules.rule import PlainSGD
 
 
 def plain_sgd(optimizer: torch.optim.Optimizer) -> PlainSGD | None:
-    """Return `optimizer` as a `PlainSGD` if that says all about it, else None.
+    """Return `optimizer` as a `PlainSGD` if that describes it completely, else None.
 
-    All parameters must move at one rate and momentum, without Nesterov's step and dampening; weights may decay, biases
-    may not.
+    All parameters must have the same rate and momentum, without Nesterov's step and dampening; weights may decay,
+    biases may not.
     """
     if not isinstance(optimizer, torch.optim.SGD):
         return None

@@ -1,7 +1,7 @@
 """The training log: figures per step and per epoch, in memory, as JSON lines, CSV and TensorBoard events.
 
-The loop's guard has to read a step's figures before the step is applied; the log takes the numbers that it found.
-Files are written once an interval, at the end of each epoch and with each checkpoint.
+The loop's guard must read a step's figures before the step is applied; the log reuses these numbers. Files are written
+at intervals, at the end of each epoch and with each checkpoint.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Place = tuple[int, int, int, int]  # stage, epoch, batch, update
 
 
 class TrainingLog:
-    """What happened in a run.
+    """The record of a training.
 
-    `steps`: one dict an update (`stage, epoch, batch, update` and the rule's figures); `epochs`: one dict an epoch
-    (`stage, epoch, updates, seconds`, the mean of each figure, `validation_accuracy` and `validation_loss` where
-    there is a validation split); `seconds`: time spent training; `stopped`: why it ended early, or "".
+    `steps`: one dict per update (`stage, epoch, batch, update` and the rule's figures); `epochs`: one dict per epoch
+    (`stage, epoch, updates, seconds`, the mean of each figure, `validation_accuracy` and `validation_loss` if there is
+    a validation split); `seconds`: time spent training; `stopped`: the reason for an early end, or "".
     """
 
     def __init__(self, folder: Path | None = None, *, interval: int = 100, tensorboard: bool = False) -> None:
@@ -49,7 +49,7 @@ class TrainingLog:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """One dict an update: `stage, epoch, batch, update` and the rule's figures."""
+        """One dict per update: `stage, epoch, batch, update` and the rule's figures."""
         self.read()
         return self._steps
 
@@ -83,7 +83,7 @@ class TrainingLog:
         for name in figures or ():
             require_choice("figures", name, panels)
         chosen = list(figures or panels)
-        from matplotlib.figure import Figure  # slow to load, and needed here only
+        from matplotlib.figure import Figure  # slow to load, and needed only here
 
         drawing = Figure(figsize=(4.2 * len(chosen), 3.2), layout="constrained")
         for axis, panel in zip(drawing.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
@@ -100,14 +100,14 @@ class TrainingLog:
     # -- filling ------------------------------------------------------------------------------------------------
 
     def record(self, place: Place, figures: dict[str, float]) -> None:
-        """Take one step's figures; `place` is (stage, epoch, batch, update)."""
+        """Store one step's figures; `place` is (stage, epoch, batch, update)."""
         if figures:
             self._waiting.append((place, figures))
             if len(self._waiting) >= self.interval:
                 self.read()
 
     def read(self) -> None:
-        """Move all waiting figures to `steps` and the JSON lines."""
+        """Move all buffered figures to `steps` and the JSON lines."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
@@ -133,14 +133,15 @@ class TrainingLog:
         self.epochs.append(record)
         self._append(_EPOCHS, _line(record))
         self._write_table()
-        # Counted in updates like the steps: a resumed run can then purge what it does anew by one number.
+        # Counted in updates like the steps, so that a resumed run needs one number to purge the events that it will
+        # repeat.
         self._events("epoch/", record, record["updates"])
         return record
 
     # -- a run's folder -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Make the folder and empty the files that an earlier run left there."""
+        """Make the folder and truncate the files of an earlier run."""
         if self.folder is None:
             return
         make_folder(self.folder)
@@ -152,7 +153,7 @@ class TrainingLog:
         self._open_events(None)
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs so that a resumed log goes on as if it had never stopped."""
+        """Return the state with which a resumed log continues as if it had never stopped."""
         self.read()
         self._flush()
         return {
@@ -165,7 +166,8 @@ class TrainingLog:
         }
 
     def restore(self, state: Mapping[str, Any], updates: int = 0) -> None:
-        """Take back `state()` and cut the files to that length: later lines belong to work that is done anew."""
+        """Restore `state()` and truncate the files to that length: later lines belong to steps that will be
+        repeated."""
         self.epochs = list(state["epochs"])
         self._sums = dict(state["sums"])
         self._counts = dict(state["counts"])
@@ -179,7 +181,7 @@ class TrainingLog:
             self._open_events(updates)
 
     def close(self) -> None:
-        """Read what waits and close the event file."""
+        """Process the buffered figures and close the event file."""
         self.read()
         if self._writer is not None:
             self._writer.close()
@@ -205,7 +207,7 @@ class TrainingLog:
             (self.folder / _TABLE).unlink(missing_ok=True)
 
     def _flush(self) -> None:
-        """Bring the lines that the coming checkpoint counts on to the disk."""
+        """Write the lines that the next checkpoint refers to."""
         if self.folder is not None:
             path = self.folder / _STEPS
             try:
@@ -244,7 +246,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    """Return one line of JSON; what JSON has no number for (a loss that is infinite) becomes null."""
+    """Return one line of JSON; numbers that JSON cannot represent (an infinite loss) become null."""
     try:
         return json.dumps(record, allow_nan=False) + "\n"
     except ValueError:
@@ -253,7 +255,7 @@ def _line(record: Mapping[str, Any]) -> str:
 
 
 def _step_line(waiting: tuple[Place, dict[str, float]]) -> str:
-    """Return the line of one step: what `_line` would, in a quarter of its time; the guard lets finite numbers only."""
+    """Return the line of one step, as `_line` would, in a quarter of the time; the guard passes finite numbers only."""
     (stage, epoch, batch, update), figures = waiting
     shown = "".join(f', "{name}": {value!r}' for name, value in figures.items())
     return f'{{"stage": {stage}, "epoch": {epoch}, "batch": {batch}, "update": {update}{shown}}}\n'

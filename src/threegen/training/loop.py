@@ -1,4 +1,4 @@
-"""The loop itself: stages, epochs, batches, steps, and what is saved between them. `fit` is its door.
+"""The training loop: stages, epochs, batches, steps, and saving between them. `fit` calls it.
 
 for batch in batches:
     for step in rule(model, batch, generator):
@@ -44,18 +44,18 @@ class Callback:
     """A user's own code in the loop. Any method may be left out; `run.stop(reason)` ends training early."""
 
     def on_begin(self, run: Training) -> None:
-        """Run before the first batch (of a resumed run, too): the place to refuse what cannot work."""
+        """Run before the first batch (of a resumed run, too): the place to raise for settings that cannot work."""
 
     def on_step(self, run: Training, step: Step) -> None:
         """Run after every update; `step.figures` are 0-d tensors."""
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
-        """Run after every epoch; `record` is what the log holds of it."""
+        """Run after every epoch; `record` is its entry in the log."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The settings of a run that do not decide its weights, and the precision."""
+    """The settings of a run that do not affect its weights, and the precision."""
 
     validation: Any
     callbacks: tuple[Callback, ...]
@@ -64,7 +64,7 @@ class Options:
     workers: Workers | None = None  # the other processes of a `torchrun`
 
     def listeners(self, method: str) -> list[Callable[..., None]]:
-        """Return the methods of that name which callbacks really have; the empty ones of `Callback` are left out."""
+        """Return the methods of that name which callbacks define; the empty ones of `Callback` are left out."""
         empty = getattr(Callback, method)
         found = [getattr(callback, method, None) for callback in self.callbacks]
         return [own for own in found if callable(own) and getattr(own, "__func__", None) is not empty]
@@ -89,27 +89,28 @@ class Training:
 
     @property
     def progress(self) -> Progress:
-        """Where the run stands."""
+        """The current position of the run."""
         return self.session.progress
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
-        """The present stage's optimiser."""
+        """The current stage's optimiser."""
         return self.session.optimizer
 
     def stop(self, reason: str) -> None:
-        """End training after the present epoch (from `on_epoch`) or batch (from `on_step`); the run is then over."""
+        """End training after the current epoch (from `on_epoch`) or batch (from `on_step`); the run is then
+        finished."""
         self.log.stopped = str(reason) or "stopped by a callback"
 
     def run(self) -> None:
-        """Walk the stages from where the session stands."""
+        """Run the stages from the session's position on."""
         for listener in self.options.listeners("on_begin"):
             listener(self)
         for number in range(self.progress.stage, len(self.session.stages)):
             if self.log.stopped:
                 break
             self._run_stage(number, self.session.stages[number])
-        if not self.session.resuming:  # a run that had already ended needs no second last checkpoint
+        if not self.session.resuming:  # a run that had already ended needs no second final checkpoint
             self._tick()
             self.session.save()
         if self._asked:  # it came too late to stop anything, but must not be lost
@@ -140,7 +141,7 @@ class Training:
         self._clock = time.perf_counter()
         while self.progress.epoch < stage.epochs and not self.log.stopped and not self._stage_is_over(stage):
             self._run_epoch(stage, feed, learner)
-        session.restore_torch_generators()  # where the checkpoint lay behind the stage's last batch
+        session.restore_torch_generators()  # if the checkpoint was taken after the stage's last batch
         self._end_stage(number, stage)
 
     def _end_stage(self, number: int, stage: Stage) -> None:
@@ -157,13 +158,13 @@ class Training:
     def _optimizer(self, stage: Stage, module: nn.Module) -> torch.optim.Optimizer:
         parameters = [p for p in module.parameters() if p.requires_grad]
         for parameter in parameters:
-            parameter.grad = None  # what the user's own code has left there is not part of the first step
+            parameter.grad = None  # gradients left by the user's code are not part of the first step
         build = resolve_optimizer(stage.optimizer, stage.lr, stage.rule.default_optimizer, stage.rule.default_rate)
         optimizer = build.build(parameters) if isinstance(build, OptimizerRecipe) else build(parameters)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ConfigError(f"the optimizer function returned {type(optimizer).__name__}, not a torch Optimizer")
         if isinstance(optimizer, torch.optim.LBFGS):
-            raise ConfigError("LBFGS evaluates the loss several times a step, which no rule offers; choose another")
+            raise ConfigError("LBFGS evaluates the loss several times per step, which no rule supports; choose another")
         keeps, saves = self.session.stopping is not None, self.session.folder is not None
         require_training_memory(self.model, parameters, optimizer, saves=saves, keeps=keeps)
         return optimizer
@@ -192,7 +193,7 @@ class Training:
             progress.batch += 1
             progress.batches_done += 1
             due = due or (every is not None and progress.batches_done % every == 0)
-            if learner.waiting:  # gradients of an update that is not complete are in no checkpoint
+            if learner.waiting:  # checkpoints do not hold the gradients of an incomplete update
                 continue
             if due:
                 due = False
@@ -245,7 +246,7 @@ class Training:
 
     @property
     def _asked(self) -> bool:
-        """Whether Ctrl-C was pressed; several processes must all know it before one may stop."""
+        """Whether Ctrl-C was pressed; all processes must know it before one may stop."""
         workers = self.options.workers
         return self.interrupts.asked if workers is None else workers.asked
 
@@ -267,7 +268,7 @@ class Training:
 
 
 class _Learner:
-    """One stage's inner loop with everything that it needs at hand: this is the part that runs thousands of times."""
+    """One stage's inner loop, with everything that it needs in attributes: this part runs thousands of times."""
 
     def __init__(self, run: Training, stage: Stage, module: nn.Module) -> None:
         optimizer = run.session.optimizer
@@ -292,7 +293,7 @@ class _Learner:
         self.rule.hand_over(plain_sgd(optimizer) if alone else None)
 
     def begin_epoch(self, records: Sequence[dict[str, Any]]) -> None:
-        """Tell a schedule that asks for it how the stage's epochs before went."""
+        """Pass the records of the stage's earlier epochs to a schedule that needs them."""
         begin = getattr(self.schedule, "begin_epoch", None)
         if callable(begin):
             begin([record for record in records if record["stage"] == self.run.progress.stage], self.optimizer)
@@ -349,11 +350,11 @@ class _Learner:
 
     @property
     def waiting(self) -> bool:
-        """Whether gradients wait for the batches that complete their update."""
+        """Whether gradients are accumulated for an update that is not complete."""
         return self.accumulated.examples > 0
 
     def finish_update(self) -> None:
-        """Apply the mean of the gradients that wait, if any do."""
+        """Apply the mean of the accumulated gradients, if there are any."""
         if not self.waiting:
             return
         progress = self.run.progress

@@ -1,4 +1,4 @@
-"""What training needs in memory beside the model itself, estimated before any of it is allocated."""
+"""The memory that training needs in addition to the model, estimated before it is allocated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 from threegen.machine.memory import require_memory
 from threegen.training.optimizers.build import KerasRMSprop
 
-_SMALL = 2**20  # parameters; below this nothing is asked
+_SMALL = 2**20  # parameters; smaller models are not checked
 
 
 def optimizer_slots(optimizer: torch.optim.Optimizer) -> int:
@@ -30,10 +30,10 @@ def optimizer_slots(optimizer: torch.optim.Optimizer) -> int:
 def require_training_memory(
     model: nn.Module, parameters: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer, *, saves: bool, keeps: bool
 ) -> None:
-    """Raise `ResourceError` where gradients, optimiser state and copies of the model will not fit.
+    """Raise `ResourceError` if gradients, optimiser state and copies of the model will not fit.
 
-    `saves`: checkpoints are written, which takes a copy of all tensors and one of their bytes; `keeps`: early
-    stopping keeps the best weights. Activations are not counted: they depend on the batch and on the rule.
+    `saves`: checkpoints are written, which takes a copy of all tensors and one of their bytes; `keeps`: early stopping
+    stores the best weights. Activations are not counted: they depend on the batch and on the rule.
     """
     on_cpu = [p for p in parameters if p.device.type == "cpu"]
     if sum(p.numel() for p in on_cpu) < _SMALL:
@@ -47,5 +47,5 @@ def require_training_memory(
     require_memory(
         f"training {type(model).__name__} by {type(optimizer).__name__}",
         needed,
-        "take a smaller model, or an optimizer that keeps less, such as 'sgd'",
+        "use a smaller model, or an optimizer with less state, such as 'sgd'",
     )

@@ -1,4 +1,4 @@
-"""The progress bar of a run, and Ctrl-C that waits for the end of a batch."""
+"""The progress bar of a run, and the handling of Ctrl-C, which takes effect at the end of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class ProgressBar:
-    """One line that shows stage, epoch, batches, time left and the last figures; redrawn ten times a second at most."""
+    """One line that shows stage, epoch, batches, time left and the last figures; redrawn at most ten times a second."""
 
     def __init__(self, shown: bool, title: str = "") -> None:
         self.title = title
@@ -68,9 +68,10 @@ def figures_text(figures: dict[str, Any]) -> str:
 
 
 class Interrupts:
-    """Notes the first Ctrl-C, SIGTERM or SIGHUP, so that the batch can be finished and saved; a second stops at once.
+    """Records the first Ctrl-C, SIGTERM or SIGHUP, so that the batch can be finished and saved; a second stops at once.
 
-    SIGTERM and SIGHUP are noted only where they would end the process: `nohup` and the user's own handlers stay.
+    SIGTERM and SIGHUP are handled only if they would end the process: `nohup` and the user's own handlers stay in
+    force.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,8 @@
-"""What to watch while deep nets of single spikes learn: who wins, who never does, what has converged, the rates.
+"""Monitor deep nets of single spikes while they learn: winners, dead maps, convergence and learning rates.
 
-    winners       per image; fewer than the layer allows: thresholds are too high for what arrives
-    dead maps     those whose weights did not move in a whole pass: they have not won once
-    undecided     mean of (w - low)(high - w): towards 0 as the weights of STDP reach their bounds
-    rewarded      share of right answers of S3 as it learns; a_plus, wrong_share: what the rates are at the moment
+    winners per image; fewer than the layer allows: thresholds are too high for the input dead maps maps whose weights
+    did not change in a whole pass: they never won undecided mean of (w - low)(high - w): towards 0 as the weights of
+    STDP reach their bounds rewarded share of right answers of S3 as it learns; a_plus, wrong_share: the current rates
 
 Kheradpisheh et al., Neural Networks 99 (2018): a layer may stop at an undecided share of .01.
 """
@@ -23,7 +22,7 @@ _FIGURES = ("winners", "a_plus", "undecided", "reward", "answered", "wrong_share
 
 @dataclass(frozen=True)
 class PassReport:
-    """One pass of one layer; what its rule does not measure is None."""
+    """One pass of one layer; figures that its rule does not measure are None."""
 
     stage: str
     number: int  # of the pass, from 1
@@ -38,7 +37,7 @@ class PassReport:
 
 
 class RewardMonitor(Callback):
-    """Collects one `PassReport` a pass in `reports`; `str(report)` is one line.
+    """Collects one `PassReport` per pass in `reports`; `str(report)` is one line.
 
     For `fit` with `deep_reward_stages`, or with any stage whose module has `weight` [F, C, k, k].
     """
@@ -48,7 +47,7 @@ class RewardMonitor(Callback):
         self._before: dict[int, Tensor] = {}
 
     def on_begin(self, run: Training) -> None:
-        """Note the weights of all stages."""
+        """Record the weights of all stages."""
         for number, stage in enumerate(run.session.stages):
             self._note(number, stage.module or run.model)
 

@@ -16,7 +16,7 @@ from threegen.rules.rule import Rule
 
 @dataclass(slots=True)
 class Progress:
-    """Where a stage stands: epochs and batches done (counted from 0) and, where known, how many there will be."""
+    """The position in a stage: epochs and batches done (counted from 0) and, if known, their total numbers."""
 
     stage: int = 0
     epoch: int = 0
@@ -27,7 +27,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """The share of the stage that is done, 0..1; raises `ConfigError` where the length is not known."""
+        """The share of the stage that is done, 0..1; raises `ConfigError` if the length is not known."""
         if self.batches_total is None:
             raise ConfigError("this schedule needs to know the number of batches: the data must have a length")
         return self.batches_done / max(1, self.batches_total)
@@ -47,7 +47,7 @@ class RateSchedule:
 
     `constant`, `linear` (down to `final`), `cosine` (down to `final`) or `one-cycle` (up from `final` to 1 over the
     first `warmup` share, then down again along a cosine). `warmup` is a share of the stage for all of them.
-    A rule that moves the parameters itself and has a `rate` follows too.
+    For a rule that updates the parameters itself and has a `rate`, that is set too.
     """
 
     kind: str = "cosine"
@@ -89,8 +89,8 @@ RATE_SCHEDULES = ("constant", "linear", "cosine", "one-cycle")
 class EpochSteps:
     """A value that changes at given epochs: `EpochSteps("momentum", {0: 0.5, 5: 0.9})`.
 
-    `name` is an option of the optimiser (`lr`, `momentum`, ...) or an attribute of the rule (`steps`, ...); where both
-    have it, as rules do that move the parameters themselves, both are set.
+    `name` is an option of the optimiser (`lr`, `momentum`, ...) or an attribute of the rule (`steps`, ...); if both
+    have it, as with rules that update the parameters themselves, both are set.
     """
 
     name: str
@@ -121,7 +121,8 @@ class Plateau:
     """The rate divided by `divisor` whenever the validation error has not fallen for `patience` epochs.
 
     At most `most` times, as in Krizhevsky et al. (NIPS 2012), section 5: 10, three times. It needs `validation=` in
-    `fit`, which tells it the epochs done before each epoch. A resumed run derives the same rate from its log.
+    `fit`, which passes it the records of earlier epochs before each epoch. A resumed run derives the same rate from its
+    log.
     """
 
     divisor: float = 10.0
@@ -143,7 +144,7 @@ class Plateau:
         return float(self.divisor**-cuts)
 
     def begin_epoch(self, records: Sequence[Mapping[str, Any]], optimizer: torch.optim.Optimizer) -> None:
-        """Set every group's rate for the coming epoch from the records of the stage's epochs before."""
+        """Set every group's rate for the coming epoch from the records of the stage's earlier epochs."""
         if any("validation_accuracy" not in record for record in records):
             raise ConfigError("the schedule Plateau watches the validation error; pass validation= (--holdout N)")
         factor = self.factor([1.0 - record["validation_accuracy"] for record in records])
@@ -156,9 +157,10 @@ class Plateau:
 
 @dataclass(frozen=True)
 class RuleValue:
-    """An attribute of the rule that moves evenly from `first` to `last` over the stage: `RuleValue("rate", 1.0, 0.1)`.
+    """An attribute of the rule that changes linearly from `first` to `last` over the stage: `RuleValue("rate", 1.0,
+    0.1)`.
 
-    For rules whose kernels move the weights themselves, where the optimiser's rate plays no part.
+    For rules whose kernels update the weights themselves, so that the optimiser's rate has no effect.
     """
 
     name: str

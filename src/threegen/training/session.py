@@ -1,4 +1,4 @@
-"""What a run is at any moment, and how it is saved and taken back: everything that a bit-equal resume needs."""
+"""The state of a run, and how it is saved and restored: everything that a bit-equal resume needs."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class Session:
         self.generator = make_generator(seed, "rule")
         self.progress = Progress()
         self.optimizer: torch.optim.Optimizer | None = None
-        self.begun = False  # whether the present stage's begin() has been called
+        self.begun = False  # whether the current stage's begin() has been called
         self.last_saved: Path | None = None
-        # Taken once: schedules may change values of a rule while it runs.
+        # Recorded once: schedules may change values of a rule while it runs.
         settings: dict[str, Any] = {
             "class": type(model).__name__,
             "model": describe_model(model),
@@ -76,16 +76,16 @@ class Session:
             "data": data_facts,
             "stages": [{**stage.describe(), "epochs": stage.epochs} for stage in stages],
         }
-        self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # as a checkpoint holds it
-        self._built: list[dict[str, Any]] | None = None  # the present stage's optimiser, as it was built
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # in the form of a checkpoint
+        self._built: list[dict[str, Any]] | None = None  # the current stage's optimiser, as it was built
         self._warned = False
-        self._epoch_start: dict[str, Tensor] = {}  # the generators when the present epoch began
+        self._epoch_start: dict[str, Tensor] = {}  # the generators at the start of the current epoch
         self._resumed: Checkpoint | None = None
 
     # -- opening ------------------------------------------------------------------------------------------------
 
     def open(self, resume: bool, overwrite: bool) -> None:
-        """Prepare the folder: start anew in an empty one, or go on from the newest checkpoint."""
+        """Prepare the folder: start in an empty one, or continue from the newest checkpoint."""
         if self.folder is None:
             return
         run_folder = self.folder.parent
@@ -95,7 +95,7 @@ class Session:
             if not overwrite:
                 raise ConfigError(
                     f"{run_folder} already holds a run; resume it (resume=True), choose another out=, "
-                    "or give it up with overwrite=True"
+                    "or discard it with overwrite=True"
                 )
             for path in saved:
                 remove_folder(path)
@@ -111,7 +111,7 @@ class Session:
             raise
 
     def _choose(self, saved: Sequence[Path]) -> Path:
-        """Return the newest checkpoint; of a finished run that is given more epochs, the newest before its end."""
+        """Return the newest checkpoint; for a finished run that gets more epochs, the newest one before its end."""
         facts = load_facts(saved[-1])
         if len(saved) < 2 or not self._is_extended(facts):
             return saved[-1]
@@ -123,23 +123,23 @@ class Session:
             finished = facts["progress"]["stage"] == len(self.stages) and not facts["log"]["stopped"]
             return bool(finished and facts["settings"]["stages"][-1]["epochs"] < self.stages[-1].epochs)
         except (KeyError, TypeError, IndexError):
-            return False  # taking it back will say what is wrong
+            return False  # restoring it will say what is wrong
 
     def take_back(self, path: Path) -> None:
-        """Go on from the checkpoint at `path`; raises `CheckpointError` where it does not fit."""
+        """Continue from the checkpoint at `path`; raises `CheckpointError` if it does not fit."""
         checkpoint = load_checkpoint(path)
         facts = checkpoint.facts
         try:
             _compare_settings(facts["settings"], self.settings, facts["progress"], path)
             check_weights(self.model, checkpoint.weights, str(path))
-            _compare(facts["settings"], self.settings, "model", path)  # what the same sizes do not tell
+            _compare(facts["settings"], self.settings, "model", path)  # differences that equal sizes do not show
             _warn_of_other_bits(facts, path)
             load_weights(self.model, checkpoint.weights, str(path))
             self._restore(checkpoint)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as problem:
             if isinstance(problem, ConfigError):
                 raise
-            raise CheckpointError(f"{path} is not one of ours: {type(problem).__name__} {problem}") from problem
+            raise CheckpointError(f"{path} is no threegen checkpoint: {type(problem).__name__} {problem}") from problem
         self.last_saved = path
         self._resumed = checkpoint
 
@@ -168,36 +168,38 @@ class Session:
                 unpack_optimizer(optimizer, with_prefix("optimizer", self._resumed.state), facts)
 
     def _compare_optimizer(self, facts: Mapping[str, Any]) -> None:
-        """Raise `CheckpointError` where the optimiser was built with other settings than the checkpoint's."""
+        """Raise `CheckpointError` if the optimiser was built with other settings than the checkpoint's."""
         for before, now in zip(facts["built"] or (), self._built or (), strict=False):
             found = first_difference(before, json.loads(json.dumps(now)))
             if found is not None and facts["kind"] == type(self.optimizer).__name__:
                 name, was, own = found
                 raise CheckpointError(
-                    f"{self.last_saved}: the run was started with {name} {was!r} of its optimizer, this has {own!r}; "
+                    f"{self.last_saved}: the run was started with {name} {was!r} of its optimizer, this run has "
+                    f"{own!r}; "
                     "resume with the same settings"
                 )
 
     def warn_once(self, doubt: str) -> None:
-        """Warn, once in a run with a folder, that a resumed run may end in other bits, and why."""
+        """Warn, once per run with a folder, that a resumed run may not be bit-equal, and why."""
         if doubt and not self._warned and self.folder is not None:
             self._warned = True
-            warnings.warn(f"a run resumed from here is right, but its bits may differ: {doubt}", stacklevel=2)
+            warnings.warn(f"a run resumed from here is valid, but may not be bit-equal: {doubt}", stacklevel=2)
 
     # -- generators ---------------------------------------------------------------------------------------------
 
     @property
     def resuming(self) -> bool:
-        """Whether a checkpoint was taken back and its first batch has not been drawn yet."""
+        """Whether a checkpoint was restored and its first batch has not been drawn yet."""
         return self._resumed is not None
 
     def mark_epoch(self, own: Sequence[Generator]) -> None:
-        """Note where all generators stand as an epoch begins; `own` are those of the user's DataLoader."""
+        """Record the states of all generators at the start of an epoch; `own` are those of the user's DataLoader."""
         self._epoch_start = prefixed("torch", process_generators())
         self._epoch_start |= {f"own/{number}": generator_state(generator) for number, generator in enumerate(own)}
 
     def rewind_epoch(self, own: Sequence[Generator]) -> None:
-        """Set all generators to where the checkpoint's epoch began, so that its batches can be drawn again."""
+        """Set all generators to their states at the start of the checkpoint's epoch, so that its batches can be
+        redrawn."""
         if self._epoch_start:
             set_process_generators(with_prefix("torch", self._epoch_start))
         for number, generator in enumerate(own):
@@ -205,7 +207,7 @@ class Session:
                 set_generator_state(generator, self._epoch_start[f"own/{number}"])
 
     def restore_torch_generators(self) -> None:
-        """Set torch's own generators to where the checkpoint found them; call when skipped batches have been drawn."""
+        """Set torch's generators to their states in the checkpoint; call it when skipped batches have been drawn."""
         if self._resumed is not None:
             set_process_generators(with_prefix("torch", self._resumed.state))
             self._resumed = None
@@ -213,7 +215,7 @@ class Session:
     # -- saving -------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write a checkpoint of this moment, which must lie between batches."""
+        """Write a checkpoint of the current state; call it between batches only."""
         if self.folder is None:
             return
         state = {
@@ -275,7 +277,7 @@ def _compare_settings(saved: dict[str, Any], own: dict[str, Any], position: dict
 
 
 def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], name: str, path: Path) -> None:
-    """Raise `CheckpointError` that names where a setting differs from the checkpoint's."""
+    """Raise `CheckpointError` naming the first setting that differs from the checkpoint's."""
     found = first_difference(saved[name], own[name], f"{name}.")
     if found is not None:
         where, before, now = found
@@ -283,7 +285,7 @@ def _compare(saved: Mapping[str, Any], own: Mapping[str, Any], name: str, path: 
 
 
 def _warn_of_other_bits(facts: Mapping[str, Any], path: Path) -> None:
-    """Warn where the checkpoint was written under conditions that may round otherwise."""
+    """Warn if the checkpoint was written under conditions that may round differently."""
     here = {"threads": torch.get_num_threads(), **versions()}
     there = {"threads": facts["threads"], **facts["versions"]}
     for name in ("threads", "torch", "machine"):
@@ -292,6 +294,6 @@ def _warn_of_other_bits(facts: Mapping[str, Any], path: Path) -> None:
             own = here[name] if name == "threads" else f"{name} {here[name]}"
             warnings.warn(
                 f"{path} was written with {kind}, this process has {own}; "
-                "the resumed run is right, but its bits may differ",
+                "the resumed run is valid, but may not be bit-equal",
                 stacklevel=2,
             )

@@ -8,14 +8,14 @@ from torch import nn
 
 from threegen.rules.rule import Rule, Step
 
-WATCHED = 100  # examples after which silence is announced
-FEWEST = 10  # at the end of an epoch these suffice; fewer than that may be silent by chance or on purpose
+WATCHED = 100  # examples after which the warning is given
+FEWEST = 10  # enough at the end of an epoch; fewer examples may be silent by chance or on purpose
 
 
 class SilenceWatch:
-    """Watches the figures that a rule names in `signs_of_life` until each has been other than 0 once.
+    """Monitors the figures that a rule names in `signs_of_life` until each has been nonzero once.
 
-    What is still 0 after the first examples, or after an epoch, is said in one `UserWarning`.
+    Figures that are still 0 after the first examples, or after an epoch, are named in one `UserWarning`.
     """
 
     def __init__(self, rule: Rule, module: nn.Module) -> None:
@@ -24,20 +24,20 @@ class SilenceWatch:
         self.examples = 0
 
     def see(self, step: Step) -> None:
-        """Look at one step of the rule."""
+        """Check one step of the rule."""
         for name in list(self.waiting):
             figure = step.figures.get(name)
             if figure is None or float(figure) != 0.0:
                 del self.waiting[name]
 
     def pass_batch(self, examples: int) -> None:
-        """Count the examples of a batch whose steps have all been seen."""
+        """Count the examples of a batch whose steps have all been checked."""
         self.examples += examples
         if self.examples >= WATCHED:
             self.end_epoch()
 
     def end_epoch(self) -> None:
-        """Warn of what has stayed at 0, and watch no longer."""
+        """Warn of figures that stayed at 0, and stop monitoring."""
         if self.examples < FEWEST:
             return
         if self.waiting:

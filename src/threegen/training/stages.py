@@ -19,11 +19,11 @@ from threegen.training.schedules import Schedule, resolve_schedule
 class Stage:
     """One stage; `fit(model, [Stage(...), Stage(...)], data)` runs them in order.
 
-    `module` is the part that learns (None: the whole model). `transform` maps the training data to what this stage
-    sees, once, before its first batch (the cached activations of the layers below, say). `begin` and `end` are called
-    once each, before the first and after the last batch; a resumed run does not call them again. `accumulate` batches
-    make one update, by the mean of their gradients. `validate` says
-    whether the whole model is evaluated on the validation split after each epoch.
+    `module` is the part that learns (None: the whole model). `transform` maps the training data to the input of this
+    stage, once, before its first batch (for example to cached activations of the layers below). `begin` and `end` are
+    called once each, before the first and after the last batch; a resumed run does not call them again. `accumulate`
+    batches make one update, by the mean of their gradients. `validate` says whether the whole model is evaluated on the
+    validation split after each epoch.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Stage:
             self.lr = require_number("lr", self.lr, above=0.0)
 
     def describe(self) -> dict[str, object]:
-        """Return the settings that a resumed run must share, as plain values."""
+        """Return the settings that must be equal in a resumed run, as plain values."""
         optimizer = self.optimizer
         named = getattr(optimizer, "describe", None)
         return {
@@ -78,7 +78,7 @@ class Stage:
 
 
 def _describe_schedule(schedule: str | Schedule | None) -> str | None:
-    """Return a text that is the same in every process: plain objects would show their address."""
+    """Return a text that is the same in every process; the `repr` of plain objects would contain their address."""
     if schedule is None or isinstance(schedule, str):
         return schedule
     return repr(schedule) if is_dataclass(schedule) else getattr(schedule, "__qualname__", type(schedule).__name__)

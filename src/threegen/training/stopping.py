@@ -1,4 +1,4 @@
-"""Early stopping: count epochs without a new best, then put the best weights back."""
+"""Early stopping: count epochs without a new best, then restore the best weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class EarlyStopping:
     """Stop after `patience` epochs in which `monitor` found no new best, and restore the best epoch's weights.
 
     `monitor` is a figure of the epoch's record (`validation_accuracy`, `validation_loss`, `loss`, ...); `better` is
-    "higher" or "lower", by default "lower" for losses and errors and "higher" for the rest. A figure that is not
-    finite is no best. In a run of several stages each stage is watched, stopped and restored for itself; a stage
-    that does not validate is not watched where the monitor is a validation figure.
+    "higher" or "lower", by default "lower" for losses and errors and "higher" for the rest. A figure that is not finite
+    never counts as best. In a run of several stages, each stage is monitored, stopped and restored separately; a stage
+    without validation is not monitored if `monitor` is a validation figure.
     """
 
     patience: int = 3
@@ -43,11 +43,11 @@ class EarlyStopping:
         self.better = require_choice("better", self.better or ("lower" if falling else "higher"), ("higher", "lower"))
 
     def reset(self) -> None:
-        """Forget everything seen, before a new run."""
+        """Reset all state before a new run."""
         self.best, self.best_epoch, self.waited, self.best_weights = None, -1, 0, {}
 
     def see(self, record: dict[str, float], model: nn.Module, epoch: int) -> bool:
-        """Take in one epoch's record; return True where training should stop."""
+        """Process one epoch's record; return True if training should stop."""
         if self.monitor not in record:
             advice = "; pass validation= to fit" if self.monitor.startswith("validation") else ""
             raise ConfigError(
@@ -67,15 +67,15 @@ class EarlyStopping:
         return value - best if self.better == "higher" else best - value
 
     def watches(self, validated: bool) -> bool:
-        """Return whether a stage is watched that is `validated` after each epoch, or is not."""
+        """Return whether a stage is monitored, given whether it is `validated` after each epoch."""
         return validated or not self.monitor.startswith("validation")
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs beside `best_weights`."""
+        """Return the state for a checkpoint, except `best_weights`."""
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def restore_state(self, state: Mapping[str, Any], best_weights: dict[str, Tensor]) -> None:
-        """Take back `state()` and the best weights; an empty state leaves all as it is."""
+        """Restore `state()` and the best weights; an empty state changes nothing."""
         if state:
             self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]
             self.best_weights = best_weights
@@ -87,6 +87,6 @@ class EarlyStopping:
 
     @torch.no_grad()
     def put_back(self, model: nn.Module) -> None:
-        """Copy the best weights into `model`, if any were kept."""
+        """Copy the best weights into `model`, if there are any."""
         if self.restore and self.best_weights:
             model.load_state_dict(self.best_weights)

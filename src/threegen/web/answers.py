@@ -1,4 +1,4 @@
-"""What a model of the page answers, and what the answer costs."""
+"""The answer of a model of the page, and its cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threegen.web.units import Off, switched_off
 def answer(member: PageModel, image: Tensor, *, seed: int = 0, off: Off | None = None) -> dict[str, Any]:
     """Return a model's answer to an image [1, 28, 28]: `digit`, `shares` [K] and whether all scores are equal.
 
-    `digit` is None where the network is silent: all scores are equal. The model's lock is taken.
+    `digit` is None if the network is silent, that is if all scores are equal. The model's lock is taken.
     """
     with member.lock, switched_off(member, off or {}):
         scores = member.scores(image[None], seed)[0]
@@ -23,7 +23,7 @@ def answer(member: PageModel, image: Tensor, *, seed: int = 0, off: Off | None =
 
 
 def answer_of_scores(member: PageModel, scores: Tensor) -> dict[str, Any]:
-    """Return scores [K] as the page gets them: the answer and its share among all classes."""
+    """Return scores [K] in the form for the page: the answer and the share of each class."""
     shares = member.shares(scores)
     silent = bool((scores == scores[0]).all())
     return {

@@ -1,4 +1,4 @@
-"""Confidence of networks whose scores are no probabilities: one temperature a model, fitted on training images.
+"""Confidence of networks whose scores are not probabilities: one temperature per model, fitted on training images.
 
     share_k = softmax(scores / temperature)_k
 

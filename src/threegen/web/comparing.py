@@ -16,7 +16,8 @@ COUNTED = 20  # images over which memory and operations are averaged
 
 
 def compare_members(members: Sequence[PageModel], test: Dataset, images: int) -> dict[str, Any]:
-    """Return the comparison of at least two models on the first test images; copies of them work, the cards go on.
+    """Return the comparison of at least two models on the first test images; copies are used, so the cards keep
+    answering.
 
     `sections` have a title, a remark and lines of a label, texts by model and ratios by model; `verdict` has a `text`
     for each model but the reference, and its figures; `pairs` are the tests of all pairs. Raises what

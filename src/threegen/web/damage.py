@@ -52,8 +52,8 @@ def _moved(image: Tensor, damage: Damage) -> Tensor:
 def thickened(image: Tensor, width: float) -> Tensor:
     """Return an image [1, H, W] whose strokes are about `width` times as wide, by grey dilation or erosion.
 
-    For pictures, which have no points to draw anew: a mixture of the image and of its neighbourhood's largest
-    (or smallest) values, one pixel farther for each doubling.
+    Used for pictures, which have no points to redraw. The result mixes the image with the largest (or smallest) values
+    of each pixel's surroundings, whose radius grows by one pixel with each doubling.
     """
     strength = abs(math.log2(width))
     result = image

@@ -1,4 +1,5 @@
-"""Why an answer: heat maps, feature maps, receptive fields, what a deep belief net reconstructs and dreams."""
+"""Explanations on the page: heat maps, feature maps, receptive fields, what a deep belief net reconstructs and
+dreams."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ DREAM_STEPS = 200
 def heat(member: PageModel, asked: Asked, method: str) -> dict[str, Any]:
     """Return a heat map over the image: `map`, 784 signed bytes, 127 at the strongest evidence, and its `target`.
 
-    Where the method cannot be used for this model the sentence that says why is `error`.
+    If the method cannot be used for this model, `error` says why.
     """
     found: dict[str, Any] = {"name": member.name, "method": method}
     x = asked.image[None]
@@ -52,10 +53,10 @@ def heat(member: PageModel, asked: Asked, method: str) -> dict[str, Any]:
 
 
 def inside(member: PageModel, asked: Asked) -> dict[str, Any]:
-    """Return what happens in a model for one image: its hidden layers' units, and a reconstruction where there is one.
+    """Return what happens in a model for one image: its hidden layers' units, and a reconstruction if there is one.
 
-    Of a layer of many units the most active ones are returned; `units` are their numbers, `values` bytes 0..255 of
-    [units, height, width], scaled by the layer's largest value.
+    For a layer with many units, only the most active ones are returned; `units` are their numbers, `values` bytes
+    0..255 of [units, height, width], scaled by the layer's largest value.
     """
     with member.lock, switched_off(member, asked.off.get(member.name, {})):
         found = activations(member, asked.image, asked.seed)
@@ -101,7 +102,7 @@ def _tiles(name: str, values: Tensor, units: int) -> dict[str, Any]:
 
 
 def _fields(member: PageModel) -> dict[str, Any] | None:
-    """Return what the first layer's units look for, as pictures: the same for every image, so made once."""
+    """Return what the first layer's units look for, as pictures: the same for every image, so computed once."""
     if "fields" not in member.known:
         member.known["fields"] = first_fields(member)
     found: dict[str, Any] | None = member.known["fields"]
@@ -111,7 +112,7 @@ def _fields(member: PageModel) -> dict[str, Any] | None:
 def first_fields(member: PageModel, most: int = MOST_TILES) -> dict[str, Any] | None:
     """Return the weights of up to `most` units of the first layer as pictures, each scaled to its largest value.
 
-    None where they do not form pictures. The caller holds the model's lock.
+    None if they do not form pictures. The caller holds the model's lock.
     """
     model = member.model
     try:

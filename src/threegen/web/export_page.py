@@ -1,8 +1,8 @@
 """`threegen export-page FILE`: one HTML file in which four networks answer a drawing, without a server.
 
 The page holds the weights, the layers' JavaScript (`static/layers`, one small file per kind of layer) and the same
-preparation of strokes as `threegen.datasets.strokes`. It opens from `file://` and asks for nothing from outside;
-spiking networks draw the same spikes as on the page of `threegen play`.
+preparation of strokes as `threegen.datasets.strokes`. It opens from `file://` and loads nothing from outside; spiking
+networks draw the same spikes as on the page of `threegen play`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def render_page(networks: Sequence[dict[str, Any]], images: Sequence[dict[str, A
 def bundled(patterns: Sequence[str]) -> str:
     """Return modules as one script, in the order of `patterns`: a page that is opened from a file cannot import.
 
-    Imports among them are left out, and exported names become those of the one script.
+    Imports between them are removed, and exported names become names of the one script.
     """
     parts = []
     for pattern in patterns:
@@ -105,7 +105,7 @@ def bundled(patterns: Sequence[str]) -> str:
 
 
 def page_network(run: Run) -> dict[str, Any]:
-    """Return a trained network as plain data for the page: what its card says, and its layers with their weights.
+    """Return a trained network as plain data for the page: the facts of its card, and its layers with their weights.
 
     Raises `ConfigError` for a network that the page cannot compute.
     """
@@ -174,9 +174,11 @@ def _plain_layers(name: str, layers: nn.Sequential) -> Iterator[dict[str, Any]]:
 def _spiking_layers(name: str, model: SpikingMLP) -> Iterator[dict[str, Any]]:
     plain = all(type(one) is LIF and one.iterative and one.constants.reset == "hard" for one in model.neurons)
     if type(model.encoder) is not Bernoulli or type(model.readout) is not RateReadout or not plain:
-        raise ConfigError(f"{name}: the page knows rate coding, leaky neurons with a hard reset and the rate read-out")
+        raise ConfigError(
+            f"{name}: the page supports rate coding, leaky neurons with a hard reset and the rate read-out only"
+        )
     if model.readout.votes != 1:
-        raise ConfigError(f"{name}: the page knows one output neuron per class, not {model.readout.votes}")
+        raise ConfigError(f"{name}: the page supports one output neuron per class, not {model.readout.votes}")
     yield {"kind": "bernoulli", "steps": model.steps, "key": str(draw_key(make_generator(0, "page")))}
     for synapse, neuron in zip(model.synapses, model.neurons, strict=True):
         constants = cast(LIF, neuron).constants
@@ -191,7 +193,7 @@ def _weighted(kind: str, weight: Tensor, bias: Tensor | None) -> dict[str, Any]:
 
 
 def _packed(values: Tensor) -> dict[str, str]:
-    """Return numbers as base64: as float16 where every one of them is a float16, else as float32."""
+    """Return numbers as base64: as float16 if float16 represents all of them exactly, else as float32."""
     plain = values.detach().float().cpu().contiguous()
     narrow = bool((plain.half().float() == plain).all())
     content = plain.numpy().astype("<f2" if narrow else "<f4").tobytes()
@@ -199,7 +201,7 @@ def _packed(values: Tensor) -> dict[str, str]:
 
 
 def samples(test: Dataset) -> list[dict[str, Any]]:
-    """Return the first test image of each class, for those who do not draw: `label`, `index`, `image` in base64."""
+    """Return the first test image of each class, for users who do not draw: `label`, `index`, `image` in base64."""
     targets = torch.as_tensor(test.targets)
     found = []
     for label, name in enumerate(test.classes):

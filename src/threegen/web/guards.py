@@ -1,4 +1,4 @@
-"""What stands between the network and the page: Host, Origin, size of the body, and the headers of every answer."""
+"""Checks of every request (Host, Origin, size of the body) and the headers of every response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADERS = {
 
 
 class TooLarge(Exception):
-    """The body has more bytes than are taken; raised where it is read, which answers by `too_large`."""
+    """The body exceeds the size limit; raised by the code that reads it, which answers with `too_large`."""
 
 
 def refusal(status: int, sentence: str, code: str, **headers: str) -> JSONResponse:
@@ -33,16 +33,16 @@ def refusal(status: int, sentence: str, code: str, **headers: str) -> JSONRespon
 
 
 def too_large() -> JSONResponse:
-    """Return the answer to a body that has more bytes than are taken."""
+    """Return the response to a body that exceeds the size limit."""
     return refusal(413, f"more than {MOST_BYTES:,} bytes were sent; the limit is 1 MB", "too-large")
 
 
 class Guard:
-    """Refuses requests of other sites and bodies that are too large; adds headers to all answers.
+    """Rejects requests from other sites and bodies that are too large; adds headers to all responses.
 
     A page elsewhere can make a browser send requests to a server on the loopback address (DNS rebinding lets it read
     the answers too). Its requests carry its own name as Host or as Origin: both must be ours. `names` are the host
-    names that are taken besides addresses, which cannot be rebound.
+    names that are accepted besides addresses, which cannot be rebound.
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
@@ -91,7 +91,7 @@ class Guard:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """Count the body while it comes in: a length that was not announced is limited too."""
+    """Count the bytes of the body while they arrive: a body without an announced length is limited too."""
     taken = 0
 
     async def limited() -> Message:

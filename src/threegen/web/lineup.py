@@ -31,9 +31,9 @@ CLASSES = 10
 class PageModel:
     """One card of the page.
 
-    `accuracy` is a fraction of `tested` unseen images, None as long as it has not been measured. `temperature` divides
-    the scores before the softmax that gives the confidence; None stands for 1 until one is fitted. `lock` is held
-    while the network works: it may be hooked or changed for one answer, and is put back.
+    `accuracy` is a fraction of `tested` unseen images, None until it has been measured. `temperature` divides the
+    scores before the softmax that gives the confidence; None means 1, until one is fitted. `lock` is held while the
+    network works: the network may be hooked or changed for one answer and is restored afterwards.
     """
 
     name: str
@@ -69,7 +69,7 @@ class PageModel:
         return (scores / (self.temperature or 1.0)).softmax(-1)
 
     def describe(self) -> dict[str, Any]:
-        """Return what the page writes on the card."""
+        """Return the facts that the page shows on the card."""
         entry = self.entry
         return {
             "name": self.name,
@@ -91,7 +91,8 @@ class PageModel:
 def models_for_page(names: Sequence[str] = (), runs: Sequence[str | Path] = ()) -> list[PageModel]:
     """Return the models of the page, oldest generation first: those that ship (`names`, all by default) and `runs`.
 
-    Raises `ConfigError` for a name that does not ship or a run that does not answer digits, and what `open_run` raises.
+    Raises `ConfigError` for a name that does not ship or a run that does not classify digits, and what `open_run`
+    raises.
     """
     shipped = {name: facts for name, facts in pretrained_models().items() if _reads_digits(facts)}
     for name in names:
@@ -121,7 +122,8 @@ def _from_run(path: str | Path) -> PageModel:
     run = open_run(path)
     if not _reads_digits(run.facts):
         raise ConfigError(
-            f"{path} takes {list(run.facts['shape'])} and answers {', '.join(map(str, run.facts['classes'][:3]))} ...; "
+            f"{path} takes {list(run.facts['shape'])} and has the classes "
+            f"{', '.join(map(str, run.facts['classes'][:3]))} ...; "
             "the page shows models that read digits of 28 x 28 pixels"
         )
     name = Path(path).name
@@ -142,9 +144,9 @@ def page_model(entry: Entry, model: nn.Module, *, name: str = "", **facts: Any) 
 
 
 def warm_up(member: PageModel) -> None:
-    """Let a spiking network use its compiled kernels from now on; on the first start of all they are compiled here.
+    """Switch a spiking network to its compiled kernels; the very first start compiles them here.
 
-    A copy runs meanwhile, so that the network goes on answering by the plain way.
+    A copy is used for that, so that the network meanwhile keeps answering without them.
     """
     if not member.plain:
         return

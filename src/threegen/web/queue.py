@@ -1,4 +1,4 @@
-"""Work for the networks: a few threads, a bounded queue, and nothing is computed for a client that has left."""
+"""A few worker threads and a bounded queue; jobs of a client that has disconnected are dropped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class Busy(Exception):
-    """The queue is full: the client is told to come back."""
+    """The queue is full: the client is told to try again."""
 
 
 class Work:
@@ -26,7 +26,7 @@ class Work:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn; raises `Busy` where too many wait already."""
+        """Wait for a turn; raises `Busy` if too many wait already."""
         if self.present >= self.most:
             raise Busy
         self.present += 1
@@ -41,7 +41,7 @@ class Work:
         return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
 
     async def each(self, jobs: list[Callable[[], Result]]) -> AsyncIterator[Result]:
-        """Yield the results of jobs as they come. Where the caller stops, those that have not begun never do."""
+        """Yield the results of jobs as they come. If the caller stops, jobs that have not begun are dropped."""
         loop = asyncio.get_running_loop()
         tasks = [loop.run_in_executor(self.pool, job) for job in jobs]
         try:
@@ -52,5 +52,5 @@ class Work:
                 task.cancel()
 
     def close(self) -> None:
-        """Let what runs end, and drop what waits."""
+        """Let running jobs finish and drop waiting ones."""
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -23,12 +23,12 @@ MOST_OFF = 2_000
 
 
 class BadRequest(DataError):
-    """What was sent is not what the page sends."""
+    """The request does not have the form that the page sends."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question: the image [1, 28, 28] as the networks get it, and what is switched off in which model."""
+    """A question: the image [1, 28, 28] as the networks get it, and the units that are switched off in each model."""
 
     image: Tensor
     seed: int = 0
@@ -36,7 +36,7 @@ class Asked:
 
 
 def read_question(body: Any) -> Asked:
-    """Return the question in a decoded JSON body; raises `BadRequest`, or `DataError` where nothing is drawn."""
+    """Return the question in a decoded JSON body; raises `BadRequest`, or `DataError` if nothing is drawn."""
     if not isinstance(body, dict):
         raise BadRequest("expected a JSON object")
     damage = _damage(body.get("damage", {}))
@@ -114,7 +114,7 @@ def _strokes(given: Any) -> list[list[list[float]]]:
 
 
 def _off(given: Any) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Return {model: {layer: units}}; which of them exist is for the model to say."""
+    """Return {model: {layer: units}}; the model checks which of them exist."""
     if not isinstance(given, dict):
         raise BadRequest("off must be an object")
     found: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -123,6 +123,6 @@ def _off(given: Any) -> dict[str, dict[str, tuple[int, ...]]]:
             raise BadRequest("off names layers of models")
         for layer, units in layers.items():
             if not isinstance(units, list) or len(units) > MOST_OFF or not all(type(u) is int for u in units):
-                raise BadRequest("units that are switched off are a list of whole numbers")
+                raise BadRequest("the units to switch off must be a list of whole numbers")
             found.setdefault(model, {})[layer] = tuple(units)
     return found

@@ -1,4 +1,4 @@
-"""What answers under /api: lines of JSON, each as soon as it is there. See `start` for the page itself."""
+"""The application under /api: lines of JSON, each sent as soon as it is ready. See `start` for the page itself."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Job = Callable[[], dict[str, Any]]
 
 def load_page(models: Sequence[str] = (), runs: Sequence[str | Path] = ()) -> Starlette:
     """Load the networks (see `models_for_page`) and return the application; slow things get ready in the background."""
-    torch.set_num_threads(1)  # a single image gains nothing from more; the page has threads of its own
+    torch.set_num_threads(1)  # a single image gains nothing from more; the page has its own threads
     state = PageState(models_for_page(models, runs))
     threading.Thread(target=state.get_ready, daemon=True, name="page-ready").start()
     return make_app(state)
 
 
 def make_app(state: PageState) -> Starlette:
-    """Return the application that answers over `state`; it belongs behind a `Guard`."""
+    """Return the application that serves `state`; put it behind a `Guard`."""
     api = _Api(state)
     posts = {
         "answer": api.answer,
@@ -62,13 +62,13 @@ def make_app(state: PageState) -> Starlette:
 
 
 def _guarded(endpoint: Endpoint) -> Endpoint:
-    """Return an endpoint whose refusals are one sentence, a code and a status."""
+    """Return an endpoint whose errors are one sentence, a code and a status."""
 
     async def guarded(request: Request) -> Response:
         try:
             return await endpoint(request)
         except Busy:
-            return refusal(503, "too many are asking at once; try again in a second", "busy", **{"retry-after": "1"})
+            return refusal(503, "too many requests at once; try again in a second", "busy", **{"retry-after": "1"})
         except TooLarge:
             return too_large()
         except Refused as problem:
@@ -96,7 +96,7 @@ async def body_of(request: Request) -> Any:
 
 
 class _Api:
-    """The endpoints. Names of models are looked up in the state's list alone; no path ever comes in."""
+    """The endpoints. Names of models are looked up in the state's list only; no request contains a path."""
 
     def __init__(self, state: PageState) -> None:
         self.state = state
@@ -123,7 +123,7 @@ class _Api:
         members = self.state.chosen(body)
         method = body.get("method")
         if method not in explanations.METHODS:
-            raise BadRequest(f"method is one of {', '.join(explanations.METHODS)}")
+            raise BadRequest(f"method must be one of {', '.join(explanations.METHODS)}")
         return await self._stream(
             body, lambda asked: [partial(explanations.heat, one, asked, method) for one in members]
         )
@@ -163,13 +163,13 @@ class _Api:
             return JSONResponse(await self.work.run(compare_members, members, test, images))
 
     async def training(self, request: Request) -> Response:
-        """Return what can be trained, and how the training stands."""
+        """Return the models that can be trained, and the state of the training."""
         return JSONResponse({"models": trainable(), **self.state.live.describe()})
 
     async def train(self, request: Request) -> Response:
-        """Start, pause, continue, prolong or stop the training, set its rate, or let its run join the page."""
+        """Start, pause, continue, prolong or stop the training, set its rate, or add its run to the page."""
         body = await body_of(request)
-        await asyncio.to_thread(_train, self.state, body)  # quick, and not to wait behind answers
+        await asyncio.to_thread(_train, self.state, body)  # quick, and must not wait behind answers
         return JSONResponse(self.state.live.describe())
 
     async def _of_one(self, request: Request, function: Callable[[PageModel, Asked], dict[str, Any]]) -> Response:
@@ -180,7 +180,8 @@ class _Api:
             return JSONResponse(await self.work.run(function, member, asked))
 
     async def _stream(self, body: Any, jobs: Callable[[Asked], list[Job]]) -> Response:
-        """Return lines of JSON, the image first. The queue is asked before the answer begins, so that it can refuse."""
+        """Return lines of JSON, the image first. The queue is entered before the response begins, so that it can still
+        refuse."""
         turn = self.work.turn()
         await turn.__aenter__()
         try:
@@ -201,14 +202,14 @@ class _Api:
         return _Lines(lines(), media_type="application/x-ndjson")
 
     async def upload(self, request: Request) -> Response:
-        """Take the bytes of a picture file; no name comes with them."""
+        """Take the bytes of a picture file, without a file name."""
         content = await request.body()
         async with self.work.turn():
             image, inverted = await self.work.run(picture_from_bytes, content)
         return JSONResponse({"image": encoded_image(image), "inverted": inverted})
 
     async def test_image(self, request: Request) -> Response:
-        """Return a test image: number `index`, or one (of `digit`) that the model `wrong_for` reads wrongly."""
+        """Return a test image: number `index`, or one (of `digit`) that the model `wrong_for` misclassifies."""
         body = await body_of(request)
         async with self.work.turn():
             found = await self.work.run(self.state.test_image, body)
@@ -228,14 +229,14 @@ class _Lines(StreamingResponse):
 
 
 def _train(state: PageState, body: Any) -> None:
-    """Carry out what the tab asks of the training."""
+    """Carry out an action of the training tab."""
     if not isinstance(body, dict):
         raise BadRequest("expected a JSON object")
     live, action = state.live, body.get("action")
     if action == "start":
         model, rule = body.get("model"), body.get("rule")
         if not isinstance(model, str) or not isinstance(rule, str):
-            raise BadRequest("model and rule are names")
+            raise BadRequest("model and rule must be names")
         live.start(
             Order(
                 model,
@@ -253,7 +254,7 @@ def _train(state: PageState, body: Any) -> None:
     elif action in ("pause", "go_on", "stop", "add_epoch"):
         {"pause": live.pause, "go_on": live.go_on, "stop": live.stop, "add_epoch": live.add_epoch}[action]()
     else:
-        raise BadRequest("action is one of start, pause, go_on, stop, add_epoch, rate, join")
+        raise BadRequest("action must be one of start, pause, go_on, stop, add_epoch, rate, join")
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -1,4 +1,5 @@
-"""A spiking network at work on one image: raster, membrane potentials, the decision as it forms, accuracy against T."""
+"""A spiking network at work on one image: raster, membrane potentials, the decision at each time step, accuracy against
+T."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from threegen.web.single_spikes import frames, scores_by_step, times_of_layers
 from threegen.web.units import switched_off
 
 MOST_NEURONS = 120  # neurons of a layer that are drawn
-MOST_STEPS = 120  # frames of the animation: longer presentations are told in bins of several steps
-IMAGES = 300  # test images by which accuracy against T is measured
+MOST_STEPS = 120  # frames of the animation: longer presentations are shown in bins of several steps
+IMAGES = 300  # test images for accuracy against T
 FEW = 100  # of them, for a network that takes long
 PART = 20  # images at once
 Timed = SpikingNet | DiehlCook | Mozafari2019
@@ -29,9 +30,9 @@ Timed = SpikingNet | DiehlCook | Mozafari2019
 def record_of(member: PageModel, asked: Asked) -> dict[str, Any]:
     """Return what happens over the time steps.
 
-    `layers`: name, neurons, how many spikes, and `raster`, the neurons (numbers among those shown) that fire at each
+    `layers`: name, neurons, number of spikes, and `raster`, the neurons (indices among those shown) that fire at each
     frame. `input`: the pixels that fire at each frame. `potentials` [classes or units][frames] of `speakers`,
-    `threshold` where it is one number, `decision` [frames][K] the shares of the classes so far. A frame is `bin` time
+    `threshold` if it is a single number, `decision` [frames][K] the shares of the classes so far. A frame is `bin` time
     steps. Raises `ConfigError` for a model that does not spike.
     """
     model = member.model
@@ -149,7 +150,7 @@ def _forming(model: SpikingNet | DiehlCook, record: Record) -> Tensor:
 
 
 def _speakers(model: SpikingNet | DiehlCook, record: Record) -> list[tuple[str, int]]:
-    """Return the neurons of the last layer whose potentials are drawn: one a class, or the four that fired most."""
+    """Return the neurons of the last layer whose potentials are drawn: one per class, or the four that fired most."""
     if isinstance(model, DiehlCook):
         own = model.assignments.tolist()
         most = record.spikes[-1][:, 0].sum(0).argsort(descending=True, stable=True)[:4].tolist()

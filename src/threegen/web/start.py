@@ -1,6 +1,6 @@
 """Start the live page: find a free port, serve, open the browser at once, and load the networks meanwhile.
 
-Only what is light is imported here: the page opens before torch is loaded, and its questions wait.
+Only light modules are imported here: the page opens before torch is loaded, and its requests wait.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from threegen.errors import ConfigError
 from threegen.web.guards import Guard
 
 PORT = 8310
-TRIED = 50  # ports after the one that is taken
+TRIED = 50  # further ports, if the first one is taken
 STATIC = Path(__file__).parent / "static"
 Load = Callable[[], Any]
 Tell = Callable[[str], None]
@@ -48,7 +48,7 @@ class Page:
         self.app = Starlette(routes=routes)
 
     def begin(self) -> None:
-        """Load on a thread of its own."""
+        """Load in a separate thread."""
         threading.Thread(target=self._load, daemon=True, name="page-load").start()
 
     def _load(self) -> None:
@@ -88,8 +88,8 @@ def play(
     """Serve the page until Ctrl-C.
 
     `load` returns the application that answers under `/api` (see `server.load_page`). `tell` gets the sentences for
-    the user, the address first. Where `port` is taken the next free one is used. Raises `ConfigError` for a port that
-    cannot be, and what `load` raises.
+    the user, the address first. If `port` is taken, the next free one is used. Raises `ConfigError` for an invalid
+    port, and what `load` raises.
     """
     listening = free_socket(host, port)
     found = listening.getsockname()[1]
@@ -97,7 +97,7 @@ def play(
     address = f"http://{'localhost' if host in ('0.0.0.0', '::') else shown}:{found}/"
     page = Page(load)
     names = [host, socket.gethostname()]
-    # clients that keep a line open (a lecture hall's phones) must not hold up Ctrl-C
+    # clients that keep a connection open (phones in a lecture hall) must not delay Ctrl-C
     server = uvicorn.Server(
         uvicorn.Config(Guard(page.app, names), log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     )
@@ -105,7 +105,7 @@ def play(
     try:
         tell(f"threegen play: {address}" + ("" if found == port or not port else f" (port {port} is taken)"))
         if host not in ("127.0.0.1", "localhost", "::1"):
-            tell("this page can be reached from other machines; without --host it cannot")
+            tell("other machines can reach this page; leave --host out to prevent that")
         page.begin()
         if open_browser:
             threading.Thread(target=_open_when_up, args=(server, address), daemon=True).start()
@@ -129,7 +129,7 @@ def free_socket(host: str, port: int) -> socket.socket:
         except OSError as problem:
             one.close()
             if isinstance(problem, socket.gaierror):
-                raise ConfigError(f"--host {host} is no address of this machine") from problem
+                raise ConfigError(f"--host {host} is not an address of this machine") from problem
             continue
         one.listen(128)
         return one

@@ -1,4 +1,4 @@
-"""What the page knows: its models, the test images, and what is measured in the background."""
+"""The state of the page: its models, the test images, and background measurements."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from threegen.web.request import BadRequest, encoded_image, whole
 from threegen.web.spiking import IMAGES, accuracy_by_steps
 from threegen.web.training import LiveTraining
 
-MEASURED = 1_000  # test images by which a run of the user's own is judged
-CALIBRATED = 300  # training images by which a temperature is fitted
-PART = 10  # images that a network answers at once in the background: its card waits no longer than that
+MEASURED = 1_000  # test images for the accuracy of a user's run
+CALIBRATED = 300  # training images for fitting a temperature
+PART = 10  # images per batch in the background: a card waits at most that long
 
 
 class PageState:
@@ -44,7 +44,7 @@ class PageState:
         return self._data
 
     def get_ready(self) -> None:
-        """Compile what is not compiled yet, fit temperatures that are not known, and measure what has no accuracy."""
+        """Compile missing kernels, fit missing temperatures, and measure missing accuracies."""
         for member in self.models:
             warm_up(member)
         train, test = self.data.train.take(CALIBRATED), self.data.test.take(MEASURED)
@@ -57,10 +57,10 @@ class PageState:
                 member.tested, member.accuracy = len(right), float(right.float().mean())
 
     def join_trained(self) -> None:
-        """Let the run that was trained on the page join its cards; raises `ConfigError` where there is none."""
+        """Add the run that was trained on the page to its cards; raises `ConfigError` if there is none."""
         run, now = self.live.run, self.live.watched
         if run is None or now.state not in ("done", "stopped") or self.live.busy:
-            raise ConfigError("there is no finished training that could join the page")
+            raise ConfigError("there is no finished training to add to the page")
         name = Path(now.folder).name
         if name in self.by_name:
             raise ConfigError(f"{name} is on the page already")
@@ -71,7 +71,7 @@ class PageState:
 
     @staticmethod
     def _scores(member: PageModel, part: Dataset) -> Tensor:
-        """Return the scores of images, a few at a time so that the card goes on answering meanwhile."""
+        """Return the scores of images, a few at a time, so that the card keeps answering meanwhile."""
         found = []
         for images in torch.split(torch.as_tensor(part.inputs), PART):
             with member.lock:
@@ -84,14 +84,14 @@ class PageState:
         return {"models": [one.describe() for one in self.models], "measuring": measuring}
 
     def chosen(self, body: Any) -> list[PageModel]:
-        """Return the models that a body names in `models`, all by default; raises `BadRequest`."""
+        """Return the models that a request body names in `models`, all by default; raises `BadRequest`."""
         if not isinstance(body, dict):
             raise BadRequest("expected a JSON object")
         names = body.get("models")
         if names is None:
             return self.models
         if not isinstance(names, list) or len(names) > len(self.models):
-            raise BadRequest("models is a list of names")
+            raise BadRequest("models must be a list of names")
         return [self.find(name) for name in names]
 
     def find(self, name: Any) -> PageModel:

@@ -1,4 +1,4 @@
-"""Train on the page: one training at a time on a thread of its own, watched while it runs, kept as an ordinary run."""
+"""Train on the page: one training at a time in a separate thread, shown while it runs, saved as an ordinary run."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from threegen.web.request import Asked
 from threegen.web.spiking import record_of
 
 LOOK_EVERY, JUDGE_EVERY = 0.4, 2.0  # seconds between looks at the weights, and between measurements of the accuracy
-HELD_OUT = 500  # training images that are left out, by which the accuracy is followed
-MOST_POINTS = 400  # of a curve
+HELD_OUT = 500  # training images held out to follow the accuracy
+MOST_POINTS = 400  # points per curve
 TILES = 24
 _OTHER_RULES: Mapping[str, Mapping[str, Callable[[], Rule]]] = {
     "perceptron": {"delta rule": DeltaRule},
@@ -58,7 +58,7 @@ def trainable() -> list[dict[str, Any]]:
 
 @dataclass
 class Order:
-    """What is asked for: a model by name, one of its rules, epochs, images, a seed and a rate (None: the plan's)."""
+    """A training request: a model by name, one of its rules, epochs, images, a seed and a rate (None: the plan's)."""
 
     model: str
     rule: str
@@ -83,7 +83,7 @@ class Order:
 
 @dataclass
 class Watched:
-    """What the page shows of a training; replaced piece by piece by the thread that trains."""
+    """The state of a training as the page shows it; the training thread updates it field by field."""
 
     state: str = "idle"  # running, paused, done, stopped, failed
     order: Order | None = None
@@ -103,7 +103,7 @@ class Watched:
 
 
 class LiveTraining:
-    """Starts, pauses, continues, prolongs and stops the one training; `data` is asked for when it begins."""
+    """Starts, pauses, continues, prolongs and stops the one training; `data` is called when it begins."""
 
     def __init__(self, data: Callable[[], Data], folder: str | Path = "runs/page") -> None:
         self.data, self.folder = data, Path(folder)
@@ -131,18 +131,18 @@ class LiveTraining:
             self._begin(entry, order, target, resume=False)
 
     def add_epoch(self) -> None:
-        """Prolong the training, which runs or is done, by one epoch; raises `ConfigError` where there is none."""
+        """Extend the training, running or done, by one epoch; raises `ConfigError` if there is none."""
         with self._lock:
             now = self.watched
             if now.order is None or now.state not in ("done", "running", "paused"):
-                raise ConfigError("there is no training that could go on")
+                raise ConfigError("there is no training to continue")
             now.epochs += 1
             if not self.busy:
                 now.state = "running"
                 self._begin(now.order.entry(), now.order, Path(now.folder), resume=True)
 
     def pause(self) -> None:
-        """Hold the training after the present batch."""
+        """Pause the training after the current batch."""
         if self.busy and self.watched.state == "running":
             self._going.clear()
             self.watched.state = "paused"
@@ -154,12 +154,12 @@ class LiveTraining:
         self._going.set()
 
     def stop(self) -> None:
-        """End the training after the present batch; what it has learnt is kept."""
+        """End the training after the current batch; its weights are kept."""
         self._stop = True
         self.go_on()
 
     def set_rate(self, rate: float) -> None:
-        """Let the coming batches learn by another rate."""
+        """Set the learning rate of the following batches."""
         self._rate = self.watched.rate = rate
 
     def describe(self) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class LiveTraining:
         step = max(1, len(now.loss) // MOST_POINTS)
         return {**shown, "order": order, "loss": now.loss[::step], "spiking": bool(now.raster)}
 
-    # -- on the thread that trains ------------------------------------------------------------------------------------
+    # -- in the training thread -- ------------------------------------------------------------------------------------
 
     def _begin(self, entry: Entry, order: Order, target: Path, *, resume: bool) -> None:
         self._going.set()
@@ -212,7 +212,7 @@ class LiveTraining:
 
 
 class _Watcher(Callback):
-    """Looks at a training from inside its loop: cheap at most steps."""
+    """Observes a training from inside its loop; costs little at most steps."""
 
     def __init__(self, live: LiveTraining, held: Dataset, entry: Entry) -> None:
         self.live, self.held, self.entry = live, held, entry
@@ -221,7 +221,7 @@ class _Watcher(Callback):
         self._began = time.monotonic() - self.now.seconds
 
     def on_step(self, run: Training, step: Step) -> None:
-        """Note the loss, hold while paused, set the rate, look at the weights now and then."""
+        """Record the loss, wait while paused, set the rate, and sample the weights from time to time."""
         live, now = self.live, self.now
         if live._stop:
             run.stop("stopped on the page")
@@ -246,7 +246,7 @@ class _Watcher(Callback):
             self._judge = time.monotonic() + JUDGE_EVERY
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
-        """Measure after every epoch."""
+        """Measure the accuracy after every epoch."""
         now = self.now
         now.epoch, now.batches, now.total = run.progress.epoch, run.progress.batches_done, run.progress.batches_total
         now.seconds = round(time.monotonic() - self._began, 1)

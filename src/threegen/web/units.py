@@ -1,4 +1,4 @@
-"""Hidden units of a network: which there are, what they do for one image, and how they are switched off."""
+"""Hidden units of a network: list them, show their activity for one image, switch them off."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SILENT = -1e4  # a bias with which no unit is ever on
 
 @dataclass(frozen=True)
 class Hidden:
-    """A layer between input and output: how many `units` (planes count as one) along which axis of its output."""
+    """A layer between input and output: the number of `units` (a plane counts as one) and their axis in its output."""
 
     units: int
     axis: int
@@ -39,7 +39,8 @@ class Hidden:
 def hidden_layers(member: PageModel) -> dict[str, Hidden]:
     """Return the layers whose units can be shown and switched off, by path. The caller holds the model's lock.
 
-    They are found once, by watching a forward pass; of a layer and its activation function the latter counts.
+    They are found once, by watching a forward pass; for a layer with an activation function, the output of the latter
+    counts.
     """
     if "hidden" not in member.known:
         model = member.model
@@ -59,7 +60,8 @@ def hidden_layers(member: PageModel) -> dict[str, Hidden]:
 
 
 def activations(member: PageModel, image: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """Return what the units of each hidden layer do for an image [1, 28, 28]: [units, ...], of time steps the mean.
+    """Return the activity of each hidden layer's units for an image [1, 28, 28]: [units, ...], averaged over time
+    steps.
 
     Neurons that fire at most once: 1 at the first step, less the later, 0 for never. The caller holds the model's lock.
     """
@@ -87,7 +89,7 @@ def activations(member: PageModel, image: Tensor, seed: int = 0) -> dict[str, Te
 
 @contextmanager
 def switched_off(member: PageModel, off: Off) -> Iterator[None]:
-    """Silence units for the block: {layer: units}. Raises `ConfigError` for a layer or unit that is not there.
+    """Silence units for the block: {layer: units}. Raises `ConfigError` for a layer or unit that does not exist.
 
     The caller holds the model's lock.
     """

@@ -1,4 +1,4 @@
-"""A picture that the browser sends: only real ones, of 8 bits, that do not move and are not too large."""
+"""A picture uploaded by the browser: it must be a readable still image of 8 bits per channel, and not too large."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
 
 
 class Refused(DataError):
-    """A picture that is not taken; `status` is 413 where it is too large, else 415; `code` names the sentence."""
+    """A rejected picture; `status` is 413 if it is too large, else 415; `code` identifies the message."""
 
     def __init__(self, status: int, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -26,9 +26,9 @@ class Refused(DataError):
 
 
 def picture_from_bytes(content: bytes) -> tuple[Tensor, bool]:
-    """Return the bytes of a picture file as an image [1, 28, 28] of MNIST's form, and whether it was inverted.
+    """Return the bytes of a picture file as an image [1, 28, 28] in the format of MNIST, and whether it was inverted.
 
-    The header is judged before anything is decoded. Raises `Refused`, and `DataError` for an empty page.
+    The header is checked before anything is decoded. Raises `Refused`, and `DataError` for an empty page.
     """
     try:
         from PIL import Image
@@ -44,7 +44,7 @@ def picture_from_bytes(content: bytes) -> tuple[Tensor, bool]:
         raise _too_many() from problem
     except DataError:
         raise
-    except Exception as problem:  # what a damaged file makes a decoder do is not foreseen
+    except Exception as problem:  # a damaged file can make a decoder raise anything
         raise Refused(
             415, "not-a-picture", "this is not a picture that can be read: PNG, JPEG, WebP, BMP or GIF"
         ) from problem
@@ -58,13 +58,13 @@ def _check(picture: Any) -> None:
     if getattr(picture, "is_animated", False) or getattr(picture, "n_frames", 1) > 1:
         raise Refused(415, "animated", "this is an animation; send a single picture")
     if picture.mode == "CMYK":
-        raise Refused(415, "cmyk", "this picture is made for printing (CMYK); save it as RGB")
+        raise Refused(415, "cmyk", "this picture has the colour mode for printing (CMYK); save it as RGB")
     if picture.mode not in MODES or _sixteen_bits(picture):
         raise Refused(415, "depth", "this picture has more than 8 bits for each channel; save it with 8")
 
 
 def _sixteen_bits(picture: Any) -> bool:
-    """Return whether a PNG has 16 bits a channel: Pillow shows colours of 16 bits as if they had 8."""
+    """Return whether a PNG has 16 bits per channel: Pillow shows colours of 16 bits as if they had 8."""
     modes = [str(tile[3]) for tile in picture.tile] if picture.format == "PNG" else []
     return any("16" in mode for mode in modes)
 
@@ -74,7 +74,7 @@ def _too_many() -> Refused:
 
 
 def _grey(image_module: Any, picture: Any) -> np.ndarray[Any, Any]:
-    """Return a picture as grey values; what is transparent is shown on white paper, or on black under light ink."""
+    """Return a picture as grey values; transparent pixels are put on white, or on black if the ink is light."""
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         clear = picture.convert("RGBA")
         values = np.asarray(clear, np.float64)

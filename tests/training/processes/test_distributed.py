@@ -228,7 +228,8 @@ def test_each_share_draws_for_itself(pair: Pair, tmp_path: Path) -> None:
 def test_a_rule_of_its_own_pace_is_refused(pair: Pair) -> None:
     for found in pair["perceptron"]:
         assert found["error"] == (
-            "ConfigError: PerceptronRule makes as many updates as its data ask for, which differs between processes; "
+            "ConfigError: PerceptronRule makes a number of updates that depends on the data and differs between "
+            "processes; "
             "train it in one process, without torchrun"
         )
 

@@ -293,8 +293,8 @@ def test_ranges_are_read_and_drawn() -> None:
     [
         ({"lr": "log:0:1"}, {}, "above 0"),
         ({"lr": "log:1"}, {}, "two numbers"),
-        ({"lr": "1e-3"}, {}, "is no range"),
-        ({"lr": 1e-3}, {}, "is no range"),
+        ({"lr": "1e-3"}, {}, "is not a range"),
+        ({"lr": 1e-3}, {}, "is not a range"),
         ({"lr": "choice:a,b"}, {}, "lr of the space must be a finite number above 0.0, got 'a'"),
         ({"lr": "linear:-1:1"}, {}, "lr of the space must be .* above 0.0, got -1.0"),
         ({"weight_decay": "linear:-1:1"}, {}, "weight_decay of the space must be .* at least 0.0"),

@@ -193,7 +193,7 @@ class _Table:
         return otherwise if at is None else self._read(form, at)
 
     def vector(self, number: int, dtype: Any) -> Array:
-        """Return a vector `[N]` of fixed structs; empty where the field is not there."""
+        """Return a vector `[N]` of fixed structs; empty if the field is not there."""
         at = self._field(number)
         if at is None:
             return np.empty(0, dtype)

@@ -95,7 +95,7 @@ def make_events(t: Any, x: Any, y: Any, p: Any, *, height: int, width: int) -> E
 
 
 def write_recording(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a recording; raises `ConfigError` where no file can be written."""
+    """Write a recording; raises `ConfigError` if no file can be written."""
     try:
         Path(path).write_bytes(content)
     except OSError as problem:

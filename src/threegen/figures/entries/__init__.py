@@ -1,1 +1,1 @@
-"""Published figures that `threegen reproduce` makes anew, one a file; each file defines `FIGURE`."""
+"""Published figures that `threegen reproduce` reproduces, one per file; each file defines `FIGURE`."""

@@ -1,4 +1,5 @@
-"""The ADALINE on MNIST: ten linear units by the delta rule, beside the linear classifier of LeCun et al. 1998."""
+"""The ADALINE on MNIST: ten linear units by the delta rule, compared with the linear classifier of LeCun et al.
+1998."""
 
 from __future__ import annotations
 
@@ -42,5 +43,5 @@ FIGURE = Figure(
     seeds=(0, 1, 2, 3, 4),
     note="5 passes in batches of 10, the rate falling from .003 to 0. On 10,000 training images held out, constant "
     "rates of .003 and .001 gave 14.8 % error each; the falling rate was not compared. "
-    "The test split is read once a seed.",
+    "The test split is read once per seed.",
 )

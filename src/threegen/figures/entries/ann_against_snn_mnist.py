@@ -1,4 +1,4 @@
-"""The spiking net that is trained directly, among the ways from images to an answer of the study `ann-against-snn`."""
+"""The directly trained spiking net on images, one of the workflows of the study `ann-against-snn`."""
 
 from __future__ import annotations
 

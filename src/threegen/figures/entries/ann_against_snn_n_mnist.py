@@ -1,4 +1,4 @@
-"""The spiking net that is trained directly, among the ways from events to an answer of the study `ann-against-snn`."""
+"""The directly trained spiking net on events, one of the workflows of the study `ann-against-snn`."""
 
 from __future__ import annotations
 

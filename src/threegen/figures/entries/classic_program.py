@@ -43,5 +43,5 @@ FIGURE = Figure(
     make=train_classic_program,
     differs="nothing",
     seeds=(0, 1, 2, 3, 4),
-    note="Settings are the book's; nothing was chosen. The test split is read once a seed, by the last weights.",
+    note="Settings are the book's; nothing was chosen. The test split is read once per seed, by the last weights.",
 )

@@ -17,5 +17,5 @@ FIGURE = Figure(
     note="Default method, analog input, read out by the summed input of the last layer. The first maximum is "
     "taken before the neurons, the second by the gate of highest counts. The net is trained on all 60,000"
     " images, each slightly moved, sheared and scaled, as that of conversion-t4, with settings that were "
-    "chosen for that one. The test split is read once a seed.",
+    "chosen for that one. The test split is read once per seed.",
 )

@@ -14,7 +14,8 @@ FIGURE = Figure(
     better="higher",
     make=one_step_accuracy,
     differs="nothing is published to differ from; trained for one step, by the answers of the network it starts from",
-    note="The network of conversion-t1, trained on for 12 epochs with rectifiers of one level, by its own former "
-    "answers (temperature 2, weight 4) and the labels, with a small price for spikes; a spike is 0 or 1, one step. "
-    "Price and epochs were chosen on a holdout; the test split is read once a seed.",
+    note="The network of conversion-t1, trained for 12 further epochs with rectifiers of one level, on its own earlier "
+    "scores (temperature 2, weight 4) and the labels, with a small penalty for spikes; a spike is 0 or 1, one "
+    "step. "
+    "Penalty and epochs were chosen on a holdout; the test split is read once per seed.",
 )

@@ -18,6 +18,6 @@ FIGURE = Figure(
     note="Analog input, read out by the summed input of the last layer; every signal between spiking layers is 0 or 1, "
     "and every step that is run counts. The default method: thresholds by trial, weights refitted, no labels, 3,000 "
     "training images. A seed is a network, trained on all 60,000 images slightly moved, sheared and scaled. The method "
-    "was chosen on a holdout; the test split is read once a seed. The peer's figure is of a network of the same kind "
+    "was chosen on a holdout; the test split is read once per seed. The peer's figure is of a network of the same kind "
     "(99.39 %), measured on 1,000 test images with its best recipe, not its default.",
 )

@@ -17,7 +17,7 @@ FIGURE = Figure(
     "epochs of Adam in batches of 100, the rate falling from .001 in a straight line, dropout .3 behind each hidden "
     "layer. The paper has conjugate gradients on batches of 1,000 and no dropout. Of two settings of dropout this "
     "was the better one on 10,000 training images held out (1.41 % after 15 epochs; .4, and .2 of the image: 1.50 % "
-    "after 25); the number of epochs is what the time allows. The test split is read once a seed, by the last "
+    "after 25); the number of epochs is limited by time. The test split is read once per seed, by the last "
     "weights. Minutes include the greedy part and the pauses of a busy machine; without pauses a seed takes about 10 "
     "of one thread.",
 )

@@ -1,4 +1,4 @@
-"""The deep belief net, its run of the up-down algorithm gone on with."""
+"""The deep belief net, its up-down run continued."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FIGURE = Figure(
     make=long_error,
     differs="as dbn-up-down, continued to 50 epochs, not 359",
     seeds=(0,),
-    note="The net of dbn-up-down with seed 0, gone on with from its checkpoint for 20 more epochs of the same, at a "
-    "rate of .3 that falls in a straight line anew; 50 epochs in all, where the paper has 359. Nothing was chosen "
-    "for it. The test split is read once by the last weights. Minutes include all that came before; they are of one "
-    "thread, the pauses of a busy machine included.",
+    note="The net of dbn-up-down with seed 0, continued from its checkpoint for 20 more epochs of the same algorithm, "
+    "at a rate that again falls linearly from .3; 50 epochs in all, the paper has 359. Nothing was chosen for it. "
+    "The test split is read once by the last weights. Minutes include all earlier stages; times are of one thread "
+    "on a shared machine and include idle time.",
 )

@@ -1,4 +1,4 @@
-"""Diehl and Cook's network with 400 neurons: the network as published, its deviations named."""
+"""Diehl and Cook's network with 400 neurons: the network as published, with the deviations that `differs` names."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ FIGURE = RECIPE.figure(
     "diehl-cook-paper-400",
     87.0,
     differs="groups of 16 neurons share a delay; 20,000 images, fewer than the paper's passes",
-    chosen="The length was chosen on 10,000 training images held out; the paper takes more passes",
+    chosen="The length was chosen on 10,000 training images held out; the paper makes more passes",
 )

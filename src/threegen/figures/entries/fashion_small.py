@@ -1,4 +1,4 @@
-"""Fashion-MNIST by a small residual net, within an hour of two cores."""
+"""Fashion-MNIST with a small residual net, within an hour on two cores."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from threegen.training.fit import fit
 def fashion_accuracy(seed: int, progress: bool = False) -> Made:
     """Train `resnet-small` by its full plan on all training pictures; return its test accuracy in per cent.
 
-    The checkpoints lie in `runs/fashion-small-SEED`: an interrupted run continues from there.
+    The checkpoints are in `runs/fashion-small-SEED`: an interrupted run continues from there.
     """
     data, entry = load_data("fashion-mnist"), find_entry("resnet-small")
     plan = entry.plan("full")
     model = build_model(entry, data.shape, len(data.classes), seed, plan.options)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # quicker convolutions
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
     learner, settings = entry.teaching(model, plan)
     out = Path("runs") / f"fashion-small-{seed}"
     log = fit(

@@ -1,4 +1,4 @@
-"""LeNet of 1989 on as many digits as its paper had, taken from MNIST: 7,291 to learn from, 2,007 to be tested on."""
+"""LeNet of 1989 on as many digits as its paper had, taken from MNIST: 7,291 for training, 2,007 for testing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw_digits(data: Dataset, number: int, name: str) -> Dataset:
 def train_lenet_1989(seed: int, progress: bool = False, gain: float = 1.0) -> float:
     """Train by the registry's full plan on 7,291 digits; return the error on 2,007 others in per cent.
 
-    `gain` widens the initial weights; 1 is the paper's.
+    `gain` scales the width of the initial weights; 1 is the paper's.
     """
     data = load_data("mnist")
     digits = draw_digits(data.train, TRAINING, "training")

@@ -17,5 +17,5 @@ FIGURE = Figure(
     differs="other data (digits drawn from MNIST, not the paper's zip codes); wider initial weights and a falling rate",
     seeds=(0, 1, 2, 3, 4),
     note=DIGITS + "Initial weights are three times as wide as the paper's, and the rate falls from pass to pass; "
-    "both were chosen on 7,291 other draws of a holdout. The test digits are read once a seed, by the last weights.",
+    "both were chosen on 7,291 other draws of a holdout. The test digits are read once per seed, by the last weights.",
 )

@@ -1,4 +1,4 @@
-"""LeNet-5 on MNIST as it is."""
+"""LeNet-5 on plain MNIST."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ SETTINGS = (
     "with j = 10 of the criterion in place of 5, for which the paper gives no number, 1.20. Differences below .1 are "
     "chance. "
 )
-READ_ONCE = "The test split is read once a seed, by the last weights."
+READ_ONCE = "The test split is read once per seed, by the last weights."
 
 
 def train_lenet_5(seed: int, progress: bool = False, distortions: Distortions | None = None) -> float:
-    """Train LeNet-5 by the registry's full plan, on distorted images where asked; return the test error in per cent."""
+    """Train LeNet-5 by the registry's full plan, on distorted images if `distortions` is given; return the test error
+    in per cent."""
     data = load_data("mnist")
     part = data.train if distortions is None else distortions(data.train)
     run = train_run("lenet-5", data, mode="full", seed=seed, train=part, progress=progress)
@@ -37,6 +38,6 @@ FIGURE = Figure(
     make=train_lenet_5,
     differs="batches of 16 and a cosine schedule; the paper trains on single examples at stepped rates",
     note=SETTINGS
-    + "The minutes are those of a busy machine, on which it often stood still; a seed takes 5 on one free core. "
+    + "Minutes were taken on a shared machine and include idle time; a seed takes 5 on one free core. "
     + READ_ONCE,
 )

@@ -1,4 +1,4 @@
-"""LeNet-5 on distorted digits, drawn anew in each pass."""
+"""LeNet-5 on distorted digits, redrawn in each pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spiking net of Wu et al. (2018) trained on simulated recordings alone and tested on real ones."""
+"""The spiking net of Wu et al. (2018) trained only on simulated recordings and tested on real ones."""
 
 from __future__ import annotations
 

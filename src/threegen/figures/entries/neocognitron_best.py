@@ -1,4 +1,4 @@
-"""The neocognitron of 2003 taught 10,000 digits of MNIST, 1,000 a class, with room for 4,500 planes at the top."""
+"""The neocognitron of 2003 taught 10,000 digits of MNIST, 1,000 per class, with at most 4,500 planes at the top."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIGURE = Figure(
     differs="other data (MNIST, not the paper's ETL-1) and 10,000 training digits, not 3,000",
     seeds=(0,),
     note="The published figure is on ETL-1 with 3,000 training digits, not on MNIST. Here 10,000 MNIST training digits"
-    ", 1,000 a class; settings as for neocognitron-3000 with room for more planes, not tried on held-out images. The "
+    ", 1,000 per class; settings as for neocognitron-3000 with room for more planes, not tried on held-out images. The "
     "nearest neighbour by raw pixels among the same digits "
     "reaches 95.09. The test split is read once, by the last weights.",
 )

@@ -1,4 +1,4 @@
-"""Rosenblatt's perceptron on MNIST, one unit a class, beside the linear classifier of LeCun et al. 1998."""
+"""Rosenblatt's perceptron on MNIST, one unit per class, compared with the linear classifier of LeCun et al. 1998."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ FIGURE = Figure(
     differs="the perceptron rule with averaged weights (Freund and Schapire 1999); the paper does not name its rule",
     seeds=(0, 1, 2, 3, 4),
     note="10 passes, one example at a time; the answer is that of the mean of the weights after every example. "
-    "The test split is read once a seed, by the last weights.",
+    "The test split is read once per seed, by the last weights.",
 )

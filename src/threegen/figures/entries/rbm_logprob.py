@@ -32,7 +32,7 @@ def make(seed: int, progress: bool) -> float:
 
 
 def train(data: Dataset, seed: int, *, epochs: int = EPOCHS, progress: bool = False) -> RBM:
-    """Return an RBM trained on `data` by persistent contrastive divergence, pixels drawn anew at each visit."""
+    """Return an RBM trained on `data` by persistent contrastive divergence, with pixels redrawn each time."""
     rbm = RBM(784, HIDDEN, generator=make_generator(seed, "weights", "rbm-logprob"))
     rbm.start_visible_bias(data.inputs)
     rule = ContrastiveDivergence(chains=CHAINS, draw_data=True)
@@ -60,6 +60,6 @@ FIGURE = Figure(
     note="Persistent CD-1 with 100 chains, 150 epochs, rate .05 falling linearly to 0, training pixels drawn anew at "
     "each visit. Test images are made binary once: each pixel is 1 with its grey value as chance, seed 0. log Z by "
     "annealed importance sampling, 14,500 steps and 100 runs. These are usual settings, checked by short runs on "
-    "10,000 training images held out; the test split is read once a seed. Minutes include the pauses of a busy "
+    "10,000 training images held out; the test split is read once per seed. Minutes include the pauses of a busy "
     "machine; without them a seed takes about 9 of one thread.",
 )

@@ -16,5 +16,5 @@ FIGURE = Figure(
     make=partial(full_plan_error, "rbm-softmax"),
     differs="nothing is published to differ from; a linear softmax on the pixels has about 7.5",
     note="500 hidden units, 20 epochs of CD-1 on the images alone, then 20 of the softmax layer on the hidden "
-    "probabilities. The test split is read once a seed, by the last weights.",
+    "probabilities. The test split is read once per seed, by the last weights.",
 )

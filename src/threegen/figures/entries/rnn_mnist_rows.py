@@ -1,4 +1,4 @@
-"""The rows of MNIST as a sequence of 28 steps, read by an LSTM; the Elman net stands in its own file."""
+"""The rows of MNIST as a sequence of 28 steps, read by an LSTM; the Elman net has its own file."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ FIGURE = Figure(
     make=train_lstm,
     differs="no paper gives these settings: the figure is the goal of an exercise",
     note="128 units, 28 steps of 28 pixels. Rate and epochs were chosen on 10,000 training images held out. The test "
-    "split is read once a seed, by the last weights.",
+    "split is read once per seed, by the last weights.",
 )

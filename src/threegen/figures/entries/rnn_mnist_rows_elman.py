@@ -21,5 +21,5 @@ FIGURE = Figure(
     make=train_elman,
     differs="no paper gives these settings: the figure is the goal of an exercise",
     note="128 units, 28 steps of 28 pixels. Rate and epochs were chosen on 10,000 training images held out. The test "
-    "split is read once a seed, by the last weights.",
+    "split is read once per seed, by the last weights.",
 )

@@ -17,5 +17,5 @@ FIGURE = Figure(
     note="T = 4 steps in training, 20 in the test; 10 passes: 2 epochs of five times the images, each as it is and "
     "moved by one pixel up, down, left and right, which is a deviation from the paper, as is the loss (cross-"
     "entropy of the summed potentials). Loss, read-out and T were compared on a holdout; the test split is read "
-    "once a seed.",
+    "once per seed.",
 )

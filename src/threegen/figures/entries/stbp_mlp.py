@@ -17,5 +17,5 @@ FIGURE = Figure(
     note="T = 4 steps in training, 20 in the test; 2 epochs of five times the images, each as it is and moved by one "
     "pixel up, down, left and right, which is a deviation from the paper; squared error of the rates. One "
     "trial of five passes on a holdout gave 98.35, the images alone 98.1 to 98.4 per cent. The test split is read "
-    "once a seed, by the last weights. Minutes are of a busy machine; seed 2 took 2.3 on a quiet one.",
+    "once per seed, by the last weights. Minutes are of a busy machine; seed 2 took 2.3 on a quiet one.",
 )

@@ -9,7 +9,7 @@ weight is one run of memory. Same values and gradients as the modules of `gen2/l
 the oracle.
 
 Legend: x [32, 32 B]   t1 [6, 28, 28 B]   four1, t2 [6, 14, 14 B]   t3 [16, 10, 10 B]   four3, t4 [16, 5, 5 B]
-  w1 [6, 25]   pairs [60, 2] (plane of C3, plane of S2)   w3 [60, 25]   b, c: one value a plane
+  w1 [6, 25]   pairs [60, 2] (plane of C3, plane of S2)   w3 [60, 25]   b, c: one value per plane
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ VARIANTS = {
         ),
         Variant(
             "faster",
-            "as fast, with steps of 1 ms and 250 ms an example",
+            "as fast, with steps of 1 ms and 250 ms per example",
             dt=1.0,
             present=250.0,
             intensity=2.8,
@@ -157,7 +157,7 @@ class Plasticity:
 def numbers_of(
     variant: Variant, inputs: int, dtype: Any, plasticity: Plasticity | None = None, rate: float = 1.0
 ) -> Array:
-    """Return the constants of a network of `inputs` inputs, with those of a rule where there is one, as an array."""
+    """Return the constants of a network of `inputs` inputs, with those of a rule if there is one, as an array."""
     dt, rule = variant.dt, plasticity or Plasticity()
     values = {
         ZERO: 0.0,

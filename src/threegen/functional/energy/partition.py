@@ -92,7 +92,7 @@ def all_states(units: int, start: int = 0, stop: int | None = None) -> Tensor:
 def exact_log_partition(net: Net) -> LogPartition:
     """Return log Z, summed over all states of the smaller binary layer, in float64.
 
-    Raises `ConfigError` where neither layer is binary with at most 25 units.
+    Raises `ConfigError` if neither layer is binary with at most 25 units.
     """
     weight = net.weight.double()
     layers = [

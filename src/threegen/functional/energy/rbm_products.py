@@ -97,7 +97,7 @@ class Products:
         self.h0_sum, self.hk_sum = (torch.zeros(hidden, dtype=self.dtype) for _ in range(2))
 
     def _memory_for_lists(self, states: Tensor) -> SparseMatrix | None:
-        """Return memory for the lists of such states, None where products are quicker whatever the states are."""
+        """Return memory for the lists of such states, None if products are quicker whatever the states are."""
         useful = self.binary and states.dtype == torch.float32 and lies_by_inputs(self.weight)
         if not (useful and pays(len(states), *self.weight.shape)):
             return None

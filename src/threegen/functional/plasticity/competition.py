@@ -37,7 +37,7 @@ def lateral_inhibition(spikes: Tensor, strength: float) -> Tensor:
 def normalise_rows(weight: Tensor, total: float) -> Tensor:
     """Return weights [..., O, I] with each neuron's row scaled to the sum `total`; rows that sum to 0 stay.
 
-    Raises `ConfigError` where `total` is not above 0.
+    Raises `ConfigError` if `total` is not above 0.
     """
     sums = weight.sum(-1, keepdim=True)
     return weight * torch.where(sums > 0, require_number("total", total, above=0.0) / sums, 1.0)

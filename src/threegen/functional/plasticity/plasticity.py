@@ -9,7 +9,7 @@ of the input the weight is changed by the neuron's trace, at a spike of the neur
     exponential                                                    post  rate (x_pre[i] e^(-beta w)
                                                                                - target e^(-beta (w_max - w)))
     symmetric     pre  -pre_rate x_post[o] w^mu                    post  rate (x_pre[i] - target) (w_max - w)^mu
-    order         once a stimulus, for each winner: (a_plus where t_pre <= t_post, else a_minus) (w - low) (high - w)
+    order         once per stimulus, for each winner: (a_plus where t_pre <= t_post, else a_minus) (w - low) (high - w)
     MSTDP         eligibility  post[o] x_pre[i] - pre[i] x_post[o];  dw = rate reward eligibility
 
 Order within one time step: traces decay; spikes of the inputs enter x_pre; then the changes of both kinds; then spikes

@@ -97,7 +97,7 @@ def rank_latencies(values: Tensor, steps: int, equal_bins: bool = False) -> Tens
 
 
 def first_spikes(frames: Tensor) -> Tensor:
-    """Return times [B, ...] (int64) of the first frame above 0 in `frames` [B, T, ...]; T where there is none."""
+    """Return times [B, ...] (int64) of the first frame above 0 in `frames` [B, T, ...]; T if there is none."""
     if frames.dim() < 3:
         raise ShapeError(f"frames must be [B, T, ...], got {list(frames.shape)}")
     steps = frames.shape[1]

@@ -4,7 +4,7 @@
     weight gradient   dW[i]    = sum over t, b with x[t, b, i] = 1 of g[t, b]
     input gradient    dx[t, b, i] = W[i] . g[t, b]              a dense product: every input asks for its gradient
 
-A spike costs one addition a connection, no spike costs nothing. What an input sends at most steps of an example is
+A spike costs one addition per connection, no spike costs nothing. What an input sends at most steps of an example is
 added once for all of them, and subtracted where it is silent (see `event_lists.Changes`):
 
     y[t, b] = (bias + sum of W[i] over steady[b]) + sum of the changes: W[i] or -W[i]

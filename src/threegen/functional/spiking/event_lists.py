@@ -6,7 +6,7 @@ most steps of an example is *steady* there, and only where it is silent is it me
     x[t, b, i] = steady[b, i] + change[t, b, i], the change 1, 0 or -1       steady where x fires at > (t + 1) / 2 steps
 
 A picture whose pixels fire at random with their brightness sends most of its spikes from pixels that are nearly white:
-MNIST over ten steps takes 0.29 visits a spike. What fires in few of the steps is listed as it is, so there are never
+MNIST over ten steps takes 0.29 visits per spike. What fires in few of the steps is listed as it is, so there are never
 more visits than spikes. In a list, number i stands for +1 at i and its complement ~i, which is negative, for -1.
 
 Shapes: t time steps, B examples, R rows of any kind, I inputs.

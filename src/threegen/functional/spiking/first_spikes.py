@@ -1,6 +1,6 @@
 """The time of a neuron's first spike, with a gradient.
 
-    t = sum_s prod_(r <= s) (1 - o[r])       the number of silent steps before the first spike; T where there is none
+    t = sum_s prod_(r <= s) (1 - o[r])       the number of silent steps before the first spike; T if there is none
 
 The sum is linear in each o[s], so its derivative by o[s] is exactly the difference that a spike at s makes:
 

@@ -145,7 +145,7 @@ def general_loop(
 def after_window(currents: Tensor, recent: Tensor | None, kernel: Sequence[float]) -> tuple[Tensor, Tensor | None]:
     """Return I[t] = sum_k K[k] c[t-k] for all steps [T, B, ...], and the inputs that the next step still feels.
 
-    `recent` holds those that were felt before, the newest first. Raises `ShapeError` where it does not fit.
+    `recent` holds those that were felt before, the newest first. Raises `ShapeError` if it does not fit.
     """
     if len(kernel) == 1:
         return (currents if kernel[0] == 1.0 else kernel[0] * currents), None
@@ -175,7 +175,7 @@ def after_reset(
 
 
 def require_state(state: NeuronState, current: Tensor, options: GeneralOptions) -> None:
-    """Raise `ShapeError` where `state` does not belong to input [B, ...] of a layer with these options."""
+    """Raise `ShapeError` if `state` does not belong to input [B, ...] of a layer with these options."""
     check_state(state, current)
     needed = {"adaptation": bool(options.adaptation), "countdown": options.refractory > 0}
     for name, wanted in needed.items():

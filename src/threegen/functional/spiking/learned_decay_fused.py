@@ -2,8 +2,8 @@
 
     u[t] = decay * v[t-1] + I[t]        dL/d decay = sum_t g[t] v[t-1]        g[t] = dL/du[t]
 
-v is what a spike has left of u. One number a layer, as in Fang et al., "Incorporating learnable membrane time constant
-to enhance learning of spiking neural networks", ICCV 2021.
+v is u after the reset by a spike. One number per layer, as in Fang et al., "Incorporating learnable membrane time
+constant to enhance learning of spiking neural networks", ICCV 2021.
 
 Shapes: T time steps, B examples, then any neuron shape.
 """

@@ -217,7 +217,7 @@ def check_currents(currents: Tensor) -> None:
 
 
 def check_state(state: NeuronState, current: Tensor) -> None:
-    """Raise `ShapeError` where `state` does not belong to input of the shape of `current` [B, ...]."""
+    """Raise `ShapeError` if `state` does not belong to input of the shape of `current` [B, ...]."""
     for name, values in (("potential", state.potential), ("spikes", state.spikes)):
         if values.shape != current.shape:
             raise ShapeError(

@@ -23,7 +23,7 @@ def synaptic_currents(currents: Tensor, before: Tensor | None, alpha: float | Te
         before: the synaptic current [B, ...] that an earlier call ended with; None: none flows.
         alpha: what is left of a current after one step, a number or a tensor with one for each neuron.
 
-    Raises `ShapeError` where `before` is of another batch or layer.
+    Raises `ShapeError` if `before` is of another batch or layer.
 
     Example:
         >>> synaptic_currents(torch.tensor([[1.0], [0.0], [2.0]]), None, 0.5).flatten().tolist()

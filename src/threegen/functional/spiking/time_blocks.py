@@ -69,7 +69,7 @@ class Layer(Protocol):
         ...
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradients of weight and bias, once a pass."""
+        """Return the gradients of weight and bias, once per pass."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""Products that leave out what is 0, and the layouts of weights for them."""
+"""Products that skip zeros, and the layouts of weights for them."""

@@ -1,10 +1,10 @@
-"""How weights are stored while kernels train them, and when products with few entries pay.
+"""The storage of weights while kernels train them, and when sparse products pay off.
 
-Parameters are contiguous: `nn.Linear.weight` [O, N] is stored row by row. Some kernels walk over what one input sends
-out, a row of the table [N, O]. A module whose kernels do so names these weights by a method `input_major()`, and
-`stored_by_inputs` stores them so (as the transposed view of a contiguous table; shapes and values are the same) for the
-length of a `with` block: `fit` trains inside of one. Elsewhere, as in a training loop of the user's own, kernels copy
-the table in and out at each call, and plain products take the weight as it is.
+Parameters are contiguous: `nn.Linear.weight` [O, N] is stored row by row. Some kernels iterate over the outgoing
+weights of one input, a row of the table [N, O]. A module with such kernels names these weights by a method
+`input_major()`, and `stored_by_inputs` stores them input-major (as the transposed view of a contiguous table; shapes
+and values are the same) inside a `with` block: `fit` trains inside one. Elsewhere, as in a user's own training loop,
+kernels copy the table in and out at each call, and plain products use the weight as it is.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from threegen.machine.processor import has_wide_vectors as has_wide_vectors  # asked for here too
+from threegen.machine.processor import has_wide_vectors as has_wide_vectors  # re-exported for users of this module
 
-FEWEST_ROWS, FEWEST_COLUMNS, FEWEST_OUTPUTS = 32, 64, 64  # with fewer, dense products are quicker
-FEWEST_PRODUCTS = 1 << 22  # and with fewer in all, nothing is worth a kernel that has to be compiled once
+FEWEST_ROWS, FEWEST_COLUMNS, FEWEST_OUTPUTS = 32, 64, 64  # with fewer, dense products are faster
+FEWEST_PRODUCTS = 1 << 22  # with fewer in total, compiling a kernel is not worth the time
 
 
 def pays(rows: int, columns: int, outputs: int) -> bool:
-    """Return whether a product `[rows, columns] [columns, outputs]` is quicker without what is 0, if most is."""
+    """Return whether a product `[rows, columns] [columns, outputs]` is faster if zeros are skipped, provided that most
+    entries are 0."""
     large = rows >= FEWEST_ROWS and columns >= FEWEST_COLUMNS and outputs >= FEWEST_OUTPUTS
     return large and rows * columns * outputs >= FEWEST_PRODUCTS and has_wide_vectors()
 
 
 def may_pay(weight: Tensor) -> bool:
-    """Return whether lists of inputs may pay for a weight [O, N], and so whether it should be stored as [N, O]."""
+    """Return whether lists of inputs may pay off for a weight [O, N], so that it should be stored as [N, O]."""
     return has_wide_vectors() and weight.shape[1] >= FEWEST_COLUMNS and len(weight) >= FEWEST_OUTPUTS
 
 
@@ -39,7 +40,7 @@ def lay_out(weight: Tensor) -> Tensor:
 
 def lies_by_inputs(weight: Tensor) -> bool:
     """Return whether a weight [O, N] is stored as [N, O]."""
-    return weight.stride() == (1, weight.shape[0])  # asked for several times a step: one call, no view
+    return weight.stride() == (1, weight.shape[0])  # called several times per step: one call, no view
 
 
 def stored_like(values: Tensor, like: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ def stored_like(values: Tensor, like: Tensor) -> Tensor:
 
 
 def flat(values: Tensor) -> Tensor:
-    """Return the entries of a tensor in one dimension, in an order of their own; a copy only if they are scattered."""
+    """Return the entries of a tensor in one dimension, in storage order; a copy only if they are not contiguous."""
     if not values.is_contiguous():
         values = (values.mT if values.dim() == 2 else values).contiguous()
     return values if values.dim() == 1 else values.view(-1)
@@ -66,7 +67,7 @@ def is_table(values: Tensor) -> bool:
 
 @torch.no_grad()
 def store_states_like_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Store each state tensor as its weight: fused kernels permute the entries otherwise, or round in another way."""
+    """Store each state tensor like its weight: otherwise fused kernels permute the entries, or round differently."""
     for parameter, entries in optimizer.state.items():
         for key, value in entries.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
@@ -78,7 +79,7 @@ def stored_by_inputs(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Store the weights that `modules` and their parts name by `input_major()` as [N, O] inside the block.
 
     Afterwards, also after an exception, they are contiguous again. Weights on a GPU, those that share memory with other
-    tensors or processes, and what is no parameter (pruned and parametrised weights) stay as they are.
+    tensors or processes, and those that are not parameters (pruned and parametrised weights) are not changed.
     """
     turned = [weight for module in modules for weight in _named(module) if _is_alone(weight)]
     try:
@@ -103,7 +104,7 @@ def _named(module: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def _is_alone(weight: nn.Parameter) -> bool:
-    """Return whether nothing else is known to look at the memory of `weight`, which may therefore be moved."""
+    """Return whether no other user of the memory of `weight` is known, so that it may be moved."""
     shared: bool = weight.is_shared()  # type: ignore[no-untyped-call]
     if weight.device.type != "cpu" or shared or not weight.is_contiguous():
         return False

@@ -1,4 +1,4 @@
-"""The entries of a matrix that are not 0, by rows and by columns, for products that leave out the others.
+"""Lists of the nonzero entries of a matrix, by rows and by columns, for products that skip the zeros.
 
 Shapes: R rows, N columns.
 """
@@ -17,18 +17,18 @@ numba = ready_numba()
 
 Array = np.ndarray[Any, Any]
 
-LOOK = 4  # rows that are looked at before all are listed
+LOOK = 4  # rows that are checked before all are listed
 
 
 class Lists(NamedTuple):
     """The entries of many lines, in blocks of places: those of line l in block b are listed from begin[b, l] on.
 
-    Lists lie one behind the other, so that a step touches little memory.
+    Lists are stored one after the other, so that a step touches little memory.
     """
 
     begin: Array  # [blocks, lines], counted through all blocks
-    many: Array  # [blocks, lines], how many there are
-    places: Array  # [blocks, size] int32, counted from where the block begins
+    many: Array  # [blocks, lines], their number
+    places: Array  # [blocks, size] int32, relative to the start of the block
     factors: Array  # [blocks, size], the entries
 
     @staticmethod
@@ -42,9 +42,9 @@ class Lists(NamedTuple):
 
 @parallel
 def list_rows(matrix: Array, most: Any, deep: int, begin: Array, many: Array, places: Array, factors: Array) -> int:
-    """List the entries of each row of a matrix [R, N], in blocks of `deep` columns; return how many there are.
+    """List the entries of each row of a matrix [R, N], in blocks of `deep` columns; return their number.
 
-    Nothing is listed where `most`, a share, and half of it are passed in the first rows: that look is cheap.
+    Nothing is listed if the share of nonzero entries in the first rows exceeds 1.5 times `most`: a cheap early check.
     """
     rows, columns = matrix.shape
     look, seen, total = matrix[:LOOK], 0, 0
@@ -67,7 +67,7 @@ def list_rows(matrix: Array, most: Any, deep: int, begin: Array, many: Array, pl
 
 @serial
 def _count(begin: Array, many: Array, places: Array, block: int, above: int, deep: int, counts: Array) -> None:
-    """Add to counts[b, i] how many entries the columns i of one block have in the rows that fall in block b of rows."""
+    """Add to counts[b, i] the number of entries that column i of one block has in block b of rows."""
     for r in range(begin.shape[1]):
         first = begin[block, r]
         at = (above + r) // deep * counts.shape[1] + block * deep
@@ -76,7 +76,7 @@ def _count(begin: Array, many: Array, places: Array, block: int, above: int, dee
 
 @serial
 def _enter(lists: Any, block: int, above: int, deep: int, now: Array, places: Array, factors: Array) -> None:
-    """Enter the entries of the rows in one block of columns where now[b, i] says, which moves on."""
+    """Enter the entries of the rows in one block of columns at now[b, i], which advances."""
     begin, many, row_places, row_factors = lists
     for r in range(begin.shape[1]):
         b, row = (above + r) // deep, (above + r) % deep

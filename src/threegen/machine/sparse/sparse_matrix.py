@@ -1,13 +1,13 @@
-"""Products with a matrix most of whose entries are 0, as the pixels of digits: what is 0 is left out.
+"""Products with a matrix that is mostly 0, such as the pixels of digits: zeros are skipped.
 
     X T    = sum over the entries of a row of X of    entry * row of T        up: a layer's total inputs
     X^T D  = sum over the entries of a column of X of entry * row of D        the gradient of its weights
 
-Four of five pixels of a written digit are blank, and a dense product spends as much on them as on the others. Here the
-entries of X that are not 0 are listed, row by row and column by column. A block of the table's rows, 128 columns wide,
-is copied to where all lines of lists meet it in a cache near by; the sums of a line stay in registers.
+Four of five pixels of a written digit are blank, but a dense product spends the same time on them as on the others.
+Here the nonzero entries of X are listed, row by row and column by column. A block of the table's rows, 128 columns
+wide, is packed into a cache-resident buffer that all lists of the block use; the sums of a line stay in registers.
 
-Tables and results lie by inputs in memory (`machine/sparse/layouts.py`). Every element of a result is summed by
+Tables and results are stored input-major (`machine/sparse/layouts.py`). Every element of a result is summed by
 one thread in one order: the number of threads does not change it.
 
 Shapes: R rows (examples), N columns (inputs), O outputs.
@@ -31,10 +31,10 @@ numba = ready_numba()
 
 Array = np.ndarray[Any, Any]
 
-MOST = 0.42  # share of entries that are not 0; above, the dense product is as quick
-MOST_TURNED = 0.36  # the same where the table must be transposed
+MOST = 0.42  # share of nonzero entries; above it, the dense product is as fast
+MOST_TURNED = 0.36  # the same if the table must be transposed
 BLOCK = 128  # rows of a table at a time
-AHEAD = 8  # rows of a table that are fetched before they are needed
+AHEAD = 8  # rows of a table that are prefetched
 LINE = 64  # bytes of a cache line
 
 
@@ -47,7 +47,7 @@ def _fetch_row(table: Array, row: int, low: int, high: int) -> None:
 
 @serial
 def _pack(tables: Any, gate: Array, first: int, last: int, low: int, high: int, buffer: Array) -> None:
-    """Copy a piece of a table to `buffer`, whose rows lie side by side.
+    """Copy a piece of a table to `buffer`, whose rows are contiguous.
 
     `tables` are the table and what it is multiplied by, and the same for another one whose rows follow. The first
     counts as 0 where `gate`, which is as large or empty, is not above 0.
@@ -99,9 +99,9 @@ def _add_block(
     start: Array,
     result: Array,
 ) -> Any:
-    """Add the listed rows that lie in one block of the table to columns low..high of `result`, line by line.
+    """Add the listed rows in one block of the table to columns low..high of `result`, line by line.
 
-    Returns the sum of the squares of what these columns are then.
+    Returns the sum of the squares of the new values of these columns.
     """
     (begin, many, places, factors), (low, high), (keep, least) = lists, columns, numbers
     outputs, squares = result.shape[1], result.dtype.type(0)
@@ -190,7 +190,7 @@ def _weigh(
     spans: int = 1,
     sums: Array | None = None,
 ) -> float:
-    """Run `_multiply`; what is not given changes nothing, `old` is the result."""
+    """Run `_multiply` with neutral defaults for arguments that are not given; `old` is the result."""
     number = result.dtype.type
     nothing = np.zeros((0, result.shape[1]), result.dtype)
     second, second_scale = (nothing, 0.0) if below is None else below
@@ -259,9 +259,9 @@ class Stack:
     ) -> tuple[Array, float]:
         """Fill `result` [N, O] with keep old + X^T D; `old` is the result unless given.
 
-        D [R, O] is the `table` times `scale`; its last rows may stand in another array, `below`, with a scale of their
-        own. It counts as 0 where `gate` [R, O] is not above 0. Returns the sums over the rows of D [O], with `sums`,
-        and the sum of the squares of the result: they cost next to nothing here.
+        D [R, O] is the `table` times `scale`; its last rows may be in another array, `below`, with their own scale. It
+        counts as 0 where `gate` [R, O] is not above 0. Returns the sums over the rows of D [O], with `sums`, and the
+        sum of the squares of the result: their cost is negligible here.
         """
         list_columns(*self._parts, *self._lists, BLOCK)
         found = np.zeros(result.shape[1] if sums else 0, result.dtype)

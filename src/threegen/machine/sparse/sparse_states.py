@@ -1,8 +1,8 @@
-"""States of a layer that know where they are not 0, for products without a graph.
+"""States of a layer with lists of their nonzero entries, for products without a graph.
 
 A rule lists the states of a batch once (`ListBuffers.listed`); the layer above sums the rows of its weights over the
-list (`weigh`), and the directions of the weights are made from the same list (`ListBuffers.differences`). If
-lists do not pay, or the weights are not stored by inputs, all of this is the ordinary products.
+list (`weigh`), and the directions of the weights are computed from the same list (`ListBuffers.differences`). If lists
+do not pay off, or the weights are not stored input-major, ordinary products are used.
 
 Shapes: R rows, N inputs, O outputs.
 """
@@ -18,21 +18,21 @@ from torch.nn import functional as F
 from threegen.machine.sparse.layouts import lies_by_inputs, pays
 from threegen.machine.sparse.sparse_matrix import MOST, MOST_TURNED, SparseMatrix, Stack
 
-MOST_ROWS = 1024  # lists of more rows would take more memory than is worth while
+MOST_ROWS = 1024  # lists of more rows would take too much memory
 _REAL = (torch.float32, torch.float64)
 
 
 class ListBuffers:
-    """Memory for the lists of a rule's states, by a name for each; it is used again from batch to batch."""
+    """Memory for the lists of a rule's states, by name; it is reused from batch to batch."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, SparseMatrix] = {}
-        self._stack: tuple[SparseMatrix, SparseMatrix, Stack] | None = None  # of two of them
+        self._stack: tuple[SparseMatrix, SparseMatrix, Stack] | None = None  # a stack of two of them
 
     def listed(self, name: str, states: Tensor, weight: Tensor, *, above: bool = False) -> Tensor:
-        """Return `states` [R, N], with lists where products with `weight` [O, N] are quicker so; [R, O] if `above`.
+        """Return `states` [R, N], with lists if these make products with `weight` [O, N] faster; [R, O] if `above`.
 
-        The lists hold until `name` is asked for again; the states must not be changed as long as they are used.
+        The lists are valid until `name` is requested again; the states must not be changed while they are used.
         """
         fitting = states.dim() == 2 and states.is_cpu and weight.is_cpu and states.dtype == weight.dtype
         if not (fitting and states.dtype in _REAL and states.is_contiguous() and lies_by_inputs(weight)):
@@ -42,7 +42,7 @@ class ListBuffers:
         buffer = self._buffers.get(name)
         if buffer is None or not buffer.fits(states):
             buffer = self._buffers[name] = SparseMatrix(states.shape, states.dtype)
-        own = states.detach()  # another tensor of the same memory: nobody else's keeps the lists
+        own = states.detach()  # a new tensor over the same memory, so that no other tensor holds the lists
         if buffer.take(own, MOST_TURNED if above else MOST):
             own.lists = buffer  # type: ignore[attr-defined]
         return own
@@ -53,8 +53,8 @@ class ListBuffers:
     ) -> tuple[Tensor, Tensor, float]:
         """Return keep W + the mean of d^T x over one set of states minus that over the other [O, N], and so d's [O].
 
-        Both sets are states x [R, N] and what is above them, d [R, O]. The first result lies in memory as `weight`; the
-        third one is the sum of its squares, infinite where that is not known.
+        Both sets are states x [R, N] and those of the layer above, d [R, O]. The first result has the memory layout of
+        `weight`; the third one is the sum of its squares, infinite if it is not known.
         """
         (x, d), (y, e) = one, other
         shares = 1.0 / len(x), -1.0 / len(y)
@@ -75,7 +75,7 @@ class ListBuffers:
         return result.t(), torch.from_numpy(sums), squares
 
     def _stacked(self, upper: SparseMatrix, lower: SparseMatrix) -> Stack:
-        """Return the two, one above the other; made anew only where they are others than before."""
+        """Return the two, one above the other; rebuilt only if they have changed."""
         if self._stack is None or self._stack[0] is not upper or self._stack[1] is not lower:
             self._stack = (upper, lower, Stack(upper, lower))
         return self._stack[2]
@@ -88,7 +88,7 @@ def _mixed_differences(
     kept: Tensor,
     keep: float,
 ) -> tuple[Tensor, Tensor]:
-    """As `ListBuffers.differences` where not all states are listed, with torch's products for those that are not."""
+    """As `ListBuffers.differences` if not all states are listed, with torch's products for those that are not."""
     (x, d), (y, e) = one, other
     share, rows = 1.0 / len(x), len(x)
     above = torch.cat((d, e * (-rows / len(y))))
@@ -109,7 +109,7 @@ def _mixed_differences(
 
 
 def _lists(states: Tensor, weight: Tensor) -> SparseMatrix | None:
-    """Return the lists of `states` where they can be used with a weight as it lies now."""
+    """Return the lists of `states` if they can be used with a weight in its current layout."""
     lists: SparseMatrix | None = getattr(states, "lists", None)
     return lists if lists is not None and lies_by_inputs(weight) else None
 

@@ -1,10 +1,10 @@
-"""SGD, Adam, AdamW and Adagrad for weights that `fit` stores by inputs (`machine/sparse/layouts.py`).
+"""SGD, Adam, AdamW and Adagrad for weights that `fit` stores input-major (`machine/sparse/layouts.py`).
 
 torch's fused kernels on the CPU read a weight, its gradient and its state as flat memory. If a matrix is the transposed
 view of a contiguous table they copy its gradient first, which takes as long as the update itself (one core, 784-512-10:
-Adam 313 us instead of 159 per step, momentum 210 instead of 63); if a gradient is stored otherwise than its weight they
+Adam 313 us instead of 159 per step, momentum 210 instead of 63); if a gradient has another layout than its weight, they
 silently permute the entries. Here every kernel gets contiguous matrices: the tables behind transposed views, and copies
-of gradients that are stored otherwise than their weights.
+of gradients that have another layout than their weights.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from threegen.machine.torch_private import GathersGroups, gather_group
 
 
 class _AsStored(GathersGroups):
-    """Hands weights, gradients and states to an optimiser's kernel as the contiguous tables that they are."""
+    """Passes weights, gradients and states to an optimiser's kernel as the contiguous tables behind them."""
 
     def handed(self, parameters: list[Tensor], gradients: list[Tensor], states: tuple[list[Tensor], ...]) -> None:
-        """Replace what is no contiguous table."""
+        """Replace tensors that are not contiguous tables."""
         for place, parameter in enumerate(parameters):
             gradient = gradients[place]
             if gradient.layout != torch.strided:
@@ -38,7 +38,7 @@ class _AsStored(GathersGroups):
                         state[place] = state[place].mT
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state, from weights that may have been stored otherwise."""
+        """Restore a state, from weights that may have had another layout."""
         super().load_state_dict(state_dict)  # type: ignore[misc]
         store_states_like_weights(self)  # type: ignore[arg-type]
 
@@ -98,6 +98,6 @@ class SGD(torch.optim.SGD):
                 kept["momentum_buffer"] = speed.mT if turn and speed is not None else speed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state, from weights that may have been stored otherwise."""
+        """Restore a state, from weights that may have had another layout."""
         super().load_state_dict(state_dict)
         store_states_like_weights(self)

@@ -1,1 +1,1 @@
-"""The models of the registry, one a file; each file defines `ENTRY`."""
+"""The models of the registry, one per file; each file defines `ENTRY`."""

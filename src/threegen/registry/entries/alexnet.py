@@ -51,7 +51,7 @@ ENTRY = Entry(
         ),
         "paper": Plan(
             epochs=90,
-            seconds=90 * 3600 * 1000,  # of ImageNet, on two cores
+            seconds=90 * 3600 * 1000,  # ImageNet, on two cores
             optimizer=optimizer("momentum", lr=0.01, weight_decay=5e-4),
             schedule=Plateau(),
             transform=Augmentation(colour=0.1),

@@ -18,7 +18,7 @@ STEPS = 4
 
 
 def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
-    options.pop("steps", None)  # of the spiking copy
+    options.pop("steps", None)  # an option of the spiking copy
     return CONV_NET.build(shape, classes, generator, **options)
 
 
@@ -33,7 +33,8 @@ ENTRY = Entry(
     year=2015,
     paper="Diehl, Neil, Binas, Cook, Liu and Pfeiffer, Fast-classifying, high-accuracy spiking deep networks through "
     "weight and threshold balancing, IJCNN 2015; Rueckauer et al., Frontiers in Neuroscience 11:682 (2017)",
-    about="Trained as an artificial net, then every rectified unit becomes a neuron whose spikes stand for its value.",
+    about="Trained as an artificial net, then every rectified unit becomes a neuron whose spike rate represents its "
+    "value.",
     equations="u[t] = u[t-1] - o[t-1] + W o_below[t] + b    o[t] = 1 where u[t] >= 1\n"
     "r(T) = a / lambda - (u(T) - u(0)) / (T lambda): the rate of spikes is the activation, up to one spike in T steps.",
     rule_name="back-propagation, then conversion",

@@ -35,11 +35,11 @@ ENTRY = Entry(
     generation=2,
     year=2006,
     paper="Hinton, Osindero and Teh, A fast learning algorithm for deep belief nets, Neural Computation 18 (2006)",
-    about="Layers learn one by one to bring back what they see, without labels; a memory at the top joins picture and "
-    "label, answers with the label that fits best, and can dream of a digit.",
+    about="Layers learn one by one to reconstruct their input, without labels; an associative memory at the top joins "
+    "picture and label, answers with the best-fitting label, and can generate digits.",
     equations="P(x_(l-1) = 1 | x_l) = sigmoid(c + x_l G);  Q(x_l = 1 | x_(l-1)) = sigmoid(b + x_(l-1) R^T);\n"
     "F(x, y) = -a . x - a_y - sum softplus(d + U x + L_y);  score_y = -F(x, y).",
-    rule_name="contrastive divergence layer by layer, then wake and sleep",
+    rule_name="contrastive divergence layer by layer, then wake-sleep",
     build=_build,
     rule=WakeSleep,
     stages=_stages,

@@ -1,4 +1,4 @@
-"""Diehl and Cook's network: it learns without labels, then each of its neurons is given a class."""
+"""Diehl and Cook's network: it learns without labels, then each of its neurons is assigned a class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from threegen.training.stages import Stage
 def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
     frames = len(shape) == 4  # event recordings come as frames [F, C, H, W]
     inputs = math.prod(shape[1:] if frames else shape)
-    options.pop("images", None)  # how many examples the plan learns from: no matter of the network
+    options.pop("images", None)  # how many examples the plan uses; not an option of the network
     options = {"variant": "faster", "readout": "likelihood", **options}
     return DiehlCook(options.pop("neurons", 400), inputs=inputs, classes=classes, generator=generator, **options)
 
@@ -41,7 +41,7 @@ ENTRY = Entry(
     generation=3,
     year=2015,
     paper=PAPER,
-    about="Neurons compete for every image, and the winner learns it without a label; each then stands for a class.",
+    about="Neurons compete for every image, and the winner learns it without a label; each is then assigned a class.",
     equations="tau dv/dt = (v_rest - v) + g_e (E_exc - v) + g_i (E_inh - v);  a spike where v >= v_thr + theta;\n"
     "input spike: w -= eta_pre x_post;  output spike: w += eta_post x_pre, theta += 0.05 mV;  sum of w fixed.",
     rule_name="pair STDP with adaptive thresholds, no labels; then the neurons' classes",

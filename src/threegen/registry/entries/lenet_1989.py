@@ -29,8 +29,8 @@ ENTRY = Entry(
     year=1989,
     paper="LeCun, Boser, Denker, Henderson, Howard, Hubbard and Jackel, Backpropagation applied to handwritten zip "
     "code recognition, Neural Computation 1 (1989) 541-551",
-    about="The first net whose small windows learn: one kernel slides over the whole picture, its weights are shared.",
-    equations="16 x 16 - 12@8x8 - 12@4x4 - 30 - 10, windows of 5 x 5 at every second place, one bias a unit;\n"
+    about="The first net with trained small windows: one kernel slides over the whole picture, its weights are shared.",
+    equations="16 x 16 - 12@8x8 - 12@4x4 - 30 - 10, windows of 5 x 5 at every second place, one bias per unit;\n"
     "x = 1.7159 tanh(2/3 u);  E = mean of (x - t)^2, t = +1 and -1;  9,760 parameters, 64,660 connections.",
     rule_name="back-propagation of the squared error, one example at a time",
     build=_build,

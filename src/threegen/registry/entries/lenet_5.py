@@ -1,4 +1,4 @@
-"""LeNet-5 as its paper has it."""
+"""LeNet-5 as in its paper."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from threegen.registry.entry import Entry, Plan
 from threegen.rules.levenberg_marquardt import LevenbergMarquardt
 from threegen.training.optimizers.build import optimizer
 
-RATE = 5e-4  # the paper's first one, which is for single examples; here it belongs to the mean over a batch
+RATE = 5e-4  # the paper's first rate, there for single examples, here for the mean over a batch
 SLOW = 2.5e-4  # over 20 passes; see figures/entries/lenet_5.py
 
 
@@ -33,7 +33,7 @@ ENTRY = Entry(
     year=1998,
     paper="LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, "
     "Proceedings of the IEEE 86 (1998) 2278-2324",
-    about="Its answer is a picture: the last units draw the digit, and the nearest of ten drawings wins.",
+    about="Its output is a picture: the last units draw the digit, and the nearest of ten drawings is the answer.",
     equations="C1 6@28x28 - S2 - C3 16@10x10 by a table - S4 - C5 120 - F6 84 - ten fixed codes of 7 x 12;\n"
     "S: f(c (x1 + x2 + x3 + x4) + b);  y_i = |x - w_i|^2;  E = y_t + log(e^-j + sum_i e^-y_i);\n"
     "60,000 parameters, 340,908 connections.  w <- w - rate * g / (mu + h), h the curvature.",

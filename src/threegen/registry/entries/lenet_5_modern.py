@@ -1,4 +1,4 @@
-"""LeNet-5 in the form that most programs give it."""
+"""LeNet-5 in its most common modern form."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENTRY = Entry(
     year=1998,
     paper="after LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, "
     "Proceedings of the IEEE 86 (1998)",
-    about="Small windows slide over the picture with shared weights, so a stroke is found wherever it stands.",
+    about="Small windows slide over the picture with shared weights, so a stroke is found at any position.",
     equations="conv 6@5x5 - relu - pool 2 - conv 16@5x5 - relu - pool 2 - 120 - 84 - 10;  61,706 parameters.\n"
     "The paper's own connection table, sub-sampling and radial-basis outputs are not in this form.",
     rule_name="back-propagation of the cross-entropy",

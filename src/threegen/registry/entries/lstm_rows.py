@@ -26,9 +26,9 @@ ENTRY = Entry(
     generation=2,
     year=1997,
     paper="Hochreiter and Schmidhuber, Long short-term memory, Neural Computation 9 (1997)",
-    about="Gates decide what a memory cell keeps, takes in and shows while it reads the picture row by row.",
+    about="Gates control what a memory cell keeps, stores and outputs while it reads the picture row by row.",
     equations="c_t = f c_(t-1) + i g;  h_t = o tanh(c_t);  s = V h_28 + d;\n"
-    "i, f, o are sigmoid and g is tanh of W x_t + U h_(t-1) + b, each with weights of its own.",
+    "i, f, o are sigmoid and g is tanh of W x_t + U h_(t-1) + b, each with its own weights.",
     rule_name="back-propagation through time of the cross-entropy",
     build=_build,
     rule=TruncatedBPTT,

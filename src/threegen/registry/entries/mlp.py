@@ -25,7 +25,7 @@ ENTRY = Entry(
     generation=2,
     year=1986,
     paper="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, Nature 323 (1986)",
-    about="A hidden layer of relu units between pixels and classes; the error travels back through the weights.",
+    about="A hidden layer of relu units between pixels and classes; the error is propagated back through the weights.",
     equations="a = relu(W1 x + b1);  s = W2 a + b2;  E = -log softmax(s)_y;  W -= rate * dE/dW, by the chain rule.",
     rule_name="back-propagation of the cross-entropy",
     build=_build,

@@ -1,4 +1,4 @@
-"""Mozafari's deep spiking net: STDP in the lower layers, reward at the top, no read-out beside the net."""
+"""Mozafari's deep spiking net: STDP in the lower layers, reward at the top, no separate read-out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threegen.training.stages import Stage
 
 
 def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
-    options.pop("images", None)  # how many examples the plan learns from: no matter of the network
+    options.pop("images", None)  # how many examples the plan uses; not an option of the network
     most = 200 - 200 % classes
     return Mozafari2019(classes, shape=shape, generator=generator, **{"maps": (30, 250, most), **options})
 
@@ -36,11 +36,11 @@ ENTRY = Entry(
     year=2019,
     paper="Mozafari et al., Bio-inspired digit recognition using reward-modulated STDP in deep convolutional networks, "
     "Pattern Recognition 94 (2019)",
-    about="Each neuron fires at most once; lower layers learn what is frequent, the last one by reward alone, and the "
-    "neuron that is excited most names the digit.",
+    about="Each neuron fires at most once; lower layers learn frequent patterns, the last one learns by reward only, "
+    "and its most excited neuron gives the digit.",
     equations="u[t] = sum of w over the inputs that have fired by t;  a spike where u > threshold;\n"
     "S1, S2: dw = a+ w (1 - w) for inputs that fired before the winner, a- w (1 - w) for the others;\n"
-    "S3: right +a_r+ / -a_r-, wrong -a_p- / +a_p+, rates times the share of wrong (right) answers of late.",
+    "S3: right +a_r+ / -a_r-, wrong -a_p- / +a_p+, rates times the recent share of wrong (right) answers.",
     rule_name="order-based STDP with winner-take-all, then reward-modulated STDP",
     build=_build,
     rule=lambda: RewardSTDP(10, first_shares=(1.0, 1.0)),
@@ -49,5 +49,5 @@ ENTRY = Entry(
         "quick": Plan(epochs=15, seconds=25, batch_size=100, options={"images": 2000}),
         "full": Plan(epochs=60, seconds=600, batch_size=1000),
     },
-    lineage=False,  # the quick plans of `threegen history` have no seconds left for it
+    lineage=False,  # the time limit of the quick `threegen history` leaves none for it
 )

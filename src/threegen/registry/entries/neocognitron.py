@@ -19,11 +19,11 @@ from threegen.training.stages import Stage
 def _build(shape: tuple[int, ...], classes: int, generator: torch.Generator, **options: Any) -> nn.Module:
     if len(shape) != 3 or shape[0] != 1 or shape[1] != shape[2]:
         raise ConfigError(f"neocognitron takes square grey images, the data have {list(shape)}; choose mlp")
-    options.pop("digits", None)  # how many the stages learn from; no matter of the net
+    options.pop("digits", None)  # how many digits the stages use; not an option of the net
     return Neocognitron2003(classes, shape=shape, **options)
 
 
-# Passes of the top layer: after a few of them every training digit is right, and nothing changes any more.
+# Passes of the top layer: after a few passes every training digit is right, and nothing changes any more.
 _MOST = 10
 
 
@@ -41,13 +41,13 @@ ENTRY = Entry(
     year=2003,
     paper="Fukushima, Neocognitron for handwritten digit recognition, Neurocomputing 51 (2003); the first: Biological "
     "Cybernetics 36 (1980)",
-    about="S-cells learn features by competition, C-cells forgive where these stand; no error flows back.",
+    about="S-cells learn features by competition, C-cells tolerate small shifts of them; no error is propagated back.",
     equations="u_S = theta/(1-theta) * phi((1 + a u_C) / (1 + theta b v) - 1),  b = sqrt(sum a^2 / c);\n"
     "u_C = psi(sum d u_S),  psi(x) = phi(x)/(1 + phi(x));  v = sqrt(sum c u_C^2).\n"
-    "A seed cell's plane learns what it sees, a += q c u_C; where all are silent a plane is born.",
+    "The plane of a seed cell learns its input, a += q c u_C; where all cells are silent, a plane is created.",
     rule_name="competitive learning by seed cells with growing planes, layer by layer; labelled planes at the top",
     build=_build,
-    rule=lambda: LabelledSeeds(fused=False),  # it learns at each example: `Classifier` needs to know
+    rule=lambda: LabelledSeeds(fused=False),  # it learns at each example, which `Classifier` must know
     stages=_stages,
     plans={
         "quick": Plan(

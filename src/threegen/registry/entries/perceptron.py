@@ -1,4 +1,4 @@
-"""The perceptron of 1958, one unit a class."""
+"""The perceptron of 1958, one unit per class."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ENTRY = Entry(
     generation=1,
     year=1958,
     paper="Rosenblatt, The perceptron, Psychological Review 65 (1958) 386-408",
-    about="One step unit a class looks at all pixels; it learns only from its mistakes.",
-    equations="u = W x + b;  the class of the largest u answers.\n"
+    about="One step unit a class reads all pixels; it learns only from its mistakes.",
+    equations="u = W x + b; the answer is the class of the largest u.\n"
     "On a mistake (k answered, y true):  W_y += rate * x,  W_k -= rate * x  (biases alike).\n"
     "It answers with the average of the weights after every example (Freund and Schapire 1999).",
-    rule_name="perceptron rule: one update a mistake, averaged weights",
+    rule_name="perceptron rule: one update per mistake, averaged weights",
     build=_build,
     rule=PerceptronRule,
     plans={"quick": Plan(epochs=2, seconds=8), "full": Plan(epochs=10, seconds=60)},

@@ -31,9 +31,9 @@ def _rule() -> Rule:
 
 @torch.no_grad()
 def _start(rbm: RBM, data: Dataset) -> Dataset:
-    """Set the visible biases of a new net from the data, which stay as they are.
+    """Set the visible biases of a new net from the data, and return the data unchanged.
 
-    A resumed run comes here too: biases that have left zero are its own.
+    A resumed run calls this too: nonzero biases are its own and stay.
     """
     if not rbm.visible_bias.any():
         rbm.start_visible_bias(data.inputs)
@@ -48,7 +48,7 @@ def _seen_by(rbm: RBM, data: Dataset) -> Dataset:
 
 
 def _stages(model: nn.Module, plan: Plan) -> list[Stage]:
-    """The RBM on the images alone, then the output layer on its hidden probabilities."""
+    """Return the stages: the RBM on the images only, then the output layer on its hidden probabilities."""
     net = cast(SoftmaxOnRBM, model)
     first = Stage(
         "contrastive divergence",
@@ -84,8 +84,7 @@ ENTRY = Entry(
     paper="Smolensky, Information processing in dynamical systems: foundations of harmony theory, in: Parallel "
     "Distributed Processing 1 (1986); Hinton, Training products of experts by minimizing contrastive divergence, "
     "Neural Computation 14 (2002)",
-    about="500 hidden units learn from the images alone what strokes digits are made of; only the last layer sees "
-    "the labels.",
+    about="500 hidden units learn strokes of digits from the images alone; only the last layer sees the labels.",
     equations="E(v, h) = -a.v - b.h - h.W v;  P(h=1|v) = sigmoid(b + W v);  P(v=1|h) = sigmoid(a + W' h)\n"
     "dW = P(h0|v0) v0' - P(h1|v1) v1', v1 drawn from h0, h0 drawn from v0;  then s = V P(h|v) + c by the labels.",
     rule_name="contrastive divergence (CD-1), then back-propagation of the last layer",

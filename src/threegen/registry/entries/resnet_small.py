@@ -28,7 +28,7 @@ ENTRY = Entry(
     year=2016,
     paper="He, Zhang, Ren and Sun, Deep residual learning for image recognition, CVPR (2016), section 4.2; "
     "twice as wide after Zagoruyko and Komodakis, Wide residual networks, BMVC (2016)",
-    about="Each block adds what it has learned to what it was given, so that many layers can be trained.",
+    about="Each block adds a learned change to its input, so that many layers can be trained.",
     equations="32@3 - 3 groups of n blocks, 32, 64 and 128 planes - mean of each plane - classes;\n"
     "block: x <- relu(x + norm(W2 * relu(norm(W1 * x)))).  n = 1: 298,026 parameters for 10 classes in colour;\n"
     "options blocks=3, width=1: ResNet-20 of the paper, 269,722.",

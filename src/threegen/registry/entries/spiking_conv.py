@@ -43,7 +43,7 @@ ENTRY = Entry(
             options={"steps": 4},
         ),
         "full": Plan(
-            epochs=2,  # of five times the images
+            epochs=2,  # over five times the images
             seconds=900,
             batch_size=64,
             optimizer=optimizer("adam", lr=2e-3),

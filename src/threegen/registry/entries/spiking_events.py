@@ -1,4 +1,4 @@
-"""The spiking net of Wu et al. (2018) on recordings of an event camera: frames go in as they are."""
+"""The spiking net of Wu et al. (2018) on recordings of an event camera, without an encoder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ ENTRY = Entry(
     generation=3,
     year=2018,
     paper="Wu, Deng, Li, Zhu and Shi, Spatio-temporal backpropagation, Frontiers in Neuroscience 12:331 (2018)",
-    about="Leaky integrate-and-fire neurons read the ON and OFF events of a camera, a frame per time step, no encoder.",
+    about="Leaky integrate-and-fire neurons read the ON and OFF events of a camera, one frame per time step, no "
+    "encoder.",
     equations="u[t] = decay * u[t-1] * (1 - o[t-1]) + W x[t] + b;  x[t] = frame t;  score = mean over t of o[t]",
     rule_name="spatio-temporal back-propagation of the squared error, rectangular surrogate",
     build=_build,

@@ -31,7 +31,7 @@ ENTRY = Entry(
     generation=3,
     year=2018,
     paper="Wu, Deng, Li, Zhu and Shi, Spatio-temporal backpropagation, Frontiers in Neuroscience 12:331 (2018)",
-    about="Leaky integrate-and-fire neurons send spikes over a few time steps; where none arrives nothing is added.",
+    about="Leaky integrate-and-fire neurons send spikes over a few time steps; without a spike nothing is added.",
     equations="u[t] = decay * u[t-1] * (1 - o[t-1]) + W x[t] + b;  o[t] = 1 where u[t] >= threshold;\n"
     "score = mean over t of the last layer's spikes;  do/du := 1/a where |u - threshold| < a/2.",
     rule_name="spatio-temporal back-propagation of the squared error, rectangular surrogate",
@@ -42,7 +42,7 @@ ENTRY = Entry(
             epochs=3, seconds=34, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 6}
         ),
         "full": Plan(
-            epochs=2,  # of five times the images
+            epochs=2,  # over five times the images
             seconds=600,
             optimizer=optimizer("adam", lr=2e-3),
             schedule="cosine",

@@ -1,1 +1,1 @@
-"""The studies, one a file; each file defines `STUDY`."""
+"""The studies, one per file; each file defines `STUDY`."""

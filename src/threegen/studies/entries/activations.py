@@ -1,4 +1,4 @@
-"""What initial values do to the signals of five layers, and to the gradients of nine."""
+"""The effect of initial values on the signals of five layers and on the gradients of nine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def signals(function: str, scheme: str | float, generator: torch.Generator) -> l
 
 
 def histograms(settings: Settings) -> dict[str, Any]:
-    """Return means, deviations and histograms (of what lies in -1..1) of each layer for each function and scheme."""
+    """Return means, deviations and histograms (of values in -1..1) of each layer for each function and scheme."""
     found: dict[str, Any] = {}
     for function in FUNCTIONS:
         low = -1.0 if function == "tanh" else 0.0
@@ -76,7 +76,7 @@ def zeros(settings: Settings, data: Dataset) -> dict[str, Any]:
 
 
 def gradient_norms(settings: Settings, data: Dataset) -> dict[str, Any]:
-    """Return the norm of the loss's gradient at each layer of a deep net before it has learnt anything."""
+    """Return the norm of the loss's gradient at each layer of a deep net before training."""
     found: dict[str, Any] = {}
     for function, init in (("sigmoid", "xavier"), ("tanh", "xavier"), ("relu", "he")):
         sizes = [784, *[UNITS] * DEPTH, 10]

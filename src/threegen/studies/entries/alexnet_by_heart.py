@@ -1,4 +1,4 @@
-"""AlexNet in full size learns 64 enlarged digits by heart: what its initial values, its dropout and its depth allow."""
+"""AlexNet in full size memorises 64 enlarged digits, with the paper's initial values, dropout and depth."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Known(Callback):
         self.right: list[int] = []
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
-        """Look at all pictures at once."""
+        """Evaluate all pictures at once."""
         if record["epoch"] % 2 == 0:
             return
         with evaluation_mode(run.model), torch.no_grad():
@@ -118,8 +118,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="alexnet-by-heart",
     title="AlexNet learns 64 pictures",
-    about="From the paper's initial values and half of fc6 and fc7 dropped, the whole net learns 64 enlarged digits "
-    "by heart: first only how often each class occurs, then, within a few passes, each picture.",
+    about="From the paper's initial values and half of fc6 and fc7 dropped, the whole net memorises 64 enlarged "
+    "digits: first only the class frequencies, then, within a few passes, each picture.",
     source="The net: Krizhevsky, Sutskever and Hinton, NIPS 25 (2012)",
     measure=measure,
     draw=draw,

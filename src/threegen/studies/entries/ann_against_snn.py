@@ -1,4 +1,4 @@
-"""Artificial against spiking networks: the ways of the literature from images and from events to an answer."""
+"""Artificial against spiking networks: the workflows of the literature on images and on events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPERATIONS = ("multiplications", "additions", "neuron_updates", "encoder")
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Train and compare all ways for three seeds, for one if it is to be quick."""
+    """Train and compare all workflows for three seeds, for one if quick."""
     name = settings.data or "mnist"
     plan = (QUICK if settings.quick else FULL)[name]
     seeds = [settings.seed + number for number in range(1 if settings.quick else SEEDS)]
@@ -40,7 +40,7 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 
 def gathered(cards: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Mapping[int, float]]]) -> dict[str, Any]:
-    """Return the means over the seeds, way by way, the curves, and all cards."""
+    """Return the means over the seeds for each workflow, the curves, and all cards."""
     ways: dict[str, Any] = {}
     for number, model in enumerate(cards[0]["models"]):
         all_seeds = [card["models"][number] for card in cards]
@@ -123,7 +123,7 @@ STUDY = Study(
     title="Artificial against spiking networks, on images and on events",
     about="Networks of equal structure answer the same examples: an ANN, the same converted, an SNN that is trained "
     "directly; on images or, with --data n-mnist, on the recordings of an event camera. Accuracy, memory and compute "
-    "stand side by side: which is cheaper depends on what is counted, and on images the SNN is not more accurate.",
+    "are compared: which is cheaper depends on what is counted, and on images the SNN is not more accurate.",
     source="Deng et al., Rethinking the performance comparison between SNNs and ANNs, Neural Networks 121:294 (2020): "
     "its workflows and measures; our structures",
     measure=measure,

@@ -36,7 +36,7 @@ def learn(
     watch: Watch,
     batch_size: int = 100,
 ) -> Watch:
-    """Train one net by plain descent; a run that diverges stands at chance from there on."""
+    """Train one net by plain descent; after divergence a run counts as at chance level."""
     model = MLP(SIZES, init=init, batch_norm=norm, generator=make_generator(settings.seed, "weights"))
     try:
         fit(
@@ -74,7 +74,7 @@ def rates(settings: Settings, data: Dataset) -> dict[str, Any]:
 
 
 def scales(settings: Settings, data: Dataset) -> dict[str, Any]:
-    """Claim 2: hardly dependent on the initial weights. Training accuracy after 20 epochs for 16 deviations."""
+    """Claim 2: little dependence on the initial weights. Training accuracy after 20 epochs for 16 deviations."""
     found: dict[str, Any] = {"scales": SCALES}
     for kind, norm in KINDS.items():
         last = []
@@ -90,7 +90,7 @@ def scales(settings: Settings, data: Dataset) -> dict[str, Any]:
 
 
 def gaps(settings: Settings, data: Dataset, test: Dataset) -> dict[str, Any]:
-    """Claim 3: less overfitting. 1,000 images by heart, from He's weights and from wider ones."""
+    """Claim 3: less overfitting. Memorising 1,000 images, from He's weights and from wider ones."""
     found: dict[str, Any] = {}
     for start, init in STARTS.items():
         found[start] = {}

@@ -1,4 +1,4 @@
-"""How long to look at spikes: digits that stand still or move, decoded over windows of different lengths."""
+"""The best window for decoding spikes: still and moving digits, decoded over windows of different lengths."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from threegen.randomness import make_generator
 from threegen.studies.drawing import lines, panels, save
 from threegen.studies.study import Settings, Study
 
-STEPS = 65  # time steps; the middle one is the moment that the decoder shall show
+STEPS = 65  # time steps; the decoder reconstructs the middle one
 WINDOWS = (1, 3, 5, 9, 17, 33, 65)  # odd, so that each has the moment in its middle
-SPEEDS = (0.0, 0.125, 0.25, 1.0)  # pixels a step, to the right
+SPEEDS = (0.0, 0.125, 0.25, 1.0)  # pixels per step, to the right
 SHOWN = (0.0, 0.25, 1.0)
 
 
 def moving(digits: Tensor, speed: float) -> Tensor:
     """Return frames [T, B, H, W'] of digits [B, H, W] that pass the middle of a wider picture in the middle of time.
 
-    Between two pixels a digit is shared out linearly.
+    Between two pixels a digit is interpolated linearly.
     """
     room = STEPS // 2
     still = torch.nn.functional.pad(digits, (room + 1, room + 1))
@@ -43,10 +43,10 @@ def error(one: Tensor, other: Tensor) -> float:
 
 
 def decoded(digits: Tensor, speed: float, generator: torch.Generator) -> dict[str, Any]:
-    """Return, for each window, what the decoded images are off by, and how much of it is noise and how much blur.
+    """Return, for each window, the error of the decoded images and its parts, noise and blur.
 
     Noise is the distance of the spikes' mean from the mean frame of the window, blur the distance of that mean frame
-    from the moment in its middle: the first falls as spikes add up, the second grows as the digit moves on.
+    from the frame in the middle. The first falls with more spikes, the second grows as the digit moves.
     """
     frames = moving(digits, speed)
     spikes = bernoulli_spikes(frames.flatten(0, 1).clamp(0, 1), 1, generator)[0].view_as(frames)
@@ -71,7 +71,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     """Decode real digits at each speed."""
     digits = load_data("mnist").train.inputs[: 20 if settings.quick else 500, 0]
     found = {
-        f"{speed:g} pixels a step": decoded(digits, speed, make_generator(settings.seed, "blur", str(speed)))
+        f"{speed:g} pixels per step": decoded(digits, speed, make_generator(settings.seed, "blur", str(speed)))
         for speed in SPEEDS
     }
     return {"windows": list(WINDOWS), "digits": len(digits), "speeds": found}
@@ -100,8 +100,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 
 STUDY = Study(
     name="blur-and-window",
-    title="How long to look at spikes",
-    about="A longer window gathers more spikes and less noise, but blurs what moves: each speed has a best window.",
+    title="How long to collect spikes",
+    about="A longer window collects more spikes and reduces noise, but blurs motion: each speed has a best window.",
     source="Decoders of spikes to binary and intensity images over a window; MNIST digits, still and moving",
     measure=measure,
     draw=draw,

@@ -1,4 +1,4 @@
-"""How like N-MNIST's real recordings the simulated camera's are, on recordings that it was not fitted to."""
+"""Compare the simulated camera with N-MNIST's real recordings, on recordings that it was not fitted to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threegen.studies.camera_measures import agreement, describe
 from threegen.studies.drawing import dress, lines, panels, save
 from threegen.studies.study import Settings, Study
 
-# what the simulation must reach: a least value, or the largest difference either way
+# requirements on the simulation: a minimum, or the largest absolute difference
 LEAST = {"profile r": 0.975, "frame r": 0.94, "count r": 0.99, "volume r": 0.68}
 MOST = {"mean events": 0.03, "sd of events": 0.05, "firing pixels, points": 1.0, "median interval": 0.10}
 
@@ -27,7 +27,7 @@ def missed(figures: dict[str, float]) -> list[str]:
 
 
 def cameras() -> dict[str, Camera]:
-    """Return the fitted camera and the controls that must fail: a straight way, and the picture inverted.
+    """Return the fitted camera and the controls that must fail: a straight movement, and the inverted picture.
 
     The inverted picture is a bright digit on a dark ground.
     """
@@ -40,7 +40,7 @@ def cameras() -> dict[str, Camera]:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Simulate the digits of the recordings that were not fitted, and compare; 60 of them if it is to be quick."""
+    """Simulate the digits of the recordings that were not fitted, and compare; only 60 of them if quick."""
     fitted, judged = halves(real_pairs())
     if settings.quick:
         some = torch.arange(60)
@@ -78,7 +78,7 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 
 STUDY = Study(
     name="camera",
-    title="A simulated event camera beside a real one",
+    title="A simulated event camera compared with a real one",
     about="Digits shown to the simulated camera give the events that the real one recorded: when, where and how many. "
     "A straight movement or an inverted picture does not.",
     source="recordings of N-MNIST: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 9:437 (2015)",

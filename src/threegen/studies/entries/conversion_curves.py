@@ -32,13 +32,14 @@ BATCH = 100
 def measure(settings: Settings) -> dict[str, Any]:
     """Train the networks, convert them for each number of steps; return the accuracies on the test images.
 
-    The network with average pooling is converted in every way, the others with analog images and the potential. The
+    The network with average pooling is converted with all options, the others with analog images and read-out by
+    potential. The
     method is the default one: nothing is chosen here. "rate" gives ties to the higher potential, as the package does;
     of "counts alone" a tie of n classes, the right one among them, counts 1/n.
     """
     data = load_data("mnist")
     train, test = (data.train.take(1_200), data.test.take(300)) if settings.quick else (data.train, data.test)
-    given_images = train.take(QUICK_IMAGES) if settings.quick else train  # to calibrate with
+    given_images = train.take(QUICK_IMAGES) if settings.quick else train  # for calibration
     found: dict[str, Any] = {"T": list(QUICK_STEPS if settings.quick else STEPS)}
     with TemporaryDirectory() as rough:
         folder = Path(rough) if settings.quick else FOLDER
@@ -64,7 +65,7 @@ def _curves(
 
 def _spiking(net: nn.Module, train: Dataset, given: str, steps: int, **options: Any) -> ConvertedNet:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConversionWarning)  # what is lost at few steps is the result
+        warnings.simplefilter("ignore", ConversionWarning)  # the loss at few steps is the result
         return convert(net, train, steps=steps, input=given, **options)
 
 
@@ -88,7 +89,7 @@ def _every_readout(net: ConvertedNet, test: Dataset) -> dict[str, float]:
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """Draw the accuracies against T: the ways of one network, and the three networks."""
+    """Draw the accuracies against T: the options for one network, and the three networks."""
     figure, (left, right) = panels(1, 2)
     nets = {name: facts for name, facts in figures.items() if name != "T"}
     ways = {name: _per_cent(values) for name, values in nets["average pooling"].items() if name != "network"}
@@ -105,8 +106,8 @@ def _per_cent(values: list[float]) -> list[float]:
 STUDY = Study(
     name="conversion-curves",
     title="How many time steps a converted net needs",
-    about="A network with average pooling, one with maximum pooling and a residual one answer in spikes: analog images "
-    "and the summed input of the last layer need few steps, drawn spikes and counted ones many.",
+    about="A network with average pooling, one with maximum pooling and a residual one, converted to spikes: analog "
+    "images and read-out by the summed input need few steps, random spikes and read-out by counts need many.",
     source="Rueckauer et al., Frontiers in Neuroscience 11:682 (2017); Diehl et al., IJCNN 2015; Hu et al. (2018)",
     measure=measure,
     draw=draw,

@@ -27,7 +27,7 @@ PENALTY = 10.0  # C; the kernel's width is scikit-learn's "scale"
 
 
 def support_vectors(few: Dataset, test: Dataset) -> float:
-    """Return the accuracy of scikit-learn's SVM with a Gaussian kernel. Raises `ConfigError` where it is missing."""
+    """Return the accuracy of scikit-learn's SVM with a Gaussian kernel. Raises `ConfigError` if it is missing."""
     try:
         from sklearn.svm import SVC
     except ImportError as problem:
@@ -67,7 +67,8 @@ def pretrained(sizes: list[int], images: Dataset, settings: Settings) -> DBN:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Give all three the same 100, 1,000 and 10,000 labelled images; the belief net has seen all images without."""
+    """Give all three the same 100, 1,000 and 10,000 labelled images; the belief net has seen all images without
+    labels."""
     data = load_data("mnist")
     if settings.quick:
         images, test = data.train.take(3_000), data.test.take(1_000)

@@ -1,4 +1,4 @@
-"""A reward that comes late: what was done must be remembered until then, which is what an eligibility trace is for."""
+"""Delayed reward: an eligibility trace keeps the earlier activity until the reward arrives."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from threegen.training.fit import fit
 INPUTS, CLASSES = 30, 3
 LATE_RATE = 0.6
 STEP = 2.0  # ms
-SHOWN, AFTER = 15, 10  # steps with input, steps of silence behind them; the verdict comes with the last one
+SHOWN, AFTER = 15, 10  # steps with input, then steps of silence; the reward comes with the last one
 
 
 def patterns(seed: int, count: int, part: str) -> Dataset:
     """Return `count` spike trains [N, T, 30] of three patterns: in each a third of the inputs fires ten times as often.
 
-    The patterns depend on `seed`, the trains on `part` as well. A chance of .2 and .02 a step: 100 and 10 a second.
+    The patterns depend on `seed`, the trains on `part` as well. A chance of .2 and .02 per step: 100 and 10 per second.
     """
     lit = torch.rand(CLASSES, INPUTS, generator=make_generator(seed, "patterns")).argsort(1) < INPUTS // CLASSES
     labels = torch.arange(count) % CLASSES
@@ -38,7 +38,7 @@ def patterns(seed: int, count: int, part: str) -> Dataset:
 
 
 def share_right(layer: PlasticLayer, data: Dataset) -> float:
-    """Return how often the pattern's own neuron fires most; a tie is no answer, so chance is at most a third."""
+    """Return how often the pattern's own neuron fires most; a tie is no answer, so chance level is at most a third."""
     counts = layer(data.inputs)
     most = counts == counts.amax(1, keepdim=True)
     if data.targets is None:
@@ -66,7 +66,7 @@ def learn(rule: Rule, seed: int, trials: int) -> dict[str, float]:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Train with and without an eligibility trace, with a reward for every spike and with one late verdict."""
+    """Train with and without an eligibility trace, with a reward for every spike and with one delayed reward."""
     seeds = [settings.seed + n for n in range(1 if settings.quick else 3)]
     at_once = SpikeCritic(CLASSES, blame=0.5)
     verdict = AnswerCritic(CLASSES, SHOWN + AFTER - 1)
@@ -90,19 +90,19 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """Draw the mean share right of each kind, and what it was before learning."""
+    """Draw the mean accuracy of each kind, and the accuracy before learning."""
     figure, axes = panels(1, 1, width=5.6)
     kinds = [kind for kind, found in figures.items() if isinstance(found, dict)]
     values = {"not trained": figures[kinds[0]]["mean before"], **{kind: figures[kind]["mean after"] for kind in kinds}}
-    bars(axes[0], values, title="Three patterns told apart by reward", up="share right, fresh patterns")
+    bars(axes[0], values, title="Three patterns distinguished by reward", up="share right, fresh patterns")
     axes[0].axhline(figures["chance"], color="#c9ccd1", linewidth=0.8)
     return save(figure, folder, "late")
 
 
 STUDY = Study(
     name="delayed-reward",
-    title="A reward that comes late",
-    about="One verdict after the stimulus teaches a layer that remembers what it did, and no other.",
+    title="Delayed reward",
+    about="With one reward after the stimulus, a layer learns only if it has an eligibility trace.",
     source="Florian, Neural Computation 19 (2007): MSTDP and MSTDPET; the task is our own",
     measure=measure,
     draw=draw,

@@ -1,4 +1,4 @@
-"""A net that knows one task learns the next: digits 0-4 to 5-9, digits to clothes."""
+"""A net trained on one task learns the next: digits 0-4 to 5-9, digits to clothes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from threegen.studies.tools import accuracy, balanced
 from threegen.training.fit import fit
 from threegen.training.optimizers.build import optimizer
 
-LABELS = (100, 1000, None)  # None: all there are
+LABELS = (100, 1000, None)  # None: all
 WAYS = ("from scratch", "tuned", "last layer only")
 
 
@@ -35,7 +35,7 @@ def digits(data: Dataset, first: int, last: int) -> Dataset:
 
 
 def learn(model: nn.Module, data: Dataset, updates: int, rate: float, settings: Settings, title: str) -> None:
-    """Train for about `updates` updates in batches of 100 at most."""
+    """Train for about `updates` updates in batches of at most 100."""
     size = min(100, max(20, len(data) // 10))
     epochs = max(1, round(updates * size / len(data)))
     fit(
@@ -81,7 +81,7 @@ def compare(teacher: LeNet5Modern, train: Dataset, test: Dataset, settings: Sett
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Teach digits 0-4 and go on to 5-9; teach all digits and go on to Fashion-MNIST where it is installed."""
+    """Train on digits 0-4, then on 5-9; train on all digits, then on Fashion-MNIST if it is installed."""
     data = load_data("mnist")
     passes = 1 if settings.quick else 4
     known = digits(data.train, 0, 4)
@@ -125,8 +125,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 
 STUDY = Study(
     name="fine-tuning",
-    title="Fine-tuning: what was learnt before helps",
-    about="With few labels a net that already knows other digits is points ahead of one that starts from scratch; the "
+    title="Fine-tuning: earlier training helps",
+    about="With few labels a net trained on other digits is several points ahead of one that starts from scratch; the "
     "more labels, the smaller the lead. A new last layer alone is not enough.",
     source="Yosinski, Clune, Bengio and Lipson, NeurIPS 2014; digits 0-4 to 5-9 is the example of the Keras team",
     measure=measure,

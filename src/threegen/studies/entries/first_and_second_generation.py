@@ -1,4 +1,4 @@
-"""What one layer cannot do: the sixteen functions of two bits, by step units and by sigmoid units."""
+"""The limits of one layer: the sixteen functions of two bits, with step units and with sigmoid units."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table(bits: str) -> Tensor:
 
 
 def step_unit(bits: str, seed: int) -> bool:
-    """Return whether Rosenblatt's rule finds weights that answer all four corners right."""
+    """Return whether Rosenblatt's rule finds weights that classify all four corners correctly."""
     unit, labels = Perceptron(2), table(bits)
     fit(unit, PerceptronRule(), Dataset(CORNERS, labels, ("0", "1")), epochs=PASSES, batch_size=4, seed=seed)
     return torch.equal(unit.predict(CORNERS), labels)

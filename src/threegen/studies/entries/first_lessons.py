@@ -1,4 +1,4 @@
-"""The two first lessons of back-propagation: four rows of a table, and XOR pattern by pattern."""
+"""Two first exercises in back-propagation: four rows of a table, and XOR pattern by pattern."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ STEPPERS = {
 
 
 def four_rows(settings: Settings) -> dict[str, Any]:
-    """Train 3-4-1 without biases for 1,500 iterations over the table; the lesson's step is 8 times our mean's."""
+    """Train 3-4-1 without biases for 1,500 iterations over the table; the step of the original program is 8 times that
+    for our mean."""
     model = TwoLayerNet(3, 4, bias=False, generator=make_generator(settings.seed, "table"))
     data = Dataset(TABLE, TARGETS, name="table")
     log = fit(model, Backprop("sse"), data, optimizer="sgd", lr=8.0, epochs=1500, batch_size=4, shuffle=False)
-    losses = [2 * step["loss"] for step in log.steps]  # the lesson prints the mean of (t - y)^2
+    losses = [2 * step["loss"] for step in log.steps]  # the original program prints the mean of (t - y)^2
     return {
         "iterations": len(losses),
         "first loss": losses[0],
@@ -45,8 +46,8 @@ def four_rows(settings: Settings) -> dict[str, Any]:
 
 
 def xor(settings: Settings) -> dict[str, Any]:
-    """Train 2-5-1 for 10,000 passes over the four patterns, one update a pattern."""
-    rounds = 500  # passes an epoch: the loop's books are kept once an epoch
+    """Train 2-5-1 for 10,000 passes over the four patterns, one update per pattern."""
+    rounds = 500  # passes per epoch: the loop keeps records once per epoch
     data = Dataset(PATTERNS.repeat(rounds, 1), TARGETS.repeat(rounds, 1), name="xor")
     found: dict[str, Any] = {}
     for name, recipe in STEPPERS.items():
@@ -74,12 +75,12 @@ def xor(settings: Settings) -> dict[str, Any]:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Run both lessons; quick cuts the second one with momentum, which is there sooner, at 2,500 passes."""
+    """Run both; quick stops the second one with momentum, which converges sooner, after 2,500 passes."""
     return {"four rows": four_rows(settings), "xor": xor(settings)}
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """Draw the losses of both lessons."""
+    """Draw the losses of both exercises."""
     figure, axes = panels(1, 2)
     table = figures["four rows"]
     places = [1 + at * table["iterations"] / len(table["losses"]) for at in range(len(table["losses"]))]
@@ -103,8 +104,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="first-lessons",
     title="The first lessons of back-propagation",
-    about="Four rows of a table are learnt in 1,500 iterations, XOR in 10,000 passes, with and without momentum.",
-    source="The short programs by which many learnt back-propagation; Rumelhart, Hinton and Williams (1986)",
+    about="Four rows of a table are learned in 1,500 iterations, XOR in 10,000 passes, with and without momentum.",
+    source="The short programs with which many learned back-propagation; Rumelhart, Hinton and Williams (1986)",
     measure=measure,
     draw=draw,
 )

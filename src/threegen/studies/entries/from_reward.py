@@ -17,29 +17,29 @@ from threegen.studies.study import Settings, Study
 from threegen.studies.tools import smooth
 from threegen.training.fit import Callback, Training, fit
 
-EPISODES = 16  # played side by side for each update
+EPISODES = 16  # played in parallel for each update
 STEADY = 490.0  # of 500 steps, as the mean of 16 episodes played with drawn actions
 IN_A_ROW = 12
 
 
 class Solved(Callback):
-    """Stops once a dozen updates in a row have nearly the most reward there is."""
+    """Stops once twelve updates in a row have nearly the maximal reward."""
 
     def __init__(self) -> None:
         self.rewards: list[float] = []
 
     def on_step(self, run: Training, step: Any) -> None:
-        """Note the reward; stop where the pole has stood for long enough."""
+        """Record the reward; stop once the pole has stood for long enough."""
         self.rewards.append(float(step.figures["reward"]))
         if len(self.rewards) >= IN_A_ROW and min(self.rewards[-IN_A_ROW:]) > STEADY:
             run.stop("the pole is balanced")
 
 
 def balance(settings: Settings, poles: Poles, *, explore: bool, updates: int) -> dict[str, Any]:
-    """Train 4-32-2 by policy gradient; return rewards and entropies of all updates, and the last policy's play."""
+    """Train 4-32-2 by policy gradient; return rewards and entropies of all updates, and results of the final policy."""
     model = MLP([4, 32, 2], activation="tanh", generator=make_generator(settings.seed, "policy"))
     rule = PolicyGradient(poles, discount=0.99, explore=explore)
-    fresh = pole_starts(20 if settings.quick else 100, settings.seed + 1).inputs  # starts that were not trained on
+    fresh = pole_starts(20 if settings.quick else 100, settings.seed + 1).inputs  # starts not used in training
     best = PolicyGradient(poles, explore=False)
     before = best.play(model, fresh, torch.Generator()).rewards
     log = fit(
@@ -85,7 +85,7 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
     lines(axes[0], rewards, title="Steps that the pole stands", across="update", up="mean of 16 episodes")
     axes[0].axhline(figures["most steps"], color="#c9ccd1", linewidth=0.8)
     entropies = {kind: figures[kind]["entropies"] for kind in kinds}
-    lines(axes[1], entropies, title="How undecided the policy is", across="update", up="entropy (nats)")
+    lines(axes[1], entropies, title="Entropy of the policy", across="update", up="entropy (nats)")
     axes[1].axhline(figures["entropy of a coin"], color="#c9ccd1", linewidth=0.8)
     return save(figure, folder, "rewards")
 
@@ -93,7 +93,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="from-reward",
     title="Learning from reward: the pole",
-    about="Told only how long the pole stood, a net learns to balance it, if it also tries what it thinks is worse.",
+    about="From the length of each episode alone, a net learns to balance the pole, if it also explores actions that "
+    "it rates lower.",
     source="Barto, Sutton and Anderson (1983) for the task; Williams, Machine Learning 8 (1992) for the rule",
     measure=measure,
     draw=draw,

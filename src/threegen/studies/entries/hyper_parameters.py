@@ -1,4 +1,4 @@
-"""Which learning rate and which weight decay: a random search by hand's measure, and the same for a spiking net."""
+"""Search for learning rate and weight decay: a random search with textbook ranges, and one for a spiking net."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGES, JUDGES, SHOWN = 500, 100, 20
 
 
 def dense(settings: Settings, data: Dataset) -> SearchResult:
-    """Search the textbook's net and ranges: 784-[100]x6-10, SGD, 400 images to learn from and 100 to judge by."""
+    """Search the textbook's net and ranges: 784-[100]x6-10, SGD, 400 training and 100 validation images."""
     return search(
         "mlp",
         SPACE,
@@ -54,13 +54,13 @@ def spiking(settings: Settings, data: Dataset) -> SearchResult:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Run both searches; every accuracy is one of 100 validation images."""
+    """Run both searches; every accuracy is measured on 100 validation images."""
     data = load_data("mnist").train.take(IMAGES)
     return {name: described(run(settings, data)) for name, run in (("dense", dense), ("spiking", spiking))}
 
 
 def described(result: SearchResult) -> dict[str, Any]:
-    """Return what is drawn and read: the best of each round with their curves, notes, importance."""
+    """Return the results: the best of each round with their curves, notes, importance."""
     rounds: list[dict[str, Any]] = []
     for number, space in enumerate(result.spaces):
         trials = [trial for trial in result.trials if trial.round == number][:SHOWN]
@@ -133,9 +133,9 @@ def _page(best: list[Mapping[str, Any]], folder: Path, name: str) -> list[str]:
 
 STUDY = Study(
     name="hyper-parameters",
-    title="Looking for a learning rate and a weight decay",
+    title="Searching for a learning rate and a weight decay",
     about="A hundred rates and decays drawn at random, then the narrowed ranges: the first few learn at once, the rest "
-    "hardly at all, and a hundred validation images cannot tell the best twenty apart. For a spiking net: threshold, "
+    "hardly at all, and a hundred validation images cannot distinguish the best twenty. For a spiking net: threshold, "
     "decay and time steps.",
     source="Bergstra and Bengio, Random search for hyper-parameter optimization, JMLR 13 (2012); the ranges, the net "
     "and the pictures are those of textbooks on deep learning from scratch",

@@ -1,4 +1,4 @@
-"""Recurrent nets guess the next character of a short story."""
+"""Recurrent nets predict the next character of a short story."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ RATES = {"elman": 2e-3, "lstm": 5e-3}
 
 
 def counted(text: Text, reach: int) -> float:
-    """Return the bits a test character costs a table of counts that looks `reach` characters back (0 or 1).
+    """Return the bits per test character of a table of counts over `reach` previous characters (0 or 1).
 
-    Every count starts at one, so that nothing is impossible.
+    Every count starts at one, so that no probability is zero.
     """
     size = len(text.alphabet)
     context = text.train[:-1] if reach else torch.zeros(len(text.train) - 1, dtype=torch.int64)
@@ -38,14 +38,14 @@ def counted(text: Text, reach: int) -> float:
 
 @torch.no_grad()
 def bits(model: RecurrentNet, text: Text, part: Tensor) -> float:
-    """Return the bits that a character of `part` costs the net, which reads it once from its beginning."""
+    """Return the net's bits per character on `part`, which it reads once from the beginning."""
     scores, _ = model.walk(text.one_hot(part[:-1]).unsqueeze(0))
     return float(F.cross_entropy(scores[0], part[1:])) / math.log(2)
 
 
 @torch.no_grad()
 def write_on(model: RecurrentNet, text: Text, start: str, length: int, generator: torch.Generator) -> str:
-    """Return `start` and `length` characters more, each drawn from the net's own guess (sharpened to 1/0.7)."""
+    """Return `start` and `length` more characters, each drawn from the net's prediction (at temperature 0.7)."""
     scores, state = model.walk(text.encode(start).unsqueeze(0))
     written = start
     for _ in range(length):
@@ -95,12 +95,12 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """Draw the bits a character over training, with the tables of counts as lines."""
+    """Draw the bits per character over training, with the tables of counts as lines."""
     figure, (axis,) = panels(width=6.4, height=4)
     curves = {cell: figures[cell]["curve"] for cell in RATES}
     longest = max(len(curve) for curve in curves.values())
     places = [at * figures["elman"]["updates"] / longest for at in range(longest)]
-    lines(axis, curves, x=places, title="The next character", across="update", up="bits a character, training")
+    lines(axis, curves, x=places, title="The next character", across="update", up="bits per character, training")
     for colour, name in zip(COLOURS[4:], ("bits by counting characters", "bits by counting pairs"), strict=False):
         axis.axhline(figures[name], color=colour, linewidth=0.8, linestyle="--")
         axis.annotate(name, (places[-1] * 0.55, figures[name]), (0, 3), textcoords="offset points", fontsize=8)
@@ -110,7 +110,7 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="next-character",
     title="The next character of a story",
-    about="With a state of their own, nets guess a text better than any table of pairs, and the gates of an LSTM help.",
+    about="With a recurrent state, nets predict a text better than a table of pairs, and the gates of an LSTM help.",
     source="Elman, Cognitive Science 14 (1990); the story is part of this package",
     measure=measure,
     draw=draw,

@@ -1,4 +1,5 @@
-"""One net through the generations: a belief net, finished by back-propagation, converted to spikes, billed."""
+"""One net through the generations: a belief net, fine-tuned by back-propagation, converted to spikes, with the cost of
+each stage."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ HIDDEN, CLASSES, STEPS, COUNTED = (500, 500), 10, (1, 2, 4, 8), 500
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Pre-train, finish in three ways, convert; return accuracy, operations and memory at each station.
+    """Pre-train, fine-tune in three ways, convert; return accuracy, operations and memory at each stage.
 
     Settings were taken from the belief net's own figures; nothing is chosen here, the test split is only reported.
     """
@@ -57,7 +58,7 @@ def _finish(net: nn.Module, train: Dataset, settings: Settings) -> None:
 
 
 def _station(net: nn.Module, test: Dataset) -> dict[str, Any]:
-    """Return accuracy, operations (zeros skipped where that is another number) and memory of one answer."""
+    """Return accuracy, operations (also with zeros skipped, if that number differs) and memory of one answer."""
     bill = count(net, test.inputs[:COUNTED])
     own = bill.compute
     return {
@@ -69,12 +70,12 @@ def _station(net: nn.Module, test: Dataset) -> dict[str, Any]:
 
 
 def _spiking(net: nn.Module, train: Dataset, test: Dataset, settings: Settings) -> dict[str, Any]:
-    """Return the stations of the spiking copies, or why there is none."""
+    """Return the stages of the spiking copies, or the reason why there are none."""
     found: dict[str, Any] = {}
     for steps in STEPS[:2] if settings.quick else STEPS:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConversionWarning)  # what is lost at few steps is the result
+                warnings.simplefilter("ignore", ConversionWarning)  # the loss at few steps is the result
                 copy = convert(net, train, steps=steps, seed=settings.seed)
         except ConfigError as problem:
             return {"converted": f"refused: {problem}"}
@@ -83,7 +84,7 @@ def _spiking(net: nn.Module, train: Dataset, test: Dataset, settings: Settings) 
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """Draw accuracy against T, and operations at each station."""
+    """Draw accuracy against T, and operations at each stage."""
     figure, (left, right) = panels(1, 2)
     curves: dict[str, list[float]] = {}
     places: list[int] = []
@@ -106,8 +107,9 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="one-net-three-generations",
     title="One net through three generations",
-    about="Weights found without labels, finished by back-propagation as rectified units, then answering in spikes: "
-    "the sigmoid net is refused, the rectified one keeps its accuracy, and the bill says what each station costs.",
+    about="Weights learned without labels, fine-tuned by back-propagation as rectified units, then converted to "
+    "spikes: the sigmoid net cannot be converted, the rectified one keeps its accuracy, and the cost of each "
+    "stage is counted.",
     source="Hinton, Osindero and Teh, Neural Computation 18 (2006); Nair and Hinton, ICML 2010; Diehl et al., IJCNN "
     "2015",
     measure=measure,

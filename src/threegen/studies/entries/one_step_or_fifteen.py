@@ -47,14 +47,14 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 
 def _pictures(model: Mozafari2019, image: torch.Tensor) -> dict[str, str]:
-    """Return the pictures as text, so that they can be drawn from the figures alone."""
+    """Return the pictures as text, so that they can be drawn from the figures only."""
     made = {f"{layer}.png": seen_sheet(model, layer) for layer in ("s1", "s2", "s3")}
     made["first-spikes.gif"] = first_spike_gif(model, image)
     return {name: content.hex() for name, content in made.items()}
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """Draw when C2 fires; write what S1, S2 and S3 see and the animation of first spikes."""
+    """Draw when C2 fires; write the receptive fields of S1, S2 and S3 and the animation of first spikes."""
     figure, axes = panels(1, 1)
     curve = {"C2": figures["share of C2 that has fired"]}
     lines(axes[0], curve, title="First spikes, step by step", across="step", up="share that has fired")
@@ -68,7 +68,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="one-step-or-fifteen",
     title="Fifteen steps, or one",
-    about="Neurons that fire once and do not leak decide the same whether an image arrives in fifteen steps or in one.",
+    about="Neurons that fire at most once and do not leak give the same answer whether an image arrives in fifteen "
+    "steps or in one.",
     source="the net of Mozafari et al., Pattern Recognition 94 (2019)",
     measure=measure,
     draw=draw,

@@ -1,4 +1,4 @@
-"""Five optimisers walk down a long valley, f(x, y) = x^2 / 20 + y^2, from (-7, 2)."""
+"""The paths of five optimisers on a long valley, f(x, y) = x^2 / 20 + y^2, from (-7, 2)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def walk(recipe: OptimizerRecipe) -> list[list[float]]:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Walk with each optimiser; count how often the path crosses the valley's floor y = 0."""
+    """Run each optimiser; count how often the path crosses the valley's floor y = 0."""
     found: dict[str, Any] = {}
     for name, recipe in RECIPES.items():
         path = walk(recipe)
@@ -75,7 +75,7 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="optimizers-on-a-valley",
     title="Optimisers on a long valley",
-    about="Plain descent zigzags across the steep side; momentum swings, adaptive rates walk along the floor.",
+    about="Plain descent zigzags across the steep side; momentum oscillates, adaptive rates follow the floor.",
     source="The picture of many textbooks; f and rates after Saito, Deep Learning from Scratch (2016), section 6.1",
     measure=measure,
     draw=draw,

@@ -21,7 +21,7 @@ KINDS = {"plain": (0.0, 0.0), "weight decay 0.1": (0.1, 0.0), "dropout 0.2": (0.
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Train the three nets for 201 epochs of three batches; watch training and test accuracy."""
+    """Train the three nets for 201 epochs of three batches; record training and test accuracy."""
     data = load_data("mnist")
     few = data.train.take(300)
     test = data.test.take(2000) if settings.quick else data.test
@@ -66,7 +66,7 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="overfitting",
     title="Overfitting and two remedies",
-    about="Seven layers learn 300 images by heart; weight decay and dropout each narrow the gap to new images.",
+    about="Seven layers memorise 300 images; weight decay and dropout each narrow the gap to new images.",
     source="After Saito, Deep Learning from Scratch (2016), section 6.4",
     measure=measure,
     draw=draw,

@@ -1,4 +1,4 @@
-"""How few bits a weight needs: float32, bfloat16, int8 and less, and tuning after rounding."""
+"""The number of bits that a weight needs: float32, bfloat16, int8 and less, and tuning after rounding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BITS = (8, 4, 3, 2)
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Train once in float32, then answer with fewer bits; tune each rounded net for one more pass."""
+    """Train once in float32, then evaluate with fewer bits; tune each rounded net for one more pass."""
     data = load_data("mnist")
     model = MLP(SIZES, init="he", generator=make_generator(settings.seed, "weights"))
 
@@ -80,7 +80,7 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
         errors = [100 * (1 - facts[key]) for facts in rounded.values()]
         axis.plot(sizes, errors, "s-", color=colour, label=label, linewidth=1, markersize=4)
         for size, error, name in zip(sizes, errors, rounded, strict=True):
-            if key == "accuracy" and name != "8 bits":  # int8 stands there already
+            if key == "accuracy" and name != "8 bits":  # int8 is already labelled
                 axis.annotate(name, (size, error), (5, 5), textcoords="offset points", fontsize=8)
     axis.set(xscale="log", yscale="log", xlim=(min(sizes) * 0.85, 1100))
     axis.set_xticks([50, 100, 200, 400, 800], ["50", "100", "200", "400", "800"])
@@ -94,9 +94,9 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 
 STUDY = Study(
     name="precision",
-    title="Fewer bits a weight",
+    title="Fewer bits per weight",
     about="Halving or quartering the memory costs nearly no accuracy; at two or three bits it does, and tuning the "
-    "rounded net wins most of it back.",
+    "rounded net recovers most of it.",
     source="Jacob et al., CVPR 2018; Courbariaux, Bengio and David, NeurIPS 2015, for training through the rounding",
     measure=measure,
     draw=draw,

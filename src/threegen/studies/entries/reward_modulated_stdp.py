@@ -1,4 +1,4 @@
-"""Digits told apart by reward alone: the net answers and hears only whether that was right."""
+"""Digits distinguished by reward alone: the net only learns whether its answer was right."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ EPOCHS = 2
 
 
 class Rewards(Callback):
-    """Notes every reward."""
+    """Records every reward."""
 
     def __init__(self) -> None:
         self.rewards: list[float] = []
 
     def on_step(self, run: Training, step: Any) -> None:
-        """Note the reward of this answer."""
+        """Record the reward of this answer."""
         self.rewards.append(float(step.figures["reward"]))
 
 
@@ -43,7 +43,7 @@ def encoded(data: Dataset, count: int) -> Dataset:
 
 
 def shuffled(data: Dataset, seed: int) -> Dataset:
-    """Return `data` with its labels dealt out anew: rewards that say nothing about the answers."""
+    """Return `data` with its labels shuffled, so that rewards carry no information about the answers."""
     if data.targets is None:
         return data
     order = torch.randperm(len(data), generator=make_generator(seed, "deal"))
@@ -61,7 +61,7 @@ def learn(train: Dataset, judge: Dataset, seed: int, rule: RewardSTDP) -> dict[s
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Train with true rewards, with meaningless ones and with none; several seeds; validation images only."""
+    """Train with true rewards, with random ones and with none; several seeds; validation images only."""
     split = load_data("mnist").train.holdout(10_000, seed=0)
     train = encoded(split.train, 200 if settings.quick else 600)
     judge = encoded(split.validation, 200 if settings.quick else 1000)
@@ -97,7 +97,7 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="reward-modulated-stdp",
     title="Digits by reward alone",
-    about="Told only whether it was right, a layer of spiking neurons learns to tell three digits apart.",
+    about="From the reward alone, right or wrong, a layer of spiking neurons learns to distinguish three digits.",
     source="Mozafari et al., Pattern Recognition 94 (2019), the decision layer alone",
     measure=measure,
     draw=draw,

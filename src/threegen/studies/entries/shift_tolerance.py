@@ -1,4 +1,4 @@
-"""Moved and distorted digits: the answers of a neocognitron, of an MLP and of a convolutional net side by side."""
+"""Moved and distorted digits: the accuracy of a neocognitron, an MLP and a convolutional net."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ SHOWN = ("S1", "C1", "S2", "C2", "S3", "C3")
 
 
 def warped(images: Tensor, matrix: Tensor) -> Tensor:
-    """Return `images` `[N, 1, H, W]` looked at through `matrix` `[2, 3]`, which maps output places to input places."""
+    """Return `images` `[N, 1, H, W]` transformed by `matrix` `[2, 3]`, which maps output places to input places."""
     grid = F.affine_grid(matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
 
 
 def shifted(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
-    """Return each image moved by so many pixels in a direction of its own, one of eight; what leaves is lost."""
+    """Return each image moved by that many pixels in one of eight directions, drawn per image; pixels outside are
+    lost."""
     angle = torch.randint(8, (len(images),), generator=generator) * (math.pi / 4)
     moved = (pixels * torch.stack([angle.cos(), angle.sin()], 1)).round().long()
     found = torch.zeros_like(images)
@@ -61,7 +62,7 @@ def scaled(images: Tensor, size: float, generator: torch.Generator) -> Tensor:
 
 
 def noisy(images: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
-    """Return the images with Gaussian noise on every pixel, kept in 0..1."""
+    """Return the images with Gaussian noise on every pixel, clipped to 0..1."""
     return (images + deviation * torch.randn(images.shape, generator=generator)).clamp(0, 1)
 
 
@@ -83,7 +84,7 @@ DISTORTIONS: dict[str, tuple[Callable[[Tensor, float, torch.Generator], Tensor],
 
 
 def trained(train: Dataset, settings: Settings) -> dict[str, nn.Module]:
-    """Return the three nets, each taught the same digits, which stand still and undistorted."""
+    """Return the three nets, each trained on the same digits, neither moved nor distorted."""
     seed = settings.seed
     planes = (24, 40, 400) if settings.quick else (120, 350, 1500)
     neocognitron = Neocognitron2003(planes=planes, thinning=3 if settings.quick else 2)
@@ -100,7 +101,7 @@ def trained(train: Dataset, settings: Settings) -> dict[str, nn.Module]:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Train on 3,000 digits (quick: 200), answer 1,000 distorted test digits (quick: 100) at every strength."""
+    """Train on 3,000 digits (quick: 200), test on 1,000 distorted digits (quick: 100) at every strength."""
     data = load_data("mnist")
     train = balanced(data.train, 200 if settings.quick else 3000, make_generator(settings.seed, "digits"))
     test = data.test.take(100 if settings.quick else 1000)
@@ -133,7 +134,7 @@ def shown(net: nn.Module, test: Dataset) -> dict[str, Any]:
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """Draw one panel a distortion, and the cells of a digit and of the same digit moved."""
+    """Draw one panel per distortion, and the cells of a digit and of the same digit moved."""
     figure, axes = panels(2, 2)
     for axis, (kind, found) in zip(axes, figures["curves"].items(), strict=True):
         lines(axis, found["accuracy"], x=found["strengths"], across=kind, up="accuracy", marker="o")
@@ -155,8 +156,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="shift-tolerance",
     title="Digits that move",
-    about="C-cells forgive where a feature stands: digits are moved, scaled, slanted and strewn with noise, and a "
-    "neocognitron, an MLP and a convolutional net that all learnt the same still digits answer.",
+    about="C-cells tolerate small shifts of a feature: a neocognitron, an MLP and a convolutional net, trained on the "
+    "same undistorted digits, are tested on moved, scaled, slanted and noisy ones.",
     source="After Fukushima, Biological Cybernetics 36 (1980), figures 6 and 7: shifted and distorted digits",
     measure=measure,
     draw=draw,

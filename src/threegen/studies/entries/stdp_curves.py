@@ -1,4 +1,4 @@
-"""What each rule of spike timing does with two spikes: dw over the time between them, measured with the real rule."""
+"""The effect of two spikes under each spike-timing rule: dw over the time between them, measured with the rule."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from threegen.studies.study import Settings, Study
 from threegen.studies.two_spikes import order_change_of, weight_change
 
 FARTHEST = 60  # ms between the spikes, either way
-LATEST = 7  # steps, for rules of order
+LATEST = 7  # steps, for order-based rules
 LATER = 20  # ms from the second spike to the reward, for MSTDPET
 WEIGHTS = (0.2, 0.5, 0.8)
-# Sixty pairs 10 ms apart at five rates: what was measured, and its error (Sjostrom, Turrigiano and Nelson 2001).
+# Sixty pairs 10 ms apart at five rates: the measurement and its error (Sjostrom, Turrigiano and Nelson 2001).
 RATES = (0.1, 10, 20, 40, 50)
 MEASURED = {
     "input first": ((-0.04, 0.14, 0.29, 0.53, 0.56), (0.05, 0.1, 0.14, 0.11, 0.26)),
@@ -41,7 +41,7 @@ def rewarded(sign: float) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def rewarded_at(step: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return a critic that gives 1 after one step alone."""
+    """Return a critic that gives 1 after one step only."""
     return lambda spikes, target: spikes.new_tensor(float(len(spikes) == step + 1))
 
 
@@ -66,7 +66,7 @@ def triplets(lags: list[int]) -> list[float]:
 
 
 def late(lags: list[int]) -> list[float]:
-    """Return dw by MSTDPET where the only reward comes `LATER` ms after the second spike."""
+    """Return dw by MSTDPET with a single reward `LATER` ms after the second spike."""
     found = []
     for lag in lags:
         end = abs(lag) + LATER
@@ -75,7 +75,7 @@ def late(lags: list[int]) -> list[float]:
 
 
 def ordered(rule: Callable[[], Rule], lags: list[int], label: int = 0) -> list[float]:
-    """Return dw at each lag in steps for a rule of order; the neuron fires at step `LATEST`."""
+    """Return dw at each lag in steps for an order-based rule; the neuron fires at step `LATEST`."""
     return [order_change_of(rule(), LATEST - lag, LATEST, label=label) for lag in lags]
 
 
@@ -85,7 +85,7 @@ def pairing(rule: Rule, scale: float) -> dict[str, list[float]]:
     for name, lag in (("input first", 10), ("neuron first", -10)):
         changes = []
         for rate in RATES:
-            pairs = 60 if rate >= 1 else 1  # ten seconds apart pairs do not touch each other
+            pairs = 60 if rate >= 1 else 1  # pairs that are ten seconds apart do not interact
             inputs = [20 + int(n * 1000 / rate) for n in range(pairs)]
             change = weight_change(rule, inputs, [time + lag for time in inputs])
             changes.append(change * 60 / pairs / scale)
@@ -139,7 +139,7 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 
 def draw(figures: dict[str, Any], folder: Path) -> list[str]:
-    """Draw a panel a rule, and the pairing experiment."""
+    """Draw one panel per rule, and the pairing experiment."""
     figure, axes = panels(3, 4, width=3.4, height=2.7)
     kinds = [("curves", "lags in ms", "t_neuron - t_input (ms)"), ("curves of order", "lags in steps", "steps")]
     place = 0
@@ -161,8 +161,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 
 STUDY = Study(
     name="stdp-curves",
-    title="What each rule does with two spikes",
-    about="The change of one weight over the time between two spikes, for every rule of spike timing.",
+    title="The effect of two spikes under each rule",
+    about="The change of one weight over the time between two spikes, for every spike-timing rule.",
     source="The papers of the rules; Sjostrom, Turrigiano and Nelson (2001) and Pfister and Gerstner (2006) for pairs",
     measure=measure,
     draw=draw,

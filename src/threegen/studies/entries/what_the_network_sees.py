@@ -1,4 +1,4 @@
-"""What two convolutional nets look at: maps of the same digits by several methods, and which of the maps are true."""
+"""Maps of the same digits for two convolutional nets by several methods, and which of the maps are faithful."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def one_of_each(data: Dataset) -> Tensor:
 
 
 def grey(maps: Tensor) -> list[Any]:
-    """Return maps [N, ..., H, W] as lists with three digits, scaled to magnitude 1, channels added up."""
+    """Return maps [N, ..., H, W] as lists with three digits, scaled to magnitude 1, channels summed."""
     flat = maps.detach().as_subclass(Tensor)
     flat = flat.reshape(len(flat), -1, *flat.shape[-2:]).sum(1)
     flat = flat / flat.abs().amax((1, 2), keepdim=True).clamp_min(1e-12)
@@ -61,7 +61,7 @@ def grey(maps: Tensor) -> list[Any]:
 
 
 def seen(explainer: Explainer, images: Tensor, quick: bool) -> dict[str, Any]:
-    """Return the pictures of one net: what excites it, and maps of the images by every method."""
+    """Return the pictures of one net: inputs that excite it most, and maps of the images by every method."""
     classes = list(range(len(images)))
     occluded = explainer.occlusion(images, classes, window=20, stride=4, cell=4, fill=0.5, measure="probability")
     found = {
@@ -78,7 +78,7 @@ def seen(explainer: Explainer, images: Tensor, quick: bool) -> dict[str, Any]:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Train both nets, take their maps and the evidence for them."""
+    """Train both nets, compute their maps and the evidence for them."""
     data = load_data("mnist")
     train = data.train.take(1200) if settings.quick else data.train.take(20_000)
     test = data.test.take(500) if settings.quick else data.test
@@ -133,8 +133,8 @@ def draw(figures: dict[str, Any], folder: Path) -> list[str]:
 STUDY = Study(
     name="what-the-network-sees",
     title="What the network sees",
-    about="Saliency, guided back-propagation, Grad-CAM and occlusion of the same digits, and evidence beside each: "
-    "some maps stay pretty when the net has forgotten everything.",
+    about="Saliency, guided back-propagation, Grad-CAM and occlusion of the same digits, each with faithfulness tests: "
+    "some maps hardly change when all weights are randomised.",
     source="After Zeiler and Fergus (2014), Selvaraju et al. (2017), Adebayo et al. (2018), Petsiuk et al. (2018)",
     measure=measure,
     draw=draw,

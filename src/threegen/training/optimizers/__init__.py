@@ -1,1 +1,1 @@
-"""Optimizers by name, and those of the textbooks."""
+"""Optimizers by name, including textbook variants."""

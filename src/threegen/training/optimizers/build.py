@@ -1,8 +1,8 @@
-"""Optimisers by name, as recipes that a run can write down and build again.
+"""Optimisers by name, as recipes that a run can store and build again.
 
-`optimizer("adam", lr=1e-3)` is a recipe, not yet an optimiser: `fit` builds it over the parameters that a stage
-moves. torch's constants are the defaults; variants with other constants or another place of epsilon have names of
-their own. Weight decay leaves biases and other vectors alone unless `decay_biases=True`.
+`optimizer("adam", lr=1e-3)` is a recipe, not yet an optimiser: `fit` builds it over the parameters that a stage trains.
+torch's constants are the defaults; variants with other constants or another position of epsilon have their own names.
+Weight decay leaves biases and other vectors alone unless `decay_biases=True`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from threegen.training.optimizers.textbook import PreviousGradient, TextbookAdam
 
 
 class KerasRMSprop(torch.optim.Optimizer):
-    """RMSprop as Keras computes it: epsilon stands inside the root.
+    """RMSprop as Keras computes it: epsilon is inside the root.
 
         v <- rho * v + (1 - rho) * g^2
         w <- w - lr * g / sqrt(v + epsilon)
 
-    On the CPU one pass over memory does it; `fused=False` takes elementary operations. The running average is
-    kept as s = (v + epsilon) / (1 - rho), the state `shifted_average` (see `optimization.optimizers_fused`).
-    Source: Tieleman and Hinton, Coursera lecture 6.5 (2012); constants and place of epsilon as in Keras 3.
+    On the CPU one pass over memory suffices; `fused=False` uses elementary operations. The running average is stored as
+    s = (v + epsilon) / (1 - rho), the state `shifted_average` (see `optimization.optimizers_fused`).
+    Source: Tieleman and Hinton, Coursera lecture 6.5 (2012); constants and position of epsilon as in Keras 3.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class KerasRMSprop(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Apply one update; `closure` re-evaluates the loss where given."""
+        """Apply one update; `closure` re-evaluates the loss if given."""
         loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
             rho, eps = group["rho"], group["eps"]
@@ -70,11 +70,11 @@ class KerasRMSprop(torch.optim.Optimizer):
                 averages.append(state["shifted_average"])
             if parameters:
                 rest = {name: group[name] for name in ("lr", "weight_decay", "fused")}
-                rmsprop_(parameters, gradients, averages, rho=rho, eps=eps, **rest)  # without a graph by itself
+                rmsprop_(parameters, gradients, averages, rho=rho, eps=eps, **rest)  # it records no graph by itself
         return loss
 
     def _keep_anew(self, group: Mapping[str, Any], rho: float, eps: float) -> None:
-        """Write the averages, which are kept in a form that depends on rho and epsilon, in the form of the new ones."""
+        """Convert the averages, whose stored form depends on rho and epsilon, to the new rho and epsilon."""
         old_rho, old_eps = group["kept_by"]
         for parameter in group["params"]:
             for name, shifted in self.state[parameter].items():
@@ -84,7 +84,7 @@ class KerasRMSprop(torch.optim.Optimizer):
 
 @dataclass(frozen=True)
 class _Kind:
-    """An optimiser class, the constants that make it what its name says, and where torch has a fused kernel for it."""
+    """An optimiser class, the constants that its name implies, and the devices on which torch has a fused kernel."""
 
     optimizer: type[torch.optim.Optimizer]
     constants: Mapping[str, Any] = field(default_factory=dict)
@@ -129,17 +129,17 @@ def optimizer_names() -> list[str]:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """A named optimiser and its options; `build(module)` makes it over the parameters that need gradients."""
+    """A named optimiser and its options; `build(module)` builds it over the parameters that need gradients."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     decay_biases: bool = False
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimiser over `parameters`; raises `ConfigError` for options that it does not take."""
+        """Return the optimiser over `parameters`; raises `ConfigError` for unknown options."""
         moved = [p for p in parameters if p.requires_grad]
         if not moved:
-            raise ConfigError(f"{self.name} has nothing to move: no parameter of the module needs a gradient")
+            raise ConfigError(f"{self.name} has nothing to train: no parameter of the module needs a gradient")
         groups: list[dict[str, Any]] = [{"params": moved}]
         if self.options.get("weight_decay") and not self.decay_biases:
             matrices = [p for p in moved if p.dim() > 1]
@@ -189,7 +189,7 @@ def resolve_optimizer(
     """Turn what the user gave to `fit` into something that builds an optimiser over a list of parameters."""
     if isinstance(choice, OptimizerRecipe):
         if lr is not None:
-            raise ConfigError("lr is given twice: in the optimizer recipe and beside it; keep one")
+            raise ConfigError("lr is given twice: in the optimizer recipe and as lr=; keep one")
         return choice
     if choice is None or isinstance(choice, str):
         rate = lr if lr is not None or choice is not None else default_rate
@@ -197,7 +197,7 @@ def resolve_optimizer(
         return optimizer(name) if rate is None else optimizer(name, lr=rate)
     if isinstance(choice, torch.optim.Optimizer):
         if lr is not None:
-            raise ConfigError("lr works with an optimizer's name or class; your optimizer object has its rates already")
+            raise ConfigError("lr works with an optimizer's name or class; your optimizer object already has its rates")
         return _Given(choice)
     if isinstance(choice, type) and issubclass(choice, torch.optim.Optimizer) and lr is not None:
         rate = require_number("lr", lr, above=0.0)
@@ -225,7 +225,7 @@ class _Given:
         if missing or extra:
             raise ConfigError(
                 f"the optimizer object must hold exactly the {len(parameters)} parameters that are trained: "
-                f"{len(missing)} of them are missing in it, and it holds {extra} others; build it over the parameters "
-                "of the module that learns, those that need a gradient"
+                f"{len(missing)} of them are missing, and it holds {extra} others; build it over those parameters of "
+                f"the trained module that need a gradient"
             )
         return self.optimizer

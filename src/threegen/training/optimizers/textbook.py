@@ -6,10 +6,10 @@
                            w <- w - lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + 1e-7)
     previous-gradient      w <- w - lr g[t] - correction g[t-1]
 
-The first two are torch's optimisers with another epsilon. In textbook-adam epsilon stands beside sqrt(v) before the
-bias is corrected (Kingma and Ba, ICLR 2015, the end of section 2); torch corrects v first, so that its epsilon weighs
-sqrt(1 - b2^t) times as much. previous-gradient is the "correction" of many short programs that teach
-back-propagation. It is not momentum: only the last gradient counts, not the sum of all former steps.
+The first two are torch's optimisers with another epsilon. In textbook-adam epsilon is added to sqrt(v) before the bias
+is corrected (Kingma and Ba, ICLR 2015, the end of section 2); torch corrects v first, so that its epsilon has sqrt(1 -
+b2^t) times the weight. previous-gradient is the "correction" of many short programs that teach back-propagation. It is
+not momentum: only the last gradient is used, not the sum of all earlier steps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from threegen.checks import require_number
 
 
 class TextbookAdam(torch.optim.Optimizer):
-    """Adam with epsilon beside the square root of the uncorrected second moment."""
+    """Adam with epsilon added to the square root of the uncorrected second moment."""
 
     def __init__(
         self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-7
@@ -61,7 +61,7 @@ class TextbookAdam(torch.optim.Optimizer):
 
 
 class PreviousGradient(torch.optim.Optimizer):
-    """Gradient descent with a share of the gradient before: w <- w - lr g[t] - correction g[t-1]."""
+    """Gradient descent with a share of the previous gradient: w <- w - lr g[t] - correction g[t-1]."""
 
     def __init__(self, params: Any, lr: float = 0.05, correction: float = 0.1) -> None:
         require_number("lr", lr, above=0.0)

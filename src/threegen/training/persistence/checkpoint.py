@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors and JSON, a SHA-256 per tensor, whole or not there, never a pickle.
+"""Checkpoints: safetensors and JSON with a SHA-256 per tensor, written atomically, never a pickle.
 
 A checkpoint is a folder `checkpoints/00000012` (numbered in the order of writing) of three files:
 
@@ -6,8 +6,8 @@ A checkpoint is a folder `checkpoints/00000012` (numbered in the order of writin
     state.safetensors      optimiser, rule, generators, early stopping: what a resumed run needs to be bit-equal
     checkpoint.json        the position, the settings, the versions and a SHA-256 for each tensor and file header
 
-The JSON holds a digest of itself and is accepted in its one canonical spelling only: one flipped bit anywhere in
-the three files is found.
+The JSON holds a digest of itself and is accepted in its canonical form only: a single flipped bit anywhere in the three
+files is detected.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PICKLE_ENDINGS = (".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds: `weights` and `state` by name, `facts` (position, settings, versions)."""
+    """The content of a checkpoint: `weights` and `state` by name, `facts` (position, settings, versions)."""
 
     weights: dict[str, Tensor]
     state: dict[str, Tensor]
@@ -52,7 +52,7 @@ class Checkpoint:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that decide whether bits can be promised again."""
+    """Return the versions that must be equal for a bit-equal result."""
     return {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()}
 
 
@@ -62,7 +62,7 @@ def versions() -> dict[str, str]:
 def save_checkpoint(folder: Path, number: int, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
     """Write checkpoint `number` under `folder` and drop all but the newest `keep`; return its path.
 
-    Raises `CheckpointError` where it cannot be written; earlier checkpoints stay as they were.
+    Raises `CheckpointError` if it cannot be written; earlier checkpoints stay as they were.
     """
     make_folder(folder)
     target = folder / f"{number:08d}"
@@ -93,7 +93,7 @@ def pack_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
         },
     }
     try:
-        plain = json.loads(json.dumps(facts))  # as a reader will find it: lists for tuples, texts for keys
+        plain = json.loads(json.dumps(facts))  # as it is read back: lists for tuples, texts for keys
         return {_JSON: _canonical(plain), **{_FILES[part]: content for part, content in packed.items()}}
     except TypeError as problem:
         raise CheckpointError(f"a checkpoint holds numbers, texts and tensors only: {problem}") from problem
@@ -123,13 +123,13 @@ def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _canonical(facts: Mapping[str, Any]) -> bytes:
-    """Return the one spelling of checkpoint.json that holds `facts`."""
+    """Return the canonical form of checkpoint.json for `facts`."""
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return json.dumps({"digest": digest, "facts": facts}, indent=1).encode()
 
 
 def _header_hash(content: bytes) -> str:
-    """Return the SHA-256 of a safetensors file up to its first tensor: names, types, shapes and places."""
+    """Return the SHA-256 of a safetensors file up to its first tensor: names, types, shapes and offsets."""
     length = 8 + int.from_bytes(content[:8], "little")
     return hashlib.sha256(content[:length]).hexdigest()
 
@@ -146,7 +146,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def clean_checkpoints(folder: Path) -> None:
-    """Remove the parts that an interrupted writer left in a run's `folder` and among its checkpoints."""
+    """Remove the partial files of an interrupted writer from a run's `folder` and its checkpoints."""
     for place in (folder, folder / "checkpoints"):
         if place.is_dir():
             remove_partials(place)
@@ -176,7 +176,7 @@ def load_facts(path: Path) -> dict[str, Any]:
 
 
 def unpack_facts(content: bytes, source: Path | str) -> dict[str, Any]:
-    """Return what the bytes of a checkpoint.json say; raises `CheckpointError` naming `source`."""
+    """Return the facts in the bytes of a checkpoint.json; raises `CheckpointError` naming `source`."""
     try:
         facts = json.loads(content)["facts"]
         form = facts["format"]
@@ -188,7 +188,7 @@ def unpack_facts(content: bytes, source: Path | str) -> dict[str, Any]:
     if content != whole:
         raise CheckpointError(f"{source}: sha256 differs; the file is damaged; use an older checkpoint")
     if type(form) is not int or form != FORMAT or not _lists_tensors(facts.get("sha256")):
-        raise CheckpointError(f"{source} is not one of ours: it lacks what format {FORMAT} has")
+        raise CheckpointError(f"{source} is not a checkpoint of threegen: it lacks fields of format {FORMAT}")
     return dict(facts)
 
 
@@ -216,7 +216,7 @@ def unpack_tensors(content: bytes, hashes: Mapping[str, str], source: Path | str
     except (SafetensorError, ValueError, RuntimeError, OverflowError, KeyError, TypeError) as problem:
         raise CheckpointError(f"{source} is damaged ({problem}); use an older checkpoint") from problem
     if set(tensors) != set(hashes):
-        raise CheckpointError(f"{source} holds other tensors than it should; use an older checkpoint")
+        raise CheckpointError(f"{source} does not hold the tensors that are listed for it; use an older checkpoint")
     for name, tensor in tensors.items():
         if hash_tensor(tensor) != hashes[name]:
             raise CheckpointError(f"{source}: tensor {name}: sha256 differs; use an older checkpoint")
@@ -226,7 +226,7 @@ def unpack_tensors(content: bytes, hashes: Mapping[str, str], source: Path | str
 def _read_file(path: Path, most: int | None = None) -> bytes:
     try:
         if most is not None and path.stat().st_size > most:
-            raise CheckpointError(f"{path} is {path.stat().st_size:,} bytes long; it is not one of ours")
+            raise CheckpointError(f"{path} is {path.stat().st_size:,} bytes long; it is not a checkpoint of threegen")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as problem:
         raise CheckpointError(f"{path} is missing; the folder is not a whole checkpoint") from problem
@@ -235,7 +235,7 @@ def _read_file(path: Path, most: int | None = None) -> bytes:
 
 
 def refuse_pickle(path: Path) -> None:
-    """Raise `CheckpointError` where a file looks like a pickle or a torch archive; such files are never opened."""
+    """Raise `CheckpointError` if a file looks like a pickle or a torch archive; such files are never opened."""
     with path.open("rb") as stream:
         head = stream.read(9)
     if _looks_like_pickle(head) or path.suffix in _PICKLE_ENDINGS:
@@ -243,7 +243,7 @@ def refuse_pickle(path: Path) -> None:
 
 
 def _looks_like_pickle(head: bytes) -> bool:
-    # The first eight bytes of a safetensors file are a length, which may look like anything; its JSON comes next.
+    # The first eight bytes of a safetensors file are a length, which can have any value; its JSON comes next.
     return (head[:2] == b"PK" or head[:1] == b"\x80") and head[8:9] != b"{"
 
 
@@ -278,4 +278,4 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) 
             raise CheckpointError(f"{source}: {name} is {saved.dtype}, the model has {tensor.dtype}")
     extra = [name for name in weights if name not in own]
     if extra:
-        raise CheckpointError(f"{source} has {extra[0]}, which the model has not; it was saved from another model")
+        raise CheckpointError(f"{source} has {extra[0]}, which the model lacks; it was saved from another model")

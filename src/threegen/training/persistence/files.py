@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, flushed to the disk, moved into place."""
+"""Atomic file writes: to a temporary file, flushed to disk, then moved into place."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def sync(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and those above it; raises `ConfigError` where that cannot be done."""
+    """Make `folder` and those above it; raises `ConfigError` if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as problem:
-        raise ConfigError(f"{folder} cannot be a folder: a file stands in its place; choose another out=") from problem
+        raise ConfigError(f"{folder} cannot be a folder: a file has that name; choose another out=") from problem
     except OSError as problem:
         raise ConfigError(f"cannot make the folder {folder}: {problem.strerror}; choose another out=") from problem
 
@@ -36,7 +36,7 @@ def make_folder(folder: Path) -> None:
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file so that `path` holds either its former content or all of `content`, whatever happens.
 
-    Raises `CheckpointError` where it cannot be written.
+    Raises `CheckpointError` if it cannot be written.
     """
     if path.exists() and not path.is_file():  # a device or a pipe would be replaced by a file
         raise CheckpointError(f"{path} is not an ordinary file; choose another name for what is written")
@@ -55,9 +55,9 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 def write_folder_whole(folder: Path, needed: int, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write into a folder beside `folder`, then move it into place as one; `needed` is its size in bytes.
+    """Let `fill` write into a temporary folder, then move it to `folder` in one step; `needed` is its size in bytes.
 
-    Raises `CheckpointError` where it cannot be written.
+    Raises `CheckpointError` if it cannot be written.
     """
     beside = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
     try:
@@ -74,7 +74,7 @@ def write_folder_whole(folder: Path, needed: int, fill: Callable[[Path], None]) 
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder so that no half of it is ever seen under its name; what is left after a kill is a partial."""
+    """Remove a folder so that it never appears half removed under its name; a kill leaves only a partial folder."""
     beside = folder.with_name(f"{PARTIAL}{os.getpid()}-old-{folder.name}")
     try:
         folder.rename(beside)
@@ -84,23 +84,23 @@ def remove_folder(folder: Path) -> None:
 
 
 def out_of_space(problem: OSError, path: Path, needed: int) -> CheckpointError:
-    """Return the error that says what could not be written where, and what is unharmed."""
+    """Return the error that names the file that could not be written and says that earlier files are intact."""
     if problem.errno == errno.EFBIG:
         return CheckpointError(
             f"{path} (needs {size_text(needed)}) is larger than this process may write; "
-            "what was saved before is unharmed; raise the limit (ulimit -f) and resume"
+            "earlier checkpoints are intact; raise the limit (ulimit -f) and resume"
         )
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
         return CheckpointError(
             f"no space left for {path} (needs {size_text(needed)}, {size_text(free)} free); "
-            "what was saved before is unharmed; free some space and resume"
+            "earlier checkpoints are intact; free some space and resume"
         )
-    return CheckpointError(f"cannot write {path}: {problem.strerror}; what was saved before is unharmed")
+    return CheckpointError(f"cannot write {path}: {problem.strerror}; earlier checkpoints are intact")
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what an interrupted writer left behind in `folder`."""
+    """Remove the partial files of an interrupted writer from `folder`."""
     for stale in folder.glob(f"{PARTIAL}*"):
         if stale.is_dir():
             shutil.rmtree(stale, ignore_errors=True)

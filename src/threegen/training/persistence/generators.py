@@ -1,7 +1,7 @@
-"""Where every generator of random numbers stands, as named tensors that a checkpoint can hold.
+"""The states of all random number generators, as named tensors for a checkpoint.
 
-Those of the process: torch's own (each GPU's too), numpy's and Python's, which the user's augmentations may draw from.
-Those of the user's data: what a DataLoader, its samplers (nested ones too) and its data set hold as attributes.
+Global generators: torch's (each GPU's too), numpy's and Python's, which the user's augmentations may draw from.
+Generators of the user's data: attributes of a DataLoader, its samplers (nested ones too) and its data set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
 _KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-_DEEPEST = 6  # how many samplers, data sets and wrappers inside one another are looked into
+_DEEPEST = 6  # the maximum nesting of samplers, data sets and wrappers that is searched
 
 
 def process_generators() -> dict[str, Tensor]:
@@ -33,7 +33,7 @@ def process_generators() -> dict[str, Tensor]:
 
 
 def set_process_generators(states: Mapping[str, Tensor]) -> None:
-    """Set the process's generators to what `process_generators` returned; GPUs that are not there are left out."""
+    """Set the process's generators to what `process_generators` returned; absent GPUs are left out."""
     torch.set_rng_state(states["cpu"])
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
@@ -44,7 +44,7 @@ def set_process_generators(states: Mapping[str, Tensor]) -> None:
 
 
 def generator_state(generator: Generator) -> Tensor:
-    """Return where a generator of any kind stands."""
+    """Return the state of a generator of any kind."""
     if isinstance(generator, torch.Generator):
         return generator.get_state()
     if isinstance(generator, np.random.Generator):
@@ -67,7 +67,7 @@ def set_generator_state(generator: Generator, state: Tensor) -> None:
 
 
 def own_generators(source: object) -> list[Generator]:
-    """Return the generators that a source of batches and what it is made of hold, each once, in a fixed order."""
+    """Return the generators of a source of batches and of its parts, each once, in a fixed order."""
     found: list[Generator] = []
     for part in parts_of(source):
         for value in _attributes(part).values():
@@ -77,7 +77,7 @@ def own_generators(source: object) -> list[Generator]:
 
 
 def parts_of(source: object) -> list[object]:
-    """Return a source of batches, its samplers, its data set and what these wrap, each once."""
+    """Return a source of batches, its samplers, its data set and the objects that these wrap, each once."""
     found: list[object] = []
 
     def walk(part: object, depth: int) -> None:
@@ -93,7 +93,7 @@ def parts_of(source: object) -> list[object]:
 
 
 def announce_epoch(source: object, epoch: int) -> None:
-    """Call `set_epoch(epoch)` of every sampler and data set that has it, as samplers over several processes want."""
+    """Call `set_epoch(epoch)` of every sampler and data set that has it, as distributed samplers require."""
     for part in parts_of(source):
         method: Callable[[int], Any] | None = getattr(part, "set_epoch", None)
         if callable(method):

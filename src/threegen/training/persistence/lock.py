@@ -1,9 +1,9 @@
 """A run's folder belongs to one process at a time: a file `.lock` in it names the process.
 
 The file holds the process id and the moment at which that process started (in clock ticks since boot, with the
-boot's id), because ids are used again. A lock whose process is gone, or is another one by now, is stale and is
-taken over. Checking and taking happen under the kernel's own lock on the file, so that two runs that start at the
-same moment cannot both have it; that one is not held for longer, since forked workers would inherit it.
+boot's id), because ids are reused. A lock is stale, and is taken over, if its process has ended or its id now belongs
+to another one. Checking and taking happen under the kernel's lock on the file, so that two runs that start at the same
+moment cannot both get it. The kernel's lock is not held for longer, since forked workers would inherit it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from threegen.training.persistence.files import out_of_space
 
 try:
     import fcntl
-except ImportError:  # pragma: no cover  # not on Windows: there the file alone must do
+except ImportError:  # pragma: no cover  # not on Windows: there the file alone has to suffice
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-_Holder = tuple[int, int]  # process and thread: a forked child inherits the table below, but not what it holds
-_held: dict[tuple[Path, _Holder], int] = {}  # how many times a holder has taken a folder
+_Holder = tuple[int, int]  # process and thread: a forked child inherits the table below, but not its locks
+_held: dict[tuple[Path, _Holder], int] = {}  # how often a holder has taken a folder
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process while the block runs; the thread that holds it may take it again inside.
 
-    Raises `ConfigError` naming the process that holds it, `CheckpointError` where no lock file can be written.
+    Raises `ConfigError` naming the process that holds it, `CheckpointError` if no lock file can be written.
     """
     key = (folder.resolve(), (os.getpid(), threading.get_ident()))
     if not _held.get(key):
@@ -51,9 +51,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def process_start(pid: int) -> str | None:
-    """Return what tells a process from any other that had or will have its id, None where it does not run.
+    """Return a text that distinguishes a process from others with the same id at other times, None if it does not run.
 
-    An empty text: it runs, but the system does not tell since when.
+    An empty text means that it runs, but its start time is unknown.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -82,7 +82,7 @@ def _take(folder: Path) -> None:
                 if fcntl is not None:
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if not _same_file(descriptor, path):
-                    continue  # its owner has just removed it; there may be a new one by now
+                    continue  # its owner has just removed it; there may already be a new one
                 _refuse_if_alive(folder, os.pread(descriptor, 4096, 0))
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, json.dumps(_own_mark()).encode(), 0)
@@ -110,7 +110,7 @@ def _own_mark() -> dict[str, Any]:
 
 
 def _refuse_if_alive(folder: Path, content: bytes) -> None:
-    """Raise `ConfigError` where the lock's process runs; an unreadable lock was cut off while it was written."""
+    """Raise `ConfigError` if the lock's process runs; an unreadable lock was truncated while it was written."""
     try:
         mark = json.loads(content)
         pid, start, host = int(mark["pid"]), str(mark["start"]), str(mark["host"])

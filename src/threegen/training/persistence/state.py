@@ -27,7 +27,7 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor],
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Put back what `pack_optimizer` returned; raises `CheckpointError` where it does not fit."""
+    """Restore the state returned by `pack_optimizer`; raises `CheckpointError` if it does not fit."""
     if facts["kind"] != type(optimizer).__name__:
         raise CheckpointError(
             f"the checkpoint holds the state of {facts['kind']}, this run has {type(optimizer).__name__}; "

@@ -3,11 +3,11 @@
 Each process holds the whole model and gets its share of every batch. Before a step is applied, gradients and figures
 are averaged, weighted by the size of the shares; after a batch, floating buffers are. So a deterministic rule whose
 gradient is a mean over the batch ends with the weights of one process that saw whole batches; so does contrastive
-divergence from the data, whose states are drawn per example. What else is drawn at random (dropout, spikes) is drawn in
-each process for its own share, from (seed, process, batch) alone: the same again in a resumed run, and in distribution
-that of one process. Data on disk are read by each process for its own share alone.
+divergence from the data, whose states are drawn per example. Other random draws (dropout, spikes) are made in each
+process for its own share and depend only on (seed, process, batch): they are the same in a resumed run, and have the
+same distribution as in one process. Each process reads data on disk for its own share only.
 
-The first process alone writes files and prints. An error in one process ends all of them with the same sentence.
+Only the first process writes files and prints. An error in one process ends all of them with the same sentence.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Resumable(Protocol):
     last_saved: Path | None
 
     def open(self, resume: bool, overwrite: bool) -> None:
-        """Prepare the run's folder, taking back its newest checkpoint where `resume` is set."""
+        """Prepare the run's folder; restore its newest checkpoint if `resume` is set."""
 
     def take_back(self, path: Path) -> None:
-        """Go on from the checkpoint at `path`."""
+        """Continue from the checkpoint at `path`."""
 
 
 def process_rank() -> int:
@@ -64,8 +64,8 @@ def join_workers() -> Workers | None:
             return None
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        # its functions name the group of all processes as a default, whatever that is when the module is loaded; the
-        # first step of an optimiser would load it later, and the group could never be destroyed
+        # its functions bind the default group at the moment when the module is loaded; the first step of an optimiser
+        # would load it later, and the group could then never be destroyed
         importlib.import_module("torch.distributed.nn.functional")
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         atexit.register(_leave_workers)
@@ -75,27 +75,27 @@ def join_workers() -> Workers | None:
 def _leave_workers() -> None:
     """Destroy the group, which joins its threads.
 
-    A thread of gloo's that releases a tensor while the interpreter ends waits for Python's lock, is ended there by
-    Python, and aborts the process ("terminate called without an active exception").
+    A gloo thread that releases a tensor while the interpreter shuts down waits for Python's lock; Python ends it there,
+    which aborts the process ("terminate called without an active exception").
     """
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def _was_launched() -> bool:
-    """Return whether the environment is one that torchrun makes for several processes."""
+    """Return whether torchrun started this process as one of several."""
     named = all(os.environ.get(name) for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"))
     return named and int(os.environ.get("WORLD_SIZE") or 1) > 1
 
 
 class Workers:
-    """This process among the others of a run; every method but the properties is called by all of them together."""
+    """This process of a distributed run; all processes call every method together, except the properties."""
 
     def __init__(self) -> None:
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
-        self.asked = False  # whether Ctrl-C reached any of the processes, as all of them know since the last batch
-        self._share = 1.0  # this process's part of the present batch
-        self._rows = (0, 0, 0)  # first, end and number of the present batch's examples
+        self.asked = False  # whether Ctrl-C reached any process, agreed among all after the last batch
+        self._share = 1.0  # this process's part of the current batch
+        self._rows = (0, 0, 0)  # first, end and number of the current batch's examples
         self._saved: Path | None = None
 
     @property
@@ -106,9 +106,9 @@ class Workers:
     # -- a run ----------------------------------------------------------------------------------------------------
 
     def open(self, session: Resumable, resume: bool, overwrite: bool) -> None:
-        """Let the first process open the run's folder, and the others go on from the checkpoint that it found.
+        """Let the first process open the run's folder, and let the others continue from the checkpoint that it found.
 
-        Raises in every process what the first one raised, and `ConfigError` where their settings differ.
+        Raises in every process what the first one raised, and `ConfigError` if their settings differ.
         """
         problem: ThreegenError | None = None
         if self.leads:
@@ -121,7 +121,7 @@ class Workers:
         self._saved, settings = found
         if settings != session.settings:
             problem = ConfigError(
-                f"process {self.rank} was started with other settings than the first; start all alike"
+                f"process {self.rank} was started with other settings than the first; use the same settings for all"
             )
         elif self._saved is not None and not self.leads:
             try:
@@ -131,10 +131,12 @@ class Workers:
         self._raise_together(problem)
 
     def begin(self, rule: Rule, module: nn.Module) -> None:
-        """Give every process the first one's weights; refuse a rule whose updates would not come together."""
+        """Give every process the first one's weights; raise for a rule whose updates would not match between
+        processes."""
         if rule.updates_per_batch is None:
             raise ConfigError(
-                f"{type(rule).__name__} makes as many updates as its data ask for, which differs between processes; "
+                f"{type(rule).__name__} makes a number of updates that depends on the data and differs between "
+                f"processes; "
                 "train it in one process, without torchrun"
             )
         with torch.no_grad():
@@ -150,7 +152,7 @@ class Workers:
         return box[0]
 
     def agree_to_stop(self, reason: str) -> str:
-        """Return why training stops: the first process's reason that is not empty, or an empty text."""
+        """Return why training stops: the first reason among the processes that is not empty, or an empty text."""
         reasons = [""] * self.size
         self._call(distributed.all_gather_object, reasons, reason)
         return next((given for given in reasons if given), "")
@@ -158,12 +160,12 @@ class Workers:
     # -- a batch --------------------------------------------------------------------------------------------------
 
     def shard(self, batch: Batch) -> Batch:
-        """Return this process's share of `batch`; where there are too few examples, one of them that counts nothing."""
+        """Return this process's share of `batch`; if there are too few examples, one of them with weight 0."""
         count = len(batch) if batch.of is None else batch.of
         first, end = self.rank * count // self.size, (self.rank + 1) * count // self.size
         self._share = (end - first) / max(1, count)
         self._rows = (first, end, count) if end > first else (0, min(1, count), count)
-        if batch.of is not None:  # the data have read this share alone
+        if batch.of is not None:  # the data source has read only this share
             return batch
         if end == first:
             first, end = 0, min(1, count)
@@ -191,11 +193,11 @@ class Workers:
         *,
         by_example: bool = False,
     ) -> Iterator[Step]:
-        """Hand on a rule's steps with gradients and figures averaged over all processes.
+        """Yield a rule's steps with gradients and figures averaged over all processes.
 
-        While the rule works, torch's own generators and `generator` draw what belongs to this process and batch; those
-        of torch are then put back, since the order of a DataLoader may hang on them. With `by_example` the rule draws
-        for its rows what one process would draw for them, by `generator` as all processes have it.
+        While the rule runs, torch's generators and `generator` are seeded for this process and batch. Those of torch
+        are then restored, since the order of a DataLoader may depend on them. With `by_example` the rule draws for its
+        rows what a single process would draw for them, from the `generator` that all processes share.
         """
         own = derive_seed(seed, "worker", self.rank, progress.stage, progress.epoch, progress.batch)
         before = process_generators()
@@ -226,7 +228,8 @@ class Workers:
 
     @torch.no_grad()
     def end_batch(self, module: nn.Module, asked: bool, stopped: bool) -> bool:
-        """Average floating buffers and learn whether Ctrl-C reached anybody; return whether anybody stopped."""
+        """Average floating-point buffers and exchange whether Ctrl-C was pressed; return whether any process
+        stopped."""
         buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
         like = buffers[0] if buffers else torch.zeros(1)
         flags = like.new_tensor([float(asked), float(stopped)], dtype=_widest(buffers))
@@ -259,7 +262,7 @@ class Workers:
         place = len(there)
         step.figures = dict(zip(step.figures, flat[place : place + len(figures)], strict=True))
         if isinstance(step, Update):
-            step.square_bound = math.inf  # it was that of this process alone
+            step.square_bound = math.inf  # it was valid for this process only
         place += len(figures)
         for parameter, anywhere in zip(parameters, flat[: len(there)].tolist(), strict=True):
             if anywhere:
@@ -270,10 +273,10 @@ class Workers:
     # -- together -------------------------------------------------------------------------------------------------
 
     def _raise_together(self, problem: ThreegenError | None, waiting: bool | None = None) -> None:
-        """Raise in every process what the first one with a problem has met; nothing where none has.
+        """Raise in every process the error of the first process that has one; do nothing if none has.
 
-        `waiting` says whether this process has an update to apply: where some have and some have not, that is a
-        problem too.
+        `waiting` says whether this process has an update to apply: if some have one and some do not, that is an error
+        too.
         """
         state = torch.tensor([float(problem is not None), float(bool(waiting))])
         self._call(distributed.all_reduce, state)
@@ -290,14 +293,14 @@ class Workers:
             raise ConfigError("the processes made different numbers of updates from one batch; train in one process")
 
     def _call(self, collective: Any, *arguments: Any, **options: Any) -> None:
-        """Call a function of torch.distributed; raise `WorkerError` where another process does not answer."""
+        """Call a function of torch.distributed; raise `WorkerError` if another process does not answer."""
         try:
             collective(*arguments, **options)
         except RuntimeError as problem:
             saved = "" if self._saved is None else f" (the run began from {self._saved})"
             raise WorkerError(
                 f"process {self.rank} of {self.size}: another process has died or does not answer; the run has ended; "
-                f"go on from its newest checkpoint with the same command and --resume (resume=True){saved}"
+                f"continue from its newest checkpoint with the same command and --resume (resume=True){saved}"
             ) from problem
 
 

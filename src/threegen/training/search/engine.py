@@ -18,7 +18,7 @@ from threegen.training.search.space import Range, draw_settings
 from threegen.training.search.stacked import Build, Group, group_trials
 from threegen.training.search.trials import Trial, ranked, trial_seed
 
-BEST = 20  # as many trials of a round are shown, and the next round's ranges are drawn around the best 5
+BEST = 20  # the number of trials of a round that are shown; the next round's ranges are drawn around the best 5
 AROUND = 5
 
 TrainAlone = Callable[[Sequence[Trial], Callable[[], None]], None]
@@ -27,11 +27,11 @@ Split = Callable[[Mapping[str, Any]], tuple[dict[str, Any], dict[str, Any], str,
 
 @dataclass
 class Search:
-    """What a search needs to know; `run` carries it out.
+    """The settings of a search; `run` carries it out.
 
-    `build` makes a network of a trial's settings, `split` takes them apart (see `group_trials`), `train_alone` trains
-    trials that cannot be stacked and fills in their curves, several at once if it can; it calls its second argument
-    after each.
+    `build` makes a network from a trial's settings, `split` separates them (see `group_trials`). `train_alone` trains
+    trials that cannot be stacked and fills in their curves, in parallel if it can; it calls its second argument after
+    each.
     """
 
     build: Build
@@ -93,8 +93,8 @@ class Search:
         groups, alone = group_trials(trials, self.build, self.split, self.loss)
         if alone and self.rungs:
             raise ConfigError(
-                f"trial {alone[0].number} cannot be stacked (its model has no stack(n)), and halving gives up places "
-                "in a stack; leave halving out, or use sampler= and pruner= of Optuna"
+                f"trial {alone[0].number} cannot be stacked (its model has no stack(n)), and halving discards networks "
+                f"of a stack; leave halving out, or use sampler= and pruner= of Optuna"
             )
         if found is not None and epoch:
             for number, group in enumerate(groups):

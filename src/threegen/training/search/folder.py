@@ -1,6 +1,6 @@
-"""A search's folder: the table so far and the stacks as they were after the last epoch, so that a kill loses no more.
+"""A search's folder: the table and the stacks after the last epoch, so that a kill loses at most one epoch.
 
-search.json is written last and names the file of tensors that belongs to it; both are written beside and moved.
+search.json is written last and names the file of tensors that belongs to it; both are written atomically.
 """
 
 from __future__ import annotations

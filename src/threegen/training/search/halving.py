@@ -1,4 +1,4 @@
-"""Successive halving: at each rung the better part goes on, the others' places in the stack are given up.
+"""Successive halving: at each rung the better part continues, the other networks are removed from the stack.
 
 Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization" (2016); the rungs are
 those of Li et al., "A system for massively parallel hyperparameter tuning" (2020). All networks of a stack reach a rung
@@ -14,12 +14,12 @@ from threegen.training.search.trials import Trial, ranked
 
 
 def default_rungs(epochs: int) -> tuple[int, ...]:
-    """Return the epochs after which half is given up: a tenth, a fifth and two fifths of all."""
+    """Return the epochs after which half is discarded: a tenth, a fifth and two fifths of all."""
     return tuple(sorted({max(1, round(epochs * share)) for share in (0.1, 0.2, 0.4)} - {epochs}))
 
 
 def give_up_losers(groups: Sequence[Group], eta: int = 2) -> list[Trial]:
-    """Keep the best 1 / `eta` of all trials that run, rounded up; return those given up."""
+    """Keep the best 1 / `eta` of all running trials, rounded up; return the discarded ones."""
     running = [trial for group in groups for trial in group.trials]
     losers = ranked(running)[-(-len(running) // eta) :]
     for trial in losers:

@@ -1,8 +1,8 @@
-"""How much each setting of a search mattered: by rank correlation, or by Optuna's own measure.
+"""The importance of each setting of a search: by rank correlation, or by Optuna's measure.
 
-Spearman's rank correlation sees relations that go one way. fANOVA is the share of the accuracy's variance that a
-setting explains by itself in a forest of regression trees: Hutter, Hoos and Leyton-Brown, "An efficient approach for
-assessing hyperparameter importance", ICML 2014; Optuna computes it.
+Spearman's rank correlation detects monotonic relations. fANOVA is the share of the accuracy's variance that a setting
+explains by itself in a forest of regression trees: Hutter, Hoos and Leyton-Brown, "An efficient approach for assessing
+hyperparameter importance", ICML 2014; Optuna computes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from threegen.errors import MissingExtraError
 from threegen.training.search.space import Choice, Numbers, Range
 from threegen.training.search.trials import Trial
 
-LEAST = 4  # trials; a forest over fewer says nothing
+LEAST = 4  # trials; a forest over fewer is meaningless
 
 
 def load_optuna() -> Any:
@@ -54,7 +54,7 @@ def rank_importance(trials: Sequence[Trial], space: Mapping[str, Range]) -> dict
 def optuna_importance(trials: Sequence[Trial], space: Mapping[str, Range]) -> dict[str, float]:
     """Return the fANOVA importance of each setting, as Optuna computes it; they add up to 1.
 
-    None for fewer than four trials or where all are equally accurate. Raises `MissingExtraError` without Optuna or
+    None for fewer than four trials or if all are equally accurate. Raises `MissingExtraError` without Optuna or
     scikit-learn, which it needs for this.
     """
     optuna = load_optuna()
@@ -77,9 +77,9 @@ def optuna_importance(trials: Sequence[Trial], space: Mapping[str, Range]) -> di
 def _distribution(optuna: Any, range_: Range) -> Any:
     kinds = optuna.distributions
     if isinstance(range_, Choice):
-        return kinds.CategoricalDistribution(list(range(len(range_.values))))  # lists are no value of Optuna's
+        return kinds.CategoricalDistribution(list(range(len(range_.values))))  # Optuna does not take lists as values
     if not isinstance(range_, Numbers):
-        raise MissingExtraError("Optuna knows numbers and choices only")
+        raise MissingExtraError("Optuna supports numbers and choices only")
     if range_.whole:
         return kinds.IntDistribution(int(range_.low), int(range_.high))
     return kinds.FloatDistribution(range_.low, range_.high, log=range_.log)

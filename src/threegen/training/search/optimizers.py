@@ -1,6 +1,6 @@
-"""Optimisers for a stack of networks, with a rate, a decay and a momentum for each: torch's refuse that.
+"""Optimisers for a stack of networks, each with its own rate, decay and momentum, which torch does not support.
 
-The equations are torch's, so that a network of the stack moves as `fit` would move it alone. Weight decay is added to
+The equations are torch's, so that a network of the stack trains as `fit` would train it alone. Weight decay is added to
 the gradient of matrices, never of biases and other vectors, as by `threegen.optimizer`.
 """
 
@@ -27,7 +27,7 @@ class StackedOptimizer:
 
     Args:
         kind: sgd, momentum, rmsprop or adam.
-        settings: for each network its `lr`, `weight_decay`, `momentum`; what is missing has torch's value.
+        settings: for each network its `lr`, `weight_decay`, `momentum`; missing ones have torch's default.
         matrices: the names of the parameters that decay.
     """
 
@@ -43,7 +43,7 @@ class StackedOptimizer:
         self.steps = 0
 
     def keep(self, places: Sequence[int]) -> None:
-        """Give up the state of all networks but these."""
+        """Discard the state of all networks but these."""
         chosen = torch.as_tensor(list(places), dtype=torch.long)
         self.rates = {name: value[chosen] for name, value in self.rates.items()}
         self.state = {name: value[chosen] for name, value in self.state.items()}

@@ -1,4 +1,4 @@
-"""What a search has found: the table, what can be told apart in it, which settings matter, the curves."""
+"""The result of a search: the table, significant differences, important settings, the curves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN = 20
 
 @dataclass(frozen=True, repr=False)
 class SearchResult:
-    """The trials of all rounds, and the ranges that each round drew from; `count` validation examples judged them."""
+    """The trials of all rounds, judged on `count` validation examples, and the ranges that each round drew from."""
 
     rounds: Sequence[Sequence[Trial]]
     spaces: Sequence[Mapping[str, Range]]
@@ -62,20 +62,21 @@ class SearchResult:
         return rows
 
     def notes(self) -> list[str]:
-        """Return what a reader must know: what cannot be told apart, which best value is at an end of its range."""
+        """Return remarks for the reader: trials that do not differ significantly, best values at an end of their
+        range."""
         found = []
         alike = self.indistinguishable()
         if alike > 1:
             low, high = self.interval(self.best)
             found.append(
-                f"the best {alike} trials cannot be told apart: {self.count} validation examples give the best one's "
-                f"accuracy {self.best.accuracy:.3f} a 95 % interval of {low:.3f} to {high:.3f}, and theirs are in it"
+                f"the best {alike} trials cannot be told apart: {self.count} validation examples give the best "
+                f"accuracy, {self.best.accuracy:.3f}, a 95 % interval of {low:.3f} to {high:.3f}, which contains theirs"
             )
         for name, value in self.best.settings.items():
             own = (
                 self.spaces[0][name],
                 self.spaces[self.best.round][name],
-            )  # what was asked for, and its narrowed range
+            )  # the given range, and the narrowed one
             range_ = next((one for one in own if one.at_end(value)), None)
             if range_ is not None:
                 found.append(
@@ -100,15 +101,15 @@ class SearchResult:
     def importance(self) -> dict[str, float]:
         """Return |rank correlation| (Spearman) of each ordered setting with the accuracy reached, first round only.
 
-        0: it does not matter or the relation has a peak in the middle; 1: the more, or the less, the better. Halving
-        compares trials after different numbers of epochs, so the accuracies after the first rung count then.
+        0: it does not matter, or the best value is in the middle; 1: the relation is monotonic. Halving trains trials
+        for different numbers of epochs; the accuracies after the first rung are used then.
         """
         return rank_importance(self.rounds[0], self.spaces[0])
 
     def optuna_importance(self) -> dict[str, float] | None:
         """Return Optuna's fANOVA importance of each setting, first round only; None without Optuna.
 
-        The shares of the accuracy's variance that the settings explain, choices too; they add up to 1.
+        The shares of the accuracy's variance that the settings, including choices, explain; they add up to 1.
         """
         try:
             return optuna_importance(self.rounds[0], self.spaces[0])

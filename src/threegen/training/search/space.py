@@ -1,8 +1,7 @@
-"""Where settings are looked for: ranges on a log or linear scale, whole numbers, choices, layer sizes.
+"""The search space: ranges on a log or linear scale, whole numbers, choices, layer sizes.
 
-log:1e-6:1e-2     a number, its logarithm drawn evenly        linear:0:0.5   a number, drawn evenly
-int:2:8           a whole number, both ends included          choice:relu,tanh
-sizes:100x6,50x3  hidden layers: six of 100 units or three of 50
+log:1e-6:1e-2 a number, its logarithm drawn evenly linear:0:0.5 a number, drawn evenly int:2:8 a whole number, both ends
+included choice:relu,tanh sizes:100x6,50x3 hidden layers: six of 100 units or three of 50
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Range(Protocol):
         ...
 
     def at_end(self, value: Any) -> bool:
-        """Return whether a value is at an end of the range, so that the best may be outside."""
+        """Return whether a value is at an end of the range, so that the best value may be outside."""
         ...
 
 
@@ -58,7 +57,7 @@ class Numbers:
         return self._unscaled(low + share * (high - low))
 
     def narrowed(self, values: Sequence[Any]) -> Numbers:
-        """Return the range of the values, a twentieth of this range wider on both sides."""
+        """Return the range of the values, widened by a twentieth of this range on both sides."""
         low, high = self._scaled(self.low), self._scaled(self.high)
         seen = sorted(self._scaled(float(value)) for value in values)
         more = 1.0 if self.whole else (high - low) / 20
@@ -100,7 +99,7 @@ class Choice:
         return self.values[int(torch.randint(len(self.values), (), generator=generator))]
 
     def narrowed(self, values: Sequence[Any]) -> Choice:
-        """Return the choice between the values seen."""
+        """Return the choice among the given values."""
         return Choice(tuple(value for value in self.values if value in values))
 
     def at_end(self, value: Any) -> bool:
@@ -127,7 +126,7 @@ def read_range(name: str, text: str | Range) -> Range:
     if not isinstance(text, str):
         if all(callable(getattr(text, method, None)) for method in ("draw", "narrowed", "at_end")):
             return text
-        raise ConfigError(f"{name}={text!r} is no range; write a text such as log:1e-4:1e-1, a Numbers or a Choice")
+        raise ConfigError(f"{name}={text!r} is not a range; write a text such as log:1e-4:1e-1, a Numbers or a Choice")
     kind, _, rest = text.partition(":")
     try:
         if kind in ("log", "linear", "int"):
@@ -144,7 +143,8 @@ def read_range(name: str, text: str | Range) -> Range:
     except ValueError as problem:
         raise ConfigError(f"{name}={text}: {_WANTED.get(kind, '')}") from problem
     raise ConfigError(
-        f"{name}={text!r} is no range; write log:LOW:HIGH, linear:LOW:HIGH, int:LOW:HIGH, choice:A,B or sizes:100x6,50"
+        f"{name}={text!r} is not a range; write log:LOW:HIGH, linear:LOW:HIGH, int:LOW:HIGH, choice:A,B or "
+        f"sizes:100x6,50"
     )
 
 
@@ -169,11 +169,11 @@ def read_space(space: Mapping[str, str | Range]) -> dict[str, Range]:
     if not isinstance(space, Mapping):
         raise ConfigError(f"space must be a dictionary of settings and ranges, got {space!r}")
     if not space:
-        raise ConfigError("a search needs at least one setting to look for, such as lr=log:1e-4:1e-1")
+        raise ConfigError("a search needs at least one setting to vary, such as lr=log:1e-4:1e-1")
     return {name: read_range(name, text) for name, text in space.items()}
 
 
 def draw_settings(space: Space, seed: int, round_number: int, trial: int) -> dict[str, Any]:
-    """Return one trial's settings; they depend on the space, (seed, round, trial) and nothing else."""
+    """Return one trial's settings; they depend only on the space and (seed, round, trial)."""
     generator = make_generator(seed, "search", round_number, trial)
     return {name: space[name].draw(generator) for name in sorted(space)}

@@ -1,7 +1,7 @@
-"""One group of networks that train at once: the loop over the batches of an epoch, with `fit` as its oracle.
+"""One group of networks that train at once: the loop over the batches of an epoch, with `fit` as its reference.
 
 Every network draws what `fit(model, Backprop(loss), data, optimizer=..., seed=its seed)` would draw: its own order of
-the examples, its own dropout. Legend: n networks, B examples of a batch, K classes.
+the examples and its own dropout. Legend: n networks, B examples of a batch, K classes.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Stack(Protocol):
     buffers: dict[str, Tensor]
 
     def fits(self, model: nn.Module) -> bool:
-        """Return whether a model can take a place."""
+        """Return whether a model can be part of the stack."""
         ...
 
     def put(self, place: int, model: nn.Module) -> None:
-        """Copy a model to a place."""
+        """Copy a model into slot `place`."""
         ...
 
     def take(self, place: int) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ class Stack(Protocol):
         ...
 
     def keep(self, places: Sequence[int]) -> None:
-        """Give up the others."""
+        """Discard the other networks."""
         ...
 
     def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
@@ -68,7 +68,7 @@ class Group:
         self.generators = [torch.Generator().manual_seed(derive_seed(trial.seed, stack.stream)) for trial in trials]
 
     def run_epoch(self, epoch: int, data: Dataset, validation: Dataset) -> None:
-        """Train every network for one epoch, evaluate it, and give up those that have diverged."""
+        """Train every network for one epoch, evaluate it, and discard those that have diverged."""
         losses, right = self._train(epoch, data)
         found = self._validate(validation)
         diverged = ~(torch.isfinite(losses) & torch.isfinite(found[0]))
@@ -84,7 +84,7 @@ class Group:
             self.keep([place for place in range(len(self.trials)) if not diverged[place]])
 
     def keep(self, places: Sequence[int]) -> None:
-        """Give up the places of all other trials; the stack shrinks."""
+        """Discard all other trials; the stack shrinks."""
         self.stack.keep(places)
         self.optimizer.keep(places)
         self.trials = [self.trials[place] for place in places]
@@ -141,14 +141,14 @@ class Group:
         return total / len(data), right
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Return all that a checkpoint must hold, under names that begin with `name`."""
+        """Return the tensors for a checkpoint, under names that begin with `name`."""
         own = {f"{name}/parameter/{key}": value for key, value in self.stack.parameters.items()}
         own |= {f"{name}/buffer/{key}": value for key, value in self.stack.buffers.items()}
         own |= {f"{name}/optimizer/{key}": value for key, value in self.optimizer.state.items()}
         return own | {f"{name}/generators": torch.stack([generator.get_state() for generator in self.generators])}
 
     def restore(self, name: str, tensors: Mapping[str, Tensor], steps: int) -> None:
-        """Restore what `tensors` returned; the trials given up have been given up already."""
+        """Restore what `tensors` returned; discarded trials must already be discarded."""
         for kind, kept in (
             ("parameter", self.stack.parameters),
             ("buffer", self.stack.buffers),
@@ -193,7 +193,7 @@ def group_trials(
 ) -> tuple[list[Group], list[Trial]]:
     """Return groups of trials whose networks can share a stack, and the trials that cannot be stacked.
 
-    `split` takes a trial's settings apart: those of the model, of the optimiser, its name, and the batch size.
+    `split` separates a trial's settings into those of the model, those of the optimiser, its name, and the batch size.
     """
     sorted_in: list[tuple[Stack, str, int, list[tuple[Trial, nn.Module, dict[str, Any]]]]] = []
     alone: list[Trial] = []
@@ -222,7 +222,7 @@ def group_trials(
 
 
 def _empty_stack(model: nn.Module) -> Stack | None:
-    """Return a stack without places for a model that can be stacked."""
+    """Return an empty stack for a model that can be stacked."""
     offers = getattr(model, "stack", None)
     try:
         stack: Stack | None = offers(0) if callable(offers) else None

@@ -1,4 +1,4 @@
-"""What is known of one trial of a search, and how trials are ranked."""
+"""The record of one trial of a search, and the ranking of trials."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from threegen.randomness import derive_seed
 class Trial:
     """One network of a search.
 
-    `state` is "running", "finished", "stopped" (given up by halving or a pruner) or "diverged" (a loss was not finite).
-    The curves hold one number per epoch; training figures are means over the epoch's batches, as `fit` logs them.
+    `state` is "running", "finished", "stopped" (by halving or a pruner) or "diverged" (a loss was not finite). The
+    curves hold one number per epoch; training figures are means over the epoch's batches, as `fit` logs them.
     """
 
     number: int
@@ -51,8 +51,8 @@ def trial_seed(seed: int, round_number: int, number: int) -> int:
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """Return trials, the best first.
 
-    A trial that was trained to the end comes before one that was given up, whatever its accuracy; then the validation
-    accuracy counts, then the validation loss, then the number. Diverged trials are last.
+    A trial that was trained to the end ranks before a stopped one, whatever its accuracy. Next come the validation
+    accuracy, the validation loss and the number. Diverged trials are last.
     """
 
     def key(trial: Trial) -> tuple[Any, ...]:
