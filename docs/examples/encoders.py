@@ -24,6 +24,9 @@ assert spikes.sum(0).max() <= 1
 spikes = tg.encoders.Poisson(0.2)(images, steps=10, generator=seeded)  # at most a chance of 0.2 per step
 assert spikes.mean() < 0.2
 
+# %% GaborLatency
+spikes = tg.encoders.GaborLatency(steps=15)(images)  # the strongest of four directions a place, the strongest first
+
 # %% RankLatency
 spikes = tg.encoders.RankLatency(steps=15)(images)  # one spike per contrast, the strongest first
 

@@ -164,3 +164,11 @@ assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
 # %% Mozafari2019
 model = tg.models.Mozafari2019(generator=seeded)
 assert model(images).shape == (4, 10)
+
+# %% Mozafari2018
+model = tg.models.Mozafari2018(maps=20, generator=seeded)
+assert model(images).shape == (4, 10)
+
+# %% Kheradpisheh2018
+model = tg.models.Kheradpisheh2018(maps=(8, 20), generator=seeded)
+assert model.features(images).shape == (4, 20, 9, 9)

@@ -44,6 +44,15 @@ tg.fit(model, tg.registry.self_organisation(model, top_epochs=1, batch_size=10),
 model = tg.models.Mozafari2019()
 tg.fit(model, tg.registry.deep_reward_stages(model, passes=(1, 1, 1), batch_sizes=(20, 20, 20)), few.take(20), seed=0)
 
+# %% kheradpisheh_stages, fit_svm
+model = tg.models.Kheradpisheh2018(maps=(8, 20))
+tg.fit(model, tg.registry.kheradpisheh_stages(model, passes=(1, 1), batch_size=50), few.take(100))
+tg.registry.fit_svm(model, few.take(100), most_passes=5)  # with scikit-learn
+
+# %% shallow_reward_stages
+model = tg.models.Mozafari2018(maps=20)
+tg.fit(model, tg.registry.shallow_reward_stages(model, 50, passes=1, batch_size=50), few.take(50))
+
 # %% stdp_stages
 model = tg.DiehlCook(20, variant="faster")
 tg.fit(model, tg.registry.stdp_stages(model, tg.DiehlCookSTDP("pair"), batch_size=50, labelled=50), few)

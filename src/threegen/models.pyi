@@ -24,7 +24,9 @@ from threegen.gen2.vgg import VGG as VGG
 from threegen.gen3.conv_networks import SpikingConvNet as SpikingConvNet
 from threegen.gen3.diehl_cook import DiehlCook as DiehlCook
 from threegen.gen3.health import unhealthy_layers as unhealthy_layers
+from threegen.gen3.kheradpisheh import Kheradpisheh2018 as Kheradpisheh2018
 from threegen.gen3.mozafari import Mozafari2019 as Mozafari2019
+from threegen.gen3.mozafari_2018 import Mozafari2018 as Mozafari2018
 from threegen.gen3.networks import Record as Record
 from threegen.gen3.networks import SpikingMLP as SpikingMLP
 from threegen.gen3.ordered_conv import DecisionConv as DecisionConv
@@ -45,10 +47,12 @@ __all__ = [
     "DecisionConv",
     "DiehlCook",
     "GraphLayer",
+    "Kheradpisheh2018",
     "LeNet1989",
     "LeNet5",
     "LeNet5Modern",
     "MLP",
+    "Mozafari2018",
     "Mozafari2019",
     "Neocognitron1980",
     "Neocognitron1988",

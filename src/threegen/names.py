@@ -43,7 +43,9 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.gen3.conv_networks": ("SpikingConvNet",),
         "threegen.gen3.diehl_cook": ("DiehlCook",),
         "threegen.gen3.health": ("unhealthy_layers",),
+        "threegen.gen3.kheradpisheh": ("Kheradpisheh2018",),
         "threegen.gen3.mozafari": ("Mozafari2019",),
+        "threegen.gen3.mozafari_2018": ("Mozafari2018",),
         "threegen.gen3.networks": ("Record", "SpikingMLP"),
         "threegen.gen3.ordered_conv": ("DecisionConv", "OrderedConv"),
         "threegen.gen3.plastic_layer": ("PlasticLayer",),
@@ -59,6 +61,7 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "encoders": {
         "threegen.functional.decoding": ("binary_image", "intensity_image"),
         "threegen.gen3.encoders": ("Bernoulli", "Direct", "Latency", "Poisson"),
+        "threegen.gen3.mozafari_2018": ("GaborLatency",),
         "threegen.gen3.ordered_conv": ("RankLatency",),
     },
     "rules": {
@@ -175,6 +178,8 @@ NAMESPACES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "threegen.registry.entry": ("Entry", "Plan"),
         "threegen.registry.pretraining": ("pretraining", "up_down"),
         "threegen.registry.self_organisation": ("self_organisation",),
+        "threegen.registry.shallow_reward": ("shallow_reward_stages",),
+        "threegen.registry.stdp_features": ("fit_svm", "kheradpisheh_stages"),
         "threegen.runs.classifier": ("Classifier",),
         "threegen.runs.pretrained": ("pretrained", "pretrained_models"),
         "threegen.runs.run": ("Run", "load_run", "open_run", "save_run"),

@@ -156,6 +156,13 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "export_nir": {"model": lambda: tg.SpikingMLP([8, 5, 3], steps=2), "file": lambda: "own.nir"},
     "export_onnx": {"model": lambda: tg.MLP([8, 3]), "file": lambda: "own.onnx"},
     "deep_reward_stages": {"model": tg.models.Mozafari2019},
+    "kheradpisheh_stages": {"model": lambda: tg.models.Kheradpisheh2018(maps=(2, 3))},
+    "fit_svm": {
+        "model": lambda: tg.models.Kheradpisheh2018(3, shape=(1, 8, 8), maps=(2, 3)),
+        "data": lambda: tg.Dataset(torch.rand(6, 1, 8, 8), Y[:6] % 3, ("a", "b", "c")), "most_passes": lambda: 2,
+    },
+    "shallow_reward_stages": {"model": lambda: tg.models.Mozafari2018(maps=10), "images": lambda: 20},
+    "Mozafari2018": {"classes": lambda: 10},
     "first_spike_gif": {"model": tg.models.Mozafari2019, "image": lambda: torch.rand(1, 28, 28)},
     "seen_sheet": {"model": tg.models.Mozafari2019, "layer": lambda: "s1"},
     "principal_colours": {"data": lambda: tg.Dataset(torch.rand(6, 3, 8, 8), Y[:6] % 3, ("a", "b", "c"))},

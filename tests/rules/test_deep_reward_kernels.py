@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -113,17 +115,19 @@ def decision_batch(count: int = 60) -> Batch:
     return Batch(times, targets)
 
 
-@pytest.mark.parametrize("stabiliser", [False, True])
-def test_reward_rule(stabiliser: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"stabiliser": True}, {"tries": 2, "floor": 0.1}], ids=str)
+def test_reward_rule(options: dict[str, Any]) -> None:
     """Three passes, so that bounds are used again; the plain layer sums whole images in float64, which is exact."""
     batch = decision_batch()
-    rules = [RewardSTDP(4, window=25, first_shares=(1.0, 1.0), stabiliser=stabiliser, rate=1.5) for _ in range(2)]
+    rules = [RewardSTDP(4, window=25, first_shares=(1.0, 1.0), rate=1.5, **options) for _ in range(2)]
     plain, quick = decision(), decision()
     for _ in range(3):
         figures = train_plainly(plain, rules[0], batch)
         found = train_by_kernel(quick, rules[1], batch)
-        assert found["reward"] == pytest.approx(np.mean([one["reward"] for one in figures]))
+        first = [one["reward"] for one in figures if "reward" in one]
+        assert found["reward"] == pytest.approx(np.mean(first))
         assert found["answered"] == pytest.approx(59 / 60)
+        assert ("tries" in options) == (len(figures) > len(first))
     assert torch.equal(plain.weight, quick.weight)
     one, other = (rule.state_dict() for rule in rules)
     assert all(torch.equal(one[name], other[name]) for name in one)

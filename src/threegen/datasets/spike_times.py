@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from threegen.datasets.dataset import Dataset
 from threegen.datasets.lazy import LazyDataset
 from threegen.errors import ShapeError
 from threegen.machine.memory import available_memory
@@ -81,6 +82,37 @@ class SpikeTimes(LazyDataset):
             packed=self.packed,
             index=index,
         )
+
+
+class SpikeCopies(SpikeTimes):
+    """Spike times of images and of other versions of them: pass p of `fit` shows version p mod n, the first at first.
+
+    Raises `ShapeError` for versions of another shape or number.
+    """
+
+    def __init__(self, versions: Sequence[SpikeTimes]) -> None:
+        first = versions[0]
+        if any(len(one) != len(first) or one.shape != first.shape or one.steps != first.steps for one in versions):
+            raise ShapeError(f"SpikeCopies needs versions of equal shape and number, got {[repr(v) for v in versions]}")
+        super().__init__(
+            first.kept,
+            first.shape,
+            first.steps,
+            first.targets,
+            first.classes,
+            f"{first.name}, {len(versions)} versions",
+            packed=first.packed,
+            index=first.index,
+        )
+        self.versions = tuple(versions)
+
+    def for_pass(self, seed: int, stage: int, epoch: int) -> Dataset:
+        """Return the version that pass number `epoch` shows."""
+        return self.versions[epoch % len(self.versions)]
+
+    def digest(self) -> str:
+        """Return a text that is equal for equal versions."""
+        return " ".join(SpikeTimes.digest(one) for one in self.versions)
 
 
 def row_bytes(shape: Sequence[int]) -> int:

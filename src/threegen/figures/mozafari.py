@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from threegen.datasets.dataset import Dataset
+from threegen.datasets.distortions import Distortions
 from threegen.datasets.load import load_data
 from threegen.datasets.spike_times import SpikeTimes
 from threegen.errors import DataError
@@ -23,7 +24,7 @@ from threegen.gen2.mlp import MLP
 from threegen.gen3.mozafari import Mozafari2019
 from threegen.gen3.ordered_conv import DecisionConv
 from threegen.randomness import make_generator
-from threegen.registry.deep_reward import SpikeCache, deep_reward_stages
+from threegen.registry.deep_reward import BATCHES, SpikeCache, deep_reward_stages
 from threegen.rules.rule import Rule
 from threegen.training.evaluate import evaluate
 from threegen.training.fit import fit
@@ -51,6 +52,9 @@ class Recipe:
     reward: Callable[[Mozafari2019], Rule] | None = None
     schedule: Schedule | None = None  # of S3's rule
     mean_from: int | None = None  # the pass from which the mean of S3's weights is also a candidate
+    distortions: Distortions | None = None  # S3 also learns from distorted versions of the images
+    copies: int = 4
+    batch_sizes: tuple[int, int, int] = BATCHES
 
     def accuracy(self, seed: int, progress: bool = False) -> Made:
         """Train on 50,000 images, choose the weights on 10,000 held-out ones and return the test accuracy in per cent.
@@ -66,7 +70,14 @@ class Recipe:
         log = fit(
             model,
             deep_reward_stages(
-                model, passes=self.passes, reward=rule, schedule=self.schedule, folder=folder / "spikes"
+                model,
+                passes=self.passes,
+                reward=rule,
+                schedule=self.schedule,
+                folder=folder / "spikes",
+                distortions=self.distortions,
+                copies=self.copies,
+                batch_sizes=self.batch_sizes,
             ),
             split.train,
             seed=seed,

@@ -37,8 +37,9 @@ from threegen.functional.plasticity.whole_sums import whole_weights
 class RankLatency(nn.Module):
     """Grey images [B, 1, H, W] in 0..1 to spike times [B, C, H, W]: contrast, local gain, the strongest first.
 
-    `sizes` are those of the on- and off-centre filters, C = 2 len(sizes); responses below `least` (of 255) are cut;
-    `radius` is that of the local normalisation, 0 for none. `equal_bins=True` fills each step with equally many values;
+    `sizes` are those of the on- and off-centre filters, C = 2 len(sizes), or `filters` [C, 1, K, K] are given;
+    responses below `least` (of 255) are cut; `radius` is that of the local normalisation, 0 for none.
+    `equal_bins=True` fills each step with equally many values;
     the weakest ones left over, up to steps - 1, never fire (the published script). Defaults: Mozafari et al. 2019, all
     values fire. Raises `ConfigError`.
     """
@@ -54,13 +55,17 @@ class RankLatency(nn.Module):
         least: float = 50.0,
         radius: int = 8,
         equal_bins: bool = False,
+        filters: Tensor | None = None,
     ) -> None:
         super().__init__()
+        if filters is not None and (filters.dim() != 4 or filters.shape[1] != 1 or filters.shape[3] % 2 == 0):
+            raise ConfigError(f"filters must be [C, 1, K, K] with an odd K, got {list(filters.shape)}")
         self.equal_bins = bool(equal_bins)
         self.steps = require_whole("steps", steps)
         self.least = require_number("least", least, least=0.0)
         self.radius = require_whole("radius", radius, least=0)
-        self.register_buffer("filters", contrast_filters(sizes).float(), persistent=False)
+        chosen = contrast_filters(sizes) if filters is None else filters
+        self.register_buffer("filters", chosen.float(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return spike times (int64), `steps` for never. Raises `ShapeError`, `ConfigError` for values out of 0..1."""
@@ -175,6 +180,9 @@ class OrderedConv(nn.Module):
     def compete(self, times: Tensor) -> list[Winner]:
         """Return the winners among all neurons for one example's input times [C, H, W], the first one first."""
         fired, potentials = (found[0] for found in self.fire(times.unsqueeze(0)))
+        dropped = getattr(self, "dropped", None)
+        if isinstance(dropped, Tensor):
+            fired = fired.masked_fill(dropped.view(-1, 1, 1), self.steps)
         left = inhibit_across_maps(fired, potentials, self.steps)
         padded = F.pad(times, [self.padding] * 4, value=self.steps)
         size = self._kernel
@@ -201,8 +209,11 @@ class DecisionConv(OrderedConv):
     """An `OrderedConv` whose features stand for classes, in equal groups: the class of the first spike is the answer.
 
     By default the threshold is inf: the answer is the class of the highest potential at the last step (Mozafari et al.
-    2019, S3: `DecisionConv(250, 200, 5, classes=10, padding=2, bounds=(0.2, 0.8))`).
+    2019, S3: `DecisionConv(250, 200, 5, classes=10, padding=2, bounds=(0.2, 0.8))`). Features where the buffer
+    `dropped` (bool [F]) is True do not compete while the layer learns; answers use all of them.
     """
+
+    dropped: Tensor
 
     def __init__(
         self,
@@ -238,6 +249,7 @@ class DecisionConv(OrderedConv):
         self.classes = require_whole("classes", classes)
         if features % classes:
             raise ConfigError(f"{features} features do not share out evenly to {classes} classes")
+        self.register_buffer("dropped", torch.zeros(features, dtype=torch.bool), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return scores [B, K]: steps left after a class's first spike, plus the share of its largest potential.

@@ -5,7 +5,10 @@ from threegen.registry.entry import Plan as Plan
 from threegen.registry.pretraining import pretraining as pretraining
 from threegen.registry.pretraining import up_down as up_down
 from threegen.registry.self_organisation import self_organisation as self_organisation
+from threegen.registry.shallow_reward import shallow_reward_stages as shallow_reward_stages
 from threegen.registry.spike_timing import stdp_stages as stdp_stages
+from threegen.registry.stdp_features import fit_svm as fit_svm
+from threegen.registry.stdp_features import kheradpisheh_stages as kheradpisheh_stages
 from threegen.runs.classifier import Classifier as Classifier
 from threegen.runs.pretrained import pretrained as pretrained
 from threegen.runs.pretrained import pretrained_models as pretrained_models
@@ -24,6 +27,8 @@ __all__ = [
     "Run",
     "SpikeHealth",
     "deep_reward_stages",
+    "fit_svm",
+    "kheradpisheh_stages",
     "load_run",
     "open_run",
     "pretrained",
@@ -32,6 +37,7 @@ __all__ = [
     "save_run",
     "search",
     "self_organisation",
+    "shallow_reward_stages",
     "stdp_stages",
     "train_run",
     "up_down",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from torch import Tensor
 
 from threegen.checks import require_whole
 from threegen.datasets.dataset import Dataset
-from threegen.datasets.spike_times import SpikeTimes, keep_rows, row_bytes
+from threegen.datasets.distortions import Distortions
+from threegen.datasets.spike_times import SpikeCopies, SpikeTimes, keep_rows, row_bytes
 from threegen.errors import ConfigError
 from threegen.gen3.mozafari import Mozafari2019
+from threegen.randomness import make_generator
 from threegen.rules.order_based_stdp import OrderBasedSTDP
 from threegen.rules.reward_stdp import RewardSTDP
 from threegen.rules.rule import Rule
@@ -48,6 +51,8 @@ def deep_reward_stages(
     batch_sizes: tuple[int, int, int] = BATCHES,
     images: int | None = None,
     folder: str | Path | None = None,
+    distortions: Distortions | None = None,
+    copies: int = 4,
 ) -> list[Stage]:
     """Return the three stages that train `model`: S1, S2 (STDP, no labels), S3 (reward STDP).
 
@@ -58,8 +63,11 @@ def deep_reward_stages(
         schedule: of S3's rule, such as `EpochSteps("rate", {0: 4.0, 20: 1.0})`.
         shuffle: a new order in each pass; the script keeps that of the data.
         batch_sizes: for each layer; they determine when checkpoints may be written, not the result.
-        images: only the first so many images of the data; None uses all. folder: folder of files for spike times, so
-            that a resumed run finds them; None keeps them in memory.
+        images: only the first so many images of the data; None uses all.
+        folder: of files for spike times, so that a resumed run finds them; None keeps them in memory.
+        distortions: S3 also learns from distorted images: its passes show the images and `copies` distorted versions of
+            all of them in turn. None (the script): only the images. S1 and S2 never see them.
+        copies: how many distorted versions are made.
 
     Raises `ConfigError` for another model and for invalid numbers of passes.
     """
@@ -71,7 +79,9 @@ def deep_reward_stages(
         require_whole("passes", count, least=0)
     cache = SpikeCache(model, None if folder is None else Path(folder), images)
     rules = (OrderBasedSTDP(), OrderBasedSTDP(), reward or script_reward(model))
-    below: tuple[Callable[[Dataset], Dataset], ...] = (cache.encoded, cache.pooled, cache.features)
+    require_whole("copies", copies)
+    top = cache.features if distortions is None else partial(cache.versions, distortions=distortions, copies=copies)
+    below: tuple[Callable[[Dataset], Dataset], ...] = (cache.encoded, cache.pooled, top)
     layers = zip(("S1", "S2", "S3"), (model.s1, model.s2, model.s3), batch_sizes, strict=True)
     return [
         Stage(
@@ -150,6 +160,25 @@ class SpikeCache:
         kept = keep_rows(key, len(data), (row_bytes(shape),), make, self.folder)
         self._encoded = None
         return self._times(data, kept, shape, "c2", packed=True)
+
+    def versions(self, data: Dataset, distortions: Distortions, copies: int) -> SpikeCopies:
+        """Return one bit for each place of C2, for the images and for `copies` distorted versions of them."""
+        model, data = self.model, self._part(data)
+        shape, weights = model.c2_shape, [model.encoder.filters, model.s1.weight, model.s2.weight]
+        found = [self.features(data)]
+        for copy in range(copies):
+
+            def make(part: slice, copy: int = copy) -> Array:
+                generator = make_generator("distorted versions", copy, part.start)
+                images = distortions.draw(data.inputs[part], generator)
+                fired = model.features(model.encode(images.clamp(0.0, 1.0))) < model.steps
+                packed: Array = np.packbits(fired.flatten(1).numpy(), axis=1)
+                return packed
+
+            key = self._key(data, f"c2 {distortions} {copy}", weights)
+            kept = keep_rows(key, len(data), (row_bytes(shape),), make, self.folder)
+            found.append(self._times(data, kept, shape, f"c2, version {copy + 1}", packed=True))
+        return SpikeCopies(found)
 
     def _part(self, data: Dataset) -> Dataset:
         return data if self.images is None or self.images >= len(data) else data.take(self.images)

@@ -1,12 +1,17 @@
 """R-STDP: the first neuron to fire is the answer; a right answer is learned by STDP, a wrong one by anti-STDP.
 
                   input fired, not after the winner     any other input
-    right +reward[0] c_r -reward[1] c_r c_r: recent share of wrong answers wrong -punish[0] c_p +punish[1] c_p c_p:
-    recent share of right answers no answer nothing
+    right             +reward[0] c_r                      -reward[1] c_r          c_r: recent share of wrong answers
+    wrong             -punish[0] c_p                      +punish[1] c_p          c_p: recent share of right answers
+    no answer         nothing
 
 The rates adapt: if most answers are right, rewards change little and mistakes change more. c_r and c_p are measured
 over the last full `window` of examples; before the first one is full they are .9 and .1, as for guessing among ten
 classes. (The published script computes these two but applies full rates to the first window: `first_shares=(1, 1)`.)
+With a `floor` f the factors are f + (1 - f) c_r and f + (1 - f) c_p (the shallow net of 2018: .2).
+
+With `tries` an example is shown again after a wrong answer, at most so many times, until the answer is right; that is
+rewarded in full (c_r = 1), since it was not expected. (Ours: neither script does so.)
 
 Mozafari, Ganjtabesh, Nowzari-Dalini, Thorpe and Masquelier, "Bio-inspired digit recognition using reward-modulated
 spike-timing-dependent plasticity in deep convolutional networks", Pattern Recognition 94 (2019) 87-95; constants of the
@@ -26,6 +31,8 @@ from threegen.checks import require_labels, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.plasticity.decision_bounds import BoundsStore, RewardState, learn_by_reward
+from threegen.functional.plasticity.first_spike_fused import learn_by_first_spikes
+from threegen.functional.plasticity.rank_order_fused import FiringLayer
 from threegen.rules.order_based_stdp import (
     COMPETING_PARTS,
     CompetingLayer,
@@ -41,11 +48,12 @@ class RewardSTDP(Rule):
     """Train a competing layer, whose features represent `classes` in equal groups, by reward: one update per example.
 
     `reward` and `punish` are the sizes of the changes (see above), at least 0. `adaptive=False` keeps c_r = c_p = 1;
-    `first_shares` are c_r and c_p in the first window. `rate` multiplies all changes; a schedule may lower it.
-    `stabiliser=True` multiplies by (w - low)(high - w). A `DecisionConv(strict=True)` that decides at the last step is
-    trained by a compiled kernel with the same answers and weights, one yield per batch, if the optimiser is SGD with
-    rate 1, the default; `fused=False` disables it. Figures: `reward` (1, -1, or 0 without an answer), `answered`; for
-    the kernel their means, and also `wrong_share` (c_r) and `sums`, the number of potentials computed per example.
+    `first_shares` are c_r and c_p in the first window. `floor`, 0..1, is the least factor; `tries`, how often an
+    example is shown again. `rate` multiplies all changes; a schedule may lower it. `stabiliser=True` multiplies by
+    (w - low)(high - w). A `DecisionConv(strict=True)` is trained by a compiled kernel with the same answers and
+    weights, one yield per batch, if the optimiser is SGD with rate 1, the default; `fused=False` disables it.
+    Figures: `reward` (1, -1, or 0 without an answer), `answered`; for the kernel their means, and also `wrong_share`
+    (c_r) and, for layers that decide at the last step, `sums`, the number of potentials computed per example.
     Raises `ConfigError`, and `DataError` for labels outside the classes.
     """
 
@@ -64,6 +72,8 @@ class RewardSTDP(Rule):
         first_shares: tuple[float, float] = (0.9, 0.1),
         stabiliser: bool = False,
         rate: float = 1.0,
+        floor: float = 0.0,
+        tries: int = 0,
         fused: bool = True,
     ) -> None:
         self.classes = require_whole("classes", classes, least=2)
@@ -73,6 +83,8 @@ class RewardSTDP(Rule):
             raise ConfigError(f"reward and punish must be two rates each, got {reward!r} and {punish!r}")
         self.adaptive, self.stabiliser = bool(adaptive), bool(stabiliser)
         self.rate = require_number("rate", rate, least=0.0)
+        self.floor = require_number("floor", floor, least=0.0, most=1.0)
+        self.tries = require_whole("tries", tries, least=0)
         self.window, self.fused = require_whole("window", window), bool(fused)
         wrong, right = (require_number(f"first_shares[{i}]", one, least=0.0) for i, one in enumerate(first_shares))
         self.wrong_share, self.right_share = (wrong, right) if adaptive else (1.0, 1.0)
@@ -104,23 +116,29 @@ class RewardSTDP(Rule):
         if targets.dim() != 1:
             raise ShapeError(f"RewardSTDP expects labels [B], got {list(targets.shape)}")
         require_labels(targets, self.classes)
-        if self.fused and self._unit and kernel_knows(model) and math.isinf(cast(KernelLayer, model).threshold):
+        if self.fused and self._unit and kernel_knows(model) and not _drops_at_the_end(model):
             yield self._walk(cast(KernelLayer, model), batch.inputs, targets)
             return
         groups = class_of_neurons(len(layer.weight), self.classes)
         bounds = layer.bounds if self.stabiliser else None
         for times, target in zip(layer.spike_times(batch.inputs), targets.tolist(), strict=True):
-            winners = layer.compete(times)[:1]
-            right = bool(winners) and int(groups[winners[0].feature]) == target
-            up, down = self._rates(right)
-            learn_order(layer, winners, up, down, bounds)
-            self._count(bool(winners), right)
-            verdict = (1.0 if right else -1.0) if winners else 0.0
-            yield Update(reward=torch.tensor(verdict), answered=torch.tensor(float(bool(winners))))
+            for attempt in range(1 + self.tries):
+                winners = layer.compete(times)[:1]
+                right = bool(winners) and int(groups[winners[0].feature]) == target
+                up, down = self._rates(right, attempt > 0)
+                learn_order(layer, winners, up, down, bounds)
+                verdict = torch.tensor((1.0 if right else -1.0) if winners else 0.0)
+                if attempt == 0:
+                    self._count(bool(winners), right)
+                    yield Update(reward=verdict, answered=verdict.abs())
+                else:
+                    yield Update(again=verdict)
+                if right or not winners:
+                    break
 
     def _walk(self, layer: KernelLayer, inputs: Tensor, targets: Tensor) -> Step:
         as_bytes = inputs.dtype == torch.uint8 and inputs.dim() == 4 and inputs.shape[1] == layer.weight.shape[1]
-        bits = ((inputs if as_bytes else layer.spike_times(inputs)) < layer.steps).to(torch.uint8)
+        times = inputs if as_bytes else layer.spike_times(inputs)
         state = RewardState(
             *self._sizes(),
             self.right_share,
@@ -129,25 +147,39 @@ class RewardSTDP(Rule):
             self.window if self.adaptive else 0,
             layer.bounds,
             self.stabiliser,
+            self.floor,
+            self.tries,
         )
-        winners, verdicts, sums = learn_by_reward(
-            layer.weight, bits, targets, layer.padding, self.classes, state, self._store
-        )
+        figures = {}
+        if math.isinf(layer.threshold):
+            bits = (times < layer.steps).to(torch.uint8)
+            _, verdicts, sums = learn_by_reward(
+                layer.weight, bits, targets, layer.padding, self.classes, state, self._store
+            )
+            figures["sums"] = torch.tensor(sums)
+        else:
+            known = FiringLayer(layer.steps, layer.padding, layer.threshold, 1, layer.radius, layer.bounds)
+            _, verdicts = learn_by_first_spikes(
+                layer.weight, times.to(torch.uint8), targets, known, self.classes, state, _dropped(layer)
+            )
         self.right_share, self.wrong_share = state.right_share, state.wrong_share
         self._right, self._wrong, self._seen = state.counts
         return Applied(
             reward=verdicts.double().mean(),
-            answered=(winners >= 0).double().mean(),
+            answered=(verdicts != 0).double().mean(),
             wrong_share=torch.tensor(self.wrong_share),
-            sums=torch.tensor(sums),
+            **figures,
         )
 
-    def _rates(self, right: bool) -> tuple[float, float]:
+    def _rates(self, right: bool, again: bool) -> tuple[float, float]:
         """Return the changes of inputs that fired in time and of all others."""
         reward, punish = self._sizes()
+        factor = self.floor + (1.0 - self.floor) * (self.wrong_share if right else self.right_share)
+        if right and again:
+            factor = 1.0
         if right:
-            return reward[0] * self.wrong_share, -reward[1] * self.wrong_share
-        return -punish[0] * self.right_share, punish[1] * self.right_share
+            return reward[0] * factor, -reward[1] * factor
+        return -punish[0] * factor, punish[1] * factor
 
     def _sizes(self) -> tuple[tuple[float, float], tuple[float, float]]:
         (up, down), (back, forth) = self.reward, self.punish
@@ -174,3 +206,14 @@ class RewardSTDP(Rule):
             raise ConfigError(f"RewardSTDP needs shares and counts, the checkpoint has {', '.join(state)}")
         self.right_share, self.wrong_share = (float(share) for share in state["shares"])
         self._right, self._wrong, self._seen = (int(count) for count in state["counts"])
+
+
+def _dropped(layer: object) -> Tensor | None:
+    """Return which maps do not take part (bool [F]), None where the layer drops none."""
+    dropped = getattr(layer, "dropped", None)
+    return dropped if isinstance(dropped, Tensor) and bool(dropped.any()) else None
+
+
+def _drops_at_the_end(layer: nn.Module) -> bool:
+    """Return whether the layer drops maps and decides at the last step, which the kernel does not know."""
+    return math.isinf(cast(KernelLayer, layer).threshold) and _dropped(layer) is not None

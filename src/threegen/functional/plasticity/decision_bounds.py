@@ -103,6 +103,18 @@ class RewardState:
     window: int  # 0: the factors stay
     bounds: tuple[float, float]
     stabiliser: bool
+    floor: float = 0.0  # the least factor
+    tries: int = 0  # how often an example is shown again after a wrong answer
+
+    def rates(self) -> Array:
+        """Return all rates as the kernels want them."""
+        shares = (self.right_share, self.wrong_share)
+        return np.array([*self.reward, *self.punish, *shares, *self.bounds, self.floor])
+
+    def take_back(self, rates: Array, marks: Array) -> None:
+        """Take the shares and counts that a kernel has moved."""
+        self.right_share, self.wrong_share = float(rates[4]), float(rates[5])
+        self.counts = [int(count) for count in marks[:3]]
 
 
 def learn_by_reward(
@@ -116,8 +128,8 @@ def learn_by_reward(
 ) -> tuple[Tensor, Tensor, float]:
     """Let the layer answer images `bits` [B, C, H, W] (uint8, 0 or 1) one after another and learn from each answer.
 
-    Moves `weight` [F, C, k, k] (float32) and `state` in place. Returns the winners f P + p [B] (-1 where nobody fires),
-    the verdicts [B] (1, -1, or 0) and how many potentials were added up per image.
+    Moves `weight` [F, C, k, k] (float32) and `state` in place. Returns the winners f P + p [B] (-1 where nobody fires)
+    of the last attempt, the verdicts [B] (1, -1, or 0) of the first and how many potentials were added up per image.
     """
     batch, channels, height, width = bits.shape
     features, size = len(weight), weight.shape[-1]
@@ -128,8 +140,8 @@ def learn_by_reward(
     if bounds is None or _stale(bounds):
         bounds = measure(own, seen, shape)
     verdicts = np.zeros(batch, np.int64)
-    rates = np.array([*state.reward, *state.punish, state.right_share, state.wrong_share, *state.bounds])
-    marks = np.array([*state.counts, state.window, state.stabiliser, features // classes, 0], np.int64)
+    rates = state.rates()
+    marks = np.array([*state.counts, state.window, state.stabiliser, features // classes, 0, state.tries], np.int64)
     sums = walk(
         own,
         bounds.weight,
@@ -151,8 +163,7 @@ def learn_by_reward(
         store.keep(key, bounds)
     moved = torch.from_numpy(own).view(features, size, size, channels).permute(0, 3, 1, 2)
     weight.detach().copy_(moved)
-    state.right_share, state.wrong_share = float(rates[4]), float(rates[5])
-    state.counts = [int(count) for count in marks[:3]]
+    state.take_back(rates, marks)
     return winners, torch.from_numpy(verdicts), sums / batch
 
 
@@ -202,8 +213,8 @@ def answers(weight: Tensor, bits: Tensor, padding: int) -> Tensor:
     for start in range(0, batch, _AT_ONCE):
         part = seen[start : start + _AT_ONCE]
         bounds = measure(own, part, shape)
-        frozen = np.array([0.0] * 4 + [1.0, 1.0, 0.0, np.inf])
-        marks = np.array([0, 0, 0, 0, 0, 1, 1], np.int64)
+        frozen = np.array([0.0] * 4 + [1.0, 1.0, 0.0, np.inf, 0.0])
+        marks = np.array([0, 0, 0, 0, 0, 1, 1, 0], np.int64)
         nobody = np.full(len(part), -1, np.int64)
         places = (shape.begin, shape.cell, shape.offset)
         walk(own, bounds.weight, part, bounds.gaps, bounds.top, bounds.leader, *places, nobody, frozen, marks, nobody)

@@ -88,6 +88,41 @@ def _count_near(gaps: Array, drift: Array, reach: int) -> int:
 
 
 @serial
+def _find_winner(
+    weight: Array,
+    inputs: Array,
+    gaps: Array,
+    drift: Array,
+    top: float,
+    guess: int,
+    slack: float,
+    begin: Array,
+    cell: Array,
+    offset: Array,
+) -> tuple[int, float, int]:
+    """Return the winner f P + p of one image, its potential and how many sums it took; `guess` is added up first."""
+    places = len(begin) - 1
+    f, p = divmod(guess, places)
+    best = _sum_at(weight[f], inputs, begin[p], begin[p + 1], cell, offset)
+    winner, sums = guess, 1
+    for p in range(places):
+        reach = np.int32(np.floor((top - best) / UNIT)) + 1
+        if _count_near(gaps[p], drift[p], reach) == 0:
+            continue
+        for f in range(len(weight)):
+            own = f * places + p
+            if np.int32(gaps[p, f]) - drift[p, f] > reach or own == guess:
+                continue
+            sums += 1
+            if _near_sum(weight[f], inputs, begin[p], begin[p + 1], cell, offset) + slack < best:
+                continue
+            found = _sum_at(weight[f], inputs, begin[p], begin[p + 1], cell, offset)
+            if found > best or (found == best and own < winner):
+                best, winner = found, own
+    return winner, best, sums
+
+
+@serial
 def walk(
     weight: Array,
     before: Array,
@@ -120,44 +155,46 @@ def walk(
             into[n] = raw[b, n]
             count += int(raw[b, n])
         slack = rounding(count, high)
-        guess = max(leader[b], 0)
-        f, p = divmod(guess, places)
-        best = _sum_at(weight[f], inputs, begin[p], begin[p + 1], cell, offset)
-        winner = guess
-        sums += 1
-        for p in range(places):
-            reach = np.int32(np.floor((top[b] - best) / UNIT)) + 1
-            if _count_near(gaps[b, p], drift[p], reach) == 0:
-                continue
-            for f in range(features):
-                own = f * places + p
-                if np.int32(gaps[b, p, f]) - drift[p, f] > reach or own == guess:
-                    continue
-                sums += 1
-                if _near_sum(weight[f], inputs, begin[p], begin[p + 1], cell, offset) + slack < best:
-                    continue
-                found = _sum_at(weight[f], inputs, begin[p], begin[p + 1], cell, offset)
-                if found > best or (found == best and own < winner):
-                    best, winner = found, own
-        if best <= 0.0:
-            leader[b] = -1
-            _count_answer(rates, marks, 0)
-            continue
-        leader[b] = winner
-        if marks[6]:  # nothing is to be learnt
-            continue
-        f, p = divmod(winner, places)
-        right = f // marks[5] == targets[b]
-        verdicts[b] = 1 if right else -1
-        _reinforce(weight[f], inputs, p, begin, cell, offset, rates, marks[4], right)
-        _count_answer(rates, marks, verdicts[b])
-        _measure_drift(weight[f], before[f], begin, offset, each, own_drift)
-        drift[:, f] = own_drift
+        for attempt in range(1 + marks[7]):
+            guess = max(leader[b], 0)
+            winner, best, cost = _find_winner(weight, inputs, gaps[b], drift, top[b], guess, slack, begin, cell, offset)
+            sums += cost
+            leader[b] = winner if best > 0.0 else -1
+            if leader[b] < 0:
+                if attempt == 0:
+                    count_answer(rates, marks, 0)
+                break
+            if marks[6]:  # nothing is to be learnt
+                break
+            f, p = divmod(winner, places)
+            right = f // marks[5] == targets[b]
+            _reinforce(weight[f], inputs, p, begin, cell, offset, rates, marks[4], right, attempt > 0)
+            if attempt == 0:
+                verdicts[b] = 1 if right else -1
+                count_answer(rates, marks, verdicts[b])
+            _measure_drift(weight[f], before[f], begin, offset, each, own_drift)
+            drift[:, f] = own_drift
+            if right:
+                break
     return sums
 
 
 @serial
-def _count_answer(rates: Array, marks: Array, verdict: int) -> None:
+def changes(rates: Array, right: bool, again: bool) -> tuple[np.float32, np.float32]:
+    """Return by how much the weights of inputs that fired in time move, and those of all others.
+
+    A right answer to an example that is shown again has the full reward.
+    """
+    floor = rates[8]
+    if right:
+        factor = 1.0 if again else floor + (1.0 - floor) * rates[5]
+        return np.float32(rates[0] * factor), np.float32(-rates[1] * factor)
+    factor = floor + (1.0 - floor) * rates[4]
+    return np.float32(-rates[2] * factor), np.float32(rates[3] * factor)
+
+
+@serial
+def count_answer(rates: Array, marks: Array, verdict: int) -> None:
     """Count into the window; when it is full its shares become the factors of the rates."""
     if marks[3] == 0:
         return
@@ -182,12 +219,10 @@ def _reinforce(
     rates: Array,
     stabiliser: int,
     right: bool,
+    again: bool,
 ) -> None:
     """Move the winner's weights [O, C]: one way where its input is active, the other way everywhere else."""
-    if right:
-        up, down = np.float32(rates[0] * rates[5]), np.float32(-rates[1] * rates[5])
-    else:
-        up, down = np.float32(-rates[2] * rates[4]), np.float32(rates[3] * rates[4])
+    up, down = changes(rates, right, again)
     low, high = np.float32(rates[6]), np.float32(rates[7])
     n, last = begin[place], begin[place + 1]
     for o in range(len(weight)):

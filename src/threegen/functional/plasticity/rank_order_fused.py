@@ -100,7 +100,7 @@ def learn_by_order(weight: Tensor, times: Tensor, layer: FiringLayer, state: Ord
 
 
 @serial
-def _sort_inputs(times: Array, steps: int, places: Array, begin: Array) -> None:
+def sort_inputs(times: Array, steps: int, places: Array, begin: Array) -> None:
     """Write the flat places of all inputs that fire, step by step; `begin` [steps + 1] says where a step's begin."""
     flat = times.ravel()
     begin[:] = 0
@@ -147,7 +147,7 @@ def _fire_all(rows: Array, times: Array, wholes: Array, pool: int, found: Array)
     best = np.empty(features, np.uint8)
     places, begin = np.empty(channels * height * width, np.int64), np.empty(steps + 1, np.int64)
     for b in range(len(times)):
-        _sort_inputs(times[b], steps, places, begin)
+        sort_inputs(times[b], steps, places, begin)
         potentials[:] = 0
         silent[:] = 0
         for t in range(steps):
@@ -178,10 +178,11 @@ def _learn_all(
     places, begin = np.empty(channels * height * width, np.int64), np.empty(steps + 1, np.int64)
     won = np.empty((wholes[3], 4), np.int64)  # feature, row, column, step
     for b in range(len(times)):
-        _sort_inputs(times[b], steps, places, begin)
-        count = _find_winners(rows, potentials, places, begin, wholes, height, width, won)
+        sort_inputs(times[b], steps, places, begin)
+        change = np.array([rates[0], -rates[1] * rates[0], rates[3], rates[4]])
+        count = find_winners(rows, potentials, places, begin, wholes, height, width, won)
         for n in range(count):
-            _move(weight, rows, times[b], steps, pad, won[n], rates, marks[2], scale)
+            move_winner(weight, rows, times[b], steps, pad, won[n], change, marks[2], scale)
         counts[b] = count
         marks[0] += 1
         if marks[1] > 0 and marks[0] % marks[1] == 0:
@@ -189,7 +190,7 @@ def _learn_all(
 
 
 @serial
-def _find_winners(
+def find_winners(
     rows: Array, potentials: Array, places: Array, begin: Array, wholes: Array, height: int, width: int, won: Array
 ) -> int:
     """Write the winners, the earliest and strongest first; return how many there are."""
@@ -243,22 +244,25 @@ def _find_winners(
 
 
 @serial
-def _move(
+def move_winner(
     weight: Array,
     rows: Array,
     times: Array,
     steps: int,
     pad: int,
     winner: Array,
-    rates: Array,
+    change: Array,
     stabiliser: int,
     scale: float,
 ) -> None:
-    """Change the weights of one winner, and their whole-number copies."""
+    """Change the weights of one winner, and their whole-number copies.
+
+    `change`: for inputs that fired in time, for the others, and the bounds.
+    """
     f, top, left, when = winner
     kind = weight.dtype.type
-    up, down = kind(rates[0]), kind(-rates[1] * rates[0])
-    low, high = kind(rates[3]), kind(rates[4])
+    up, down = kind(change[0]), kind(change[1])
+    low, high = kind(change[2]), kind(change[3])
     channels, height, width = times.shape
     size = weight.shape[2]
     for c in range(channels):
@@ -266,12 +270,12 @@ def _move(
             r = top + i - pad
             for j in range(size):
                 s = left + j - pad
-                change = down
+                by = down
                 if 0 <= r < height and 0 <= s < width and times[c, r, s] <= when and times[c, r, s] < steps:
-                    change = up
+                    by = up
                 w = weight[f, c, i, j]
                 if stabiliser:
-                    change = change * (w - low) * (high - w)
-                w = min(max(w + change, low), high)
+                    by = by * (w - low) * (high - w)
+                w = min(max(w + by, low), high)
                 weight[f, c, i, j] = w
                 rows[c, i, j, f] = np.int32(np.rint(np.float64(w) * scale))

@@ -1,0 +1,111 @@
+"""How the shallow net of 2018 learns from reward, as a stage for `fit`: dropout of maps, factors of a whole pass.
+
+fit(model, shallow_reward_stages(model, len(data)), data)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from threegen.checks import require_number, require_whole
+from threegen.datasets.dataset import Dataset
+from threegen.datasets.spike_times import SpikeTimes, keep_rows
+from threegen.errors import ConfigError
+from threegen.gen3.mozafari_2018 import Mozafari2018
+from threegen.gen3.ordered_conv import DecisionConv
+from threegen.randomness import make_generator
+from threegen.rules.reward_stdp import RewardSTDP
+from threegen.rules.rule import Rule
+from threegen.training.schedules import Progress
+from threegen.training.stages import Stage
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class MapDropout:
+    """A schedule that switches off another random part of a layer's maps in each pass: each with probability `share`.
+
+    Which ones depends on (`seed`, pass) alone, so that a resumed run continues with the same. Mozafari et al. 2018.
+    """
+
+    layer: DecisionConv = field(repr=False)
+    share: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_number("share", self.share, least=0.0, below=1.0)
+
+    def __call__(self, progress: Progress, optimizer: torch.optim.Optimizer, rule: Rule) -> None:
+        """Set which maps do not take part in the coming batch."""
+        draws = torch.rand(len(self.layer.dropped), generator=make_generator(self.seed, "map dropout", progress.epoch))
+        self.layer.dropped.copy_(draws < self.share)
+
+
+def shallow_reward_stages(
+    model: Mozafari2018,
+    images: int,
+    *,
+    passes: int = 20,
+    reward: tuple[float, float] = (0.005, 0.0025),
+    punish: tuple[float, float] = (0.005, 0.0005),
+    dropout: float = 0.5,
+    batch_size: int = 1000,
+    shuffle: bool = False,
+    seed: int = 0,
+) -> list[Stage]:
+    """Return the one stage that trains `model`: reward STDP whose factors are .2 + .8 times the shares of a pass.
+
+    Args:
+        model: a `Mozafari2018`.
+        images: how many the data have, after which factors are measured anew.
+        passes: through the data.
+        reward: sizes of the changes after a right answer, of inputs that fired in time and of all others.
+        punish: the same after a wrong answer, with the signs turned.
+        dropout: the probability with which a map is switched off in a pass.
+        batch_size: decides when checkpoints may be written, not what is learnt.
+        shuffle: a new order in each pass; the script keeps one order.
+        seed: of the dropout.
+
+    Defaults are those of the script for faces and motorbikes, but for `passes`. Raises `ConfigError` for another model.
+    """
+    if not isinstance(model, Mozafari2018):
+        raise ConfigError(f"shallow_reward_stages trains a Mozafari2018, got {type(model).__name__}")
+    rule = RewardSTDP(
+        model.classes,
+        reward=reward,
+        punish=punish,
+        window=require_whole("images", images),
+        first_shares=(1.0 - 1.0 / model.classes, 1.0 / model.classes),
+        stabiliser=True,
+        floor=0.2,
+    )
+
+    def encoded(data: Dataset) -> Dataset:
+        def make(part: slice) -> Array:
+            found: Array = model.encode(data.inputs[part]).numpy()
+            return found
+
+        kept = keep_rows("edges", len(data), model.c1_shape, make)
+        return SpikeTimes(kept, model.c1_shape, model.steps, data.targets, data.classes, f"{data.name}, edges")
+
+    def all_take_part() -> None:
+        model.s2.dropped.zero_()
+
+    return [
+        Stage(
+            "S2",
+            rule,
+            model.s2,
+            transform=encoded,
+            epochs=require_whole("passes", passes),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            schedule=MapDropout(model.s2, dropout, seed),
+            end=all_take_part,
+        )
+    ]
