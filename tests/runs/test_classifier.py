@@ -44,11 +44,11 @@ def expected(estimator: Classifier) -> dict[str, str]:
 
 # Fewer hidden units and epochs than the plans' only save time.
 CHECKED = [
-    Classifier(options={"hidden": [64]}),
+    Classifier(options={"hidden": [32]}, epochs=20, batch_size=20),
     Classifier("perceptron"),
     Classifier("rbm-softmax", options={"hidden": 32}, epochs=30, batch_size=20),
     Classifier("dbn", options={"hidden": [16, 32]}, epochs=30, batch_size=20),
-    Classifier("spiking-mlp", options={"hidden": [64]}),
+    Classifier("spiking-mlp", options={"hidden": [32], "steps": 5}, epochs=20, batch_size=20),
 ]
 
 
