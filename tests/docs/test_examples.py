@@ -45,7 +45,7 @@ def test_every_public_name_has_an_example(namespace: str) -> None:
 CELLS = [(space, names) for space in sorted(NAMESPACES) for names in cells(space) if names != "setup"]
 
 
-@pytest.mark.filterwarnings("ignore:no (neuron|plane) stands")  # so few images do not reach every class
+@pytest.mark.filterwarnings("ignore:no (neuron|plane) has the class")  # so few images do not reach every class
 @pytest.mark.parametrize(("namespace", "names"), CELLS)
 def test_the_example_runs(namespace: str, names: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the setup alone before it."""
