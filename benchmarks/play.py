@@ -126,7 +126,7 @@ async def crowd(address: str, drawings: list[Any], clients: int, seconds: float,
     """Let clients draw at once; return what they got."""
     import httpx
 
-    statuses: Counter[int] = Counter()
+    statuses: Counter[int | str] = Counter()
     took: list[float] = []
     memory: list[float] = []
     end = time.perf_counter() + seconds
@@ -137,7 +137,11 @@ async def crowd(address: str, drawings: list[Any], clients: int, seconds: float,
         while time.perf_counter() < end:
             points = choose.choice(drawings)
             began = time.perf_counter()
-            answer = await client.post("/api/answer", json={"strokes": points})
+            try:
+                answer = await client.post("/api/answer", json={"strokes": points})
+            except httpx.TransportError as problem:
+                statuses[type(problem).__name__] += 1
+                continue
             statuses[answer.status_code] += 1
             if answer.status_code == 200:
                 if not answer.text.endswith('{"done":true}\n'):

@@ -160,6 +160,9 @@ def test_phone_width_dark_and_chinese(page: Any) -> None:
     page.click("#language")
     assert page.evaluate("document.documentElement.lang") == "zh"
     assert page.locator("h1").inner_text() == "写一个数字：4 个神经网络来回答"
+    assert page.locator("[data-model=mlp] h3").inner_text() == "多层感知机"
+    heights = [page.locator(one).bounding_box()["y"] for one in ("#pad", "#verdict", "#cards", "#others")]
+    assert heights == sorted(heights)  # on a phone the answer is below the pad
 
 
 def test_both_languages_have_all_texts(blank: Any) -> None:

@@ -16,6 +16,7 @@ from threegen.datasets.strokes import mnist_form_of_strokes
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.randomness import make_generator
 from threegen.tracing.inputs import answer as answer_of_model
+from threegen.web.answers import bill
 from threegen.web.calibrate import temperature_for
 from threegen.web.damage import Damage, damaged, thickened
 from threegen.web.request import Asked, encoded_image
@@ -62,9 +63,9 @@ def test_the_cost_is_that_of_this_image(client: TestClient, state: PageState, se
     found = {one["name"]: one for one in lines(client.post("/api/cost", json=seven)) if "name" in one}
     image = mnist_form_of_strokes(seven["strokes"])[None]
     for name in ("mlp", "spiking-mlp"):
-        bill = count(state.by_name[name].model, image, generator=make_generator(0, "page"))
-        assert found[name]["total"] == bill.compute["total"]
-        assert found[name]["memory"]["total"] == bill.memory["total"]
+        counted = count(state.by_name[name].model, image, generator=make_generator(0, "page"))
+        assert found[name]["total"] == counted.compute["total"]
+        assert found[name]["memory"]["total"] == counted.memory["total"]
     assert found["mlp"]["multiplications"] == 784 * 12 + 12 * 10  # by hand: two layers of products
     assert found["mlp"]["spikes"] is None
     assert found["spiking-mlp"]["spikes"] is not None
@@ -202,6 +203,7 @@ def test_the_record_of_single_spikes(state: PageState, seven: dict[str, Any]) ->
     assert (found["steps"], found["bin"]) == (15, 1)
     assert found["layers"][0]["neurons"] == 6 * 28 * 28
     assert found["layers"][0]["spikes"] == int((fired < 15).sum()) > 0
+    assert bill(member, image)["spikes"] == sum(layer["spikes"] for layer in found["layers"])
     times = fired.flatten()
     shown = found["layers"][0]["shown"]
     raster = [[shown[neuron] for neuron in row] for row in found["layers"][0]["raster"]]

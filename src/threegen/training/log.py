@@ -91,6 +91,7 @@ class TrainingLog:
                 values = [row.get(name, math.nan) for row in self.epochs]
                 axis.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name)
             axis.set_xlabel("epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)  # there is no epoch 1.5
             axis.set_title(panel)
             axis.legend()
         if file is not None:

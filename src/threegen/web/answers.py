@@ -7,8 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from threegen.cost.count import count
+from threegen.gen3.mozafari import Mozafari2019
 from threegen.randomness import make_generator
 from threegen.web.lineup import PageModel
+from threegen.web.single_spikes import spikes_sent
 from threegen.web.units import Off, switched_off
 
 
@@ -39,6 +41,8 @@ def bill(member: PageModel, image: Tensor, *, seed: int = 0) -> dict[str, Any]:
         found = count(member.model, image[None], generator=make_generator(seed, "page"))
     compute = found.compute
     spikes = [row.spikes for row in found.rows if row.spikes is not None and row.kind != "encoder"]
+    if isinstance(member.model, Mozafari2019):  # the bill counts additions alone: this net answers without times
+        spikes = [float(spikes_sent(member.model, image[None]))]
     return {
         "name": member.name,
         "multiplications": compute["multiplications"],

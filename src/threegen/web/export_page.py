@@ -79,16 +79,26 @@ def render_page(networks: Sequence[dict[str, Any]], images: Sequence[dict[str, A
     )
     inside = {network["name"] for network in networks}
     others = [
-        {"title": entry.title, "year": entry.year, "generation": entry.generation}
+        {"name": entry.name, "title": entry.title, "year": entry.year, "generation": entry.generation}
         for entry in lineage_entries()
         if entry.name not in inside
     ]
-    data = {"networks": list(networks), "others": others, "samples": list(images)}
+    names = [*(network["name"] for network in networks), *(one["name"] for one in others)]
+    data = {"networks": list(networks), "others": others, "samples": list(images), "chinese": chinese(names)}
     return environment.get_template("page.html").render(
         style=Markup("\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)),
         script=Markup(bundled(SCRIPTS)),
         data=Markup(json.dumps(data, separators=(",", ":")).replace("</", "<\\/")),
     )
+
+
+def chinese(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the Chinese `title` and `rule` of models by name, where the live page has them."""
+    words = json.loads((STATIC / "text.json").read_text(encoding="utf-8"))["zh"]
+    return {
+        name: {key: words[f"model.{name}.{key}"] for key in ("title", "rule") if f"model.{name}.{key}" in words}
+        for name in names
+    }
 
 
 def bundled(patterns: Sequence[str]) -> str:

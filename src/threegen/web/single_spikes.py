@@ -38,6 +38,12 @@ def plain_scores(model: Mozafari2019, images: Tensor) -> Tensor:
     return model.answer(times_of_layers(model, images)["c2"].to(torch.uint8))
 
 
+def spikes_sent(model: Mozafari2019, images: Tensor) -> int:
+    """Return how many neurons of S1 and S2 fire."""
+    times = times_of_layers(model, images)
+    return sum(int((times[layer] < model.steps).sum()) for layer in ("s1", "s2"))
+
+
 def frames(times: Tensor, steps: int) -> Tensor:
     """Return spike times [...] of one example as spikes [T, N], one a neuron at most."""
     flat = times.flatten()

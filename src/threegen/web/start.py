@@ -24,6 +24,7 @@ from threegen.errors import ConfigError
 from threegen.web.guards import Guard
 
 PORT = 8310
+KEEP_ALIVE = 60  # s that a connection may rest; one that is closed just as the browser writes loses a request
 TRIED = 50  # further ports, if the first one is taken
 STATIC = Path(__file__).parent / "static"
 Load = Callable[[], Any]
@@ -98,9 +99,14 @@ def play(
     page = Page(load)
     names = [host, socket.gethostname()]
     # clients that keep a connection open (phones in a lecture hall) must not delay Ctrl-C
-    server = uvicorn.Server(
-        uvicorn.Config(Guard(page.app, names), log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        Guard(page.app, names),
+        log_level="warning",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE,
     )
+    server = uvicorn.Server(config)
     page.failed = lambda: setattr(server, "should_exit", True)
     try:
         tell(f"threegen play: {address}" + ("" if found == port or not port else f" (port {port} is taken)"))

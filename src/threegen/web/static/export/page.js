@@ -35,6 +35,11 @@ function showImage(canvas, values) {
   context.putImageData(pixels, 0, 0);
 }
 
+/** The title or the rule of a network in the chosen language. */
+function told(net, fact) {
+  return (words === WORDS.zh && DATA.chinese[net.name]?.[fact]) || net[fact];
+}
+
 /** What a card says of a network: pairs of a name and a value. */
 function facts(net) {
   const number = (value) => value.toLocaleString(document.documentElement.lang);
@@ -47,7 +52,7 @@ function facts(net) {
 function makeCard(net) {
   const card = element("article", "", { class: "card", "data-model": net.name });
   const head = element("header");
-  head.append(element("h3", net.title), element("p", filled(words.generation, net), { class: "meta" }));
+  head.append(element("h3", told(net, "title")), element("p", filled(words.generation, net), { class: "meta" }));
   const bars = element("div", "", { class: "bars", role: "img" });
   net.classes.forEach((name) => {
     const column = element("span");
@@ -57,7 +62,7 @@ function makeCard(net) {
     bars.append(column);
   });
   const list = element("dl", "", { class: "facts" });
-  list.append(element("dd", net.rule, { class: "full" }));
+  list.append(element("dd", told(net, "rule"), { class: "full" }));
   for (const [name, value] of facts(net)) list.append(element("dt", name), element("dd", value));
   const digit = element("p", "", { class: "digit" });
   card.append(head, digit, bars, list, element("p", "", { class: "spikes" }));
@@ -113,7 +118,7 @@ function writeWords() {
   find("pad").setAttribute("aria-label", words.pad);
   find("seen").setAttribute("aria-label", words.seen);
   find("cards").replaceChildren(...NETWORKS.map(makeCard));
-  find("others").replaceChildren(...DATA.others.map((one) => element("li", `${one.title} (${one.year})`)));
+  find("others").replaceChildren(...DATA.others.map((one) => element("li", `${told(one, "title")} (${one.year})`)));
   find("samples").replaceChildren(...DATA.samples.map(sampleButton));
   answerAll();
 }
