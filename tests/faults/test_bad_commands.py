@@ -193,7 +193,7 @@ def test_a_search_by_optuna_draws_its_best(inside: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("words", [["models"], ["show", "mlp"], ["data", "list", "--json"], ["reproduce"]])
+@pytest.mark.parametrize("words", [["models"], ["data", "list", "--json"], ["--version"]])
 def test_a_full_disk_behind_standard_output_is_said(words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "threegen", *words]
