@@ -96,7 +96,7 @@ def test_receptive_fields_have_their_classes_colours(model: DiehlCook) -> None:
     width, height = struct.unpack(">II", sheet[16:24])
     assert (width, height) == (3 * 8 - 2, 3 * 8 - 2)  # three columns of 6 pixels with gaps of 2
     assert len({tuple(colour) for colour in class_colours(10).round(3).tolist()}) == 10
-    with pytest.raises(ShapeError, match="does not hold them"):
+    with pytest.raises(ShapeError, match="do not form a picture of 7 x 7"):
         receptive_fields(model, (7, 7))
 
 
