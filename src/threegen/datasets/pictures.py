@@ -84,7 +84,8 @@ def read_window(
     opened = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     with _opened(opened, name, max_pixels) as (picture, ops):
         picture.draft(None, (max(size), max(size)))
-        upright = _plain_picture(ops.exif_transpose(picture), channels)
+        turned = picture.getexif().get(_ORIENTATION, 1) != 1  # turning copies a picture even if it stands upright
+        upright = _plain_picture(ops.exif_transpose(picture) if turned else picture, channels)
         if upright.size != (width, height):
             scale = min(upright.width / width, upright.height / height)
             across = max(0.0, upright.width - scale * width) / 2

@@ -40,6 +40,7 @@ from torch.nn.utils import skip_init
 from threegen.checks import require_choice, require_images, require_number, require_whole
 from threegen.errors import ConfigError
 from threegen.gen2.alexnet_towers import Towers, require_pair
+from threegen.gen2.response_norm import ResponseNorm
 from threegen.machine.memory import require_weights
 
 VARIANTS = ("2012", "one-weird-trick", "small")
@@ -149,7 +150,7 @@ class AlexNet(nn.Module):
             yield f"conv{number}", skip_init(nn.Conv2d, planes, out, kernel, **options)  # type: ignore[no-untyped-call]
             yield f"relu{number}", nn.ReLU()
             if normalised:
-                yield f"norm{number}", nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
+                yield f"norm{number}", ResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
             if pooled:
                 yield f"pool{number}", nn.MaxPool2d(3, 2)
             planes = out
@@ -189,6 +190,8 @@ class AlexNet(nn.Module):
         images = require_images("AlexNet", inputs, (self.channels, self.picture, self.picture), weight)
         if self.picture != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", align_corners=False)
+        if self.training and images.device.type == "cpu":  # planes side by side: quicker convolutions and normalisation
+            images = images.contiguous(memory_format=torch.channels_last)
         if self.devices:
             split: Tensor = self.halves((images - self.mean) * 255.0)
             return split
