@@ -16,7 +16,7 @@ FIGURE = Figure(
     differs="our own training (Adam, 20 epochs, one cycle); 100 steps; the paper is known to us from secondary sources",
     seeds=(0,),
     note="12C5-AP2-64C5-AP2-10, relu, no biases, dropout of a half before the last layer; images as Bernoulli "
-    "spikes, one threshold per layer by the largest activation on 3,000 training images (data-based "
-    "normalisation), potentials from zero, reset to zero, read out by the number of spikes. The test "
-    "split is read once per seed.",
+    "spikes, one threshold per layer by the largest activation on 423 training images (data-based "
+    "normalisation; memory would not hold the signals of more images over 100 steps), potentials from zero, "
+    "reset to zero, read out by the number of spikes, ties by the summed input. The test split is read once per seed.",
 )
