@@ -51,7 +51,7 @@ tg.registry.fit_svm(model, few.take(100), most_passes=5)  # with scikit-learn
 
 # %% shallow_reward_stages
 model = tg.models.Mozafari2018(maps=20)
-tg.fit(model, tg.registry.shallow_reward_stages(model, 50, passes=1, batch_size=50), few.take(50))
+tg.fit(model, tg.registry.shallow_reward_stages(model, passes=1, window=50), few.take(50))
 
 # %% stdp_stages
 model = tg.DiehlCook(20, variant="faster")

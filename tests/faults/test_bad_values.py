@@ -161,7 +161,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "model": lambda: tg.models.Kheradpisheh2018(3, shape=(1, 8, 8), maps=(2, 3)),
         "data": lambda: tg.Dataset(torch.rand(6, 1, 8, 8), Y[:6] % 3, ("a", "b", "c")), "most_passes": lambda: 2,
     },
-    "shallow_reward_stages": {"model": lambda: tg.models.Mozafari2018(maps=10), "images": lambda: 20},
+    "shallow_reward_stages": {"model": lambda: tg.models.Mozafari2018(maps=10)},
     "Mozafari2018": {"classes": lambda: 10},
     "first_spike_gif": {"model": tg.models.Mozafari2019, "image": lambda: torch.rand(1, 28, 28)},
     "seen_sheet": {"model": tg.models.Mozafari2019, "layer": lambda: "s1"},

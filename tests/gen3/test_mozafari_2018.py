@@ -118,11 +118,11 @@ def test_the_kernel_is_the_rule_of_plain_tensors(digits: Dataset, dropped: bool)
     assert all(torch.equal(state[name], other[name]) for name in state)
 
 
-def test_dropout_is_drawn_for_each_pass() -> None:
+def test_dropout_is_drawn_for_each_batch() -> None:
     layer = small().s2
     dropout, seen = MapDropout(layer, 0.5), []
-    for epoch in (0, 1, 0):
-        dropout(tg.training.Progress(epoch=epoch), torch.optim.SGD(layer.parameters()), RewardSTDP(10))
+    for number in (0, 1, 0):
+        dropout(tg.training.Progress(batches_done=number), torch.optim.SGD(layer.parameters()), RewardSTDP(10))
         seen.append(layer.dropped.clone())
     assert torch.equal(seen[0], seen[2])
     assert not torch.equal(seen[0], seen[1])
@@ -145,9 +145,7 @@ def test_it_learns_and_a_killed_run_resumes_bit_equal(digits: Dataset, tmp_path:
     whole, parts, resumed = small(), small(), small(seed=1)
 
     def stages(model: Mozafari2018) -> list[tg.training.Stage]:
-        return shallow_reward_stages(
-            model, len(digits), passes=12, batch_size=100, reward=(0.05, 0.025), punish=(0.05, 0.005)
-        )
+        return shallow_reward_stages(model, passes=12, window=100, reward=(0.05, 0.025), punish=(0.05, 0.005))
 
     log = fit(whole, stages(whole), digits)
     rewards = [record["reward"] for record in log.epochs]
@@ -169,6 +167,6 @@ def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(ShapeError, match="expects images"):
         small()(torch.rand(2, 1, 27, 28))
     with pytest.raises(ConfigError, match="trains a Mozafari2018"):
-        shallow_reward_stages(torch.nn.Linear(2, 2), 5)  # type: ignore[arg-type]
+        shallow_reward_stages(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="share"):
         MapDropout(small().s2, 1.0)

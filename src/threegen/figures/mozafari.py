@@ -55,6 +55,7 @@ class Recipe:
     distortions: Distortions | None = None  # S3 also learns from distorted versions of the images
     copies: int = 4
     batch_sizes: tuple[int, int, int] = BATCHES
+    look_every: int = LOOK_EVERY
 
     def accuracy(self, seed: int, progress: bool = False) -> Made:
         """Train on 50,000 images, choose the weights on 10,000 held-out ones and return the test accuracy in per cent.
@@ -65,7 +66,8 @@ class Recipe:
         split = data.train.holdout(HELD_OUT)
         folder = Path("runs/reproduce") / f"{self.name}-{seed}"
         model = self.model(seed)
-        chooser = ChooseWeights(split.validation, folder / "chosen.safetensors", mean_from=self.mean_from)
+        chosen = folder / "chosen.safetensors"
+        chooser = ChooseWeights(split.validation, chosen, self.look_every, mean_from=self.mean_from)
         rule = None if self.reward is None else self.reward(model)
         log = fit(
             model,
@@ -107,7 +109,7 @@ class ChooseWeights(Callback):
     def __init__(self, held_out: Dataset, path: Path, every: int = LOOK_EVERY, mean_from: int | None = None) -> None:
         self.held_out, self.path, self.every, self.mean_from = held_out, path, every, mean_from
         self.best, self.weight, self.best_pass = -1.0, torch.empty(0), 0
-        self.total, self.count = torch.zeros(()), 0  # for the mean
+        self.total, self.count, self.added = torch.zeros(()), 0, 0  # for the mean; the last pass that is in it
         self._bits: SpikeTimes | None = None
 
     def on_begin(self, run: Training) -> None:
@@ -115,7 +117,8 @@ class ChooseWeights(Callback):
         if run.progress.batches_done and self.path.is_file():
             kept = load_tensors(self.path.read_bytes())
             self.weight, self.total = kept["weight"], kept["total"]
-            self.best, self.best_pass, self.count = float(kept["best"]), int(kept["pass"]), int(kept["count"])
+            self.best, self.best_pass = float(kept["best"]), int(kept["pass"])
+            self.count, self.added = int(kept["count"]), int(kept["added"])
 
     def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
         """Evaluate after every few passes of the last stage."""
@@ -123,8 +126,8 @@ class ChooseWeights(Callback):
         if record["stage"] != 2 or not isinstance(model, Mozafari2019):
             return
         weight = model.s3.weight.detach()
-        if self.mean_from is not None and done >= self.mean_from:
-            self.total, self.count = self.total + weight.double(), self.count + 1
+        if self.mean_from is not None and done >= max(self.mean_from, self.added + 1):  # a resumed run repeats passes
+            self.total, self.count, self.added = self.total + weight.double(), self.count + 1, done
         if done % self.every == 0 or done == run.session.stages[2].epochs:
             found = self._look(model, weight, done)
             line = {"pass": done, **found, "best": self.best, "rewarded": record.get("reward")}
@@ -155,6 +158,7 @@ class ChooseWeights(Callback):
             "best": torch.tensor(self.best, dtype=torch.float64),
             "pass": torch.tensor(self.best_pass),
             "count": torch.tensor(self.count),
+            "added": torch.tensor(self.added),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(self.path, kept)

@@ -4,7 +4,7 @@
     S2: u[t] = sum of w over inputs that fired by t; the first neuron above the threshold answers, by its class
 
 At each place only the strongest direction sends a spike. While the layer learns, a random part of its maps is switched
-off in each pass (dropout), so that all of them learn.
+off for some hundred images (dropout), so that all of them learn.
 
 Mozafari, Kheradpisheh, Masquelier, Nowzari-Dalini and Ganjtabesh, "First-spike-based visual categorization using
 reward-modulated STDP", IEEE Transactions on Neural Networks and Learning Systems 29 (2018) 6178-6190; filters and
@@ -115,7 +115,7 @@ class Mozafari2018(nn.Module):
         generator: draws the weights, normal around .8 with .05.
 
     Scores are the steps left after a class's first spike, plus the share of its potential; 0 if it never fires. Train
-    it with `fit(model, shallow_reward_stages(model, len(data)), data)`.
+    it with `fit(model, shallow_reward_stages(model), data)`.
 
     Raises:
         ConfigError: sizes that cannot be built.
@@ -134,7 +134,7 @@ class Mozafari2018(nn.Module):
         classes: int = 10,
         *,
         shape: Sequence[int] = (1, 28, 28),
-        maps: int = 400,
+        maps: int = 200,
         kernel: int = 12,
         threshold: float = 15.0,
         steps: int = 15,
