@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from threegen.cost.count import count
 from threegen.errors import ThreegenError
-from threegen.explanations.explain import Look, explain
+from threegen.explanations.explain import Explainer, explain
 from threegen.gen3.networks import SpikingMLP
 
 
@@ -52,7 +52,7 @@ BAD: dict[str, Any] = {
 NETS = {"planes": Pooled, "spiking": lambda: SpikingMLP([784, 6, 3], steps=2)}
 TAKES = [
     name
-    for name, method in inspect.getmembers(Look, inspect.isfunction)
+    for name, method in inspect.getmembers(Explainer, inspect.isfunction)
     if not name.startswith("_") and "x" in inspect.signature(method).parameters
 ]
 
