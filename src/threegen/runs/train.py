@@ -15,6 +15,7 @@ from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import data_source, load_data
 from threegen.datasets.stored_pictures import holds_pictures
 from threegen.errors import ConfigError, DataError
+from threegen.gen3.networks import SpikingNet
 from threegen.registry.entry import Entry, Plan, build_model, find_entry
 from threegen.runs.converted import converted_facts
 from threegen.runs.record import FORMAT, Facts, read_record, require_free, write_record
@@ -123,7 +124,7 @@ def train_run(
             device=device,
             progress=progress,
             title=entry.name,
-            callbacks=[*callbacks, SpikeHealth(part.take(LOOKED_AT).inputs)],
+            callbacks=[*callbacks, *_watchers(model, part)],
             checkpoint_every=checkpoint_every,
             **how,
         )
@@ -145,6 +146,11 @@ def _split(
         return part, validation
     split = part.holdout(require_whole("holdout", kept), seed=0)
     return split.train, split.validation
+
+
+def _watchers(model: nn.Module, part: Dataset) -> list[Callback]:
+    """Return what watches a spiking net; for others no picture need be decoded."""
+    return [SpikeHealth(part.take(LOOKED_AT).inputs)] if isinstance(model, SpikingNet) else []
 
 
 def _size_pictures(settings: dict[str, Any], entry: Entry) -> None:
