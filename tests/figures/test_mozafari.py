@@ -17,7 +17,10 @@ from threegen.figures.entries import kheradpisheh_2018, mozafari_2018, mozafari_
 from threegen.figures.mozafari import ChooseWeights, Recipe
 from threegen.gen3.kheradpisheh import Kheradpisheh2018
 from threegen.gen3.mozafari import Mozafari2019
+from threegen.registry.shallow_reward import shallow_reward_stages
+from threegen.registry.stdp_features import kheradpisheh_stages
 from threegen.rules.reward_stdp import RewardSTDP
+from threegen.training.evaluate import evaluate
 from threegen.training.schedules import EpochSteps
 
 MAPS = {"maps": (4, 12, 20)}
@@ -61,7 +64,7 @@ def test_reproduce_from_end_to_end_and_after_a_kill(
     figure = dataclasses.replace(mozafari_2019.FIGURE, make=PLANS[plan].accuracy)
     monkeypatch.setattr(reproduce, "all_figures", lambda: {figure.name: figure})
     tested: list[Tensor] = []
-    evaluate, look = mozafari.evaluate, ChooseWeights._look
+    look = ChooseWeights._look
 
     def watched(model: Mozafari2019, *args: Any, **options: Any) -> Any:
         tested.append(model.s3.weight.detach().clone())
@@ -94,14 +97,15 @@ def test_reproduce_from_end_to_end_and_after_a_kill(
 @pytest.mark.filterwarnings("ignore:batch_size")
 def test_kheradpisheh_from_end_to_end(few_digits: None, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
-    stages = kheradpisheh_2018.kheradpisheh_stages
 
     def small(**options: Any) -> nn.Module:
         return Kheradpisheh2018(maps=(4, 12), **options)
 
     monkeypatch.setattr(kheradpisheh_2018, "Kheradpisheh2018", small)
     monkeypatch.setattr(
-        kheradpisheh_2018, "kheradpisheh_stages", lambda model, **options: stages(model, passes=(1, 1), **options)
+        kheradpisheh_2018,
+        "kheradpisheh_stages",
+        lambda model, **options: kheradpisheh_stages(model, passes=(1, 1), **options),
     )
     made = kheradpisheh_2018.accuracy(0)
     assert made.value > 20  # chance is 10
@@ -110,9 +114,10 @@ def test_kheradpisheh_from_end_to_end(few_digits: None, monkeypatch: pytest.Monk
 
 @pytest.mark.filterwarnings("ignore:batch_size")
 def test_the_shallow_net_from_end_to_end(few_digits: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    stages = mozafari_2018.shallow_reward_stages
     monkeypatch.setattr(
-        mozafari_2018, "shallow_reward_stages", lambda model, **options: stages(model, passes=2, window=65, **options)
+        mozafari_2018,
+        "shallow_reward_stages",
+        lambda model, **options: shallow_reward_stages(model, passes=2, window=65, **options),
     )
     made = mozafari_2018.accuracy(0)
     assert 0 <= made.value <= 100

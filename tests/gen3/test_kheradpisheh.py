@@ -11,6 +11,7 @@ import threegen as tg
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError, ShapeError
 from threegen.gen3.kheradpisheh import Kheradpisheh2018
+from threegen.gen3.parts import Use
 from threegen.registry.stdp_features import fit_svm, kheradpisheh_stages
 from threegen.testing import check_model
 from threegen.training.evaluate import evaluate
@@ -109,3 +110,14 @@ def test_what_cannot_work_is_refused(digits: Dataset) -> None:
         kheradpisheh_stages(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="labels of all 10 classes"):
         fit_svm(small(), Dataset(digits.inputs[:5], None, digits.classes, "none"))
+
+
+def test_the_cost_of_an_answer(digits: Dataset) -> None:
+    """S2's additions by a plain product of the spikes with ones; the read-out adds one weight per bit and class."""
+    model, images = small(), digits.inputs[:2]
+    rows = {row.kind: row for row in model.cost(Use((images,), model(images), ("values",)))}
+    fired = (model.c1(model.encode(images)) < model.steps).double()
+    reached = torch.nn.functional.conv2d(fired, torch.ones(20, 8, 2, 2, dtype=torch.float64), padding=1)
+    assert rows["neurons"].operations == {"ac": int(reached.sum()), "threshold": 15 * 2 * 20 * 16 * 16}
+    assert rows["read-out"].operations == {"ac": int(model.features(images).sum()) * 10 + 20}
+    assert "not counted" not in str(tg.count(model, images))

@@ -10,6 +10,8 @@ import torch
 
 import threegen as tg
 from threegen.datasets.dataset import Dataset
+from threegen.datasets.distortions import Distortions
+from threegen.datasets.spike_times import SpikeCopies
 from threegen.errors import ConfigError, Interrupted, ShapeError
 from threegen.functional.plasticity.rank_order import rank_latencies
 from threegen.gen3.mozafari import Mozafari2019
@@ -117,6 +119,28 @@ def test_three_stages_learn_and_caches_are_found_again(digits: Dataset, tmp_path
         model.s2.weight.mul_(0.5)
     SpikeCache(model, tmp_path / "spikes").features(digits)  # other weights, another file
     assert len(list((tmp_path / "spikes").iterdir())) == 4
+
+
+def test_passes_of_s3_show_distorted_versions_in_turn(digits: Dataset, tmp_path: Path) -> None:
+    """Version 0 is what the images give; the others are drawn once, found again and cover images of their own."""
+    model = small()
+    few = digits.take(30)
+    cache = SpikeCache(model, tmp_path)
+    found = cache.versions(few, Distortions(), 2)
+    plain = cache.features(few)
+    shown = [found.for_pass(0, 2, epoch).batch(torch.arange(30)) for epoch in range(4)]
+    assert torch.equal(shown[0].inputs, plain.batch(torch.arange(30)).inputs)
+    assert torch.equal(shown[3].inputs, shown[0].inputs)
+    assert not torch.equal(shown[1].inputs, shown[0].inputs)
+    assert not torch.equal(shown[1].inputs, shown[2].inputs)
+    assert few.targets is not None
+    assert shown[1].targets is not None
+    assert torch.equal(shown[1].targets, few.targets)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert SpikeCache(model, tmp_path).versions(few, Distortions(), 2).fingerprint() == found.fingerprint()
+    assert len(list(tmp_path.iterdir())) == 3
+    with pytest.raises(ShapeError, match="equal shape and number"):
+        SpikeCopies([plain, cache.features(digits.take(20))])
 
 
 class Kill(Callback):

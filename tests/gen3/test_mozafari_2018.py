@@ -14,6 +14,7 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, Interrupted, ShapeError
 from threegen.gen3.mozafari_2018 import Mozafari2018, gabor_filter, inhibit_weaker
 from threegen.gen3.ordered_conv import DecisionConv
+from threegen.gen3.parts import Use
 from threegen.registry.shallow_reward import MapDropout, shallow_reward_stages
 from threegen.rules.reward_stdp import RewardSTDP
 from threegen.rules.rule import PlainSGD, Step
@@ -170,3 +171,14 @@ def test_what_cannot_work_is_refused() -> None:
         shallow_reward_stages(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="share"):
         MapDropout(small().s2, 1.0)
+
+
+def test_the_cost_of_an_answer(digits: Dataset) -> None:
+    """Additions by a plain product of the spikes with ones; each of 40 x 3 x 3 neurons is compared in each step."""
+    model, images = small(), digits.inputs[:2]
+    edges, layer = model.cost(Use((images,), model(images), ("values",)))
+    assert edges.operations["mac"] == 2 * 28 * 28 * 4 * 25
+    fired = (model.encode(images) < model.steps).double()
+    reached = torch.nn.functional.conv2d(fired, torch.ones(40, 4, 12, 12, dtype=torch.float64))
+    assert layer.operations == {"ac": int(reached.sum()), "threshold": 15 * 2 * 40 * 9}
+    assert "not counted" not in str(tg.count(model, images))

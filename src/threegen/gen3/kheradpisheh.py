@@ -27,7 +27,9 @@ from threegen.checks import require_float, require_sizes, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.plasticity.rank_order import difference_of_gaussians
 from threegen.functional.plasticity.rank_order_fused import FiringLayer, firing_times
+from threegen.gen3.mozafari import encoder_cost, layer_cost
 from threegen.gen3.ordered_conv import OrderedConv, RankLatency
+from threegen.gen3.parts import Cost, Use
 
 
 class Kheradpisheh2018(nn.Module):
@@ -136,6 +138,18 @@ class Kheradpisheh2018(nn.Module):
         times = self.c1(self.encode(images))
         silent = fired_at(self.s2, times) >= self.steps
         return 1.0 - F.max_pool2d(-silent.to(self.s2.weight.dtype), 2, padding=1).neg()
+
+    part = "single spikes"
+
+    @torch.no_grad()
+    def cost(self, use: Use) -> list[Cost]:
+        """Return what answers cost: the encoder, S1 and S2, and the read-out, an addition for each bit and class."""
+        images, scores = use.inputs[0], use.output
+        encoded = self.encode(images)
+        rows = [encoder_cost(self.encoder, encoded, scores)]
+        rows += [layer_cost(layer, times, scores) for layer, times in ((self.s1, encoded), (self.s2, self.c1(encoded)))]
+        read = int(self.features(images).sum()) * self.classes + len(images) * self.classes
+        return [*rows, Cost("read-out", {"ac": read}, scores, fed_by="spikes", shape=(self.classes,))]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores [B, K] for images [B, 1, H, W] in 0..1. Raises `ShapeError`, `ConfigError`."""

@@ -167,23 +167,31 @@ class Mozafari2019(nn.Module):
         images, scores = use.inputs[0], use.output
         encoded = self.encode(images)
         pooled = self.c1(encoded)
-        rows, filters = [], self.encoder.filters
-        responses = encoded.numel()
-        products = responses * filters.shape[-1] ** 2
-        gain = {"mul": responses, "add": responses * (2 * self.encoder.radius + 1) ** 2}
-        order = {"compare": responses * (math.ceil(math.log2(encoded[0].numel())) + 1)}
-        encoder = {"mac": products, "mac_nonzero": products, **gain, **order}
-        rows.append(Cost("encoder", encoder, scores, fed_by="values", shape=tuple(encoded.shape[1:])))
-        for layer, times in ((self.s1, encoded), (self.s2, pooled), (self.s3, self.c2(pooled))):
-            sums, shape = additions(layer, times < self.steps)
-            neurons = len(images) * math.prod(shape)
-            looks = 1 if math.isinf(layer.threshold) else self.steps
-            rows.append(Cost(NEURONS, {"ac": sums, "threshold": looks * neurons}, scores, fed_by="spikes", shape=shape))
-        return rows
+        layers = ((self.s1, encoded), (self.s2, pooled), (self.s3, self.c2(pooled)))
+        encoder = encoder_cost(self.encoder, encoded, scores)
+        return [encoder, *(layer_cost(layer, times, scores) for layer, times in layers)]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores [B, K] for images [B, 1, H, W] in 0..1. Raises `ShapeError`, `ConfigError`."""
         return self.answer(self.features(self.encode(images)))
+
+
+def encoder_cost(encoder: RankLatency, encoded: Tensor, scores: Tensor) -> Cost:
+    """Return what contrasts, local gain and order cost, for the spike times [B, C, H, W] that came out."""
+    responses = encoded.numel()
+    products = responses * encoder.filters.shape[-1] ** 2
+    gain = {"mul": responses, "add": responses * (2 * encoder.radius + 1) ** 2}
+    order = {"compare": responses * (math.ceil(math.log2(encoded[0].numel())) + 1)}
+    operations = {"mac": products, "mac_nonzero": products, **gain, **order}
+    return Cost("encoder", operations, scores, fed_by="values", shape=tuple(encoded.shape[1:]))
+
+
+def layer_cost(layer: OrderedConv, times: Tensor, scores: Tensor) -> Cost:
+    """Return what a layer costs for input times [B, C, H, W]: its sums, and a comparison per neuron and step."""
+    sums, shape = additions(layer, times < layer.steps)
+    looks = 1 if math.isinf(layer.threshold) else layer.steps
+    operations = {"ac": sums, "threshold": looks * len(times) * math.prod(shape)}
+    return Cost(NEURONS, operations, scores, fed_by="spikes", shape=shape)
 
 
 def additions(layer: OrderedConv, fired: Tensor) -> tuple[int, tuple[int, int, int]]:

@@ -25,7 +25,9 @@ from torch.nn import functional as F
 from threegen.checks import require_float, require_number, require_unit_range, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.plasticity.rank_order import rank_latencies
+from threegen.gen3.mozafari import layer_cost
 from threegen.gen3.ordered_conv import DecisionConv
+from threegen.gen3.parts import Cost, Use
 
 DIRECTIONS = (67.5, 112.5, 157.5, 202.5)  # degrees
 INHIBITION = (0.15, 0.12, 0.10, 0.07, 0.05)  # at a distance of 1, 2 ... places
@@ -181,6 +183,24 @@ class Mozafari2018(nn.Module):
             )
         found: Tensor = self.encoder(images)
         return found.to(torch.uint8)
+
+    part = "single spikes"
+
+    @torch.no_grad()
+    def cost(self, use: Use) -> list[Cost]:
+        """Return what answers cost: edges, pooling, inhibition and order, then S2 over all steps.
+
+        Ordering n values is billed as n log2 n comparisons.
+        """
+        images, scores = use.inputs[0], use.output
+        encoded = self.encode(images)
+        filters, places = self.encoder.filters, encoded.numel()
+        products = images.numel() * filters.numel()
+        compared = places * (self.encoder.pool**2 - 1 + (2 * len(INHIBITION) + 1) ** 2 - 1 + 1)
+        compared += places * math.ceil(math.log2(encoded[0].numel()))
+        operations = {"mac": products, "mac_nonzero": products, "mul": places, "compare": compared}
+        edges = Cost("encoder", operations, scores, fed_by="values", shape=tuple(encoded.shape[1:]))
+        return [edges, layer_cost(self.s2, encoded, scores)]
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores [B, K] for images [B, 1, H, W] in 0..1. Raises `ShapeError`, `ConfigError`.
