@@ -1,9 +1,9 @@
-"""A busy neighbour: one update of a net on two cores while another process keeps one of them busy.
+"""A busy machine: one update of a net on two cores while another process keeps one of them busy.
 
-The figure is milliseconds per update with the threads and the waiting that the command line chooses when it starts
-beside the neighbour; the floor is the same work on the quiet machine, with what is chosen there. The other rows run
-with torch's own waiting, beside the neighbour and alone (the second shows what the choice costs a quiet machine), and
-on one thread of the quiet machine: beside a neighbour that is never idle, no choice can be much better. Nets:
+The figure is milliseconds per update with the threads and the waiting that the command line chooses on the busy
+machine; the floor is the same work on the idle machine, with the choice made there. The other rows run with torch's own
+waiting, on the busy and on the idle machine (the second shows the cost of the choice on an idle machine), and on one
+thread of the idle machine: next to a process that is never idle, no choice can be much better. Nets:
 15C5-P2-40C5-P2-300-10 over 10 time steps in batches of 64 (`busy-conv`), 784-512-10 in batches of 128 (`busy-mlp`).
 """
 
@@ -45,7 +45,7 @@ if SERVED in ("ours", "one-thread-quiet"):
         os.environ.pop(name, None)
 if SERVED == "one-thread-quiet":
     os.environ["OMP_NUM_THREADS"] = "1"
-elif SERVED == "ours":  # on a quiet machine, for the floor, nothing is changed
+elif SERVED == "ours":  # on an idle machine, for the floor, nothing is changed
     from threegen.machine.waiting import choose_waiting  # as the command line does, before torch is loaded
 
     with neighbour(True):
@@ -87,7 +87,7 @@ class Update:
         self.optimizer.step()
 
     def __call__(self, quick: bool) -> float:
-        """Return milliseconds per update, the mean over about a second: a neighbour does not strike evenly."""
+        """Return milliseconds per update, the mean over about a second, because the disturbance varies."""
         import torch
 
         if not self.ready:
@@ -107,7 +107,7 @@ class Update:
 
 @dataclass(frozen=True)
 class BusyJob(Job):
-    """A job that two more processes serve, with torch's own waiting."""
+    """A job with two more processes, which use torch's own waiting."""
 
     def __getattr__(self, side: str) -> Update:
         if side in SIDES:

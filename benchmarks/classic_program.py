@@ -32,7 +32,7 @@ def unit(quick: bool) -> str:
 
 
 def share_data() -> dict[str, str]:
-    """Write the training images where every contestant finds them, whatever its environment can read."""
+    """Write the training images in a form that every contestant's environment can read."""
     folder = Path(tempfile.gettempdir()) / "threegen-benchmarks"
     folder.mkdir(exist_ok=True)
     train = tg.load_data("mnist").train
@@ -65,7 +65,7 @@ class Ours:
         log = tg.fit(model, rule, self.data, optimizer="keras-rmsprop", epochs=epochs(quick), batch_size=BATCH)
         seconds = time.perf_counter() - start
         if log.final["loss"] > (0.35 if quick else 0.08):
-            raise SystemExit(f"it did not learn: loss {log.final['loss']}")
+            raise SystemExit(f"the training failed: loss {log.final['loss']}")
         return seconds
 
 

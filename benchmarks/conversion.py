@@ -1,4 +1,5 @@
-"""A network converted to spikes: milliseconds per image and wrong answers, beside SpikingJelly's converter and sinabs.
+"""A network converted to spikes: milliseconds per image and wrong answers, compared with SpikingJelly's converter and
+sinabs.
 
 One network, 16C5-BN-AP2-32C5-BN-AP2-128-10, trained here for two epochs, is given to all; each calibrates with the same
 1,000 training images (ours with 3,000 would be a little better) and answers the same test images. The floor is the
@@ -79,7 +80,7 @@ class Floor:
 
 
 def peers(job: str) -> list[Contestant]:
-    """Return who else converts."""
+    """Return the other converters."""
     script = HERE / "peers" / "spikingjelly_converted.py"
     return [
         Contestant("spikingjelly", script, f"max:{job}", "spikingjelly"),

@@ -1,4 +1,4 @@
-"""What all converters get: one network, images to calibrate with, images to answer; torch alone is needed."""
+"""The common input of all converters: one network, calibration images, test images; needs only torch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def network() -> nn.Sequential:
 
 
 def shared() -> dict[str, Any]:
-    """Return what `prepare` of the bench wrote: weights, calibrate, images, labels."""
+    """Return the data that `prepare` of the benchmark wrote: weights, calibrate, images, labels."""
     return dict(torch.load(os.environ[SHARED], weights_only=True))
 
 

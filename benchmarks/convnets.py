@@ -61,7 +61,7 @@ class Ours:
 
 
 class Floor:
-    """Every convolution and product of a pass, forward and both gradients, on operands that lie ready."""
+    """Every convolution and product of a pass, forward and both gradients, on prepared operands."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -134,7 +134,7 @@ def read_folder(quick: bool) -> float:
     count = sum(len(batch) for batch in shown.walk(list(torch.split(order, 64))))
     seconds = time.perf_counter() - start
     if count != len(order):
-        raise SystemExit(f"{count} pictures came, {len(order)} were asked for")
+        raise SystemExit(f"{count} pictures were read, expected {len(order)}")
     return seconds
 
 

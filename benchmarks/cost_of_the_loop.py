@@ -1,10 +1,9 @@
 """What `fit` adds to a bare loop, in microseconds per step: guard, log, callbacks, progress, generators.
 
-`no-op`: a rule that does nothing and asks for nothing, against walking over the same batches (the loop still looks
-whether the weights are finite). `tiny`: one linear layer of 8 x 8
-weights trained by back-propagation and plain descent, against the same lines of torch written out. Both sides run
-turn about in one process; the figure is the median of the differences. There is no floor and no peer: facts about
-other engines' loops stand in the page of the documentation.
+`no-op`: a rule that does nothing, against iterating over the same batches (the loop still checks whether the weights
+are finite). `tiny`: one linear layer of 8 x 8 weights trained by back-propagation and plain descent, against the same
+lines of torch written out. Both sides alternate in one process; the figure is the median of the differences. There is
+no floor and no peer: the documentation has facts about the loops of other libraries.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ def make_data(count: int) -> tg.Dataset:
 
 
 class Nothing(tg.Rule):
-    """A rule that leaves everything as it is."""
+    """A rule that changes nothing."""
 
     uses_labels = False
 
     def __call__(self, model: nn.Module, batch: tg.Batch, generator: torch.Generator) -> Iterator[tg.Applied]:
-        """Say that all is done."""
+        """Report that the update is done."""
         yield tg.Applied()
 
 
@@ -63,7 +62,7 @@ def added(bare: Callable[[], None], ours: Callable[[], None], count: int) -> flo
 
 
 def no_op(quick: bool) -> float:
-    """Return what a step of the empty rule costs beyond drawing its batch."""
+    """Return the cost of a step of the empty rule beyond drawing its batch."""
     count = steps(quick)
     data, model = make_data(count), nn.Linear(FEATURES, CLASSES)
 
@@ -75,7 +74,7 @@ def no_op(quick: bool) -> float:
 
 
 def tiny(quick: bool) -> float:
-    """Return what a step costs beyond forward, loss, backward, step and clearing the gradients."""
+    """Return the cost of a step beyond forward, loss, backward, step and clearing the gradients."""
     count = steps(quick)
     data = make_data(count)
     ours, theirs = nn.Linear(FEATURES, CLASSES), nn.Linear(FEATURES, CLASSES)
@@ -93,7 +92,7 @@ def tiny(quick: bool) -> float:
 
 
 def void(value: object) -> None:
-    """Forget a value."""
+    """Discard a value."""
 
 
 JOBS = [

@@ -1,8 +1,8 @@
 """Mozafari's net of 2019: CPU seconds an image of one pass of its last layer, on cached bits of the layers below.
 
 S1 and S2 learn a few thousand digits once; then S3 learns by reward, pass by pass, and the last passes are timed: CPU
-time of one core, as `fit` makes them, reading the bits included. The floor is one product [images x 16, 6,250] x
-[6,250, 200], which computes every potential once; we take less, because most potentials need not be computed (see
+time of one core, as run by `fit`, reading the bits included. The floor is one product [images x 16, 6,250] x [6,250,
+200], which computes every potential once; ours takes less, because most potentials need not be computed (see
 `functional/plasticity/decision_bounds.py`).
 
 SpykeTorch, which the authors wrote for this net, has no release and is not among the bench environments: `peers` is
@@ -40,7 +40,7 @@ class PassTimes(Callback):
 
 
 def prepared(quick: bool) -> tuple[Mozafari2019, Dataset]:
-    """Return a net whose S1 and S2 have learnt, and the bits for its S3."""
+    """Return a net with trained S1 and S2, and the bits for its S3."""
     data = tg.load_data("mnist").train.take(IMAGES[quick])
     model = Mozafari2019(generator=torch.Generator().manual_seed(0))
     size = min(500, len(data))

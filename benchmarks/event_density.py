@@ -1,8 +1,8 @@
-"""Time against density: gathering weight rows for the spikes that are there, and the dense product.
+"""Time against density: gathering weight rows for spikes, and the dense product.
 
-784-800 on 1,280 rows: ten steps of 128 examples, every spike drawn apart. Prints a JSON line a density, forward and
-weight gradient together, and last the crossover that was found now and the one that the program uses: what it measured
-on this machine when it first needed it.
+784-800 on 1,280 rows: ten steps of 128 examples, every spike drawn independently. Prints one JSON line per density,
+forward and weight gradient together, and finally the crossover found now and the one in use, which was measured on this
+machine at first use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEPS, ROWS, INPUTS, OUTPUTS = 10, 1280, 784, 800
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="no headings; what is printed is JSON either way")
+    parser.add_argument("--json", action="store_true", help="no headings; the output is JSON in any case")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

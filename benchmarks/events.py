@@ -1,9 +1,9 @@
-"""Milliseconds per recording to read events, to count them in frames and to leave out noise: threegen and tonic.
+"""Milliseconds per recording to read events, to count them in frames and to remove noise: threegen and tonic.
 
 100 simulated recordings of MNIST digits (about 4,000 events, 34 x 34 pixels) are written as N-MNIST `.bin` files. The
-untimed first request of each contestant writes or compares what was found: the same events read, the same counts in
-every frame, the same events kept (behind the first 10 ms, where tonic keeps events without support). There is no floor:
-what reading bytes costs depends on the machine's cache.
+untimed first request of each contestant writes or compares the results: the same events read, the same counts in every
+frame, the same events kept (after the first 10 ms, in which tonic keeps events without support). There is no floor: the
+cost of reading bytes depends on the machine's cache.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Maps of one image and of 64: ours, Captum's, pytorch-grad-cam's, and the passes that no method can do without.
+"""Maps of one image and of 64: ours, Captum's, pytorch-grad-cam's, and the passes that every method needs.
 
 The floor of saliency is one forward pass and one gradient by the input; that of Grad-CAM one forward pass and the
 gradient by the last feature maps; that of occlusion one forward pass a window, in chunks of the size that is fastest
-here (32 images for the small net, 16 for AlexNet). All give milliseconds per image, on one core unless told otherwise.
+here (32 images for the small net, 16 for AlexNet). All give milliseconds per image, on one core by default.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHUNKS = {"mnist": 32, "alexnet": 16}
 
 
 class Ours:
-    """The call that a user writes."""
+    """The call as a user writes it."""
 
     def __init__(self, job: str) -> None:
         self.job = job
@@ -43,7 +43,7 @@ class Ours:
 
 
 class Floor:
-    """The passes alone."""
+    """Only the passes."""
 
     def __init__(self, job: str) -> None:
         self.job = job
@@ -79,7 +79,7 @@ class Floor:
 
 
 def peers(job: str) -> list[Contestant]:
-    """Return who else can do a job."""
+    """Return the other contestants of a job."""
     found = [Contestant("captum", HERE / "peers" / "captum_maps.py", job, "captum")]
     if job.startswith("occlusion"):
         best = f"{job}-b1-best"

@@ -1,8 +1,8 @@
-"""Speed as a ratio: us, the peers and the physical floor, side by side, turn about, on the same cores.
+"""Speed as a ratio: threegen, the peers and the physical lower bound ("floor"), in turn on the same cores.
 
-Each contestant is a process of its own (peers in environments of their own) that times its own work when asked. All
-run on the same pinned cores, one at a time; a round asks each once, and the figures are medians over the rounds.
-With `--json` standard output gets one JSON object a line, one a job, and nothing else.
+Each contestant is a separate process (peers in their own environments) that times its own work on request. All run on
+the same pinned cores, one at a time; a round runs each once, and the figures are medians over the rounds. With `--json`
+standard output has one JSON object per line, one per job, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 class Contestant:
     """One side of a comparison: a script that serves its work, in `benchmarks/.environments/environment` or in ours.
 
-    `serves` says which figure the script is asked for.
+    `serves` names the requested figure.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Job:
-    """What is compared: `ours` and `floor` are functions of the job's own script, `peers` are processes elsewhere."""
+    """One comparison: `ours` and `floor` are functions of the job's own script, `peers` are other processes."""
 
     name: str
     unit: Callable[[bool], str]  # the unit, given whether the run is quick
@@ -69,7 +69,9 @@ class Worker:
         self.answer: dict[str, Any] = {}
         self.values: list[float] = []
         if not contestant.python().exists():
-            complain(f"{self.name}: absent; its environment {contestant.environment!r} is not built; make bench-peers")
+            complain(
+                f"{self.name}: absent; its environment {contestant.environment!r} is not built; run make bench-peers"
+            )
             return
         command = [str(contestant.python()), str(contestant.script), "--serve", contestant.serves]
         self.process = subprocess.Popen(
@@ -77,7 +79,7 @@ class Worker:
         )
 
     def ask(self, quick: bool, *, keep: bool) -> None:
-        """Let the contestant work once; one that fails is absent from then on."""
+        """Run the contestant once; if it fails it is absent from then on."""
         if self.process is None or self.process.stdin is None or self.process.stdout is None:
             return
         try:
@@ -87,7 +89,7 @@ class Worker:
         except BrokenPipeError:
             line = ""
         if not line:
-            complain(f"{self.name}: absent; it ended with code {self.process.wait()}; its message stands above")
+            complain(f"{self.name}: absent; it ended with code {self.process.wait()}; see its message above")
             self.process = None
             self.values = []
             return
@@ -111,7 +113,7 @@ class Worker:
 
 
 def complain(sentence: str) -> None:
-    """Say something to the reader; standard output belongs to the results."""
+    """Write a message to standard error; standard output is for the results."""
     sys.stderr.write(sentence + "\n")
 
 
@@ -136,7 +138,7 @@ def run_job(job: Job, script: Path, *, quick: bool, threads: int, rounds: int | 
     found = {worker.name: worker.figure for worker in workers}
     ours, floor = found.pop("ours"), found.pop("floor", None)
     if ours is None:
-        raise SystemExit(f"{job.name}: our own worker failed; its message stands above")
+        raise SystemExit(f"{job.name}: our own worker failed; see its message above")
     present = [value for value in found.values() if value is not None]
     versions = {"python": platform.python_version(), "cores": ",".join(map(str, cores))}
     for worker in workers:
@@ -157,35 +159,35 @@ def run_job(job: Job, script: Path, *, quick: bool, threads: int, rounds: int | 
 
 
 def rounded(value: float | None) -> float | None:
-    """Return four digits of a figure: no measurement here is worth more."""
+    """Return a figure rounded to four digits, the precision of these measurements."""
     return None if value is None else float(f"{value:.4g}")
 
 
 def pin(threads: int) -> list[int]:
-    """Pin this process, and so all that it starts, to as many cores; return them."""
+    """Pin this process and its children to `threads` cores; return them."""
     if not hasattr(os, "sched_setaffinity"):
         return []
     cores = sorted(os.sched_getaffinity(0))[:threads]
     if len(cores) < threads:
-        complain(f"asked for {threads} threads, but only {len(cores)} cores may be used")
+        complain(f"asked for {threads} threads, but only {len(cores)} cores are available")
     os.sched_setaffinity(0, cores)
     return cores
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """Return the variables by which numerical libraries learn how many threads they may use."""
+    """Return the environment variables that limit the threads of numerical libraries."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     return {name: str(threads) for name in names} | {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def main(jobs: Sequence[Job], script: str | Path) -> None:
     """The command line of every benchmark: run its jobs, or serve one side of one of them."""
-    parser = argparse.ArgumentParser(description="Times us, the peers and the floor, turn about.")
+    parser = argparse.ArgumentParser(description="Times threegen, the peers and the floor in turn.")
     parser.add_argument("--json", action="store_true", help="one JSON object a job on standard output")
     parser.add_argument("--quick", action="store_true", help="a fraction of the work, fewer rounds")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores to use (all)")
-    parser.add_argument("--rounds", type=int, help="how often each contestant is asked")
-    parser.add_argument("--only", choices=[job.name for job in jobs], help="run this job alone")
+    parser.add_argument("--rounds", type=int, help="number of runs of each contestant")
+    parser.add_argument("--only", choices=[job.name for job in jobs], help="run only this job")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.serve:

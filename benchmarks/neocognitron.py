@@ -1,4 +1,5 @@
-"""Seconds for 1,000 digits through a small neocognitron: our convolutions, the paper's cells one by one, the floor.
+"""Seconds for 1,000 digits through a small neocognitron: our convolutions, the paper's cells one by one, and the lower
+bound ("floor").
 
 The net has 4 planes per layer over 16 x 16 images: S 5x5, C 5x5 every second place, S 3x3, C 3x3. Cell by cell, every
 cell of the paper sums its own inputs in plain Python; it answers one digit (quick or not) and the figure is scaled up.
@@ -41,7 +42,7 @@ def make_layers() -> list[SCells | CCells]:
 
 
 def digits(count: int) -> Tensor:
-    """Return as many 16 x 16 images."""
+    """Return `count` 16 x 16 images."""
     return torch.rand(count, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
 
 
@@ -54,7 +55,7 @@ def through(layers: list[SCells | CCells], u: Tensor) -> Tensor:
 
 
 def cell_by_cell(layers: list[SCells | CCells], u: Tensor) -> Tensor:
-    """Return the last cells `[K, h, w]` for one image `[K, H, W]`, every cell for itself."""
+    """Return the last cells `[K, h, w]` for one image `[K, H, W]`, computed cell by cell."""
     planes = u.tolist()
     for layer in layers:
         planes = s_layer(layer, planes) if isinstance(layer, SCells) else c_layer(layer, planes)

@@ -1,4 +1,4 @@
-"""The two nets and the images that every side of the explanation benchmarks works on. Needs torch and numpy alone."""
+"""The two nets and the images of the explanation benchmarks. Needs only torch and numpy."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def alexnet() -> nn.Sequential:
 
 
 NETS: dict[str, tuple[Callable[[], nn.Sequential], tuple[int, ...], int]] = {
-    "mnist": (example_net, (1, 28, 28), 3),  # the last number: the relu behind the last convolution
+    "mnist": (example_net, (1, 28, 28), 3),  # the last number: the relu after the last convolution
     "alexnet": (alexnet, (3, 224, 224), 11),
 }
 WINDOWS = {"mnist": (4, 1), "alexnet": (32, 16)}  # window and stride of the occlusion jobs
 
 
 def images(net: str, batch: int) -> Tensor:
-    """Return the batch of noise that a net is shown."""
+    """Return the batch of noise images for a net."""
     return torch.rand(batch, *NETS[net][1], generator=torch.Generator().manual_seed(1))
 
 

@@ -1,4 +1,4 @@
-"""The live page: from the last pointer event to the page's update of the last of all cards; and a crowd of clients.
+"""The live page: time from the last pointer event to the update of the last card; and many clients at once.
 
     python benchmarks/play.py --json [--quick] [--threads N] [--run FOLDER ...] [--clients N] [--seconds N]
 
@@ -7,9 +7,9 @@ is the time between the last pointer move of a drawing and the moment at which a
 spiking network over all its time steps; heat maps and other pictures come later and are not included). `ours` is the
 median in milliseconds, `p95` the 95th percentile.
 
-`stroke-clients`: so many clients draw at once, each asking again as soon as it is answered, or when the server tells it
-to (503 with Retry-After). `ours` is the median of the answered requests; `errors` counts answers other than 200 and
-503, `memory_mib` is the server's memory after the first tenth and at the end.
+`stroke-clients`: many clients draw at once, each sending the next request when it is answered, or when the server
+allows it (503 with Retry-After). `ours` is the median of the answered requests; `errors` counts answers other than 200
+and 503, `memory_mib` is the server's memory after the first tenth and at the end.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def serving(threads: int, runs: list[str]) -> Iterator[tuple[str, int]]:
 
 
 def wait_until_ready(address: str) -> None:
-    """Wait until kernels are compiled and everything is measured: this is work, too."""
+    """Wait until kernels are compiled and everything is measured: this uses the processor, too."""
     import httpx
 
     while httpx.get(f"{address}api/models", timeout=600).json()["measuring"]:
@@ -89,7 +89,7 @@ def stroke(address: str, drawings: list[list[list[list[float]]]]) -> list[float]
 
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
-        raise SystemExit("there is no Chromium on this machine: apt-get install chromium")
+        raise SystemExit("Chromium is not installed: apt-get install chromium")
     found = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -99,12 +99,12 @@ def stroke(address: str, drawings: list[list[list[list[float]]]]) -> list[float]
         page.wait_for_selector("body[data-ready]", timeout=120_000)
         box = page.locator("#pad").bounding_box()
         if box is None:
-            raise SystemExit("the page shows no pad")
+            raise SystemExit("the page has no drawing pad")
         for strokes in drawings:
             page.click("#clear")
             page.wait_for_selector("body[data-idle=yes]", timeout=60_000)
             for points in strokes:
-                thin = [*points[:-1:3], points[-1]]  # as far apart as a quick hand's
+                thin = [*points[:-1:3], points[-1]]  # as far apart as in a fast drawing
                 places = [(box["x"] + x / 280 * box["width"], box["y"] + y / 280 * box["height"]) for x, y in thin]
                 page.mouse.move(*places[0])
                 page.mouse.down()
@@ -123,7 +123,7 @@ def stroke(address: str, drawings: list[list[list[list[float]]]]) -> list[float]
 
 
 async def crowd(address: str, drawings: list[Any], clients: int, seconds: float, pid: int) -> dict[str, Any]:
-    """Let clients draw at once; return what they got."""
+    """Let clients draw at once; return their results."""
     import httpx
 
     statuses: Counter[int | str] = Counter()
@@ -145,7 +145,7 @@ async def crowd(address: str, drawings: list[Any], clients: int, seconds: float,
             statuses[answer.status_code] += 1
             if answer.status_code == 200:
                 if not answer.text.endswith('{"done":true}\n'):
-                    raise SystemExit("an answer came without its end")
+                    raise SystemExit("an answer was incomplete")
                 took.append(1e3 * (time.perf_counter() - began))
             else:
                 await asyncio.sleep(float(answer.headers.get("retry-after", 1)) * choose.uniform(0.5, 1.5))
@@ -190,15 +190,15 @@ def result(job: str, values: list[float], threads: int, **more: Any) -> dict[str
 
 
 def main() -> None:
-    """Run the jobs that are asked for."""
+    """Run the requested jobs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object a job on standard output")
     parser.add_argument("--quick", action="store_true", help="fewer drawings, fewer clients, less time")
     parser.add_argument("--threads", type=int, default=2, help="cores that server and browser share")
-    parser.add_argument("--run", action="append", default=[], help="a run that joins the page; repeatable")
+    parser.add_argument("--run", action="append", default=[], help="a run to add to the page; repeatable")
     parser.add_argument("--clients", type=int, help="100, or 20 with --quick")
     parser.add_argument("--seconds", type=float, help="60, or 10 with --quick")
-    parser.add_argument("--only", choices=["stroke", "stroke-clients"], help="run this job alone")
+    parser.add_argument("--only", choices=["stroke", "stroke-clients"], help="run only this job")
     chosen = parser.parse_args()
     clients, seconds = chosen.clients or (20 if chosen.quick else 100), chosen.seconds or (10 if chosen.quick else 60)
     drawings = [one["strokes"] for one in json.loads(DRAWINGS.read_text())]

@@ -36,7 +36,7 @@ def unit(quick: bool) -> str:
 
 
 def share_data() -> dict[str, str]:
-    """Write the training images where every contestant finds them, whatever its environment can read."""
+    """Write the training images in a form that every contestant's environment can read."""
     folder = Path(tempfile.gettempdir()) / "threegen-benchmarks"
     folder.mkdir(exist_ok=True)
     rows = tg.load_data("mnist").train.take(EXAMPLES).inputs.flatten(1)
@@ -52,7 +52,7 @@ def load_rows() -> torch.Tensor:
 
 
 class Kernel:
-    """The rule in a user's own loop, plain SGD handed over to it."""
+    """The rule in a user's own loop, with plain SGD."""
 
     def __init__(self, size: int) -> None:
         self.size, self.rows = size, torch.empty(0)
@@ -75,7 +75,7 @@ class Kernel:
 
 
 class Fit:
-    """A rule through `fit`: batches picked at random, guards and log included."""
+    """A rule through `fit`: random batches, guards and log included."""
 
     def __init__(self, size: int, make: Callable[[], Rule]) -> None:
         self.size, self.make, self.rows = size, make, torch.empty(0)
@@ -94,7 +94,7 @@ class Fit:
 
 
 class Floor:
-    """The matrix products alone."""
+    """Only the matrix products."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -121,7 +121,7 @@ def plain() -> Rule:
 
 
 def fused() -> Rule:
-    """Return the rule, its kernels moving the weights."""
+    """Return the rule with kernels that update the weights."""
     return tg.ContrastiveDivergence(weight_cost=2e-4, backend="fused")
 
 

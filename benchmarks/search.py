@@ -1,7 +1,7 @@
 """A search of 100 trials x 50 epochs: 784-[100]x6-10 on 400 + 100 digits, SGD, rates and decays drawn at random.
 
 The figure is seconds per search. The peer is plain PyTorch that trains the same networks one after the other; the floor
-is the matrix products of all updates alone, as batched products. `search-halving` gives up half of the networks after
+is the matrix products of all updates alone, as batched products. `search-halving` stops half of the networks after
 epochs 5, 10 and 20; its floor is that of the full search. All sides draw the same settings, weights and orders. The
 growth jobs `search-growth-N` train N networks.
 """
@@ -30,7 +30,7 @@ SIZES = [784, *HIDDEN, 10]
 
 
 def parts() -> tuple[tg.datasets.Dataset, tg.datasets.Dataset]:
-    """Return 400 training and 100 validation images, of the training part alone."""
+    """Return 400 training and 100 validation images, all of the training part."""
     split = tg.load_data("mnist").train.take(500).holdout(100, seed=0)
     return split.train, split.validation
 
@@ -97,7 +97,7 @@ def sequential(quick: bool, trials: int = 100) -> float:
 
 
 def products(quick: bool, trials: int = 100) -> float:
-    """Compute the batched products of all updates, and nothing else; return seconds."""
+    """Compute only the batched products of all updates; return seconds."""
     updates = epochs_of(quick) * 4
     pairs = list(itertools.pairwise(SIZES))
     weights = [torch.randn(trials, o, i) for i, o in pairs]
@@ -127,7 +127,7 @@ def by_optuna(quick: bool) -> float:
 
 
 def without_optuna(quick: bool) -> float:
-    """Train `FEW` networks one by one by `fit`: what Optuna adds to is this; return seconds."""
+    """Train `FEW` networks one by one by `fit`: the baseline of the Optuna job; return seconds."""
     return few(quick, sampler=None)
 
 
@@ -205,7 +205,7 @@ def halved_by_sklearn(quick: bool) -> float:
 
 
 class SearchJob(Job):
-    """A job whose peer is in this file too."""
+    """A job whose peer is also in this file."""
 
     def __getattr__(self, side: str) -> object:
         if side == "sequential":

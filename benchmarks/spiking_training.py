@@ -2,8 +2,8 @@
 
 784-800-10 in batches of 128 and 15C5-P2-40C5-P2-300-10 in batches of 64, over T time steps of MNIST's first images:
 hard detached reset, rectangular surrogate with a = 1, decay .5, threshold .5, squared error of the mean rate. The floor
-is only the dense products and convolutions of forward and backward. Before anything is timed each side, ours too, must
-give the spikes of the plain loop over time to the last one and its gradients to 1e-4, or it is left out with a message.
+is only the dense products and convolutions of forward and backward. Before timing, each contestant, ours included, must
+give exactly the spikes of the plain loop over time and its gradients to 1e-4; otherwise it is left out with a message.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def make_net(kind: str, steps: int, backend: str) -> SpikingNet:
 
 
 def show_spikes(net: SpikingNet, spikes: Tensor) -> None:
-    """Let the net take `spikes` [T, B, ...], bytes, for those of any image."""
+    """Make the net use `spikes` [T, B, ...], bytes, for any image."""
     source = spikes.permute(0, 1, 3, 4, 2).contiguous() if spikes.dim() > 3 else spikes
     floats = spikes.float()
     if net.backend == "plain":
@@ -82,7 +82,7 @@ def make_case(kind: str, steps: int) -> dict[str, str]:
 
 
 class Training:
-    """One update of our net, compared with the case before it is timed."""
+    """One update of our net, checked against the case before timing."""
 
     def __init__(self, kind: str, steps: int) -> None:
         self.kind, self.steps = kind, steps
@@ -146,7 +146,7 @@ def _back(x: Tensor, weight: Tensor, gradient: Tensor, first: bool) -> object:
 
 
 def peers(kind: str) -> list[Contestant]:
-    """Return the other libraries, each in an environment of its own, and PyTorch without any."""
+    """Return the other libraries, each in its own environment, and plain PyTorch."""
     here = HERE / "peers"
     found = [
         Contestant("plain PyTorch loop", here / "plain_spiking_loop.py", kind),

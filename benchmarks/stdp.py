@@ -3,13 +3,13 @@
 `-train` compares equal biological time at equal steps: 250 ms in 250 steps, our variant "faster" and BindsNET's
 `DiehlAndCook2015`. `-train-paper` takes the published network: 350 ms and 150 ms of rest in steps of 0.5 ms, as Brian2
 simulates it too; BindsNET in its own steps of 1 ms for the same time, and for 350 ms alone, as its examples do.
-`-batched` are the same with BindsNET at the 32 images at once of its own example; that it learns less well then is said
-by its users, so a batch that keeps its accuracy is at most as quick. BindsNET's network is another one and simpler than
-the paper's (see docs/diehl-cook.md). Encoding and normalisation count on all sides. All learn on one core from fresh
+`-batched` are the same with BindsNET at the 32 images at once of its own example; its users report that it then learns
+less well, so a batch that keeps its accuracy is at most as fast. BindsNET's network differs from the paper's and is
+simpler (see docs/diehl-cook.md). Encoding and normalisation are included for all. All learn on one core from new
 weights.
 
-The floor is the additions of the rows of weights at every input spike, and nothing else. `-growth-N` are our costs for
-N neurons; `-pass` is one call of `fit` for all 60,000 images, in seconds by the clock.
+The floor is only the additions of the rows of weights at every input spike. `-growth-N` are our costs for N neurons;
+`-pass` is one call of `fit` for all 60,000 images, in seconds by the clock.
 
 SpykeTorch has no such network; for its deep one its users published 95,008 s on a GPU for 686 passes over 60,000 images
 (issue 7 of its repository), 2.3 ms per image and pass. That is a published figure and not measured here.
@@ -46,7 +46,7 @@ def unit(quick: bool) -> str:
 
 
 def share_images() -> dict[str, str]:
-    """Write the first training images where every contestant finds them."""
+    """Write the first training images for all contestants."""
     folder = Path(tempfile.gettempdir()) / "threegen-benchmarks"
     folder.mkdir(exist_ok=True)
     beside = folder / f"{os.getpid()}-stdp-images.npy"
@@ -56,7 +56,7 @@ def share_images() -> dict[str, str]:
 
 
 class Training:
-    """Our network learns images by the rule that is used for it."""
+    """Our network learns images by its rule."""
 
     def __init__(self, neurons: int, variant: str, kind: str) -> None:
         self.neurons, self.variant, self.kind = neurons, variant, kind
@@ -81,7 +81,7 @@ def _add_rows(weight: np.ndarray, sources: np.ndarray, total: np.ndarray) -> Non
 
 
 class Floor:
-    """One presentation of each image as additions of rows alone; its spikes are drawn before the clock starts."""
+    """One presentation of each image as only additions of rows; its spikes are drawn before timing starts."""
 
     def __init__(self, neurons: int, variant: str) -> None:
         self.neurons, self.variant = neurons, variant
@@ -117,7 +117,8 @@ def one_pass(quick: bool) -> float:
 
 
 def bindsnet(neurons: int, milliseconds: int, batch: int, rest: int = 0) -> Contestant:
-    """Return BindsNET's network for so many neurons, steps of 1 ms and images at once; `rest` ms without input."""
+    """Return BindsNET's network with these numbers of neurons, steps of 1 ms and images at once; `rest` ms without
+    input."""
     name = f"BindsNET, batch {batch}" + (f", {rest} ms of rest" if rest else "")
     asked = f"{neurons} {milliseconds} {batch} {rest}"
     return Contestant(name, HERE / "peers" / "bindsnet_stdp.py", asked, "bindsnet")

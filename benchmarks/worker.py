@@ -1,4 +1,4 @@
-"""The other end of the harness: a long-lived process that times its own work on request. Standard library only.
+"""The worker of the harness: a long-lived process that times its own work on request. Standard library only.
 
 One request per line on standard input, `{"quick": false}`; one answer per line on standard output,
 `{"value": 4.2, "peak_mib": 512.0, "versions": {...}}`. Whatever libraries print goes to standard error.
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 
-Work = Callable[[bool], float]  # takes whether to be quick, returns the figure that is compared
+Work = Callable[[bool], float]  # takes `quick`, returns the compared figure
 
 
 def serve(work: Work, packages: tuple[str, ...] = ()) -> None:
@@ -28,13 +28,13 @@ def serve(work: Work, packages: tuple[str, ...] = ()) -> None:
 
 
 def peak_mib() -> float:
-    """Return the most memory that this process has held."""
-    try:  # what getrusage tells on Linux counts from the fork on, so the parent's memory with it
+    """Return the peak memory of this process."""
+    try:  # on Linux getrusage counts from the fork on, so it includes the parent's memory
         with open("/proc/self/status") as status:
             for line in status:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) / 2**10
     except OSError:
         pass
-    # On Linux the peak is told in KiB, on macOS in bytes.
+    # On Linux the peak is in KiB, on macOS in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

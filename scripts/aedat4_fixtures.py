@@ -1,10 +1,10 @@
-"""Writes the AEDAT 4 fixtures with iniVation's own library (`pip install dv-processing`), in an environment of its own.
+"""Writes the AEDAT 4 fixtures with iniVation's own library (`pip install dv-processing`), in a separate environment.
 
 Usage: python scripts/aedat4_fixtures.py FOLDER
 
-One file for each compression, 300 events each on a sensor of 34 x 40, and one that holds frames, triggers and
-measurements of motion beside the events, as a DAVIS camera records them. The events are drawn by `drawn`, so that a
-test can say what they are without the library.
+One file for each compression, 300 events each on a sensor of 34 x 40, and one that holds frames, triggers and motion
+measurements in addition to the events, as a DAVIS camera records them. The events are drawn by `drawn`, so that a test
+can say what they are without the library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COUNT, HEIGHT, WIDTH, FIRST = 300, 34, 40, 1_700_000_000_000_000
 
 
 def drawn() -> np.ndarray:
-    """Return the events [300, 4] (t in microseconds, x, y, p), by a rule that anybody can compute again."""
+    """Return the events [300, 4] (t in microseconds, x, y, p), by a reproducible rule."""
     n = np.arange(COUNT)
     return np.stack([FIRST + 37 * n + n % 5, 7 * n % WIDTH, 11 * n % HEIGHT, (n // 3) % 2], 1)
 

@@ -2,12 +2,11 @@
 
 A process that ends while threads of gloo (torch.distributed on a CPU) still run can abort after its work is done
 ("terminate called without an active exception", SIGABRT): the thread releases a tensor, waits for Python's lock, and is
-ended by Python while C++ allows no such end. threegen therefore destroys the process group before it ends, and sees to
-it that nothing else keeps the group (`training/processes/workers.py`).
-Each launch trains a tiny table in `--workers` processes while `--busy` other processes keep cores busy; printed is how
-many launches and workers ended with code 0, and the end of standard error of each that did not. The exit code is 1 if
-any did not. `--control` runs processes that keep the group open at their end, to see whether this machine shows the
-fault at all.
+ended by Python while C++ allows no such end. threegen therefore destroys the process group before it ends, and makes
+sure that nothing else holds the group (`training/processes/workers.py`). Each launch trains a tiny table in `--workers`
+processes while `--busy` other processes keep cores busy; it prints how many launches and workers ended with code 0, and
+the end of standard error of each that did not. The exit code is 1 if any did not. `--control` runs processes that keep
+the group open at their end, to see whether this machine shows the fault at all.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def _say(text: str) -> None:
 
 
 def _write_table(file: Path) -> None:
-    """Write 240 rows of 8 columns in three classes, told apart by one column each."""
+    """Write 240 rows of 8 columns in three classes, each determined by one column."""
     rows = ["label," + ",".join(f"x{column}" for column in range(8))]
     for row in range(240):
         label = row % 3

@@ -51,7 +51,7 @@ def to_vector(camera: Camera) -> list[float]:
 
 
 def to_camera(vector: Any) -> Camera:
-    """Return the camera of a vector; constants are kept within what makes sense."""
+    """Return the camera of a vector; constants are clamped to a sensible range."""
     numbers = [float(value) for value in vector]
     constants = {name: round(math.exp(value), 4) for name, value in zip(CONSTANTS, numbers, strict=False)}
     constants["pull"] = min(constants["pull"], 1.0)
@@ -74,7 +74,7 @@ def to_camera(vector: Any) -> Camera:
 
 
 def cost(figures: dict[str, float]) -> float:
-    """Return how far the simulation is from the recordings, one number."""
+    """Return the distance of the simulation from the recordings as one number."""
     return (
         20 * (1 - figures["profile r"])
         + 6 * (1 - figures["frame r"])

@@ -12,7 +12,7 @@ import json
 import random
 from pathlib import Path
 
-# Five hands a digit; strokes are parted by "/", points "x,y" by blanks; y grows downwards.
+# Five hands a digit; strokes are separated by "/", points "x,y" by spaces; y grows downwards.
 OUTLINES = {
     0: (
         "5,0 2,2 1,7 2,12 5,14 8,12 9,7 8,2 5,0",

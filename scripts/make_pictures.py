@@ -1,11 +1,11 @@
-"""Make a folder of varied pictures, to try training from disk on: shapes, textures and glyphs in ten classes.
+"""Make a folder of varied pictures to test training from disk: shapes, textures and glyphs in ten classes.
 
     python scripts/make_pictures.py FOLDER --count 20000
     threegen train alexnet-small --data FOLDER --on-disk
 
 FOLDER/CLASS/NUMBER.(jpg|png|bmp|gif|webp): sizes of 40 to 160 pixels, colour, grey, palette and transparent, some
-turned by a mark of orientation. Kind, place, size, colours and ground of each picture follow from its number and --seed
-alone. `--broken N` spoils N pictures: cut off, empty, text, or with a header alone.
+rotated by an orientation tag. Kind, position, size, colours and background of each picture depend only on its number
+and --seed. `--broken N` breaks N pictures: truncated, empty, text, or only a header.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def write_picture(folder: Path, number: int, seed: int) -> Path:
 
 
 def draw(name: str, width: int, height: int, random: np.random.Generator) -> Image.Image:
-    """Return one picture of a class on a ground of noise, slightly blurred."""
+    """Return one picture of a class on a background of noise, slightly blurred."""
     ground, ink = random.integers(0, 256, 3), random.integers(0, 256, 3)
     while abs(int(ground.sum()) - int(ink.sum())) < 150:
         ink = random.integers(0, 256, 3)
@@ -93,7 +93,7 @@ def draw(name: str, width: int, height: int, random: np.random.Generator) -> Ima
 def corners(
     count: int, box: tuple[float, ...], pointed: bool, random: np.random.Generator
 ) -> list[tuple[float, float]]:
-    """Return the corners of a polygon inside `box`, turned by chance."""
+    """Return the corners of a polygon inside `box`, randomly rotated."""
     middle_x, middle_y, radius = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, (box[2] - box[0]) / 2
     turn, found = random.uniform(0, 2 * math.pi), []
     for number in range(count):
@@ -118,7 +118,7 @@ def texture(pen: Any, name: str, width: int, height: int, colour: tuple[int, ...
 
 
 def spoil(file: Path, number: int) -> None:
-    """Break one file: cut off, empty, text, or its header alone."""
+    """Break one file: truncated, empty, text, or only its header."""
     content = file.read_bytes()
     file.write_bytes((content[: len(content) // 2], b"", b"this is no picture\n", content[:40])[number % 4])
 

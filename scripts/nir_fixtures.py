@@ -1,10 +1,10 @@
-"""Makes tests/fixtures/nir: NIR files that snnTorch, SpikingJelly and Norse write, and what their nets do.
+"""Makes tests/fixtures/nir: NIR files written by snnTorch, SpikingJelly and Norse, and the spikes of their nets.
 
     make bench-peers                                    # builds the environments of the three
     python scripts/nir_fixtures.py                      # runs this file in each of them
     benchmarks/.environments/norse/bin/python scripts/nir_fixtures.py norse
 
-NAME.nir is what the library wrote, NAME.npz the input [T, B, ...] and the spikes [T, B, ...] that the library's own net
+NAME.nir is the library's file, NAME.npz the input [T, B, ...] and the spikes [T, B, ...] that the library's own net
 sent from its last layer. Weights and input come from numpy's generator, so a run gives the same numbers again.
 """
 
@@ -27,7 +27,7 @@ STEPS, BATCH = 25, 4
 
 
 def draw(seed: int, *shape: int) -> Any:
-    """Return weights of normal distribution; no potential is then likely to stand exactly on its threshold."""
+    """Return weights of normal distribution; a potential that equals its threshold exactly is then unlikely."""
     return np.random.default_rng(seed).normal(0.05, 1.0, shape).astype(np.float32)
 
 
@@ -53,7 +53,7 @@ def keep(name: str, graph: Any, given: Any, sent: Any) -> None:
     import nir
 
     OUT.mkdir(parents=True, exist_ok=True)
-    nir.write(OUT / f"{name}.nir", graph, compression=None)  # compressed, these small arrays take ten times the room
+    nir.write(OUT / f"{name}.nir", graph, compression=None)  # compressed, these small arrays take ten times the space
     np.savez_compressed(OUT / f"{name}.npz", inputs=given, spikes=np.asarray(sent, np.float32))
     sys.stdout.write(f"{name}: {np.mean(sent):.3f} of the last layer's steps hold a spike\n")
 
@@ -196,7 +196,7 @@ def main() -> None:
     for name in PEERS:
         python = ROOT / "benchmarks" / ".environments" / name / "bin" / "python"
         if not python.is_file():
-            raise SystemExit(f"{python} is not there; build the environments first: make bench-peers")
+            raise SystemExit(f"{python} does not exist; build the environments first: make bench-peers")
         subprocess.run([python, __file__, name], check=True)
 
 

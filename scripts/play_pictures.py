@@ -118,12 +118,12 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures")
-    parser.add_argument("--run", action="append", default=[], help="a run that joins the page; repeatable")
+    parser.add_argument("--run", action="append", default=[], help="a run to add to the page; repeatable")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
-        raise SystemExit("there is no Chromium on this machine: apt-get install chromium")
+        raise SystemExit("Chromium is not installed: apt-get install chromium")
     drawings = json.loads(DRAWINGS.read_text())
     by_digit = {digit: [one["strokes"] for one in drawings if one["digit"] == digit] for digit in range(10)}
     with serving(chosen.run) as address, sync_playwright() as playwright:
@@ -132,7 +132,7 @@ def main() -> None:
         smaller(page.screenshot(), chosen.out / "play.png", 1280)
         animation(page, by_digit[4][0], chosen.out / "play.gif")
         page.click("[data-name=spiking-mlp] footer button")
-        page.evaluate("document.querySelector('.top').style.position = 'static'")  # it would lie over the picture
+        page.evaluate("document.querySelector('.top').style.position = 'static'")  # it would cover the picture
         settle(page)
         smaller(page.locator("#inside").screenshot(), chosen.out / "play-inside.png", 1100)
         page = opened(browser, address, color_scheme="dark")

@@ -2,12 +2,11 @@
 
     python scripts/pretrained_weights.py NAME|all [--runs FOLDER]
 
-For each model: a run on MNIST's 60,000 training images with seed 0 (a finished run in FOLDER/NAME is taken as it is,
-an interrupted one is resumed), then `src/threegen/weights/NAME.safetensors` and its entry in `manifest.json`. Tensors
-of 4,096 values or more are stored in float16 unless that costs more than `ALLOWED` of the answers that were right on
-the first 10,000 training images. The test split is read once, by the weights as they are stored. The manifest also says
-which of the hundred drawings in `tests/fixtures` are misread. Afterwards `scripts/weights_page.py` writes
-`docs/weights.md`.
+For each model: a run on MNIST's 60,000 training images with seed 0 (a finished run in FOLDER/NAME is used, an
+interrupted one is resumed), then `src/threegen/weights/NAME.safetensors` and its entry in `manifest.json`. Tensors of
+4,096 values or more are stored in float16 unless that costs more than `ALLOWED` of the answers that were right on the
+first 10,000 training images. The test split is read once, by the stored weights. The manifest also lists which of the
+hundred drawings in `tests/fixtures` are misread. Afterwards `scripts/weights_page.py` writes `docs/weights.md`.
 """
 
 from __future__ import annotations
@@ -44,17 +43,18 @@ from threegen.training.persistence.files import write_whole
 
 DRAWINGS = Path(__file__).parents[1] / "tests" / "fixtures" / "hundred_strokes.json"
 LARGE = 4096  # values from which a tensor is stored in float16
-ALLOWED = 2  # of 10,000 answers that float16 may cost
-CHECKED = 500  # first test images that the tests answer again
+ALLOWED = 2  # allowed loss of right answers in 10,000 by float16
+CHECKED = 500  # first test images that the tests classify again
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is trained and stored: which plan with which options, and what differs when it answers.
+    """How one model is trained and stored: its plan and options, and the options that differ in inference.
 
-    `answering` are options of the network that ships, in place of those that it was trained with. `fitted` returns
-    options and tensors of a smaller network with the same answers. `likelihood` says that the softmax of the scores is
-    a probability as they are: the network was trained on it. `judged` is how many training images judge float16.
+    `answering` are options of the shipped network that replace those of the training. `fitted` returns options and
+    tensors of a smaller network with the same answers. `likelihood` says that the softmax of the scores is already a
+    probability, because the network was trained with it. `judged` is the number of training images for the check of
+    float16.
     """
 
     mode: str = "full"
@@ -67,7 +67,7 @@ class Recipe:
 
 
 def existing_planes(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the neocognitron that has just the planes that exist, without the space for more."""
+    """Return the neocognitron with only its existing planes, without memory for more."""
     net = cast(Neocognitron, model)
     counts = [int(layer.count) for layer in net.layers.values() if isinstance(layer, GrowingSCells)]
     weights = dict(net.state_dict())
@@ -215,7 +215,7 @@ def drawings_read(model: nn.Module) -> dict[str, Any]:
 
 
 def temperature(model: nn.Module, judged: Dataset) -> float:
-    """Return what to divide scores by so that their softmax fits the labels best, among 20 numbers per factor of ten.
+    """Return the divisor of the scores with which their softmax fits the labels best, among 20 values per decade.
 
     Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017; on training images here,
     because the weights have seen all of them: a guide for bars on a page, not a calibrated probability.

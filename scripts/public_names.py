@@ -1,4 +1,4 @@
-"""Write what follows from the table of public names: the stubs by which type checkers see them, and the snapshot.
+"""Write the files derived from the table of public names: the stubs for type checkers, and the snapshot.
 
     python scripts/public_names.py            # after a line was added to src/threegen/names.py
     python scripts/public_names.py --check    # exit code 1 if a file is out of date
@@ -29,7 +29,7 @@ NOTE = "# Written by scripts/public_names.py from the table in names.py; do not 
 
 
 def stub(homes: Mapping[str, str], before: str = "", exported: tuple[str, ...] = ()) -> str:
-    """Return a stub that names each object from the module that holds it."""
+    """Return a stub that imports each object from the module that defines it."""
     lines = [
         f"from {home} import {name} as {name}\n" for name, home in sorted(homes.items(), key=lambda item: item[::-1])
     ]
@@ -73,7 +73,7 @@ def surface() -> dict[str, Any]:
 
 
 def files() -> dict[Path, str]:
-    """Return every file that follows from the table, with the content that it should have."""
+    """Return every file derived from the table, with its expected content."""
     return {**stubs(), SNAPSHOT: json.dumps(surface(), indent=1) + "\n"}
 
 

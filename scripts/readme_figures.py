@@ -12,7 +12,7 @@ BEGIN, END = "<!-- figures: written by scripts/readme_figures.py -->\n", "<!-- e
 
 
 def main() -> None:
-    """Replace what stands between the two marks."""
+    """Replace the text between the two marks."""
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)
     write_whole(readme, before + BEGIN + figures_markdown(ROOT / "reproduction") + END + rest.partition(END)[2])

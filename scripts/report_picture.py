@@ -1,4 +1,4 @@
-"""Take the picture of the report that stands in the README: the top of the page, by headless Chromium.
+"""Take the picture of the report for the README: the top of the page, by headless Chromium.
 
 python scripts/report_picture.py [--report runs/history/report.html] [--out docs/pictures/report.png]
 """
@@ -33,7 +33,7 @@ INSTALL = """No Chromium was found. Install one and run this again:
 
 
 def main() -> int:
-    """Take the picture; return 0, or 2 where something is missing that the user can mend."""
+    """Take the picture; return 0, or 2 if something is missing that the user can supply."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--report", type=Path, default=Path("runs/history/report.html"))
     parser.add_argument("--out", type=Path, default=Path("docs/pictures/report.png"))
@@ -41,7 +41,9 @@ def main() -> int:
     parser.add_argument("--height", type=int, default=2010)
     given = parser.parse_args()
     if not given.report.is_file():
-        sys.stderr.write(f"{given.report} is not there; `make history` makes it, --report names another.\n")
+        sys.stderr.write(
+            f"{given.report} does not exist; create it with `make history`, or name another with --report.\n"
+        )
         return 2
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:

@@ -1,7 +1,7 @@
 """Keep the Chinese text of the documentation in step with the English sources.
 
-python scripts/translations.py            # say what is untranslated, fuzzy or stale; exit code 1 if anything is
-python scripts/translations.py --update   # first bring new and changed messages into docs/locale (make translations)
+python scripts/translations.py # list what is untranslated, fuzzy or stale; exit code 1 if anything is python
+scripts/translations.py --update # first bring new and changed messages into docs/locale (make translations)
 
 Translated are the Start page and the lessons. The catalogues are gettext files that any editor for them opens.
 """
@@ -47,7 +47,7 @@ def sources() -> dict[str, str]:
 
 
 def messages(markdown: str) -> list[str]:
-    """Return what Sphinx offers to translators, as single lines.
+    """Return the messages that Sphinx offers for translation, as single lines.
 
     These are paragraphs, headings, items, cells, the captions of tables of contents and the descriptions of pictures.
     """
@@ -62,7 +62,7 @@ def read(path: Path) -> list[Message]:
     found = []
     for block in path.read_text(encoding="utf-8").split("\n\n"):
         if "\n#~ " in f"\n{block}":
-            raise ValueError(f"{path}: remove the obsolete entries, which begin with #~")
+            raise ValueError(f"{path}: remove the obsolete entries, which start with #~")
         parts = {"msgid": "", "msgstr": ""}
         key = ""
         for line in block.splitlines():
@@ -78,7 +78,7 @@ def read(path: Path) -> list[Message]:
 
 
 def check(name: str, markdown: str) -> list[str]:
-    """Return what is wrong with one catalogue, in words; an empty list if nothing is."""
+    """Return the faults of one catalogue as sentences; an empty list if there are none."""
     path = CATALOGUES / f"{name}.po"
     if not path.exists():
         return [f"{name}: there is no catalogue"]
@@ -111,13 +111,13 @@ def update() -> None:
 
 
 def main() -> int:
-    """Update if asked to, then report; 1 if a message waits for its translator."""
+    """Update if asked to, then report; 1 if a message needs translation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--update", action="store_true", help="bring new and changed messages into the catalogues")
     if parser.parse_args().update:
         update()
     faults = [fault for name, markdown in sources().items() for fault in check(name, markdown)]
-    sys.stdout.write("\n".join([*faults, f"{len(faults)} messages wait for a translator"]) + "\n")
+    sys.stdout.write("\n".join([*faults, f"{len(faults)} messages need a translator"]) + "\n")
     return int(bool(faults))
 
 

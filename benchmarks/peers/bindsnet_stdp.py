@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 class Absent(types.ModuleType):
-    """Stands in for torchvision, of which nothing is measured here: every name is an empty class."""
+    """Replaces torchvision, which is not measured here: every name is an empty class."""
 
     def __getattr__(self, name: str) -> type:
         return type(name, (), {})

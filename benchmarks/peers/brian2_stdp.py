@@ -1,4 +1,5 @@
-"""The published network in Brian2 (cython): conductances, delays a synapse, triplet rule, 350 + 150 ms at 0.5 ms."""
+"""The published network in Brian2 (cython): conductances, one delay per synapse, triplet rule, 350 + 150 ms at 0.5
+ms."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ network = b.Network(source, excitatory, inhibitory, learning, excite, inhibit)
 
 
 def work(quick: bool) -> float:
-    """Return CPU milliseconds per image; what is compiled, at the first request, does not count."""
+    """Return CPU milliseconds per image; compilation, at the first request, is not counted."""
     count = 1 if quick else 3
     begun = time.process_time()
     for number in range(count):

@@ -1,4 +1,4 @@
-"""What both sides of the benchmark on events share: the recordings' files, and timing with a comparison of results.
+"""Shared by both sides of the events benchmark: the recordings' files, and timing with a comparison of results.
 
 Standard library and NumPy only: tonic's environment has no threegen.
 """
@@ -31,7 +31,7 @@ def late(events: Any) -> Any:
 class Timed:
     """A timed work over all recordings; its first call compares the results with those of the side that is `first`.
 
-    `inputs` gives what `work` takes, one per recording; `plain` turns a result into an array of whole numbers.
+    `inputs` gives the arguments of `work`, one per recording; `plain` turns a result into an array of whole numbers.
     """
 
     def __init__(
@@ -66,4 +66,4 @@ class Timed:
             if self.first:
                 np.save(path, one)
             elif not np.array_equal(np.load(path), one):
-                raise AssertionError(f"{self.name}: recording {number} differs from what threegen gives")
+                raise AssertionError(f"{self.name}: recording {number} differs from threegen's result")

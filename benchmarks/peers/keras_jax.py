@@ -1,7 +1,7 @@
 """The classic program in Keras 3 on jax: `model.fit` on arrays, as in the book.
 
-`classic-program` times a new model's `fit` with what it compiles, as every run of the program pays it; `compiled`
-times the second `fit` of one model, whose functions are compiled already.
+`classic-program` times a new model's `fit` including compilation, as in every run of the program; `compiled` times the
+second `fit` of one model, whose functions are already compiled.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def anew(quick: bool) -> float:
 
 
 def compiled(quick: bool) -> float:
-    """Train on with a model that has been trained before; the weights' values do not change the time."""
+    """Continue with a model that was trained before; the weights' values do not change the time."""
     return fit(KEPT, 1 if quick else 5)
 
 

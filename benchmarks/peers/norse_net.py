@@ -1,4 +1,4 @@
-"""The nets of `spiking_training.py` in Norse: `LIFBoxCell` in a `SequentialState`, the state handed on by the user.
+"""The nets of `spiking_training.py` in Norse: `LIFBoxCell` in a `SequentialState`, the state passed on by the user.
 
 Norse halves the input (u' = u + (i - u) / 2), so its potentials, thresholds and slopes are half of ours. It has no
 rectangular surrogate; its threshold function is replaced by one.

@@ -1,4 +1,4 @@
-"""LeNet-5 and the AlexNet of 2012 from torch's own modules, in the training loop that one writes by hand."""
+"""LeNet-5 and the AlexNet of 2012 from torch's own modules, in a hand-written training loop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def alexnet() -> nn.Module:
 
 
 def work(name: str) -> Work:
-    """Return what trains the net of a job and tells the seconds."""
+    """Return a function that trains the net of a job and returns the seconds."""
     model, shape, batch, steps = (
         (lenet(), (1, 28, 28), 64, 40) if name == "lenet-5-train" else (alexnet(), (3, 227, 227), 32, 2)
     )

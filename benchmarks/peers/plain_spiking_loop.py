@@ -1,4 +1,4 @@
-"""The nets of `spiking_training.py` as a tutorial writes them: a Python loop over time steps, PyTorch alone."""
+"""The nets of `spiking_training.py` as in a tutorial: a Python loop over time steps, in plain PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nearest thing in scikit-learn: `MLPClassifier` with the same layers and batches; it has Adam, no RMSprop."""
+"""The closest equivalent in scikit-learn: `MLPClassifier` with the same layers and batches; it has Adam, no RMSprop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def train(quick: bool) -> float:
     return time.perf_counter() - start
 
 
-warnings.simplefilter("ignore")  # it says that five epochs are not the end
+warnings.simplefilter("ignore")  # it warns that five epochs are not enough to converge
 FOLDER = Path(os.environ["THREEGEN_BENCH_DATA"])
 IMAGES, LABELS = np.load(FOLDER / "x.npy"), np.load(FOLDER / "y.npy")
 serve(train, ("scikit-learn", "numpy"))

@@ -1,4 +1,4 @@
-"""sinabs: `from_model` with its defaults (neurons may send several spikes at a step)."""
+"""sinabs: `from_model` with its defaults (neurons may send several spikes per step)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker import serve
 
 
 def converted(steps: int) -> Callable[[Tensor], Tensor]:
-    """Return what answers images by the sum of the outputs over the steps."""
+    """Return a function that answers images by the sum of the outputs over the steps."""
 
     kept: dict[int, Callable[[Tensor], Tensor]] = {}
 

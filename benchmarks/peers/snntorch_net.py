@@ -1,4 +1,5 @@
-"""The nets of `spiking_training.py` in snnTorch: `Leaky` with hidden state, the user writes the loop over time."""
+"""The nets of `spiking_training.py` in snnTorch: `Leaky` with hidden state and the loop over time written by the
+user."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from worker import serve
 
 
 def neurons() -> nn.Module:
-    """Return a layer of neurons; snnTorch's own surrogates have no rectangle, it takes any function."""
+    """Return a layer of neurons; snnTorch has no rectangular surrogate, but takes any function."""
     return snn.Leaky(beta=0.5, threshold=0.5, init_hidden=True, reset_mechanism="zero", spike_grad=Rectangle.apply)
 
 

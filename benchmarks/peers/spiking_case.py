@@ -1,9 +1,9 @@
-"""What all sides of `spiking_training.py` share: the spikes, the weights, what must come out, and the clock.
+"""Shared by all sides of `spiking_training.py`: the spikes, the weights, the expected results, and the timing.
 
 `SPIKING_CASE` names a file with `spikes` [T, B, ...] as bytes, `targets` [B, 10], `weight0`, `bias0` and so on, and of
 the plain loop `counts` [B, 10] (spikes of the last layer) and the gradients `by_weight0`, `by_bias0`, and so on.
 Weights are multiples of 2^-10 and biases odd multiples of 2^-11: sums of spikes are then exact in any order and no
-potential meets the threshold exactly, so that spikes must be equal to the last one. Needs numpy alone.
+potential equals the threshold exactly, so that all spikes must be equal. Needs only numpy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-LARGEST_ERROR = 1e-4  # of a gradient, in parts of its length: sums of floats in another order
+LARGEST_ERROR = 1e-4  # of a gradient, relative to its length: sums of floats in another order
 CASE = "SPIKING_CASE"
 
 Array = np.ndarray[Any, Any]
@@ -33,7 +33,7 @@ def in_layers(case: dict[str, Array], name: str) -> list[Array]:
 
 
 def refuse_unequal(case: dict[str, Array], rates: Array, by_weight: Sequence[Array], by_bias: Sequence[Array]) -> None:
-    """End the process unless the rates [B, 10] and the gradients are those of the case: nothing else is timed."""
+    """End the process unless the rates [B, 10] and the gradients are those of the case."""
     counts = np.rint(np.asarray(rates, np.float64) * len(case["spikes"]))
     wrong = int((counts != case["counts"]).sum())
     if wrong or not case["counts"].any():
@@ -46,7 +46,7 @@ def refuse_unequal(case: dict[str, Array], rates: Array, by_weight: Sequence[Arr
 
 
 def best(work: Callable[[], object], quick: bool) -> float:
-    """Return the milliseconds of the quickest of some calls; two go before the clock."""
+    """Return the milliseconds of the fastest of some calls, after two untimed calls."""
     times = []
     for number in range(updates(quick) + 2):
         begun = time.perf_counter()
@@ -57,5 +57,5 @@ def best(work: Callable[[], object], quick: bool) -> float:
 
 
 def updates(quick: bool) -> int:
-    """Return how many updates are timed; the quickest counts."""
+    """Return how many updates are timed; the fastest is used."""
     return 5 if quick else 20

@@ -1,4 +1,4 @@
-"""SpikingJelly's converter: its default recipe, and the one that is best at few steps (local threshold balancing)."""
+"""SpikingJelly's converter: its default recipe, and the best one at few steps (local threshold balancing)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ recipe_name, _, job = sys.argv[-1].partition(":")
 
 
 def converted(steps: int) -> Callable[[Tensor], Tensor]:
-    """Return what answers images by the sum of the outputs over the steps, as its tutorial does."""
+    """Return a function that answers images by the sum of the outputs over the steps, as its tutorial does."""
     images = shared()["calibrate"]
     batches = [(part, torch.zeros(len(part))) for part in images.split(100)]
     if recipe_name == "max":

@@ -1,6 +1,6 @@
 """The fully connected net of `spiking_training.py` in Spyx: the net in one `lax.scan`, compiled by XLA.
 
-Spyx's neurons reset softly and send their spikes a step late, so the step of its `LIF` is written anew here; surrogate,
+Spyx's neurons reset softly and send their spikes a step late, so the step of its `LIF` is rewritten here; surrogate,
 `Sequential` and `run` are its own. There are no convolutions: inside a scan XLA runs them very slowly on a CPU.
 """
 
@@ -22,7 +22,7 @@ from worker import serve
 
 case = load_case()
 if case["spikes"].ndim > 3:
-    raise SystemExit("Spyx is compared on the fully connected net alone")
+    raise SystemExit("Spyx is compared only on the fully connected net")
 spikes, targets = jnp.asarray(case["spikes"], jnp.float32), jnp.asarray(case["targets"])
 
 

@@ -1,4 +1,4 @@
-"""The frame of every peer that stands on PyTorch: its layers, one update, the comparison before the clock."""
+"""The base of every peer that uses PyTorch: its layers, one update, the check before timing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rectangle(torch.autograd.Function):
 
 
 def synapses() -> list[nn.Module]:
-    """Return linear maps or convolutions with the weights of the case, pooling and flattening in front of them."""
+    """Return linear maps or convolutions with the weights of the case, with pooling and flattening before them."""
     layers: list[nn.Module] = []
     for number, (weight, bias) in enumerate(zip(in_layers(CASE, "weight"), in_layers(CASE, "bias"), strict=True)):
         outputs, inputs = weight.shape[:2]

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Subset
 
-# torchvision's compiled operators do not load beside torch's CPU build; none of them is used here, but their names are
-# asked for while it is imported.
+# torchvision's compiled operators do not load with torch's CPU build; none of them is used here, but their names are
+# needed for the import.
 _names = torch.library.Library("torchvision", "DEF")
 for _name in ("nms", "qnms"):
     _names.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -39,7 +39,7 @@ def read(quick: bool) -> float:
     count = sum(len(images) for images, _ in DataLoader(part, batch_size=64, num_workers=2))
     seconds = time.perf_counter() - start
     if count != len(part):
-        raise SystemExit(f"{count} pictures came, {len(part)} were asked for")
+        raise SystemExit(f"{count} pictures were read, expected {len(part)}")
     return seconds
 
 

@@ -1,4 +1,4 @@
-"""Stands in for torchvision, which pytorch-grad-cam imports for methods that are not measured here.
+"""Replaces torchvision, which pytorch-grad-cam imports for methods that are not measured here.
 
 The build that pip finds does not fit torch's CPU build: its operators fail to load.
 """

@@ -99,8 +99,8 @@ def test_one_object_and_nothing_else(toy: Path) -> None:
 
 def test_what_is_absent_is_said(toy: Path) -> None:
     said = run(toy, "--json", "--quick", "--threads", "1").stderr
-    assert "not there: absent; its environment 'no-such-environment' is not built; make bench-peers" in said
-    assert "broken: absent; it ended with code 1; its message stands above" in said
+    assert "not there: absent; its environment 'no-such-environment' is not built; run make bench-peers" in said
+    assert "broken: absent; it ended with code 1; see its message above" in said
     assert "it has no such function" in said
     assert "1 threads" in said  # a library's own words do not reach standard output
 

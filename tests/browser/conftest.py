@@ -35,7 +35,7 @@ def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
-        pytest.skip("there is no Chromium on this machine: apt-get install chromium (scripts/chromium.sh)")
+        pytest.skip("Chromium is not installed: apt-get install chromium (scripts/chromium.sh)")
     with sync_api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield started

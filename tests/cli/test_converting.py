@@ -50,7 +50,7 @@ def test_convert_makes_a_run_that_others_open(folder: Path, capsys: pytest.Captu
     assert run(["compare", str(source), str(out), "--json"]) == 0
     capsys.readouterr()
     assert run(["convert", str(out)]) == 2
-    assert "spiking net already" in capsys.readouterr().err
+    assert "already a spiking net" in capsys.readouterr().err
     assert run(["convert", str(source), "--out", str(out)]) == 2
     assert "already holds a run" in capsys.readouterr().err
 

@@ -322,5 +322,5 @@ def test_a_net_that_decides_by_its_data_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.a(x) if len(x) < 3 else self.b(x)
 
-    with pytest.raises(ConfigError, match="answers otherwise"):
+    with pytest.raises(ConfigError, match="gives other answers than"):
         convert(Fork().eval(), torch.rand(240, 6))

@@ -125,7 +125,7 @@ def test_a_sequence_of_any_modules(tmp_path: Path) -> None:
     assert isinstance(import_nir(written.file), SpikingSequential)
     assert written.agreement >= 0.999  # the groups of the convolution became zeros, which rounds them once more
     assert written.lost == (
-        "normalisation and groups of convolutions are in the weights now, which rounds them once more",
+        "normalisation and groups of convolutions were folded into the weights, which rounds them again",
     )
     assert net.training  # as it was
 
@@ -220,7 +220,7 @@ def test_the_expansion_of_a_subtraction_is_what_the_page_says(tmp_path: Path) ->
     np.testing.assert_allclose(graph.nodes["potential_0"].r, 4.0, rtol=1e-6)
     np.testing.assert_allclose(graph.nodes["reset_0"].scale, -0.6, rtol=1e-6)  # -.75 * .8
     assert graph.metadata["dt"] == 1e-3
-    with pytest.raises(ConfigError, match="NIR knows a reset to a value only"):
+    with pytest.raises(ConfigError, match="NIR only has a reset to a value"):
         export_nir(net, tmp_path / "other.nir", expand=False)
 
 
@@ -334,7 +334,9 @@ REFUSED = {
     r"neurons 0: .* no refractory steps": lambda: SpikingMLP([4, 3], refractory=2),
     r"neurons 0: .* no adaptive threshold": lambda: SpikingMLP([4, 3], adaptation=0.1),
     r"neurons 0: .* window of several steps": lambda: SpikingMLP([4, 3], kernel=[1.0, 0.5]),
-    r"synaptic current and a reset by subtraction": lambda: SpikingMLP([4, 3], neuron="synaptic", reset="soft"),
+    r"synaptic current together with a reset by subtraction": lambda: SpikingMLP(
+        [4, 3], neuron="synaptic", reset="soft"
+    ),
     r"some neurons of a layer leak": lambda: SpikingMLP([4, 3], decay=torch.tensor([0.5, 1.0, 0.2])),
     r"NIR has no NeuNorm": lambda: SpikingConvNet("2C3-NN-3", shape=(1, 8, 8)),
     r"Own.summed_input is your own": lambda: Own([4, 3]),

@@ -75,11 +75,11 @@ STRANGE: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"w": product(), "t": nir.Threshold(ones), **OUTPUT},
         [("input", "w"), ("w", "t"), ("t", "output")],
     ),
-    r"a neuron that never resets is not in this package": (
+    r"this package has no neuron that never resets": (
         {"w": product(), "i": nir.I(ones), "t": nir.Threshold(ones), **OUTPUT},
         [("input", "w"), ("w", "i"), ("i", "t"), ("t", "output")],
     ),
-    r"the spikes of .* come back to them through other layers": (
+    r"the spikes of .* return to them through other layers": (
         {"w": product(), "n": neurons(), "m": neurons(), "a": product(2, 2), "b": product(2, 2), **OUTPUT},
         [("input", "w"), ("w", "n"), ("n", "a"), ("a", "m"), ("m", "b"), ("b", "n"), ("m", "output")],
     ),
@@ -96,7 +96,7 @@ STRANGE: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         [*CHAIN, ("n", "b"), ("b", "n")],
     ),
     r"n takes nothing": ({"w": product(), "n": neurons(), **OUTPUT}, [("input", "w"), ("n", "output")]),
-    r"what meets in n has different shapes": (
+    r"the inputs of n have different shapes": (
         {"w": product(), "x": product(5), "n": neurons(), **OUTPUT},
         [*CHAIN, ("input", "x"), ("x", "n")],
     ),
@@ -111,7 +111,7 @@ def test_a_strange_graph_has_its_sentence(reason: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.nir does not exist; name an NIR file"):
+    with pytest.raises(DataError, match=r"gone\.nir does not exist; give a NIR file"):
         import_nir(tmp_path / "gone.nir")
     other = tmp_path / "other.nir"
     other.write_text("not HDF5")

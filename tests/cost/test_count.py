@@ -388,7 +388,7 @@ def test_as_dict_is_plain_json_and_adds_up() -> None:
     assert data["memory"]["total"] == sum(data["memory"][kind] for kind in kinds)
     for kind, amount in data["operations"].items():
         assert amount == pytest.approx(sum(one["operations"].get(kind, 0) for one in data["layers"]))
-    assert "never from the data" in data["rule"]
+    assert "never on the data" in data["rule"]
 
 
 def test_bad_input_is_refused() -> None:

@@ -78,7 +78,7 @@ def test_the_data_set_has_its_own_memory() -> None:
         (X, [0, 1, 2, 0, 1, 10], {"classes": 10}, DataError, "label 10 at index 5 is outside 0..9"),
         (X, [0, 255, 2, 0, 1, 2], {"classes": 10}, DataError, "label 255 at index 1 is outside 0..9"),
         (X, [0, 1, -100, 0, 1, 2], {}, DataError, "label -100 at index 2 is outside 0..2"),
-        (X, [0, 1, 2, 0, 1, 10**9], {}, DataError, "label 1000000000 at index 5 is no class number"),
+        (X, [0, 1, 2, 0, 1, 10**9], {}, DataError, "label 1000000000 at index 5 is not a class number"),
         (X, Y.astype(float), {}, DataError, "y must be whole numbers"),
         (X, ["cat"] * 6, {}, DataError, "number the classes 0, 1, ... and pass their names as classes="),
         (X, np.eye(6), {}, DataError, "y.argmax(1)"),

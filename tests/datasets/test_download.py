@@ -206,15 +206,15 @@ def test_import_refuses_and_changes_nothing(fashion: KnownData, fashion_files: P
 
     labels = fashion_files / "train-labels-idx1-ubyte"
     content = labels.read_bytes()
-    refuse(tmp_path / "nowhere", "is not there")
+    refuse(tmp_path / "nowhere", "does not exist")
     refuse(labels, "found no train-images-idx3-ubyte, t10k")
     stray = tmp_path / "notes.txt"
     stray.write_text("x")
-    refuse(stray, r"notes\.txt is no file of fashion-mnist")
+    refuse(stray, r"notes\.txt is not a file of fashion-mnist")
     labels.write_bytes(content[:-1])
-    refuse(fashion_files, r"header promises 30 bytes \(30,\), the body has 29")
+    refuse(fashion_files, r"header announces 30 bytes \(30,\), the body has 29")
     labels.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    refuse(fashion_files, "sha256 .* not the published file; nothing was taken over")
+    refuse(fashion_files, "sha256 .* not the published file; nothing was imported")
     labels.unlink()
     (fashion_files / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content)[:-5])
     refuse(fashion_files, "damaged gzip")

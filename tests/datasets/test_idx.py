@@ -45,11 +45,11 @@ def test_values_are_big_endian() -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "sentence"),
     [
-        (idx((10, 28, 28), bytes(7056)), "images", "header promises 7,840 bytes (10, 28, 28), the body has 7,056"),
+        (idx((10, 28, 28), bytes(7056)), "images", "header announces 7,840 bytes (10, 28, 28), the body has 7,056"),
         (
             idx((2**31 - 1, 2**31 - 1, 4), b""),
             "images",
-            "promises 18,446,744,056,529,682,436 bytes (2147483647, 2147483647, 4); the limit is 268,435,456 (max_b",
+            "announces 18,446,744,056,529,682,436 bytes (2147483647, 2147483647, 4); the limit is 268,435,456 (max_b",
         ),
         (idx((0, 2**31, 2**31), b""), "images", "the limit is 268,435,456"),
         (idx((3,), b"abc"), "images", "magic 00000801 is labels (n); expected 00000803 images"),
@@ -59,8 +59,8 @@ def test_values_are_big_endian() -> None:
         (b"", "images", "0 bytes, too short for an IDX header of 16"),
         (GOOD[:5], "images", "5 bytes, too short for an IDX header of 16"),
         (GOOD[:3], "labels", "3 bytes, too short for an IDX header of 8"),
-        (GOOD + b"x", "images", "header promises 24 bytes (2, 3, 4), the body has more"),
-        (gzip.compress(GOOD + b"x", mtime=0), "images", "header promises 24 bytes (2, 3, 4), the body has more"),
+        (GOOD + b"x", "images", "header announces 24 bytes (2, 3, 4), the body has more"),
+        (gzip.compress(GOOD + b"x", mtime=0), "images", "header announces 24 bytes (2, 3, 4), the body has more"),
         (gzip.compress(GOOD, mtime=0)[:-9], "images", "damaged gzip (it ends too early); delete it and fetch again"),
         (gzip.compress(GOOD, mtime=0)[:-4], "images", "damaged gzip (it ends too early); delete it and fetch again"),
         (
@@ -92,7 +92,7 @@ def test_bomb_is_refused_at_small_memory() -> None:
     assert len(bomb) < 250_000
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=r"header promises 784 bytes .* the body has more"):
+        with pytest.raises(DataError, match=r"header announces 784 bytes .* the body has more"):
             read_idx(bomb, kind="images")
         peak = tracemalloc.get_traced_memory()[1]
     finally:

@@ -62,7 +62,7 @@ def test_unknown_names_get_a_hint() -> None:
         load_data("minst")
     with pytest.raises(ConfigError, match="no data set is called ''"):
         load_data("")
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match="does not exist"):
         load_data("nowhere/digits.csv")
 
 

@@ -203,7 +203,7 @@ def test_memory_is_stated(folder: Path) -> None:
 
 def test_what_is_wrong_with_a_store_is_said(tmp_path: Path) -> None:
     (tmp_path / "list.lst").write_text("no.png red\n")
-    with pytest.raises(DataError, match=r"list.lst, line 1: no.png is not there"):
+    with pytest.raises(DataError, match=r"list.lst, line 1: no.png does not exist"):
         load_data(tmp_path / "list.lst")
     (tmp_path / "bad.zip").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match=r"bad.zip cannot be read.*expected a .zip"):

@@ -161,7 +161,7 @@ def test_no_mutation_crashes_the_reader(tmp_path: Path) -> None:
 
 
 def test_wrong_folders_are_named(tmp_path: Path, pets: Path) -> None:
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         read_image_folder(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no sub-folders"):

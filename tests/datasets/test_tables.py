@@ -205,5 +205,5 @@ def test_arrays_in_one_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds pictures; expected x and y"):
         load_data(tmp_path / "c.npz")
     np.savez(tmp_path / "d.npz", x=np.array([{}], object), y=y[:1])
-    with pytest.raises(DataError, match=r"no whole \.npz of arrays of numbers"):
+    with pytest.raises(DataError, match=r"not a complete \.npz of arrays of numbers"):
         load_data(tmp_path / "d.npz")

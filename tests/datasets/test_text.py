@@ -47,7 +47,7 @@ def test_what_cannot_work_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.txt cannot be read"):
         read_text(tmp_path / "absent.txt")
     text = read_text()
-    with pytest.raises(ConfigError, match="do not make 10 streams of 5000 steps"):
+    with pytest.raises(ConfigError, match="are too few for 10 streams of 5000 steps"):
         text.streams(10, 5000)
     with pytest.raises(DataError, match="the alphabet of this text has no 'é'"):
         text.encode("é")

@@ -70,7 +70,7 @@ REFUSED = {
     "train mlp --data t.csv --set hidden=16 --out new": "sizes of layers are a list, such as hidden=[300,100]",
     "train mlp --data t.csv --label nosuch --out new": "t.csv has no column called 'nosuch'; it has no header",
     "search mlp --space lr=log:1:2 --data t.csv --sampler nosuch": "sampler is 'nosuch'",
-    "evaluate run --data nosuch.csv": "nosuch.csv is not there",
+    "evaluate run --data nosuch.csv": "nosuch.csv does not exist",
     "train mlp --data t.csv --seed -1 --out new": "Invalid value for '--seed'",
 }
 

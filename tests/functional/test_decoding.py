@@ -32,7 +32,7 @@ def test_long_windows_give_the_image_back() -> None:
 
 
 def test_windows_outside_and_spikes_without_time_are_refused() -> None:
-    with pytest.raises(ConfigError, match="does not lie within 4 steps"):
+    with pytest.raises(ConfigError, match="is not within the 4 steps"):
         binary_image(SPIKES, start=3, window=2)
     with pytest.raises(ConfigError, match="window"):
         intensity_image(SPIKES, window=0)

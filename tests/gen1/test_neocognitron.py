@@ -95,7 +95,7 @@ def test_growing_cells_answer_as_fixed_ones_that_learnt_the_same() -> None:
 def test_no_room_and_thresholds_are_refused() -> None:
     layer = GrowingSCells(1, 1, 3, threshold=0.5, learning_threshold=0.6)
     layer.create()
-    with pytest.raises(ConfigError, match="room for 1 planes"):
+    with pytest.raises(ConfigError, match="all 1 planes exist already"):
         layer.create()
     with pytest.raises(ConfigError, match="below threshold"):
         GrowingSCells(1, 1, 3, threshold=0.5, learning_threshold=0.4)

@@ -39,8 +39,8 @@ def test_layers_are_those_of_the_string() -> None:
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ("16X5-10", "is no layer"),
-        ("10-16C5", "stands behind"),
+        ("16X5-10", "is not a layer"),
+        ("10-16C5", "comes after"),
         ("16C5-P2", "number of classes"),
         ("4C9-10", "no place"),
     ],

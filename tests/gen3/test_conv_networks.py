@@ -205,7 +205,7 @@ def test_strings_that_are_no_net_are_refused(text: str) -> None:
 def test_images_of_another_shape_and_kernels_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ShapeError, match="SpikingConvNet expects"):
         SpikingConvNet("2C3-10", steps=2)(torch.rand(2, 1, 8, 8))
-    with pytest.raises(ConfigError, match="leave no place"):
+    with pytest.raises(ConfigError, match="to nothing"):
         SpikingConvNet("2C9-10", shape=(1, 8, 8))
 
 

@@ -190,7 +190,7 @@ def test_what_cannot_work_is_refused() -> None:
         Mozafari2019(shape=(1, 4, 4))
     with pytest.raises(ConfigError, match="at most 255"):
         Mozafari2019(steps=300)
-    with pytest.raises(ConfigError, match="do not share out evenly"):
+    with pytest.raises(ConfigError, match="cannot be divided evenly"):
         Mozafari2019(maps=(4, 6, 25))
     with pytest.raises(ShapeError, match="expects images"):
         small()(torch.rand(2, 1, 27, 28))

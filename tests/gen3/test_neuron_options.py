@@ -158,7 +158,7 @@ def test_bad_options_are_refused() -> None:
         LIF(tau=0.0)
     with pytest.raises(ConfigError, match="decay to start learning from"):
         LIF(1.0, learnable_decay=True)
-    with pytest.raises(ConfigError, match="reset_to must lie below the threshold"):
+    with pytest.raises(ConfigError, match="reset_to must be below the threshold"):
         LIF(reset_to=0.5)
     with pytest.raises(ConfigError, match=r"neuron is 'iff'; choose lif, if"):
         make_neurons({"neuron": "iff"})

@@ -237,9 +237,9 @@ def test_both_ways_learn_which_quarter_is_bright(gradient: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"readout": "leaky"}, "knows no time, so no readout"),
-        ({"learnable_decay": True}, "cannot train a decay or recurrent weights"),
-        ({"recurrent": True}, "cannot train a decay or recurrent weights"),
+        ({"readout": "leaky"}, "cannot use readout"),
+        ({"learnable_decay": True}, "cannot train a decay, recurrent weights"),
+        ({"recurrent": True}, "cannot train a decay, recurrent weights"),
         ({"adaptation": 0.1}, "neither adaptive thresholds nor refractory steps"),
     ],
 )

@@ -79,7 +79,7 @@ def test_what_cannot_work_is_refused() -> None:
         OrderedConv(1, 2, 3, threshold=0.0)
     with pytest.raises(ConfigError, match="bounds"):
         OrderedConv(1, 2, 3, bounds=(1.0, 0.5))
-    with pytest.raises(ConfigError, match="do not share out evenly"):
+    with pytest.raises(ConfigError, match="cannot be divided evenly"):
         DecisionConv(1, 5, 3, classes=2)
     layer = OrderedConv(1, 2, 3, steps=4)
     with pytest.raises(ShapeError, match="expects 1 maps"):

@@ -270,11 +270,14 @@ BAD: list[tuple[Any, str]] = [
     (lambda: LIF(threshold=["high"]), "or a tensor with one for each neuron"),
     (lambda: LIF(torch.tensor([0.5, 1.0]), learnable_decay=True), "to start learning from"),
     (lambda: LIF(decay=[0.5], tau=[2.0]), "not both"),
-    (lambda: LIF(threshold=[0.5, 0.1], reset_to=0.2), "reset_to must lie below"),
+    (lambda: LIF(threshold=[0.5, 0.1], reset_to=0.2), "reset_to must be below"),
     (lambda: SpikingMLP([20, 12, 4], threshold=torch.full((12,), 0.5)), r"a layer of the net has \[4\]"),
     (lambda: SpikingMLP([20, 12, 4], per="neuron"), "needs something to learn"),
     (lambda: SpikingMLP([20, 12, 4], per="row", learnable_decay=True), "per is .row.; choose layer, channel, neuron"),
-    (lambda: SpikingMLP([20, 12, 4], gradient="space", learnable_threshold=True), "knows no time"),
+    (
+        lambda: SpikingMLP([20, 12, 4], gradient="space", learnable_threshold=True),
+        "cannot train a decay, recurrent weights or thresholds",
+    ),
 ]
 
 

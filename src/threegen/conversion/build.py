@@ -1,9 +1,9 @@
-"""From a graph, and a scale for each layer, to a `SpikingGraph`: every scale ends up in a weight.
+"""Build a `SpikingGraph` from a graph and a scale for each layer: every scale is folded into a weight.
 
-What a signal stands for is `scale * spikes + offset`. Going forward from the spikes, scales and offsets are carried
-along symbolically, through pooling, reshapes and concatenations, until the next weights take them in; going backward
-from the neurons, the division by the threshold is carried to the last weights before them. So spikes stay 0 or 1, sums
-of them stay whole numbers, and all thresholds are 1. A sum of signals of different scales becomes a sum of products.
+A signal represents `scale * spikes + offset`. Forward from the spikes, scales and offsets are carried along
+symbolically, through pooling, reshapes and concatenations, to the next weights, which absorb them; backward from the
+neurons, the division by the threshold is carried to the last weights before them. So spikes remain 0 or 1, sums of them
+remain whole numbers, and all thresholds are 1. A sum of signals of different scales becomes a sum of products.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Scale:
-    """How a layer speaks: its `threshold` and what one spike is worth (`amplitude`), both in the network's own units.
+    """How a layer codes activations: its `threshold` and the value of one spike (`amplitude`), both in the network's
+    units.
 
-    `start` is the share of the threshold that the potential starts from. All are [C].
+    `start` is the initial potential as a share of the threshold. All are [C].
     """
 
     threshold: Tensor
@@ -37,7 +38,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class _Term:
-    """A signal and what it stands for: `scale * signal`, `scale` of the shape of one example."""
+    """A signal and what it represents: `scale * signal`, `scale` of the shape of one example."""
 
     wire: int  # a signal's number, or that of an earlier wire (-1 the first)
     scale: Tensor
@@ -45,7 +46,7 @@ class _Term:
 
 @dataclass
 class _Program:
-    """The wires of one layer in the making."""
+    """The wires of one layer under construction."""
 
     graph: Graph
     signals: Mapping[int, tuple[int, Tensor]]  # source -> number of its signal, amplitude of one example's shape
@@ -61,7 +62,7 @@ class _Program:
 
     # -- forward: from the spikes to the next weights ------------------------------------------------------------------
     def terms(self, number: int) -> tuple[list[_Term], Tensor]:
-        """Return what operation `number` is as a sum of scaled signals, and its offset [shape of one example]."""
+        """Return operation `number` as a sum of scaled signals, and its offset [shape of one example]."""
         if number not in self.known:
             self.known[number] = self._terms(self.graph.ops[number])
         return self.known[number]
@@ -125,7 +126,7 @@ class _Program:
         ]
 
     def plain(self, terms: list[_Term], gain: Tensor | None = None) -> int:
-        """Return the wire that holds what `terms` stand for (times `gain`), each scaled by weights of its own."""
+        """Return the wire that holds the sum of `terms` (times `gain`), each scaled by its own weights."""
         wires = []
         for one in terms:
             scale = one.scale if gain is None else one.scale * gain
@@ -139,14 +140,14 @@ class _Program:
         return wires[0] if len(wires) == 1 else self.add("add", tuple(wires), {})
 
     def product(self, op: Op, gain: Tensor | None) -> int:
-        """Return the wire that holds what a linear part makes, times `gain` [C of its outputs]."""
+        """Return the wire that holds the output of a linear part, times `gain` [C of its outputs]."""
         module, inside = cast(Any, op.module), op.takes[0]
         terms, offset = self.terms(inside)
         total, options = module.weight.detach(), dict(op.options)
         bias = torch.zeros(len(total)) if module.bias is None else module.bias.detach()
         places = linear_map(op.kind, module, offset[None])[0] if bool((offset != 0).any()) else None
         shift: Tensor | None = None
-        if places is not None:  # what the offsets add is a bias where it is the same everywhere
+        if places is not None:  # the contribution of the offsets is a bias if it is the same everywhere
             flat = per_channel(places)
             if flat is None:
                 middle = places.reshape(len(places), -1)
@@ -168,11 +169,11 @@ class _Program:
         return self.add("shift", (wire,), {"shape": list(full.shape)}, {"bias": full})
 
     def _scaled_inputs(self, op: Op, weight: Tensor, term: _Term) -> tuple[Tensor, int]:
-        """Return the weights that take the scale of `term` in, and the wire that they are for."""
+        """Return the weights that absorb the scale of `term`, and the wire that they are for."""
         if op.kind == "linear":
             return weight * term.scale, term.wire
         flat = per_channel(term.scale)
-        if flat is None:  # a scale that changes from place to place cannot go into shared weights
+        if flat is None:  # a scale that varies over positions cannot be folded into shared weights
             return weight, self.plain([term])
         groups = int(op.options.get("groups", 1))
         inputs = flat.view(groups, 1, -1).expand(groups, len(weight) // groups, -1).reshape(len(weight), -1)
@@ -226,7 +227,7 @@ def _padded(op: Op, scale: Tensor) -> Tensor:
 
 
 def spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return one number per channel [C] as it stands at every place of one example."""
+    """Return one number per channel [C], repeated at every position of one example."""
     return values.view(-1, *[1] * (len(shape) - 1)).expand(shape).contiguous()
 
 
@@ -242,7 +243,7 @@ def build(
 ) -> SpikingGraph:
     """Return the spiking net of `graph` with the `scales` of its rectifiers (and of the output, read out by rate).
 
-    `input_scale` is what one spike of the encoder stands for.
+    `input_scale` is the value that one spike of the encoder represents.
     """
     layers: list[GraphLayer] = []
     weights: list[list[Weights]] = []
@@ -283,9 +284,9 @@ def _layer(
 ) -> tuple[GraphLayer, list[Weights]]:
     program = _Program(graph, signals)
     end = program.gained(before, gain)
-    if end >= 0:  # a signal goes to neurons as it is
+    if end >= 0:  # a signal goes to neurons unchanged
         return GraphLayer(name, *_neurons(reset, channels), takes=end), []
-    if end != -len(program.wires):  # the summed input is what the last wire makes
+    if end != -len(program.wires):  # the summed input must be the result of the last wire
         program.add("reshape", (end,), {"shape": list(graph.ops[before].shape)})
     return GraphLayer(name, *_neurons(reset, channels), wires=tuple(program.wires)), program.weights
 
@@ -295,7 +296,7 @@ def _neurons(reset: str, channels: int) -> tuple[str, dict[str, Any]]:
 
 
 def _fill(net: SpikingGraph, weights: list[list[Weights]], scales: list[Scale | None]) -> None:
-    """Write the weights, and the potentials that neurons start from, into the net."""
+    """Write the weights and the initial potentials into the net."""
     with torch.no_grad():
         for synapse, neuron, own, scale in zip(net.synapses, net.neurons, weights, scales, strict=True):
             for part, values in zip(cast(Any, synapse).parts, own, strict=True):

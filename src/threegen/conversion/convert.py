@@ -1,4 +1,4 @@
-"""From an artificial network to a spiking one, with a report of what that costs in accuracy.
+"""Convert an artificial network to a spiking one, with a report of the accuracy that this costs.
 
     r(T) = a / lambda - (u(T) - u(0)) / (T lambda)         the rate of a neuron that gets a at every step, reset by
                                                            subtraction; with u(0) = lambda / 2 the count is rounded
@@ -44,7 +44,7 @@ LIKES = ("subtract", "zero")
 
 
 class ConversionWarning(UserWarning):
-    """A conversion lost more than it should; the sentence says where."""
+    """A conversion lost more than it should; the message says where."""
 
 
 class ConvertedNet(SpikingGraph):
@@ -71,38 +71,38 @@ def convert(
     images: int = 3_000,
     seed: int = 0,
 ) -> ConvertedNet:
-    """Return a spiking copy of an artificial network, with `report`: accuracy against T, layer by layer what was lost.
+    """Return a spiking copy of an artificial network, with `report`: accuracy against T, and the loss layer by layer.
 
     The network is read from the calls that it makes, so it may be any `nn.Module` of linear and convolutional layers,
-    `relu` in any form, average and maximum pooling, batch normalisation, sums, concatenations and reshapes; what cannot
-    be said in spikes is refused by name. It is not changed. All scales are folded into weights: every signal between
-    spiking layers is 0 or 1, or a number of spikes. The result runs, trains, explains and is billed as every spiking
-    net of the package.
+    `relu` in any form, average and maximum pooling, batch normalisation, sums, concatenations and reshapes; an error
+    names what cannot be expressed in spikes. The network is not changed. All scales are folded into weights: every
+    signal between spiking layers is 0 or 1, or a number of spikes. The result can be run, trained, explained and
+    counted like every spiking net of the package.
 
     Args:
         model: the trained network; it is read in eval mode.
-        calibrate: images as the network takes them: a Dataset, `Data` (its training part), a DataLoader, a tensor
-            [N, ...]. Labels are used for the report alone. `images` of them calibrate, up to 1,000 others judge;
-            neither their order nor the batches they come in changes anything.
-        steps: T, the number of time steps that the net is made for.
-        method: "grid" (thresholds by trial on the spikes that really arrive, weights refitted to them: the default),
+        calibrate: images in the form that the network takes: a Dataset, `Data` (its training part), a DataLoader, a
+            tensor [N, ...]. Labels are used only for the report. `images` of them calibrate, up to 1,000 others measure
+            the result; neither their order nor their batches change anything.
+        steps: T, the number of time steps of the net.
+        method: "grid" (thresholds searched with the spikes that really arrive, weights refitted to them: the default),
             or a textbook one: "percentile", "max", "model", "balance", "least-squares" (see `scales`).
-        refit: fit the weights of every layer behind the first to the signals that arrive; with "grid" by default, but
+        refit: fit the weights of every layer after the first to the signals that arrive; with "grid" by default, but
             not for networks of `StepReLU` with levels and of `SoftLIF`, which were trained for it.
-        percentile: of "percentile", 0..100.
+        percentile: the percentile of method "percentile", 0..100.
         per_channel: one threshold per channel; False: one per layer.
         reset: "subtract" the threshold, or to "zero".
-        initial: potentials start at "half" a threshold, or "zero" ("grid" chooses them itself).
+        initial: potentials start at "half" a threshold, or "zero" ("grid" finds them itself).
         input: "analog" (the first summed input is computed once), or an encoder: "bernoulli", "poisson".
         readout: "potential", the summed input of the last layer, or "rate".
         compensate: "threshold", "bias", "potential", one or several: corrections of the sampling error with a textbook
-            method; the report tells the effect of each.
-        factor: what a spike is worth beyond its threshold, slightly above 1 against losses (Hu et al. 2018).
+            method; the report gives the effect of each.
+        factor: the value of a spike relative to its threshold, slightly above 1 to compensate losses (Hu et al. 2018).
         images: how many images calibrate.
-        seed: draws the spikes of an encoder.
+        seed: seeds the spikes of an encoder.
 
-    Raises `ConfigError` for options that cannot be and for what cannot be converted, `DataError` for no images,
-    `ShapeError` for images that the network does not take. Warns (`ConversionWarning`) where much was lost.
+    Raises `ConfigError` for impossible options and for what cannot be converted, `DataError` for no images,
+    `ShapeError` for images that the network does not take. Warns (`ConversionWarning`) if much was lost.
 
     Example:
         >>> import torch, threegen as tg
@@ -119,12 +119,12 @@ def convert(
     graph = read(model, x[:64])
     fold(graph, isinstance(encoder, Direct))
     if refit is None and any(op.levels is not None or op.rate is not None for op in graph.ops.values()):
-        settings = replace(settings, refit=False)  # trained for it: the weights are right as they are
+        settings = replace(settings, refit=False)  # trained for it: the weights already fit
     notes += graph.notes
     largest = max(torch.Size(op.shape).numel() for op in graph.ops.values())
     count = affordable(largest, settings.steps, len(x))
     if count < len(x):
-        notes.append(f"calibrated on {count:,} images: of more, activations do not fit into memory")
+        notes.append(f"calibrated on {count:,} images: the activations of more do not fit into memory")
     net, calibration = _converted(graph, x[:count], encoder, settings, seed)
     judges = _as_model(model, found.judge)
     outcome = judge(graph, net, judges, found.labels, calibration.scales, seed)
@@ -153,13 +153,17 @@ def _settings(
         require_choice("compensate", one, COMPENSATIONS)
     if method == "grid" and asked:
         raise ConfigError(
-            f'method="grid" fits thresholds, first potentials and weights already; compensate={asked} is for the '
+            f'method="grid" already fits thresholds, initial potentials and weights; compensate={asked} is for the '
             'textbook methods, such as method="percentile"'
         )
     if "threshold" in asked and method == "model":
-        raise ConfigError('compensate="threshold" asks for activations, method="model" for none; use "percentile"')
+        raise ConfigError(
+            'compensate="threshold" needs activations, which method="model" does not record; use method="percentile"'
+        )
     if method == "grid" and factor != 1.0:
-        raise ConfigError(f'method="grid" finds what a spike is worth; factor={factor} is for the textbook methods')
+        raise ConfigError(
+            f'method="grid" finds the value of a spike itself; factor={factor} is for the textbook methods'
+        )
     return Settings(
         steps=require_whole("steps", steps),
         method=method,
@@ -175,10 +179,13 @@ def _settings(
 
 
 def _as_model(model: nn.Module, x: Tensor) -> Tensor:
-    """Return images in the type and at the place of the network; raises `ShapeError` for what is no image."""
+    """Return images in the type and on the device of the network; raises `ShapeError` for what is not an image."""
     weight = next((one for one in model.parameters() if one.is_floating_point()), None)
     if not x.is_floating_point():
-        raise ShapeError(f"calibrate holds {x.dtype}, convert needs what the network takes; use x.float() / 255")
+        raise ShapeError(
+            f"calibrate holds {x.dtype}, convert needs floating-point values as the network takes them; "
+            f"use x.float() / 255"
+        )
     if weight is not None and weight.device.type != "cpu":
         raise ConfigError(f"convert works on the CPU, the network is on {weight.device}; convert a copy: model.cpu()")
     if weight is not None and weight.dtype != torch.float32:
@@ -213,7 +220,7 @@ def _converted(
 
 
 def _encoded(x: Tensor, encoder: nn.Module, steps: int, seed: int) -> tuple[Tensor, float]:
-    """Return what the encoder sends for images [N, ...], [T or 1, N, ...], and what one of its spikes stands for."""
+    """Return the output of the encoder for images [N, ...], [T or 1, N, ...], and the value of one of its spikes."""
     if isinstance(encoder, Direct):
         return x[None], 1.0
     if not isinstance(encoder, Bernoulli | Poisson):
@@ -231,23 +238,23 @@ def _encoded(x: Tensor, encoder: nn.Module, steps: int, seed: int) -> tuple[Tens
 def _notes(model: nn.Module, found: Images) -> list[str]:
     notes = []
     if model.training:
-        notes.append("the network was in training mode: it was read in eval mode, as it answers after training")
+        notes.append("the network was in training mode: it was read in eval mode, in which it answers after training")
     if found.classes is not None and len(found.classes) > 1 and bool((found.classes == found.classes[0]).all()):
         notes.append(
-            f"all calibration images are of class {int(found.classes[0])}: channels that tell other classes never "
-            "fired; calibrate with images of all classes"
+            f"all calibration images are of class {int(found.classes[0])}: channels that respond to other classes "
+            f"never fired; calibrate with images of all classes"
         )
     if len(found.calibrate) < FEW:
-        notes.append(f"{len(found.calibrate)} images calibrate badly; give {FEW} or more, best 3,000")
+        notes.append(f"{len(found.calibrate)} images are few for calibration; give {FEW} or more, best 3,000")
     if not found.apart:
-        notes.append("there were too few images to keep some apart: those that calibrated judge too")
+        notes.append("there were too few images to hold some out: the result is measured on the calibration images")
     return notes
 
 
 def _effects(
     graph: Graph, x: Tensor, judges: Tensor, encoder: nn.Module, settings: Settings, seed: int, outcome: Judged
 ) -> list[tuple[str, float]]:
-    """Return the agreement after all steps without corrections, and with each of those asked for, one after another."""
+    """Return the agreement after all steps without corrections, and with the requested ones added one after another."""
     if not settings.compensate:
         return []
     asked = [name for name in COMPENSATIONS if name in settings.compensate]
@@ -282,7 +289,8 @@ def _report(
         if row.silent > 0.25
     ]
     sentences = [
-        f"convert: the rates of {row.name} follow the network's activations badly (correlation {row.correlation:.2f}); "
+        f"convert: the rates of {row.name} follow the network's activations poorly (correlation "
+        f"{row.correlation:.2f}); "
         "more steps, or more calibration images, help"
         for row in rows
         if row.correlation < POOR and row.silent < 1.0
@@ -291,8 +299,8 @@ def _report(
         worst = max(rows, key=lambda row: row.loses or 0.0, default=None)
         where = "" if worst is None or not worst.loses else f"; most is lost in {worst.name}"
         sentences.append(
-            f"convert: after {settings.steps} steps {1 - outcome.curve[-1].agreement:.1%} of the answers are not those "
-            f"of the network{where}"
+            f"convert: after {settings.steps} steps {1 - outcome.curve[-1].agreement:.1%} of the answers differ from "
+            f"those of the network{where}"
         )
     return ConversionReport(
         method=settings.method + (", refitted" if settings.refit else ""),

@@ -1,10 +1,10 @@
-"""Brings a graph into the form that is converted: batch normalisation in the weights, maximum pooling in its place.
+"""Bring a graph into the form that is converted: batch normalisation folded into weights, maximum pooling moved.
 
     W' = g W / s     b' = g (b - mu) / s + beta                     (batch normalisation behind a linear part)
-    max_j relu(z_j) = relu(max_j z_j)                               (so the pooling may stand on either side)
+    max_j relu(z_j) = relu(max_j z_j) (so the pooling may be on either side)
 
-Where the summed input is the same at every step (analog input, first layer) the maximum is taken of it, before the
-neurons: exact. Elsewhere it is taken of the spikes' numbers, behind the neurons.
+If the summed input is the same at every step (analog input, first layer), its maximum is taken, before the neurons:
+this is exact. Elsewhere the maximum of the spike counts is taken, after the neurons.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ def fold(graph: Graph, analog: bool) -> None:
     _into_weights(graph)
     for number in [op.number for op in graph.ops.values() if op.kind == MAX]:
         _place(graph, number, analog)
-    _into_weights(graph)  # a normalisation that stood behind a pooling may stand behind its layer now
+    _into_weights(graph)  # a normalisation that followed a pooling may now follow its layer directly
 
 
 def _into_weights(graph: Graph) -> None:
-    """Fold every scale and shift right behind a linear part into its weights, where nothing else takes the part."""
+    """Fold every scale and shift directly after a linear part into its weights, if nothing else uses the part's
+    result."""
     for number in list(graph.ops):
         op = graph.ops.get(number)
         if op is None or op.kind not in ("scale", "shift"):
@@ -50,7 +51,7 @@ def _values(op: Op) -> Tensor:
 
 
 def per_channel(values: Tensor) -> Tensor | None:
-    """Return one number per channel where `values` [C, ...] do not differ from place to place, else None."""
+    """Return one number per channel if `values` [C, ...] are constant within each channel, else None."""
     flat = values.reshape(len(values), -1)
     return flat[:, 0].clone() if bool((flat == flat[:, :1]).all()) else None
 
@@ -73,7 +74,7 @@ def _shift_outputs(layer: Op, shift: Tensor) -> None:
 
 
 def _place(graph: Graph, number: int, analog: bool) -> None:
-    """Put a maximum pooling before the neurons where that is exact, else right behind neurons."""
+    """Put a maximum pooling before the neurons if that is exact, else directly after neurons."""
     pooling = graph.ops[number]
     before = graph.ops[pooling.takes[0]]
     if analog and graph.constant(pooling.takes[0]):
@@ -116,7 +117,7 @@ def _behind_relu(graph: Graph, pooling: Op) -> None:
 
 
 def _swap(graph: Graph, first: Op, second: Op) -> None:
-    """Let `second`, the one that takes the result of `first`, be computed before it."""
+    """Compute `second`, which takes the result of `first`, before it."""
     source = first.takes
     for one in graph.ops.values():
         if one is not second:
@@ -124,7 +125,7 @@ def _swap(graph: Graph, first: Op, second: Op) -> None:
     if graph.output == second.number:
         graph.output = first.number
     second.takes, first.takes = source, (second.number,)
-    if second.kind == MAX:  # what is pooled first is smaller for all that follows
+    if second.kind == MAX:  # what is pooled first makes all later values smaller in number
         first.shape = second.shape
     else:
         second.shape = graph.ops[source[0]].shape

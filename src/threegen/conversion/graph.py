@@ -1,7 +1,7 @@
 """The network to be converted as a graph of few kinds of operations, which can be run on batches.
 
-It is read from a trace of the model (`read`), so it does not matter how the model was written. Every value has the
-shape of one example; examples are the first axis.
+It is read from a trace of the model (`read`), so the way in which the model was written does not matter. Every value
+has the shape of one example; examples are the first axis.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from threegen.gen3.wires import MAXIMA, build_wire
 
 INPUT, RELU, MAX = "input", "relu", "max"
 LINEAR = ("linear", "convolution")
-SOURCES = (INPUT, RELU, MAX)  # what leaves them is what spikes stand for
+SOURCES = (INPUT, RELU, MAX)  # spikes represent their outputs
 
 
 @dataclass(frozen=True)
 class SoftRate:
-    """A smooth rate of leaky neurons (`SoftLIF`) that activations follow: their constants `times`, in time steps.
+    """A smooth rate of leaky neurons (`SoftLIF`) as activation: their time constants `times`, in time steps.
 
-    `worth` is what one spike stands for: activations are `worth` times spikes per step. `curve` computes them.
+    `worth` is the activation that one spike represents: activations are `worth` times spikes per step. `curve` computes
+    them.
     """
 
     times: LeakyConstants
@@ -39,9 +40,9 @@ class SoftRate:
 class Op:
     """One operation: a `kind` of `gen3.wires`, or "input", "relu", "max"; the numbers of the operations it `takes`.
 
-    `module` computes it (not for the input); `shape` is that of its result for one example; `name` is the model's own
-    name for it. A relu may have a `ceiling`: min(max(0, z), ceiling); `levels` are those of a stepped one. With `rate`
-    it is no relu, but the smooth rate of leaky neurons, and becomes those.
+    `module` computes it (not for the input); `shape` is that of its result for one example; `name` is its name in the
+    model. A relu may have a `ceiling`: min(max(0, z), ceiling); `levels` are those of a stepped one. With `rate` it is
+    not a relu, but the smooth rate of leaky neurons, and becomes such neurons.
     """
 
     number: int
@@ -73,7 +74,7 @@ class Op:
         return result
 
     def rectify(self, z: Tensor) -> Tensor:
-        """Return what the rectifier makes of its input."""
+        """Return the output of the rectifier for `z`."""
         if self.rate is not None:
             return self.rate.curve(z)
         y = z.relu()
@@ -87,7 +88,7 @@ class Op:
 
 @dataclass(slots=True)
 class Graph:
-    """Operations in an order in which they can be run; `output` is the number of the one that makes the scores.
+    """Operations in an order in which they can be run; `output` is the number of the one that computes the scores.
 
     `notes` are sentences for the user about what was read.
     """
@@ -126,7 +127,7 @@ class Graph:
         return [one for one in self.ops if one in taken and self.ops[one].kind in SOURCES]
 
     def constant(self, number: int) -> bool:
-        """Return whether a value is the same at every step where the input is: nothing that spikes is behind it."""
+        """Return whether a value is the same at every step if the input is: nothing before it spikes."""
         return all(self.ops[one].kind == INPUT for one in self.sources(number))
 
     def evaluate(self, number: int, values: Mapping[int, Tensor]) -> Tensor:
@@ -153,7 +154,7 @@ class Graph:
         return {one: made[one] for one in keep}
 
     def copied(self) -> Graph:
-        """Return a graph with weights of its own."""
+        """Return a graph with its own copy of the weights."""
         ops = {
             number: Op(
                 op.number,
@@ -172,7 +173,7 @@ class Graph:
         return Graph(ops, self.output, self.shape, list(self.notes))
 
     def without(self, number: int) -> None:
-        """Take out an operation of one input: those that took its result take its input."""
+        """Remove an operation of one input: the operations that took its result take its input."""
         (before,) = self.ops[number].takes
         for one in self.ops.values():
             one.takes = tuple(before if taken == number else taken for taken in one.takes)
@@ -181,7 +182,7 @@ class Graph:
         del self.ops[number]
 
     def fresh(self) -> int:
-        """Return a number that no operation has."""
+        """Return an unused operation number."""
         return max(self.ops) + 1
 
 
@@ -196,7 +197,8 @@ def filled(kind: str, options: Mapping[str, Any], weight: Tensor, bias: Tensor |
 
 
 def linear_map(kind: str, module: Any, values: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return what a linear or convolutional part makes of `values` without its bias, with another weight if given."""
+    """Return the output of a linear or convolutional part for `values`, without its bias, with another weight if
+    given."""
     own = module.weight if weight is None else weight
     if kind == "linear":
         return F.linear(values, own)

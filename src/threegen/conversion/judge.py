@@ -1,4 +1,4 @@
-"""Judges a converted net against the network: answers after every number of steps, and what each layer loses."""
+"""Compare a converted net with the network: answers after every number of steps, and what each layer loses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from threegen.randomness import make_generator
 
 @dataclass(frozen=True)
 class Judged:
-    """The curve over steps, the accuracy of the network (None without labels), what each layer loses, in shares."""
+    """The curve over steps, the accuracy of the network (None without labels), and the loss of each layer, as
+    shares."""
 
     curve: list[StepReport]
     ann_accuracy: float | None
@@ -38,7 +39,7 @@ def judge(
     *,
     layers: bool = True,
 ) -> Judged:
-    """Return how `net` answers images x [N, ...] compared with `graph`, the network that it was made of."""
+    """Return how `net` answers images x [N, ...] compared with `graph`, the network that it was converted from."""
     generator = make_generator(seed, "convert", "judge")
     agree, right = torch.zeros(net.steps), torch.zeros(net.steps)
     spikes, known = torch.zeros(net.steps, dtype=torch.float64), 0
@@ -81,7 +82,7 @@ def _answers(net: SpikingGraph, record: Record) -> Tensor:
     sums = record.potentials[-1]
     if not isinstance(net.readout, RateReadout):
         return sums.argmax(-1)
-    currents = sums  # of neurons that fire: their summed input is the potential and what was taken off
+    currents = sums  # of neurons that fire: their summed input is the potential plus what was subtracted
     counts = record.spikes[-1].cumsum(0)
     before = torch.cat([torch.zeros_like(counts[:1]), counts[:-1]])
     summed = currents + before if net.layers[-1].options.get("reset") == "soft" else currents

@@ -1,6 +1,6 @@
-"""From the stages of a file to a net of the package: an MLP or a convolutional net where it is one, else a sequence.
+"""Build a net of the package from the stages of a file: an MLP or a convolutional net if it is one, else a sequence.
 
-The kinds of nets compute the same spikes; `SpikingMLP` and `SpikingConvNet` have the compiled way.
+All kinds of nets compute the same spikes; `SpikingMLP` and `SpikingConvNet` have compiled kernels.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def net_of(
     end: float | None,
     left_out: list[str],
 ) -> SpikingNet:
-    """Return the net of `stages`, and say in its attribute `left_out` what was taken for what the file does not tell.
+    """Return the net of `stages`; its attribute `left_out` says what was assumed where the file says nothing.
 
-    `given` are the options of the caller (None: what the metadata tell, else a default); `end` is the decay of the
+    `given` are the options of the caller (None: those of the metadata, else a default); `end` is the decay of the
     integrator that the file ends with, None if it ends with spikes. Raises `DataError`, `ConfigError`.
     """
     width = getattr(stages[-1].parts[-1].module, "out_features", 1) if stages[-1].parts else 1
@@ -51,9 +51,9 @@ def net_of(
         "encoder": _encoder(metadata, given["encoder"], left_out),
     }
     if end is None and given["readout"] is None and "votes" not in metadata:
-        left_out.append('read-out: NIR does not say how scores are made of spikes; "rate" was taken')
+        left_out.append('read-out: NIR does not say how scores are computed from spikes; "rate" was assumed')
     widths = _widths(stages)
-    # converted nets are graphs again, which have a compiled way of their own
+    # converted nets are rebuilt as graphs, which have their own compiled kernels
     if not is_chain(stages) or any(isinstance(stage.neuron, StartedIF) for stage in stages):
         net: SpikingNet = wired(stages, shape, options)
     elif widths is not None:
@@ -101,7 +101,7 @@ def wired(stages: Sequence[Stage], shape: tuple[int, ...], options: dict[str, An
 def _wire(
     module: nn.Module, after: tuple[int, ...], takes: tuple[int, ...]
 ) -> tuple[str, tuple[int, ...], dict[str, Any]]:
-    """Return the kind and the options of the wire that does what a module does."""
+    """Return the kind and the options of the wire that is equivalent to a module."""
     if isinstance(module, Add):
         return "add", takes, {}
     if isinstance(module, nn.Flatten):
@@ -130,7 +130,7 @@ def _put(net: SpikingNet, stages: Sequence[Stage], weights: Any) -> None:
 
 
 def _widths(stages: Sequence[Stage]) -> list[int] | None:
-    """Return the sizes of a fully connected net, None if there is another part than products."""
+    """Return the sizes of a fully connected net, None if there are parts other than products."""
     widths: list[int] = []
     for number, stage in enumerate(stages):
         modules = [part.module for part in stage.parts]
@@ -148,7 +148,7 @@ def _flattens(module: nn.Module) -> bool:
 
 
 def layer_string(stages: Sequence[Stage]) -> str | None:
-    """Return the layers of a convolutional net as `SpikingConvNet` takes them, None if it cannot be told so."""
+    """Return the layers of a convolutional net as `SpikingConvNet` takes them, None if it cannot be written so."""
     words: list[str] = []
     for number, stage in enumerate(stages):
         modules = [part.module for part in stage.parts]
@@ -176,7 +176,7 @@ def layer_string(stages: Sequence[Stage]) -> str | None:
 
 
 def _word(module: nn.Module) -> str | None:
-    """Return a layer in the notation of `SpikingConvNet`, full layers with an F behind them."""
+    """Return a layer in the notation of `SpikingConvNet`, full layers with a trailing F."""
     if isinstance(module, nn.Linear):
         return f"{module.out_features}F"
     if not isinstance(module, nn.Conv2d) or isinstance(module.padding, str):
@@ -202,7 +202,7 @@ def _steps(metadata: Mapping[str, Any], given: int | None, left_out: list[str]) 
     told = metadata.get("steps")
     if given is not None or (isinstance(told, int) and 0 < told < 10**6):
         return told if given is None else given
-    left_out.append(f"number of steps: the file names none; {STEPS} were taken, a spike train brings its own")
+    left_out.append(f"number of steps: the file names none; {STEPS} was assumed, a spike train has its own")
     return STEPS
 
 
@@ -213,7 +213,7 @@ def _encoder(metadata: Mapping[str, Any], given: Any, left_out: list[str]) -> An
     if isinstance(told, str) and told in ENCODERS:
         rate = metadata.get("encoder_rate", 1.0)
         return Poisson(rate) if told == "poisson" and isinstance(rate, float) and rate > 0 else told
-    left_out.append('encoder: NIR does not say how an input becomes spikes; "direct" was taken: values as they are')
+    left_out.append('encoder: NIR does not say how an input becomes spikes; "direct" was assumed: values unchanged')
     return "direct"
 
 

@@ -1,4 +1,4 @@
-"""NIR files as flat graphs: opened, checked, sub-graphs unfolded. A damaged file is a `DataError`, always."""
+"""NIR files as flat graphs: opened, checked, sub-graphs unfolded. A damaged file always raises `DataError`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def require_nir(what: str) -> Any:
 
 @dataclass(slots=True)
 class FlatGraph:
-    """The nodes of a file by name, without sub-graphs, and where each one's result goes; the file's metadata."""
+    """The nodes of a file by name, without sub-graphs, and the targets of each one's result; the file's metadata."""
 
     nodes: dict[str, Node]
     edges: list[tuple[str, str]]
@@ -53,7 +53,7 @@ class FlatGraph:
         return type(self.nodes[name]).__name__
 
     def before(self, name: str) -> list[str]:
-        """Return the nodes whose results a node takes, in the order of the file."""
+        """Return the nodes whose results a node takes, in file order."""
         return [one for one, other in self.edges if other == name]
 
     def behind(self, name: str) -> list[str]:
@@ -65,17 +65,17 @@ class FlatGraph:
         found = [name for name in self.nodes if self.kind(name) == kind]
         if len(found) != 1:
             raise DataError(
-                f"the graph has {len(found)} nodes of kind {kind}, expected one; known nets have one way in"
+                f"the graph has {len(found)} nodes of kind {kind}, expected one; supported nets have one input"
             )
         return found[0]
 
 
 def read_graph(source: str | os.PathLike[str] | BinaryIO, name: str) -> FlatGraph:
-    """Return the graph of a NIR file; raises `DataError` if it is damaged or is none."""
+    """Return the graph of a NIR file; raises `DataError` if it is damaged or not a NIR file."""
     nir = require_nir("an NIR file")
     if isinstance(source, str | os.PathLike) and os.path.exists(source):
         try:
-            refuse_broken_hdf5(source)  # a few changed bytes may keep the HDF5 library busy for ever
+            refuse_broken_hdf5(source)  # a few changed bytes may put the HDF5 library into an endless loop
         except DataError as problem:
             raise DataError(
                 f"{name} cannot be read as NIR (an HDF5 file with a graph of nodes): {problem}"
@@ -83,7 +83,7 @@ def read_graph(source: str | os.PathLike[str] | BinaryIO, name: str) -> FlatGrap
     try:
         graph = nir.read(source, type_check=False)
     except FileNotFoundError as problem:
-        raise DataError(f"{name} does not exist; name an NIR file") from problem
+        raise DataError(f"{name} does not exist; give a NIR file") from problem
     except _BROKEN as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DataError(f"{name} cannot be read as NIR ({_EXPECTED}): {reason}") from problem
@@ -96,13 +96,13 @@ def read_graph(source: str | os.PathLike[str] | BinaryIO, name: str) -> FlatGrap
 
 
 def unfold(nir: Any, graph: Any) -> FlatGraph:
-    """Return a graph with its sub-graphs put in the places of their nodes; raises `DataError`."""
+    """Return a graph with each sub-graph node replaced by its content; raises `DataError`."""
     if not isinstance(graph, nir.NIRGraph):
         raise DataError(f"expected a graph, found a node of kind {type(graph).__name__}")
     flat = FlatGraph({}, [], plain_metadata(graph))
     doors: list[str] = []
     _gather(nir, graph, "", flat, doors)
-    for name in doors:  # the ways into and out of a sub-graph hand on what they get
+    for name in doors:  # the inputs and outputs of a sub-graph pass their data on unchanged
         before, behind = flat.before(name), flat.behind(name)
         flat.edges = [edge for edge in flat.edges if name not in edge]
         flat.edges += [(one, other) for one in before for other in behind]
@@ -127,7 +127,7 @@ def _gather(nir: Any, graph: Any, prefix: str, flat: FlatGraph, doors: list[str]
             doors.append(name)
     for one, other in graph.edges:
         if one not in ends or other not in ends:
-            raise DataError(f"an edge goes from {one!r} to {other!r}, and one of them is not there")
+            raise DataError(f"an edge goes from {one!r} to {other!r}, and one of them does not exist")
         flat.edges += [(a, b) for a in ends[one][1] for b in ends[other][0]]
     inputs = [f"{prefix}{short}" for short, node in graph.nodes.items() if isinstance(node, nir.Input)]
     outputs = [f"{prefix}{short}" for short, node in graph.nodes.items() if isinstance(node, nir.Output)]
@@ -135,7 +135,7 @@ def _gather(nir: Any, graph: Any, prefix: str, flat: FlatGraph, doors: list[str]
 
 
 def plain_metadata(node: Node) -> dict[str, Any]:
-    """Return the metadata of a node as plain numbers and texts, and arrays where they are of neurons."""
+    """Return the metadata of a node as plain numbers and texts, and as arrays if they hold one value per neuron."""
     metadata = getattr(node, "metadata", None)
     if not isinstance(metadata, Mapping):
         return {}

@@ -7,16 +7,16 @@ brain-inspired computing", Nature Communications 15:8122, 2024) describes neuron
     CubaLIF   the same with tau_mem for tau, and     tau_syn dI/dt = -I + w_in S
     IF        dv/dt = R I                         LI and I are LIF and IF that never fire
 
-A forward Euler step of length dt makes of LIF    v[t] = v_leak + (1 - dt/tau) (v[t-1] - v_leak) + (R dt/tau) I[t],
-and this is the neuron of the package, u[t] = rest + decay (u[t-1] - rest) + I[t], for
+A forward Euler step of length dt turns LIF into v[t] = v_leak + (1 - dt/tau) (v[t-1] - v_leak) + (R dt/tau) I[t], which
+is the neuron of the package, u[t] = rest + decay (u[t-1] - rest) + I[t], for
 
     tau = dt / (1 - decay)    R = 1 / (1 - decay)    v_leak = rest    v_reset = reset_to          (decay < 1: LIF, LI)
     R = 1 / dt                                                         v_reset = reset_to          (decay = 1: IF, I)
     tau_syn = dt / (1 - synaptic_decay)    w_in = 1 / (1 - synaptic_decay)                       (SynapticLIF: CubaLIF)
 
-NIR fires above the threshold, the package at it: v_threshold is the largest number of the model's type below the
-threshold, which is the same to the bit. NIR has no reset by subtraction; it is written as an integrator, a threshold
-and a feedback, which takes one step, as every cycle in NIR does:
+NIR fires above the threshold, the package at the threshold. So v_threshold is the largest number of the model's type
+below the threshold, which gives identical spikes. NIR has no reset by subtraction; it is written as an integrator, a
+threshold and a feedback with a delay of one step, as every cycle in NIR has:
 
     LI -> Threshold -> Scale(-decay (threshold - reset_to)) -> LI
 """
@@ -38,16 +38,17 @@ from threegen.gen3.neurons import IF, LIF
 from threegen.gen3.synaptic import SynapticLIF
 
 Array = np.ndarray[Any, Any]
-CLOSE = 1e-5  # relative: what float32 and a division leave of a constant
+CLOSE = 1e-5  # relative: the rounding error of a constant in float32 after a division
 EXACT = ("decay", "threshold", "rest", "reset_to", "synaptic_decay", "initial")
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What a layer of neurons is in discrete time: arrays [] where its neurons are alike, or of the layer's shape.
+    """The constants of a layer of neurons in discrete time: arrays [] if all neurons are equal, else of the layer's
+    shape.
 
-    `gain` is the potential that an input of 1 brings; `reset` is "hard" or "soft". `synaptic_decay` is None where
-    there is no synaptic current. `initial` is the potential before the first step, None for rest.
+    `gain` is the potential that an input of 1 adds; `reset` is "hard" or "soft". `synaptic_decay` is None if there is
+    no synaptic current. `initial` is the potential before the first step, None for rest.
     """
 
     decay: Array
@@ -73,12 +74,12 @@ def require_expressible(neuron: nn.Module, place: str) -> LIF:
     if own.kernel != (1.0,):
         raise ConfigError(f"{place}: NIR has no window of several steps (kernel); use kernel=(1.0,)")
     if isinstance(known, SynapticLIF) and known.constants.reset == "soft":
-        raise ConfigError(f"{place}: a synaptic current and a reset by subtraction together are not written as NIR")
+        raise ConfigError(f"{place}: a synaptic current together with a reset by subtraction cannot be written as NIR")
     return known
 
 
 def constants_of(neuron: LIF) -> Constants:
-    """Return the constants of neurons as they are at present, what is learnt included."""
+    """Return the current constants of neurons, learned ones included."""
     known, none = neuron.constants, np.zeros(())
     synaptic = None
     if isinstance(neuron, SynapticLIF):
@@ -96,9 +97,9 @@ def constants_of(neuron: LIF) -> Constants:
 
 
 def shifted(own: Constants, shape: tuple[int, ...]) -> Constants:
-    """Return constants of the same neurons with all potentials less those that they start from: NIR starts from zero.
+    """Return the constants of the same neurons with their initial potentials subtracted: NIR starts from zero.
 
-    Where nothing leaks, u - u_0 follows the same equation with threshold - u_0 and reset_to - u_0.
+    Without a leak, u - u_0 follows the same equation with threshold - u_0 and reset_to - u_0.
     """
     if own.initial is None:
         return own
@@ -116,7 +117,7 @@ def membrane_of(own: Constants, dt: float) -> tuple[str, dict[str, Array]]:
     Raises `ConfigError` if some neurons of a layer leak and others do not: NIR has no time constant for those.
     """
     if (own.decay == 1.0).all():
-        return "I", {"r": np.asarray(1 / dt)}  # nothing leaks, so a rest has no effect but at the start
+        return "I", {"r": np.asarray(1 / dt)}  # nothing leaks, so a rest has an effect only at the start
     if (own.decay == 1.0).any():
         raise ConfigError(
             "some neurons of a layer leak and others do not (decay 1); NIR has no time constant for those"
@@ -133,12 +134,12 @@ def synapse_of(own: Constants, dt: float) -> dict[str, Array]:
 
 
 def just_below(threshold: Array, kind: Any) -> Array:
-    """Return the largest number of type `kind` below `threshold`: to be above it is to reach the threshold."""
+    """Return the largest number of type `kind` below `threshold`: being above it is reaching the threshold."""
     return np.asarray(np.nextafter(threshold.astype(kind), kind(-np.inf)))
 
 
 def metadata_of(neuron: LIF) -> dict[str, Any]:
-    """Return the discrete constants, exactly, and what only training needs: NIR itself has no place for them."""
+    """Return the exact discrete constants, and what only training needs: NIR itself cannot store them."""
     known, own = neuron.constants, constants_of(neuron)
     values: dict[str, Any] = {name: getattr(own, name) for name in EXACT}
     return {
@@ -153,8 +154,8 @@ def metadata_of(neuron: LIF) -> dict[str, Any]:
 def euler(place: str, node: Any, level: Any, dt: float, *, strict: bool, kind: Any, feedback: Any = None) -> Constants:
     """Return the discrete constants of a node of neurons under an Euler step of `dt` seconds.
 
-    `level` is its threshold. `strict`: it fires above that, as NIR says. `feedback` is the scale of a reset by
-    subtraction. Raises `DataError`.
+    `level` is its threshold. `strict`: the node fires above its threshold, as NIR defines it. `feedback` is the scale
+    of a reset by subtraction. Raises `DataError`.
     """
     threshold, none = finite(place, "a threshold", level), np.zeros(())
     if (threshold <= 0).any():
@@ -178,26 +179,26 @@ def euler(place: str, node: Any, level: Any, dt: float, *, strict: bool, kind: A
         reset_to = np.where(decay > 0, threshold + feedback * gain / np.where(decay > 0, decay, 1), 0.0)
     gain = np.ones(()) if np.allclose(gain, 1.0, rtol=CLOSE, atol=0) else gain
     if (gain <= 0).any():
-        raise DataError(f"{place} has a resistance that is not above 0: an input would not reach its threshold")
+        raise DataError(f"{place} has a resistance that is not above 0, so that an input could not reach its threshold")
     return Constants(
         decay, threshold / gain, rest / gain, reset_to / gain, gain, "hard" if feedback is None else "soft", synaptic
     )
 
 
 def _leak(place: str, tau: Array, r: Array, dt: float) -> tuple[Array, Array]:
-    """Return what is left after a step, and what an input of 1 adds; raises `DataError` for a tau below the step."""
+    """Return the decay of one step, and what an input of 1 adds; raises `DataError` for a tau below the step."""
     with np.errstate(divide="ignore"):
         leak = dt / tau
     if not ((leak > 0) & (leak <= 1 + CLOSE)).all():
         raise DataError(
-            f"{place} has a time constant of {float(tau.min()):g} s, shorter than the time step of {dt:g} s; name the "
-            "step that the file was made for: dt=... (files of Norse need the square of Norse's dt)"
+            f"{place} has a time constant of {float(tau.min()):g} s, shorter than the time step of {dt:g} s; give the "
+            f"step that the file was made for: dt=... (files of Norse need the square of Norse's dt)"
         )
     return np.maximum(0.0, 1.0 - leak), r * leak
 
 
 def exact(found: Constants, metadata: Mapping[str, Any]) -> Constants:
-    """Return the constants that the metadata hold exactly, where the file's arrays still say the same."""
+    """Return the exact constants from the metadata if the file's arrays still agree with them."""
     told = {name: np.asarray(metadata[name], np.float64) for name in EXACT if _is_numbers(metadata.get(name))}
     if metadata.get("reset") != found.reset or not np.all(found.gain == 1.0) or not {*EXACT[:4]} <= set(told):
         return found
@@ -230,7 +231,7 @@ def _same(own: Array, told: Array, scale: float) -> bool:
 
 
 def neuron_of(place: str, own: Constants, shape: tuple[int, ...], metadata: Mapping[str, Any], recurrent: int) -> LIF:
-    """Return the layer of neurons of `shape` that a file describes; raises `DataError` for one that cannot be."""
+    """Return the layer of neurons of `shape` that a file describes; raises `DataError` for impossible ones."""
     if own.initial is not None and not recurrent and (own.threshold == 1.0).all() and (own.decay == 1.0).all():
         started = StartedIF(len(own.initial), initial=0.0, reset=own.reset)
         started.initial.copy_(torch.from_numpy(own.initial))
@@ -248,7 +249,7 @@ def neuron_of(place: str, own: Constants, shape: tuple[int, ...], metadata: Mapp
     try:
         if own.synaptic_decay is not None:
             if recurrent:
-                raise ConfigError("recurrent weights on neurons with a synaptic current are not in this package")
+                raise ConfigError("this package has no recurrent weights on neurons with a synaptic current")
             return SynapticLIF(decay, _values(place, "decays", own.synaptic_decay, shape), **options, rest=rest)
         if isinstance(decay, float) and decay == 1.0 and rest == 0.0:
             return IF(**options, recurrent=recurrent)
@@ -258,7 +259,7 @@ def neuron_of(place: str, own: Constants, shape: tuple[int, ...], metadata: Mapp
 
 
 def told_by(place: str, metadata: Mapping[str, Any], shape: tuple[int, ...]) -> nn.Module:
-    """Return the neurons that metadata tell of, where the file holds their summed input alone; else a sum."""
+    """Return the neurons that the metadata describe if the file holds only their summed input; else a sum."""
     told = {name: np.asarray(metadata[name], np.float64) for name in EXACT if _is_numbers(metadata.get(name))}
     if not {*EXACT[:4]} <= told.keys() or metadata.get("reset") not in RESETS:
         return Sum()
@@ -266,7 +267,7 @@ def told_by(place: str, metadata: Mapping[str, Any], shape: tuple[int, ...]) -> 
 
 
 def finite(place: str, name: str, value: Any) -> Array:
-    """Return an array of a file; raises `DataError` if it is missing or holds what is no finite number."""
+    """Return an array of a file; raises `DataError` if it is missing or holds a non-finite number."""
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError) as problem:

@@ -1,7 +1,7 @@
 """Modules without state as NIR nodes, and back: products, convolutions, pooling, shapes, factors.
 
-NIR knows no batch axis, no maximum pooling and no normalisation. Its average pooling counts the padding, its sums and
-averages have no rounding up of the size.
+NIR has no batch axis, no maximum pooling and no normalisation. Its average pooling counts the padding, and its sums and
+averages do not round the output size up.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ADVICE = {
 def node_of(
     nir: Any, module: nn.Module, before: tuple[int, ...], after: tuple[int, ...], kind: Any
 ) -> tuple[str, Node]:
-    """Return the name and the node of a module that takes `before` and makes `after`; raises `ConfigError`."""
+    """Return the name and the node of a module that maps shape `before` to `after`; raises `ConfigError`."""
     if isinstance(module, nn.Linear):
         return _product(nir, module, before, kind)
     if isinstance(module, nn.Conv1d | nn.Conv2d):
@@ -40,7 +40,7 @@ def node_of(
     if isinstance(module, nn.Flatten):
         first, last = (one - 1 if one > 0 else one for one in (module.start_dim, module.end_dim))
         if module.start_dim == 0:
-            raise ConfigError("nn.Flatten(0) would put the batch into the values; use nn.Flatten()")
+            raise ConfigError("nn.Flatten(0) would flatten the batch axis too; use nn.Flatten()")
         return "flatten", nir.Flatten(np.array(before), start_dim=first, end_dim=last)
     if isinstance(module, Times):
         factor = cast(Tensor, module.factor).detach().cpu().numpy()
@@ -97,7 +97,7 @@ def _pooling(
         if any(one % other for one, other in zip(before[1:], after[1:], strict=True)):
             raise ConfigError(
                 f"AdaptiveAvgPool2d of {list(before[1:])} to {list(after[1:])} has windows of different sizes; NIR's "
-                "are all alike"
+                f"all have the same size"
             )
         kernel = [one // other for one, other in zip(before[1:], after[1:], strict=True)]
         stride, padding, summed = kernel, [0, 0], False
@@ -108,7 +108,7 @@ def _pooling(
         odd = [
             (module.ceil_mode, "ceil_mode"),
             (any(padding) and not module.count_include_pad and divisor is None, "count_include_pad=False"),
-            (divisor not in (None, 1, kernel[0] * kernel[1]), "a divisor of its own"),
+            (divisor not in (None, 1, kernel[0] * kernel[1]), "divisor of its own"),
         ]
         for wrong, name in odd:
             if wrong:
@@ -125,7 +125,7 @@ def _pair(value: Any) -> list[int]:
 
 
 def module_of(name: str, node: Node, kind: torch.dtype) -> nn.Module:
-    """Return the module of a node of a file; raises `DataError` for one that is damaged or not known."""
+    """Return the module of a node of a file; raises `DataError` for a damaged or unknown one."""
     what = type(node).__name__
     try:
         if what in ("Linear", "Affine"):
@@ -147,7 +147,7 @@ def module_of(name: str, node: Node, kind: torch.dtype) -> nn.Module:
         if isinstance(problem, DataError):
             raise
         raise DataError(f"{name} ({what}) is damaged: {problem}") from problem
-    raise DataError(f"{name} is a {what}, which is not read; known are {KNOWN}")
+    raise DataError(f"{name} is a {what}, which cannot be read; the known kinds are {KNOWN}")
 
 
 KNOWN = "Affine Linear Scale Conv1d Conv2d AvgPool2d SumPool2d Flatten LIF CubaLIF IF LI I Threshold"

@@ -1,11 +1,12 @@
-"""NIR files as spiking nets of the package: its own files to the bit, those of others as NIR's equations say.
+"""Read NIR files as spiking nets of the package: its own files exactly, those of others by NIR's equations.
 
     fixed   a product, a convolution, a pooling: between layers of neurons, applied at every step
     spike   LIF, IF, CubaLIF, or an integrator with a threshold and a feedback (reset by subtraction)
     end     LI or I before the output: a read-out of the summed input
 
-NIR's equations become steps by forward Euler (`nir_neurons`). A file says neither how long a step is nor how a net is
-fed and read out; what was taken for it, and what the writer of the file may have left out, is `left_out` of the net.
+NIR's equations become steps by forward Euler (`nir_neurons`). A file contains neither the length of a step nor the
+encoder and the read-out of a net; the attribute `left_out` of the net says what was assumed, and what the writer of the
+file may have left out.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ def import_nir(
     readout: str | nn.Module | None = None,
     strict: bool = True,
 ) -> SpikingNet:
-    """Return the spiking net of a NIR file; its attribute `left_out` says what the file does not hold.
+    """Return the spiking net of a NIR file; its attribute `left_out` says what the file does not contain.
 
     `dt` is the time step in seconds that the file was made for; None takes the one in the file's metadata, else 1e-4,
     that of snnTorch and SpikingJelly. `steps`, `encoder` and `readout` are those of `SpikingMLP`; None takes the
-    metadata's, else 10, "direct" and "rate". `strict` neurons fire above their threshold, as NIR says; with
-    `strict=False` at it already, as SpikingJelly and this package do.
+    metadata's, else 10, "direct" and "rate". `strict` neurons fire above their threshold, as NIR defines it; with
+    `strict=False` they also fire at it, as in SpikingJelly and this package.
 
-    Raises `DataError` for a file that is damaged or holds what the package has no layer for, `ConfigError` for options
-    that cannot be, `MissingExtraError` without `pip install "threegen[nir]"`.
+    Raises `DataError` for a damaged file or one with nodes that the package has no layer for, `ConfigError` for
+    impossible options, `MissingExtraError` without `pip install "threegen[nir]"`.
 
         >>> import threegen as tg
         >>> net = tg.SpikingMLP([20, 30, 5], steps=6, generator=torch.Generator().manual_seed(0))
@@ -70,7 +71,7 @@ def read_nir(
     readout: str | nn.Module | None = None,
     strict: bool = True,
 ) -> SpikingNet:
-    """As `import_nir`, also for an open file, which messages call `name`."""
+    """Like `import_nir`, also for an open file, which messages call `name`."""
     if dt is not None:
         require_number("dt", dt, above=0.0)
     graph = read_graph(source, name)
@@ -94,7 +95,7 @@ class _Layer:
 
 
 class _Reader:
-    """Takes one graph apart into stages."""
+    """Divides one graph into stages."""
 
     def __init__(self, graph: FlatGraph, dt: float | None, strict: bool) -> None:
         self.graph, self.strict = graph, strict
@@ -104,7 +105,7 @@ class _Reader:
         self.dt = float(told) if dt is None and isinstance(told, float) and named else DT if dt is None else dt
         if dt is None and not named:
             self.left_out.append(
-                f"time step: the file names none; {DT:g} s was taken, that of snnTorch and SpikingJelly"
+                f"time step: the file names none; {DT:g} s was assumed, that of snnTorch and SpikingJelly"
             )
         self.own = graph.metadata.get("producer") == "threegen"
         self.way_in, self.way_out = graph.only("Input"), graph.only("Output")
@@ -113,7 +114,7 @@ class _Reader:
         self.shape = self._shape()
 
     def _kind(self) -> torch.dtype:
-        """Return the type of the weights: float64 where the file's are, else float32."""
+        """Return the type of the weights: float64 if the file's are, else float32."""
         for node in self.graph.nodes.values():
             weight = getattr(node, "weight", None)
             if weight is not None:
@@ -125,7 +126,7 @@ class _Reader:
         given = finite(self.way_in, "a shape", self.graph.nodes[self.way_in].input_type["input"]).astype(np.int64)
         shape = tuple(int(one) for one in given.flat)
         if not shape or min(shape) < 1 or np.prod(given.astype(float)) > 2**31:
-            raise DataError(f"the input has the shape {list(shape)}, which is not that of an input")
+            raise DataError(f"the input has the invalid shape {list(shape)}")
         axes = {"Affine": 1, "Linear": 1, "Conv1d": 2, "Conv2d": 3}
         wanted = [axes[self.graph.kind(one)] for one in self.graph.behind(self.way_in) if self.graph.kind(one) in axes]
         if wanted and len(shape) == wanted[0] + 1 and shape[0] == 1:
@@ -135,7 +136,7 @@ class _Reader:
 
     # -- the layers of neurons ---------------------------------------------------------------------------------------
     def layers(self) -> list[_Layer]:
-        """Return the layers of neurons, each behind those that it takes spikes of; raises `DataError` for cycles."""
+        """Return the layers of neurons, each after those whose spikes it takes; raises `DataError` for cycles."""
         graph = self.graph
         found: dict[str, _Layer] = {}
         for name in graph.nodes:
@@ -178,24 +179,24 @@ class _Reader:
         scales = [one for one in graph.before(before[0]) if graph.kind(one) == "Scale" and graph.before(one) == [name]]
         if len(scales) != 1 or graph.behind(scales[0]) != before:
             raise DataError(
-                f"{name} (Threshold) has no feedback to {before[0]}: a neuron that never resets is not in this package"
+                f"{name} (Threshold) has no feedback to {before[0]}: this package has no neuron that never resets"
             )
         return _Layer(name, before[0], scales[0])
 
     def sources(self, layer: _Layer) -> list[str]:
-        """Return the nodes whose results a layer takes, without those that come back from itself."""
+        """Return the nodes whose results a layer takes, without its own feedback."""
         back = {layer.feedback, *layer.recurrent}
         return [one for one in self.graph.before(layer.takes) if one not in back]
 
     def _sorted(self, layers: list[_Layer]) -> list[_Layer]:
-        """Return the layers so that each comes behind those whose spikes reach it."""
+        """Return the layers sorted so that each follows those whose spikes it receives."""
         senders = {layer.sends: layer for layer in layers}
         needs = {layer.sends: self._reached(layer, senders) for layer in layers}
         order: list[_Layer] = []
         while needs:
             ready = [name for name, others in needs.items() if not others & needs.keys()]
             if not ready:
-                raise DataError(f"the spikes of {', '.join(sorted(needs))} come back to them through other layers")
+                raise DataError(f"the spikes of {', '.join(sorted(needs))} return to them through other layers")
             for name in ready:
                 order.append(senders[name])
                 del needs[name]
@@ -238,18 +239,18 @@ class _Reader:
     def _parts(
         self, stage: Stage, layer: _Layer, numbers: dict[str, int], shapes: dict[int, tuple[int, ...]]
     ) -> tuple[int, ...]:
-        """Fill a stage with what stands before a layer; return the shape of its summed input."""
+        """Fill a stage with the parts before a layer; return the shape of its summed input."""
         made: dict[str, int] = dict(numbers)
         own = dict(shapes)
 
         def total(names: list[str], place: str, path: tuple[str, ...]) -> int:
             if not names:
-                raise DataError(f"{place} takes nothing")
+                raise DataError(f"{place} has no input")
             values = [value(name, path) for name in names]
             if len(values) == 1:
                 return values[0]
             if len({own[one] for one in values}) > 1:
-                raise DataError(f"what meets in {place} has different shapes: {[list(own[one]) for one in values]}")
+                raise DataError(f"the inputs of {place} have different shapes: {[list(own[one]) for one in values]}")
             end = stage.append(Add(), *values)
             own[end] = own[values[0]]
             return end
@@ -258,7 +259,7 @@ class _Reader:
             if name in made:
                 return made[name]
             if name in path:
-                raise DataError(f"there is a cycle through {name} that is no neuron's")
+                raise DataError(f"there is a cycle through {name} that contains no neuron")
             before = total(self.graph.before(name), name, (*path, name))
             module = module_of(name, self.graph.nodes[name], self.kind)
             end = stage.append(module, before)
@@ -268,7 +269,7 @@ class _Reader:
 
         end = total(self.sources(layer), layer.takes, ())
         if end < 0 and end != -len(stage.parts):
-            end = stage.append(Add(), end)  # made earlier for another way: handed on as it is
+            end = stage.append(Add(), end)  # made earlier for another path: passed on unchanged
             own[end] = own[stage.parts[-1].takes[0]]
         stage.end(end)
         return own[end]
@@ -303,15 +304,15 @@ class _Reader:
         if kinds & set(SPIKING):
             self.left_out.append(
                 "reset: NIR has a reset to v_reset only; a net with reset by subtraction (snnTorch's default) was "
-                "either refused or written as this one"
+                "either rejected or written as this one"
             )
         if self.strict:
-            self.left_out.append("threshold: neurons fire above it, as NIR says (strict=False: at it already)")
-        self.left_out.append("surrogate gradient, dropout: NIR has no place for what only training needs")
+            self.left_out.append("threshold: neurons fire above it, as NIR defines it (strict=False: also at it)")
+        self.left_out.append("surrogate gradient, dropout: NIR cannot store what only training needs")
 
 
 def _shape_after(name: str, module: nn.Module, before: tuple[int, ...], kind: torch.dtype) -> tuple[int, ...]:
-    """Return the shape that a module makes of `before`; raises `DataError` if it cannot take it."""
+    """Return the output shape of a module for input shape `before`; raises `DataError` if it cannot take it."""
     try:
         with torch.no_grad():
             return tuple(module(torch.zeros(1, *before, dtype=kind)).shape[1:])

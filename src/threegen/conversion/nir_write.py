@@ -1,8 +1,8 @@
 """Spiking nets as NIR files, the neuromorphic intermediate representation (https://neuroir.org), an HDF5 file.
 
-Layers become nodes, every node gets its shape, and what NIR has no place for (the time step, the number of steps,
-encoder, read-out, surrogate) goes into the metadata. `nir_neurons` says how the neurons are written. Before the file is
-kept it is read back, and both nets run on the same input: every spike must be the same.
+Layers become nodes, every node gets its shape, and what NIR cannot express (the time step, the number of steps,
+encoder, read-out, surrogate) goes into the metadata. `nir_neurons` explains how the neurons are written. The file is
+read back before it is saved, and both nets run on the same input: every spike must be the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from threegen.gen3.readouts import LeakyReadout, PotentialReadout, RateReadout, 
 from threegen.randomness import make_generator
 from threegen.training.persistence.files import make_folder, write_whole
 
-ROUNDED = 0.999  # what must agree where normalisation was folded into weights, which rounds them once more
+ROUNDED = 0.999  # the required agreement if normalisation was folded into the weights, which rounds them again
 EXAMPLES = 4
 ENCODERS: dict[type[nn.Module], str] = {
     Bernoulli: "bernoulli",
@@ -55,8 +55,8 @@ ENCODERS: dict[type[nn.Module], str] = {
 class NirFile:
     """What `export_nir` wrote: the file, and how the net that is read from it compares.
 
-    `agreement` is the share of spikes, sent or not, that are the same in all layers at all steps; `spikes` how many
-    were sent; `dt` the time step in seconds; `lost` sentences on what the file does not hold.
+    `agreement` is the share of spikes, sent or not, that are the same in all layers at all steps; `spikes` the number
+    sent; `dt` the time step in seconds; `lost` sentences on what the file does not contain.
     """
 
     file: Path
@@ -85,15 +85,15 @@ def export_nir(
     dt: float = DT,
     expand: bool = True,
 ) -> NirFile:
-    """Write a spiking net as a NIR file, read it back, and return how far the spikes of the two agree: 1.000.
+    """Write a spiking net as a NIR file, read it back, and return the share of spikes that agree: 1.000.
 
-    `inputs` [B, ...] are what both are run on, as the net takes them; None draws some. `dt` is the length of a time
-    step in seconds, by which decays become time constants; 1e-4 is that of snnTorch and SpikingJelly. Reset by
-    subtraction, which NIR does not know, is written as an integrator, a threshold and a feedback; `expand=False`
-    refuses it instead. Batch normalisation is folded into weights.
+    Both nets run on `inputs` [B, ...], in the form that the net takes; None draws random ones. `dt` is the length of a
+    time step in seconds, which converts decays to time constants; 1e-4 is that of snnTorch and SpikingJelly. NIR has no
+    reset by subtraction: it is written as an integrator, a threshold and a feedback; `expand=False` raises an error
+    instead. Batch normalisation is folded into weights.
 
-    Raises `ConfigError` with the reason for what NIR cannot say, `NumericError` if the spikes differ (nothing is
-    written then), `MissingExtraError` without `pip install "threegen[nir]"`.
+    Raises `ConfigError` with the reason for what NIR cannot express, `NumericError` if the spikes differ (then nothing
+    is written), `MissingExtraError` without `pip install "threegen[nir]"`.
 
         >>> import threegen as tg
         >>> net = tg.SpikingMLP([20, 30, 5], steps=6, generator=torch.Generator().manual_seed(0))
@@ -124,7 +124,7 @@ def export_nir(
 
 
 class _Writer:
-    """The nodes and edges of one graph in the making; what a part makes is the sum of the nodes that are named."""
+    """The nodes and edges of one graph under construction; the result of a part is the sum of the named nodes."""
 
     def __init__(self, nir: Any, net: SpikingNet, dt: float, expand: bool) -> None:
         self.nir, self.net, self.dt, self.expand = nir, net, dt, expand
@@ -148,7 +148,7 @@ class _Writer:
         self._add("output", self.nir.Output(np.array(self.shapes[end])), (end,), self.shapes[end])
         if any(stage.folded for stage in stages):
             self.lost.append(
-                "normalisation and groups of convolutions are in the weights now, which rounds them once more"
+                "normalisation and groups of convolutions were folded into the weights, which rounds them again"
             )
         try:
             return self.nir.NIRGraph(self.nodes, self.edges, metadata=self._facts())
@@ -163,14 +163,14 @@ class _Writer:
             if isinstance(part.module, Add):
                 end = takes
                 if len(set(takes)) < len(takes):
-                    raise ConfigError("a signal is added to itself, and NIR has one edge between two nodes")
+                    raise ConfigError("a signal is added to itself, but NIR allows only one edge between two nodes")
             else:
                 end = (self._part(number, part.module, takes),)
             values[-1 - place] = end
         return self._readout(number, stage, end) if last else self._neurons(number, stage.neuron, end)
 
     def _part(self, number: int, module: nn.Module, takes: tuple[str, ...]) -> str:
-        """Write a module without state, or find it where it has been written for another layer."""
+        """Write a module without state, or find its node if it was already written for another layer."""
         key = (id(module), takes)
         if key not in self.made:
             before = self.shapes[takes[0]]
@@ -181,7 +181,7 @@ class _Writer:
         return self.made[key]
 
     def _add(self, name: str, node: Node, takes: tuple[str, ...], shape: tuple[int, ...]) -> str:
-        """Add a node behind those that it takes; return its name, which no other has."""
+        """Add a node after those whose results it takes; return its unique name."""
         free = name
         while free in self.nodes:
             base, _, tail = free.rpartition("-")
@@ -191,7 +191,7 @@ class _Writer:
         return free
 
     def _full(self, shape: tuple[int, ...], values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return constants as arrays of the layer's shape, which NIR wants."""
+        """Return constants as arrays of the layer's shape, as NIR requires."""
         return {name: np.array(np.broadcast_to(one, shape), self.kind) for name, one in values.items()}
 
     def _neurons(self, number: int, module: nn.Module, takes: tuple[str, ...]) -> str:
@@ -200,7 +200,7 @@ class _Writer:
         neuron, shape = require_expressible(module, place), self.shapes[takes[0]]
         own = shifted(constants_of(neuron), shape)
         if not isinstance(neuron.constants.surrogate, str):
-            self.lost.append(f"{place}: the surrogate gradient is your own function, which no file can hold")
+            self.lost.append(f"{place}: the surrogate gradient is your own function, which a file cannot store")
         if own.reset == "soft":
             begin = end = self._subtracting(number, neuron, takes, shape)
             begin = begin.replace("spikes", "potential")
@@ -224,7 +224,7 @@ class _Writer:
         """Write neurons whose reset subtracts the threshold; return the node that sends their spikes."""
         if not self.expand:
             raise ConfigError(
-                f"neurons {number}: NIR knows a reset to a value only, these subtract the threshold; "
+                f"neurons {number}: NIR only has a reset to a value, these neurons subtract the threshold; "
                 "expand=True writes them as an integrator, a threshold and a feedback"
             )
         own = shifted(constants_of(neuron), shape)
@@ -240,7 +240,7 @@ class _Writer:
         return spikes
 
     def _readout(self, number: int, stage: Stage, takes: tuple[str, ...]) -> str:
-        """Write the last layer: its neurons, or an integrator where the summed input is read out."""
+        """Write the last layer: its neurons, or an integrator if the summed input is read out."""
         readout = self.net.readout
         if type(readout) not in (PotentialReadout, LeakyReadout):
             if type(readout) is not RateReadout:
@@ -258,7 +258,7 @@ class _Writer:
         return self._add(f"readout_{number}", node, takes, shape)
 
     def _facts(self) -> dict[str, Any]:
-        """Return what NIR has no place for, as metadata of the graph."""
+        """Return what NIR cannot express, as metadata of the graph."""
         facts: dict[str, Any] = {"producer": "threegen", "dt": self.dt, "steps": self.net.steps}
         encoder, readout = self.net.encoder, self.net.readout
         if type(encoder) in ENCODERS:
@@ -266,7 +266,7 @@ class _Writer:
             if isinstance(encoder, Poisson):
                 facts["encoder_rate"] = encoder.rate
         else:
-            self.lost.append(f"the encoder {type(encoder).__name__} is your own; the file begins with what it sends")
+            self.lost.append(f"the encoder {type(encoder).__name__} is your own; the file begins with its output")
         if isinstance(readout, Readout):
             facts["votes"] = readout.votes
         if isinstance(readout, LeakyReadout):
@@ -275,7 +275,8 @@ class _Writer:
 
 
 def compare(one: SpikingNet, other: SpikingNet, inputs: Tensor | None = None) -> tuple[float, int]:
-    """Return the share of spikes that are the same in two nets on the same encoded input, and how many `one` sent."""
+    """Return the share of spikes that are the same in two nets on the same encoded input, and the number that `one`
+    sent."""
     weight = one.any_weight
     generator = make_generator("nir")
     if inputs is None:
@@ -298,7 +299,7 @@ def compare(one: SpikingNet, other: SpikingNet, inputs: Tensor | None = None) ->
 
 
 def spikes_of(net: SpikingNet, encoded: Tensor) -> Record:
-    """Return the record of a net on input that is encoded already, [T, B, ...]."""
+    """Return the record of a net on already encoded input, [T, B, ...]."""
     fired: list[Tensor] = []
     potentials: list[Tensor] = []
     states: list[Any] = []

@@ -1,4 +1,4 @@
-"""Reads a model into a `Graph`: every call of its trace is looked up by the function's name, not by a layer's class."""
+"""Read a model into a `Graph`: every call of its trace is looked up by the function's name, not by a layer's class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from threegen.gen3.parts import is_neuron
 from threegen.tracing.trace import Node, Trace, trace_model
 from threegen.tracing.untouched import untouched
 
-AGREES = 1e-3  # by how much of the largest score the graph may differ from the model it was read from
+AGREES = 1e-3  # the largest difference from the model, relative to the largest score
 SAME = frozenset(
     (
         *("contiguous", "clone", "detach", "float", "to", "type_as", "requires_grad", "identity", "positive"),
@@ -30,28 +30,28 @@ READERS: dict[str, Callable[[Reading, Node], None]] = {**read_layers.READERS, **
 
 
 def read(model: nn.Module, x: Tensor) -> Graph:
-    """Return the graph of `model`, read from how it answers the first of `x` [N, ...].
+    """Return the graph of `model`, read from its forward pass on the first of `x` [N, ...].
 
-    Raises `ConfigError` naming the first part that cannot become spikes, and where the graph does not compute what the
-    model computes; and what the model raises.
+    Raises `ConfigError` that names the first part that cannot become spikes, `ConfigError` if the graph does not
+    compute what the model computes, and what the model raises.
     """
     if isinstance(model, SpikingNet) or any(is_neuron(one) for one in model.modules()):
-        raise ConfigError(f"{type(model).__name__} is a spiking net already; convert takes an artificial one")
+        raise ConfigError(f"{type(model).__name__} is already a spiking net; convert takes an artificial one")
     trace = trace_model(model, x[:1])
     if len(trace.outputs) != 1:
         raise ConfigError(
-            f"{type(model).__name__} returns {len(trace.outputs)} results, convert needs one that holds the scores; "
-            "wrap it in a module that returns the scores alone"
+            f"{type(model).__name__} returns {len(trace.outputs)} results, convert needs only the scores; "
+            "wrap it in a module that returns only the scores"
         )
     graph = _graph(model, trace, tuple(x.shape[1:]))
     with untouched(model), torch.no_grad():
         expected, found = model(x), graph.run(x)
     if graph.notes and "softmax" in graph.notes[0]:
-        expected, found = expected.argmax(1), found.argmax(1)  # the scores in front of it have the same order
+        expected, found = expected.argmax(1), found.argmax(1)  # the scores before it have the same order
     if expected.shape != found.shape or not _close(expected, found):
         raise ConfigError(
-            f"what convert read of {type(model).__name__} answers otherwise than the model does: it decides by its "
-            "data what to compute, draws at random, or works outside of torch; convert a plain form of it"
+            f"what convert read of {type(model).__name__} gives other answers than the model: its computation depends "
+            f"on its data, is random, or happens outside torch; convert a plain form of it"
         )
     return graph
 
@@ -95,14 +95,14 @@ def _from(trace: Trace, end: Node) -> set[int]:
 
 
 def _stepped(model: nn.Module, trace: Trace) -> dict[int, Any]:
-    """Return, for the nodes inside rectifiers that say themselves what they are, which module they belong to."""
+    """Return the module of each node that is inside a rectifier that declares itself as one."""
     told = ("spike_levels", "spike_rate")
     modules = {path: one for path, one in model.named_modules() if any(hasattr(one, name) for name in told)}
     return {node.number: modules[node.path] for node in trace.nodes if node.path in modules}
 
 
 def _rectifier(reading: Reading, node: Node, module: Any) -> None:
-    """Read all calls inside one module that says itself what it is (`spike_levels`, `spike_rate`) as one operation."""
+    """Read all calls inside one module that declares what it is (`spike_levels`, `spike_rate`) as one operation."""
     before = node.inputs[0]
     place = reading.places[before]
     if (module, node.visit) in reading.whole:

@@ -53,7 +53,7 @@ def _matrices(reading: Reading, node: Node) -> None:
     other = _weight(node, 1, "other") if node.name != "addmm" else _weight(node, 2, "mat2")
     slot = 1 if node.name == "addmm" else 0
     if node.slot != slot or other is None or other.dim() != 2:
-        raise refuse(node.label, node.name, "it multiplies two signals with each other; only sums go")
+        raise refuse(node.label, node.name, "it multiplies two signals with each other; only sums can be converted")
     _product(reading, node, other.t(), _weight(node, 0, "input") if node.name == "addmm" else None)
 
 
@@ -86,7 +86,7 @@ def _batch_norm(reading: Reading, node: Node) -> None:
 def _relu(reading: Reading, node: Node) -> None:
     low, high = _limits(node)
     if low != 0.0 or not high > 0.0:
-        raise refuse(node.label, node.name, f"it keeps values from {low:g} to {high:g}; a rate goes from 0 upwards")
+        raise refuse(node.label, node.name, f"it clips values to {low:g}..{high:g}; a rate cannot be below 0")
     before = reading.source(node)
     op = reading.add(node, RELU, (before.number,), before.shape)
     if math.isfinite(high):
@@ -146,7 +146,7 @@ def _average_pool(reading: Reading, node: Node) -> None:
         options = {"kernel": kernel, "stride": stride, "padding": padding}
         _averaged(reading, node, "sum-pool", options, float(divisor or math.prod(kernel)))
     elif divisor:
-        raise refuse(node.label, node.name, "it has a divisor of its own and windows cut at the border")
+        raise refuse(node.label, node.name, "it has its own divisor and windows that are cut off at the border")
     else:
         own: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding}
         reading.wire(node, "average", {**own, "ceil": ceil, "padding_counts": counts})
@@ -160,7 +160,7 @@ def _adaptive(reading: Reading, node: Node) -> None:
     none = [0] * len(kernel)
     if "max" in node.name:
         if not even:
-            raise refuse(node.label, node.name, f"windows that differ in size: {list(given)} to {list(made)}")
+            raise refuse(node.label, node.name, f"its windows differ in size: {list(given)} to {list(made)}")
         options = {"kernel": kernel, "stride": kernel, "padding": none, "ceil": False}
         reading.add(node, MAX, (before.number,), node.shape, options)
     elif even:
@@ -176,7 +176,7 @@ def _mean(reading: Reading, node: Node) -> None:
     axes = list(range(len(before.shape) + 1)) if given is None else [given] if isinstance(given, int) else list(given)
     axes = [one % (len(before.shape) + 1) for one in axes]
     if 0 in axes:
-        raise refuse(node.label, node.name, "it joins the examples of a batch")
+        raise refuse(node.label, node.name, "it concatenates the examples of a batch")
     size = math.prod(before.shape[one - 1] for one in axes) if node.name == "mean" else 1
     options = {"axes": axes, "keep": bool(argument(node, 2, "keepdim", False))}
     _averaged(reading, node, "sum-over", options, float(size))
@@ -195,7 +195,7 @@ def _averaged(reading: Reading, node: Node, kind: str, options: dict[str, Any], 
 
 
 class _Behind:
-    """A call that was not traced: it stands behind operation `number` and bears the name of `node`."""
+    """A call that was not traced: it follows operation `number` and has the name of `node`."""
 
     def __init__(self, node: Node, number: int) -> None:
         self.number, self.inputs, self.label, self.name = node.number, (-2 - number,), node.label, node.name
@@ -236,11 +236,11 @@ def _constants(reading: Reading, node: Node) -> None:
 
 
 def _per_example(reading: Reading, node: Node, other: Any, shape: tuple[int, ...]) -> Tensor:
-    """Return a constant as it meets one example."""
+    """Return a constant in the shape that one example is combined with."""
     constant = torch.as_tensor(other, dtype=torch.get_default_dtype())
     if constant.dim() > len(shape):
         if constant.shape[0] != 1:
-            raise refuse(node.label, node.name, "a constant with a batch axis of its own")
+            raise refuse(node.label, node.name, "it takes a constant with its own batch axis")
         constant = constant[0]
     return constant.reshape([1] * (len(shape) - constant.dim()) + list(constant.shape))
 
@@ -249,7 +249,7 @@ def _sum(reading: Reading, node: Node) -> None:
     places = [reading.places[one] for one in node.inputs]
     shapes = [reading.graph.ops[one].shape for one in places]
     if shapes[0] != shapes[1]:
-        raise refuse(node.label, node.name, f"it spreads a signal over axes: {list(shapes[0])} and {list(shapes[1])}")
+        raise refuse(node.label, node.name, f"it broadcasts a signal: {list(shapes[0])} and {list(shapes[1])}")
     if node.name == "sub":
         if not isinstance(node.args[0], Tensor):
             raise refuse(node.label, node.name)

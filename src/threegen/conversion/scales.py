@@ -1,9 +1,9 @@
-"""The textbook ways to choose the threshold of a layer, which is also what one of its spikes is worth.
+"""The textbook ways to choose the threshold of a layer, which is also the value of one of its spikes.
 
     max          lambda = max a                       Diehl et al., IJCNN 2015, data-based normalisation
     percentile   lambda = the 99.9th percentile of a  Rueckauer et al., Frontiers in Neuroscience 11:682 (2017)
-    model        lambda = what positive weights and largest inputs can add up to     Diehl et al. 2015, model-based
-    balance      lambda = max over steps of the summed input that spikes bring        Sengupta et al., Frontiers in
+    model lambda = the largest possible sum of positive weights times inputs Diehl et al. 2015, model-based balance
+    lambda = max over steps of the summed input from spikes Sengupta et al., Frontiers in
                                                                                       Neuroscience 13:95 (2019)
     least-squares   lambda = argmin |a - lambda/T clip(floor(a T / lambda + 1/2), 0, T)|^2     Li et al., ICML 2021
 
@@ -23,7 +23,7 @@ from threegen.conversion.graph import INPUT, LINEAR, RELU, Graph, linear_map
 
 METHODS = ("grid", "percentile", "max", "model", "balance", "least-squares")
 SHARES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-LARGEST_SORT = 4_000_000  # values of one channel that are sorted for a percentile; of more, every n-th is
+LARGEST_SORT = 4_000_000  # values per channel that are sorted for a percentile; of more, only every n-th
 
 
 def by_channel(values: Tensor, per_channel: bool) -> Tensor:
@@ -60,7 +60,8 @@ def from_activations(
 
 
 def _least_squares(values: Tensor, top: Tensor, steps: int) -> Tensor:
-    """Return the threshold whose rounded rates miss activations [M] least, among shares of the largest one."""
+    """Return the threshold whose rounded rates have the least error against activations [M], among shares of the
+    largest one."""
     if not top > 0:
         return top
     candidates = top * torch.tensor(SHARES, dtype=values.dtype)
@@ -72,7 +73,7 @@ def _least_squares(values: Tensor, top: Tensor, steps: int) -> Tensor:
 
 
 def by_model(graph: Graph, number: int, largest: dict[int, Tensor]) -> Tensor:
-    """Return the largest summed input that operation `number` can get, for each of its values, from those of sources.
+    """Return the largest summed input that operation `number` can get, for each of its values, given those of sources.
 
     Only positive weights count, and biases above zero; `largest` holds the largest value of each source.
     """
@@ -95,13 +96,13 @@ def by_model(graph: Graph, number: int, largest: dict[int, Tensor]) -> Tensor:
 
 
 def usable(threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """Return thresholds that neurons can have, and which channels never fire: theirs becomes 1."""
+    """Return valid thresholds, and which channels never fire: their threshold becomes 1."""
     silent = ~(threshold > 0)
     return torch.where(silent, torch.ones_like(threshold), threshold), silent
 
 
 def scale_of(threshold: Tensor, start: float, factor: float) -> Scale:
-    """Return the scale of neurons whose spikes are worth their threshold times `factor`."""
+    """Return the scale of neurons whose spikes have the value threshold times `factor`."""
     return Scale(threshold, threshold * factor, torch.full_like(threshold, start))
 
 

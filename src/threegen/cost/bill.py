@@ -1,4 +1,4 @@
-"""The bill of one answer: a row a layer, and what the rows add up to."""
+"""The bill of one answer: one row per layer, and the totals of the rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPERATIONS = {
     "mac": "multiply-accumulates of layers fed by values or event counts, zeros included",
     "mac_nonzero": "the same without those whose input is zero: another count of the same work, never added to it",
     "ac": "accumulates: one weight (or one event) added for each spike that arrives",
-    "ac_each": "those that layers behind counts would do, were each pooled spike handed on by itself: another count of "
+    "ac_each": "those of layers that take counts, if each pooled spike were sent separately: another count of "
     "the same work as mac, never added to it",
     "mul": "other multiplications: average pooling, batch normalisation that cannot be folded, scaling",
     "add": "other additions: biases, average pooling, sums",
@@ -33,19 +33,21 @@ RULE = (
     "One answer for one sample, over all its time steps; the mean over the samples. Layers fed by spikes are billed "
     "one addition for each spike and each connection that it really reaches; layers fed by values or by event counts "
     "(summed or averaged spikes) are billed multiply-accumulates at every step, zeros and zero padding included; "
-    "what the same layers would add, were each summed spike handed on by itself, stands beside it (ac_each); "
-    "behind the direct encoder, whose values are the same at every step, the first layer is computed once and billed "
-    "once. Which of the two a layer is follows from the model, never from the data. A multiply-accumulate is one "
-    "multiplication and one addition. Biases are one addition an output and step. Batch normalisation right behind a "
+    "the additions of the same layers if each summed spike were sent separately are listed too (ac_each); "
+    "after the direct encoder, whose values are the same at every step, the first layer is computed once and billed "
+    "once. Which of the two applies to a layer depends on the model, never on the data. A multiply-accumulate is one "
+    "multiplication and one addition. Biases are one addition per output and step. Batch normalisation directly after "
+    "a "
     "linear or convolutional layer is folded into its weights and costs at most a bias; without running statistics it "
     "is billed as layer, group and instance normalisation are: mean, variance and scaling of the data itself. A "
-    "transposed convolution is billed every product of its inputs, those that fall off the border included. Attention "
+    "transposed convolution is billed every product of its inputs, including those outside the border. Attention "
     "is billed every pair of positions, masked ones included. A recurrent layer is billed every weight once per step "
-    "that the sample has. An embedding is a look-up and costs nothing. Averaging spikes is billed one addition a "
-    "spike and window, its scale is folded into the next weights. Neuron updates (leak, integration, threshold, "
-    "reset) and the encoder are listed apart. Recurrent weights are billed one addition per spike and neuron, a window "
+    "that the sample has. An embedding is a look-up and costs nothing. Averaging spikes is billed one addition per "
+    "spike and window; its scale is folded into the next weights. Neuron updates (leak, integration, threshold, "
+    "reset) and the encoder are listed separately. Recurrent weights are billed one addition per spike and neuron, a "
+    "window "
     "of several steps one multiply-accumulate per neuron, step and earlier step; an adaptive threshold is a second "
-    "potential. The shortcut of a residual block costs one addition per spike where it carries spikes, else one a "
+    "potential. The shortcut of a residual block costs one addition per spike if it carries spikes, else one a "
     "value; the sum of two spikes is a count. Reading out by rate costs one addition a spike of the last layer, and "
     "one per class and step to break ties. Memory: weights and biases at their type; activations, the outputs of all "
     "linear, convolutional and pooling layers, embeddings and attention (activation functions work in place); in a "
@@ -56,11 +58,11 @@ RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One layer. `operations` are per sample over all steps; `memory` is in bytes; `spikes` is the mean a sample.
+    """One layer. `operations` are per sample over all steps; `memory` is in bytes; `spikes` is the mean per sample.
 
-    `fed_by` says what arrives: "values", "spikes" or "counts" (pooled or summed spikes). `output` is the shape for
-    one sample and one step. `parameters` are those that no earlier row works with, the `frozen` ones among them too;
-    `path` is the module at work.
+    `fed_by` is the kind of input: "values", "spikes" or "counts" (pooled or summed spikes). `output` is the shape for
+    one sample and one step. `parameters` are those that no earlier row uses, the `frozen` ones included; `path` is the
+    module.
     """
 
     name: str
@@ -103,7 +105,7 @@ class Bill:
     """What one answer costs. `rows` are the layers in the order of their first use.
 
     `samples` is how many inputs were averaged, `steps` is T (1 without spiking layers), `spiking` whether there is any
-    spiking neuron, `uncounted` the functions the counter saw and does not know; `rule` says how it was counted.
+    spiking neuron, `uncounted` the functions that were called but have no price; `rule` explains how it was counted.
     """
 
     rows: Sequence[Row]
@@ -117,12 +119,12 @@ class Bill:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was seen has been counted; if not, each total is "at least"."""
+        """Whether all calls were counted; if not, each total is "at least"."""
         return not self.uncounted
 
     @property
     def parameters(self) -> int:
-        """The number of parameters that the answer works with; shared and parametrised ones are counted once."""
+        """The number of parameters that the answer uses; shared and parametrised ones are counted once."""
         return sum(row.parameters for row in self.rows)
 
     @property
@@ -147,11 +149,11 @@ class Bill:
 
     @property
     def compute(self) -> dict[str, float]:
-        """What the operations add up to, for one sample.
+        """The totals of the operations for one sample.
 
         `multiplications` and `additions` are C_mul and C_add of all layers but encoder and neuron updates, `total`
         their sum, `total_skipping_zeros` the same with zero inputs left out of the multiply-accumulates;
-        `neuron_updates`, `encoder`, `comparisons` and `functions` stand apart.
+        `neuron_updates`, `encoder`, `comparisons` and `functions` are separate.
         """
         layers = [row for row in self.rows if row.kind != "encoder"]
         multiplications = sum(row.multiplications for row in layers)

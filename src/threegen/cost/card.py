@@ -1,4 +1,4 @@
-"""A comparison as tables, text, HTML for notebooks and plain data."""
+"""Show a comparison as tables, text, HTML for notebooks and plain data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from threegen.tables import html_table, text_table
 class Line:
     """One quantity of all models: `values` in the order of the models, None if it does not apply.
 
-    `form` says how to print it: "share", "count", "bytes", "joules" or "text". `ratios` are to the reference, None
-    if there is none to give.
+    `form` says how to print it: "share", "count", "bytes", "joules" or "text". `ratios` are to the reference, None if
+    there is none.
     """
 
     label: str
@@ -39,7 +39,7 @@ class Section:
 
 
 def sections(found: Comparison) -> tuple[Section, ...]:
-    """Return everything that the card shows as numbers, part by part."""
+    """Return all numbers of the card, section by section."""
     return (_accuracy(found), _memory(found), _compute(found), _events(found), *_energy(found))
 
 
@@ -237,7 +237,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def rules(found: Comparison) -> dict[str, str]:
-    """Return every rule that the card was made by, under its heading."""
+    """Return every rule used for the card, under its heading."""
     sources = " ".join(f"{source}." for source in dict.fromkeys(table.source for table in found.tables))
     named = {
         "How operations and memory are counted": found.rules["counting"],

@@ -1,7 +1,7 @@
-"""Networks of any generation beside each other on the same examples: accuracy, memory, compute, energy estimates.
+"""Compare networks of any generation on the same examples: accuracy, memory, compute, energy estimates.
 
 Accuracy with its 95 % Wilson interval and McNemar's exact test for every pair; memory and operations by kind as
-`count` finds them, under several ways of counting; a verdict in words that may say that the conventional network is
+`count` finds them, under several ways of counting; a verdict in words, which may be that the conventional network is
 cheaper. The comparison of memory and compute follows Deng et al., "Rethinking the performance comparison between SNNs
 and ANNs", Neural Networks 121:294 (2020).
 """
@@ -35,7 +35,7 @@ COUNTS = {
     "layers_nonzero": "the same, products with a zero input skipped",
     "synaptic": "synaptic operations: multiply-accumulates and accumulates, one each",
     "synaptic_nonzero": "the same, products with a zero input skipped",
-    "events": "synaptic operations, each pooled spike handed on by itself",
+    "events": "synaptic operations, each pooled spike sent separately",
     "events_nonzero": "the same, products with a zero input skipped",
     "all": "all operations: layers, neuron updates, encoder, comparisons, function values",
     "all_nonzero": "the same, products with a zero input skipped",
@@ -44,7 +44,8 @@ COUNTS = {
 
 @dataclass(frozen=True, repr=False)
 class Compared:
-    """One model of a comparison: its evaluation, its bill, which examples it got right `[N]`, its energy estimates.
+    """One model of a comparison: its evaluation, its bill, which examples it classified correctly `[N]`, its energy
+    estimates.
 
     `kind` is the name of its class, `element` the bytes per value of its parameters.
     """
@@ -82,7 +83,7 @@ class Compared:
 
     @property
     def _pooled(self) -> list[Row]:
-        """The layers behind pooled or summed spikes, for which there are two ways of counting."""
+        """The layers after pooled or summed spikes, for which there are two ways of counting."""
         return [row for row in self.bill.rows if "ac_each" in row.operations]
 
     @property
@@ -105,8 +106,8 @@ class Compared:
 class Comparison:
     """Several models on the same examples; ratios are to the model called `reference`.
 
-    `data` says on what: `name`, `count` and, for a `Dataset`, its `sha256`. `counted` is how many of the examples,
-    from the first on, the bills are averaged over.
+    `data` describes the examples: `name`, `count` and, for a `Dataset`, its `sha256`. `counted` is the number of first
+    examples over which the bills are averaged.
     """
 
     models: tuple[Compared, ...]
@@ -127,7 +128,8 @@ class Comparison:
 
     @property
     def counts(self) -> tuple[str, ...]:
-        """The ways of counting that differ here: those of `COUNTS`, of pooled spikes only if a model pools spikes."""
+        """The ways of counting that differ here: those of `COUNTS`, those of pooled spikes only if a model pools
+        spikes."""
         pooled = any("ac_each" in one.bill.operations for one in self.models)
         return tuple(name for name in COUNTS if pooled or not name.startswith("events"))
 
@@ -200,7 +202,7 @@ def _require_models(models: object) -> None:
         )
     if len(models) < 2:
         raise ConfigError(
-            f"compare needs at least two models, got {len(models)}; tg.evaluate and tg.count look at a single one"
+            f"compare needs at least two models, got {len(models)}; use tg.evaluate and tg.count for a single one"
         )
     for name, model in models.items():
         if not isinstance(name, str) or not name.strip():
@@ -213,7 +215,7 @@ def _require_models(models: object) -> None:
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Say in every error of ours which model it is about."""
+    """Name the model in every error of this package."""
     try:
         yield
     except ThreegenError as problem:
@@ -221,13 +223,13 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _kept(data: Any, batch_size: int) -> Any:
-    """Return data that every model is shown in the same order: a `Dataset`, or the batches of one pass in a list."""
+    """Return data that all models get in the same order: a `Dataset`, or the batches of one pass in a list."""
     source = require_labelled("data", data)
     if isinstance(source, Dataset):
         return source
     batches = list(walk_once(source, batch_size))
     if not batches or not sum(len(one) for one in batches):
-        raise DataError("the data are empty; there is nothing to compare on")
+        raise DataError("the data are empty; give at least one example")
     if any(one.targets is None for one in batches):
         raise DataError("the data have no labels; compare needs them; give batches (inputs, targets)")
     return batches
@@ -258,7 +260,7 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def _require_same_classes(models: Mapping[str, nn.Module], batch: Batch, targets: Tensor, seed: int) -> None:
-    """Ask each model about two examples, so that what cannot be compared is refused before the work begins."""
+    """Run each model on two examples, so that incomparable models are rejected before the work begins."""
     classes = {}
     for name, model in models.items():
         x = batch.inputs[:2].to(_device(model))
@@ -279,7 +281,7 @@ def _require_same_classes(models: Mapping[str, nn.Module], batch: Batch, targets
 
 
 def _reference(models: Sequence[Compared], wanted: str | None) -> str:
-    """Return the model that the others are measured by: the one that was named, else the first without spikes."""
+    """Return the model that the others are compared with: the named one, else the first without spikes."""
     names = [one.name for one in models]
     if wanted is None:
         return next((one.name for one in models if not one.bill.spiking), names[0])

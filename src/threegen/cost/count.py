@@ -5,8 +5,8 @@
 
 after Deng et al., "Rethinking the performance comparison between SNNs and ANNs", Neural Networks 121:294 (2020),
 whose formulas are not public in full: `bill.RULE` says how we count. Every torch function that the model calls is
-seen, in a module or not; hooks tell which layer is at work. Nothing of the model is changed: the modes, the generators
-and the hooks are put back, after an exception too.
+seen, in a module or not; hooks tell which layer is running. The model is not changed: the modes, the generators and the
+hooks are put back, after an exception too.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def count(
     too (the indices of an embedding). The model runs in eval mode on batches of `batch_size`. A model on the device
     "meta" is counted by shapes alone. `generator` draws the spikes of encoders; None takes one of a fixed seed, so that
     the same model and data give the same bill. `time` is the axis of time of [T, B, ...] or [B, T, ...]; None finds it
-    out where the model has layers that know. Raises `DataError` for no samples, `ShapeError` for what the model cannot
-    take, `ConfigError` for another number of inputs or an axis of time that cannot be known, and what the model raises.
+    out if the model has layers that define it. Raises `DataError` for no samples, `ShapeError` for what the model
+    cannot take, `ConfigError` for another number of inputs or an axis of time that cannot be known, and passes on what
+    the model raises.
     """
     require_inputs("count", model, x)
     require_whole("batch_size", batch_size)
@@ -75,13 +76,13 @@ def count(
 
 @dataclass(slots=True)
 class _Entry:
-    """A row in the making: totals over all batches."""
+    """A row under construction: totals over all batches."""
 
     name: str
     kind: str
     fed_by: str
     path: str = ""
-    weights: list[str] = field(default_factory=list)  # the parameters that no earlier row works with
+    weights: list[str] = field(default_factory=list)  # the parameters that no earlier row uses
     output: tuple[int, ...] = ()
     element: int = 4
     operations: dict[str, int] = field(default_factory=dict)
@@ -104,13 +105,13 @@ class Ledger(Walker):
         super().__init__(model, is_priced)
         self.axis = axis  # of the samples
         self.parameters = dict(model.named_parameters())
-        self.listed: set[str] = set()  # parameters and buffers that a row works with
+        self.listed: set[str] = set()  # parameters and buffers that a row uses
         self.entries: dict[tuple[str, int], _Entry] = {}
         self.signals: Any = WeakIdKeyDictionary()  # of every tensor that depends on the input
         self.makers: Any = WeakIdKeyDictionary()  # tensor -> the entry whose output it is
         self.units: Any = WeakIdKeyDictionary()  # of counts of spikes: what one spike adds
         self.samples = self.batch = 0
-        self.steps = self.time = 1  # of the whole answer; of one call, where all steps go at once
+        self.steps = self.time = 1  # of the whole answer; of one call, if all steps run at once
         self.busiest = 0.0
         self.folded = 0
         self.uncounted: dict[str, None] = {}
@@ -146,9 +147,9 @@ class Ledger(Walker):
         for entry in self.entries.values():
             entry.per_step.clear()
 
-    # -- which layer is at work ----------------------------------------------------------------------------------------
+    # -- which layer is running ----------------------------------------------------------------------------------------
     def left(self, visit: Visit, inputs: Sequence[Any], output: Any) -> None:
-        """Bill an opaque module; mark what an encoder made, and what a function unknown to torch made."""
+        """Bill an opaque module; mark the output of an encoder and of a function unknown to torch."""
         module = visit.module
         if is_priced(module):
             if output is not None:
@@ -157,23 +158,23 @@ class Ledger(Walker):
         if is_neuron(module) or is_encoder(module):
             made = tensors_in(output)
             if made:
-                if made[0] not in self.signals:  # made outside of what can be seen, and nothing says what it costs
+                if made[0] not in self.signals:  # computed outside torch, so its cost is unknown
                     self.uncounted[type(module).__name__] = None
                 self._sent(made[0], self._entry(NEURONS if is_neuron(module) else ENCODER, "values"))
         elif any(one in self.signals for one in tensors_in(inputs)):
             hidden = [one for one in tensors_in(output) if one.is_floating_point() and one not in self.signals]
-            for one in hidden:  # made outside torch: its cost is not known
+            for one in hidden:  # computed outside torch: its cost is not known
                 self.signals[one] = "values"
                 self._not_counted(type(visit.module).__name__, one, self.weights_within(visit.module))
 
     def _not_counted(self, name: str, out: Tensor, weights: Sequence[str]) -> None:
-        """Take note of something whose cost is not known, and of the weights that it works with."""
+        """Note something whose cost is not known, and the weights that it uses."""
         self.uncounted[name] = None
         entry = self._entry("not counted", "values", weights)
         entry.output, entry.element = self._sample_shape(out, "values"), out.element_size()
 
     def _whole(self, module: nn.Module, inputs: Sequence[Any], output: Any) -> None:
-        """Bill a part that says itself what it costs: neurons, an encoder, a read-out, a normalisation, a shortcut."""
+        """Bill a part that defines its own cost: neurons, an encoder, a read-out, a normalisation, a shortcut."""
         given = tensors_in(inputs)
         signals = tuple(self.signals.get(one, "values") for one in given)
         found = cast(Priced, module).cost(Use(tuple(inputs), output, signals))
@@ -191,7 +192,7 @@ class Ledger(Walker):
                 if (maker := self.makers.get(one)) is not None:
                     maker.stored = False
             self.signals[row.output] = row.signal
-            if row.signal == "counts":  # a part that sums spikes sums ones
+            if row.signal == "counts":  # the summed spikes are ones
                 self.units[row.output] = 1.0
             if row.spikes is not None:
                 self._sent(row.spikes, entry, row.sent)
@@ -200,7 +201,7 @@ class Ledger(Walker):
                 entry.output = tuple(row.output.shape[2:])
 
     def _sent(self, spikes: Tensor, entry: _Entry, sent: int | None = None) -> None:
-        """Take note of spikes [T, B, ...], or of their numbers [T, B] where they are `sent` in all."""
+        """Note spikes [T, B, ...], or their numbers [T, B] if `sent` is their total."""
         per_step = spikes if sent is not None else spikes.reshape(*spikes.shape[:2], -1).sum(-1, dtype=torch.float64)
         entry.per_step.append(per_step.double().cpu())
         entry.emitted = (entry.emitted or 0) + (nonzero(spikes) if sent is None else sent)
@@ -214,7 +215,7 @@ class Ledger(Walker):
         """Bill one call."""
         data = [tensor for tensor in tensors_in(args, kwargs) if tensor in self.signals]
         if not data or name in FREE:
-            return  # what does not depend on the input (weights made ready, fresh states) is no part of the answer
+            return  # what does not depend on the input (prepared weights, fresh states) is not part of the answer
         if name == "setitem":
             self.signals[args[0]] = self.signals[data[-1]]
         results = tensors_in(out)
@@ -272,7 +273,7 @@ class Ledger(Walker):
             self.makers[call.out] = self.makers[call.data]
 
     def _fold_weights(self, call: Call, entry: _Entry) -> None:
-        """Take the folded scale and shift off the memory; a layer without a bias gains one."""
+        """Remove the folded scale and shift from the memory; a layer without a bias gains one."""
         own = [call.get(3, "weight"), call.get(4, "bias")]
         self.folded += sum(one.numel() * one.element_size() for one in own if one is not None)
         maker = self.makers[call.data]
@@ -280,9 +281,9 @@ class Ledger(Walker):
             self.folded -= call.get(1, "running_mean").numel() * entry.element
 
     def _entry(self, kind: str, fed_by: str, weights: Sequence[str] | None = None) -> _Entry:
-        """Return the row of this call: the same module, and the same place in its forward pass.
+        """Return the row of this call: the same module, and the same position in its forward pass.
 
-        The row takes the `weights` (those of the whole module at work, where None) that no earlier one has listed.
+        The row takes the `weights` (None: those of the whole running module) that no earlier one has listed.
         """
         path, module, calls = self.visits[-1].path, self.visits[-1].module, self.visits[-1].calls
         number = sum(calls.values())

@@ -1,9 +1,9 @@
 """Estimates of energy from published tables: what an operation, a neuron update and a byte cost on some hardware.
 
 An estimate is a count times a published figure, nothing more. Tables of arithmetic (Horowitz 2014) price each
-multiplication, each addition and each byte that moves; memory traffic is given beside compute because it is often the
-larger part. Tables of neuromorphic chips price one synaptic event, its memory access included, and give no figure for
-a multiply-accumulate, so networks with multiply-accumulates have no estimate there.
+multiplication, each addition and each byte that moves; memory traffic is listed separately from compute because it is
+often the larger part. Tables of neuromorphic chips price one synaptic event, its memory access included, and give no
+figure for a multiply-accumulate, so networks with multiply-accumulates have no estimate there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from threegen.errors import ConfigError
 TRAFFIC_RULE = (
     "Memory traffic of one answer: each weight that is used is read once (least: perfect reuse) or once for every "
     "multiply-accumulate and accumulate (most: no reuse); activations are written once and read once; each potential "
-    "is read and written at every time step; each spike is one bit, written and read. The input itself is not in it."
+    "is read and written at every time step; each spike is one bit, written and read. The input itself is not included."
 )
 ESTIMATE_RULE = (
     "Energy is an estimate: counts times the figures of a published table, not a measurement. Leakage, clocks, "
@@ -41,7 +41,7 @@ class EnergyTable:
         neuron_update: one neuron at one time step; None prices its additions and multiplications.
         byte: one byte read or written; None if memory access is part of the other figures.
         value_bytes: bytes per stored value on this hardware; None takes the model's own type.
-        note: what else must be known to read the estimate.
+        note: what else is needed to understand the estimate.
 
     Example:
         >>> mine = EnergyTable("mine", "my chip", "my data sheet, 2024", accumulate=2.0, neuron_update=9.0)
@@ -109,10 +109,10 @@ ENERGY_TABLES: tuple[EnergyTable, ...] = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one answer would take by one table, in joules; None if the table has no figure, and `why` says which.
+    """The estimated energy of one answer by one table, in joules; None if the table has no figure; `why` says which.
 
     `compute` prices every operation of the dense count, `compute_nonzero` leaves out products whose input is zero.
-    `memory_least` and `memory_most` are the traffic with perfect and without reuse of weights; both are 0 where memory
+    `memory_least` and `memory_most` are the traffic with perfect and without reuse of weights; both are 0 if memory
     access is part of the table's other figures.
     """
 
@@ -155,7 +155,7 @@ def traffic(bill: Bill, element: int, value_bytes: float | None = None) -> tuple
 
 
 def estimate(bill: Bill, table: EnergyTable, element: int = 4) -> Estimate:
-    """Return what one answer would take on the hardware of `table`; `element` is the model's bytes per value.
+    """Return the estimated energy of one answer on the hardware of `table`; `element` is the model's bytes per value.
 
     >>> import torch
     >>> from threegen.cost.count import count

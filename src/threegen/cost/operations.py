@@ -1,4 +1,4 @@
-"""One call of a torch function as it happened, and what it costs: the words that the tables of prices share.
+"""One call of a torch function as it happened, and what it costs: the terms that the tables of prices share.
 
 The signal that arrives is "values", "spikes" (0 or 1) or "counts" (summed or averaged spikes). It comes from the
 model's structure. A tensor without data (`device="meta"`) has shapes only: what depends on its values is not counted.
@@ -17,7 +17,7 @@ from torch import Tensor
 class Call:
     """One call: its arguments, its result, the first tensor that depends on the input, and that one's signal.
 
-    `table` [out, in] says which planes a convolution's planes are connected with, where not with all of their group.
+    `table` [out, in] says which planes a convolution's planes are connected with, if not with all of their group.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Call:
     data: Tensor
     signal: str
     table: Tensor | None = None
-    unit: float | None = None  # what one spike adds to the data, where they are counts of spikes
+    unit: float | None = None  # what one spike adds to the data, if they are counts of spikes
 
     def get(self, position: int, name: str, default: Any = None) -> Any:
         """Return the argument called `name`, or the one at `position`, or `default`."""
@@ -38,7 +38,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The price of a call: operations over the whole batch; `stored` where the output is a layer's own."""
+    """The price of a call: operations over the whole batch; `stored` if the output is stored as a layer's own."""
 
     kind: str
     operations: dict[str, int] = field(default_factory=dict)
@@ -60,9 +60,9 @@ def products(
     signal: str | None = None,
     summed: Callable[[], float] | None = None,
 ) -> Work:
-    """Return the work of a layer of products: accumulates where spikes arrive, else multiply-accumulates.
+    """Return the work of a layer of products: accumulates if spikes arrive, else multiply-accumulates.
 
-    `effective` counts those whose input is not zero, `summed` adds up the input of each of them; neither is asked where
+    `effective` counts those whose input is not zero, `summed` adds up the input of each of them; neither is called if
     the tensors have no data.
     """
     if (signal or call.signal) == "spikes":
@@ -77,7 +77,7 @@ def products(
 
 
 def each(kind: str, *operations: str, **several: int) -> Price:
-    """Return the price of an elementwise function: one of each of `operations` an output element, or `several`."""
+    """Return the price of an elementwise function: one of each of `operations` per output element, or `several`."""
 
     def price(call: Call) -> Work:
         amounts = dict.fromkeys(operations, 1) | several

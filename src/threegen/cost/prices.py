@@ -1,6 +1,6 @@
 """The table of prices: what each torch function costs, by the function's plain name, in small families.
 
-Products are in `products`, pooling and resampling in `windows`. A function that is in no table is named in the bill.
+Products are in `products`, pooling and resampling in `windows`. The bill names functions that are in no table.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _normalised(kind: str, call: Call, groups: int, scale: bool, shift: bool, *,
 
 
 def _batch_normalisation(call: Call) -> Work:
-    """In eval mode one scale and one shift; without running statistics those of the batch are taken."""
+    """In eval mode one scale and one shift; without running statistics those of the batch are computed."""
     if call.get(1, "running_mean") is not None and not call.get(5, "training", False):
         return Work("batch normalisation", {"mul": call.out.numel(), "add": call.out.numel()})
     planes = call.out.shape[1]
@@ -129,7 +129,7 @@ def _running(operation: str) -> Price:
 
 
 def _distance(call: Call) -> Work:
-    """Return the work of all distances between rows: a difference, a product and a sum an element, a root a pair."""
+    """Return the work of all distances between rows: one difference, product and sum per element, one root per pair."""
     pairs = call.out.numel() * call.data.shape[-1]
     return Work("distance", {"add": 2 * pairs, "mul": pairs, "function": call.out.numel()})
 
@@ -146,7 +146,7 @@ def _recurrent(call: Call) -> Work:
     weights = list(call.args[2:]) if cell else list(call.args[3 if packed else 2])
     weights = [one for one in weights if isinstance(one, Tensor)]
     x = call.args[0]
-    visits = x.numel() // x.shape[-1]  # samples times steps; a packed sequence holds just those that there are
+    visits = x.numel() // x.shape[-1]  # samples times steps; a packed sequence holds only existing steps
     mac = visits * sum(one.numel() for one in weights if one.dim() == 2)
     own = {"mac": mac, "mac_nonzero": mac, "add": visits * sum(one.numel() for one in weights if one.dim() == 1)}
     gates = {"lstm": 4, "gru": 3}.get(call.name.removesuffix("_cell"), 1)
@@ -225,7 +225,7 @@ size dim ndimension stride is_floating_point is_complex item tolist numpy from_n
 logical_xor and or invert equal allclose isclose storage_offset data_ptr is_contiguous hash format repr str shape index
 uniform normal rand_like randn_like bernoulli random register_hook requires_grad backward grad_mode
 """
-# They move numbers about and hand the signal on.
+# They only move numbers and pass the signal on.
 MOVES = frozenset(_MOVES.split())
-# They are no part of the answer: guards, shapes, fresh tensors.
+# They are not part of the answer: guards, shapes, fresh tensors.
 FREE = frozenset(_FREE.split()) - MOVES

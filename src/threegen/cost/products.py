@@ -27,7 +27,7 @@ def _matrices(call: Call, left: Tensor, right: Tensor, bias: bool) -> Work:
     """Return the work of the product of two arrays of matrices (or vectors)."""
     dense = call.out.numel() * left.shape[-1]
     weight = right if call.data is left else left
-    # One matrix or vector for all rows: each element of the data meets the same number of weights.
+    # One matrix or vector for all rows: each element of the data is multiplied by the same number of weights.
     share = dense // max(call.data.numel(), 1)
     return products(
         "linear", call, dense, lambda: nonzero(call.data) * share if weight.dim() <= 2 else dense, bias=bias
@@ -40,7 +40,7 @@ def _matmul(call: Call) -> Work:
 
 
 def _added_to(call: Call) -> Work:
-    """Return the work of `addmm` and its kin: a product that is added to something."""
+    """Return the work of `addmm` and the like: a product that is added to something."""
     names = {"addmv": ("mat", "vec"), "addmm": ("mat1", "mat2")}.get(call.name, ("batch1", "batch2"))
     work = _matrices(call, call.get(1, names[0]), call.get(2, names[1]), bias=True)
     if call.name == "addbmm":  # the products of the batch are added up too
@@ -76,9 +76,9 @@ def _tensordot(call: Call) -> Work:
 
 # -- contractions ------------------------------------------------------------------------------------------------------
 def _einsum(call: Call) -> Work:
-    """Two operands at a time, from the left: every combination of the letters at hand is one multiply-accumulate.
+    """Two operands at a time, from the left: every combination of their letters is one multiply-accumulate.
 
-    Where no letter is summed, it is a multiplication.
+    If no letter is summed, it is a multiplication.
     """
     operands, terms, result = _equation(call)
     known: dict[str, int] = {}
@@ -87,7 +87,7 @@ def _einsum(call: Call) -> Work:
             {letter: max(known.get(letter, 1), size) for letter, size in zip(term, operand.shape, strict=True)}
         )
     mac = mul = add = 0
-    share = 1  # products that an element of the data enters, where only two meet
+    share = 1  # products that an element of the data enters, if there are only two operands
     left = terms[0]
     if len(terms) == 1:
         add = operands[0].numel() - call.out.numel()
@@ -116,7 +116,7 @@ def _equation(call: Call) -> tuple[list[Tensor], list[tuple[str, ...]], tuple[st
             operands = list(operands[0])
         inputs, arrow, output = text.partition("->")
         split = inputs.split(",")
-    else:  # operands and lists of numbers, turn about
+    else:  # operands and lists of numbers, alternating
         spelt = ["".join("..." if one is ... else chr(97 + one) for one in part) for part in call.args[1::2]]
         operands, split = list(call.args[0 : 2 * (len(call.args) // 2) : 2]), spelt[: len(call.args) // 2]
         arrow = "->" if len(call.args) % 2 else ""
@@ -158,7 +158,7 @@ _TRANSPOSED = (("stride", 3, 1), ("padding", 4, 0), ("output_padding", 5, 0), ("
 
 
 def _convolution(call: Call) -> Work:
-    """Return the work of a convolution; a transposed one has its products counted from its input's side."""
+    """Return the work of a convolution; a transposed one has its products counted per input element."""
     weight = call.get(1, "weight")
     transposed = "transpose" in call.name
     x = call.data if call.data.dim() == weight.dim() else call.data.unsqueeze(0)

@@ -1,4 +1,4 @@
-"""What a comparison says in words, by rules that are printed with it."""
+"""The verdict of a comparison in words, by rules that are printed with it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the figures say of one model beside the reference: one sentence, and the reasons for it.
+    """The verdict on one model compared with the reference: one sentence, and the reasons for it.
 
-    `outcome` is its compute beside the reference's: "cheaper", "more expensive", "equal", "depends" (on the way of
-    counting) or "unknown" (functions without a price were seen).
+    `outcome` is its compute compared with the reference's: "cheaper", "more expensive", "equal", "depends" (on the way
+    of counting) or "unknown" (functions without a price were seen).
     """
 
     model: str
@@ -62,7 +62,7 @@ def verdict(found: Comparison) -> list[Verdict]:
 
 
 def _outcome(one: Compared, base: Compared, counts: Sequence[str]) -> str:
-    """Return the word for one model's compute beside another's."""
+    """Return the word for one model's compute compared with another's."""
     if not (one.bill.complete and base.bill.complete):
         return "unknown"
     signs = {_sign(one.counts[name], base.counts[name]) for name in counts}
@@ -134,7 +134,7 @@ def _accuracy(one: Compared, base: Compared, pair: Pair) -> str:
     adjusted = "" if pair.adjusted == pair.p else f" ({_chance(pair.adjusted)} after Holm's correction)"
     return (
         f"Accuracy {100 * one.evaluation.accuracy:.2f} % against {100 * base.evaluation.accuracy:.2f} %: {own:,} "
-        f"examples are right in {one.name} alone and {other:,} in {base.name} alone, p {_chance(pair.p)}{adjusted}."
+        f"examples are right only in {one.name} and {other:,} only in {base.name}, p {_chance(pair.p)}{adjusted}."
     )
 
 

@@ -62,7 +62,7 @@ def _averaged(call: Call, sizes: Tensor) -> Work:
 
 
 def _power_pooling(call: Call) -> Work:
-    """(sum |x|^p)^(1/p): a power an element under the window, and one of the sum."""
+    """(sum |x|^p)^(1/p): one power per element under the window, and one of the sum."""
     size = call.get(2, "kernel_size")
     dimensions = int(call.name[call.name.index("pool") + 4])
     under = size**dimensions if isinstance(size, int) else int(torch.tensor(size).prod())
@@ -75,7 +75,7 @@ def _interpolation(call: Call) -> Work:
     mode = call.get(3, "mode", "nearest")
     if mode == "area":
         return _adaptive_pooling(call)
-    if mode == "bicubic":  # four times along a row, then once down the column, each a weighted sum of four
+    if mode == "bicubic":  # four times along a row, then once along the column, each a weighted sum of four
         return Work("interpolation", {"mul": 20 * call.out.numel(), "add": 15 * call.out.numel()}, stored=True)
     axes = {"linear": 1, "bilinear": 2, "trilinear": 3}.get(mode, 0)
     neighbours = 2**axes - 1
@@ -84,7 +84,7 @@ def _interpolation(call: Call) -> Work:
 
 
 def _grid_sample(call: Call) -> Work:
-    """Each new value is a mean of the 2^d values around a place that is no whole number."""
+    """Each new value is a mean of the 2^d values around a fractional position."""
     axes = call.out.dim() - 2
     neighbours = 2**axes if call.get(2, "mode", "bilinear") == "bilinear" else 1
     count = call.out.numel()
@@ -97,7 +97,7 @@ def _fold(call: Call) -> Work:
 
 
 def _bag(call: Call) -> Work:
-    """Return the work of the sums (or means) of rows of a table, one a bag."""
+    """Return the work of the sums (or means) of rows of a table, one per bag."""
     indices = call.get(0, "input")
     width = call.out.shape[-1]
     own = {"add": max(indices.numel() - call.out.numel() // width, 0) * width}

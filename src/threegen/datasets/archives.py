@@ -1,8 +1,8 @@
 """Safe reading of tar and zip archives: wanted files only, into memory, within stated limits.
 
-Nothing is ever unpacked to a path that an archive names. A member that leaves the folder, or that is a link, refuses
-the whole archive; a member that is larger than expected is not read further; a single huge read (a bomb in a header)
-and a stream longer than the limit are refused.
+Nothing is ever unpacked to a path that an archive names. An archive with a member outside the folder, or with a link,
+is rejected as a whole. A member that is larger than expected is not read further. A single huge read (a bomb in a
+header) and a stream longer than the limit are rejected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _DAMAGE = (
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether the name of a file is that of an archive which `read_members` takes."""
+    """Return whether a file's name is that of an archive that `read_members` reads."""
     name = path.name.lower()
     return name.endswith((".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2"))
 
@@ -53,12 +53,11 @@ def is_archive(path: Path) -> bool:
 def read_members(
     source: Path | IO[bytes], wanted: Mapping[str, int], *, name: str | None = None, max_bytes: int = 1 << 30
 ) -> dict[str, bytes]:
-    """Return the content of wanted members by their file name, in whatever sub-folder of the archive they lie.
+    """Return the content of wanted members by their file name, from any sub-folder of the archive.
 
     source: a path or an open seekable file; a zip or a tar, plain or compressed by gzip or bzip2.
-    wanted: file names and the most bytes that each may have.
-    name: what error messages call the archive; by default its file name.
-    max_bytes: the most that the whole archive may expand to while it is searched.
+    wanted: file names and the largest size of each in bytes. name: the archive's name in error messages; by default its
+    file name. max_bytes: the largest size to which the whole archive may expand while it is searched.
 
     Raises `DataError` if the archive is damaged, holds links or members that leave the folder, has two different
     members of one wanted name, or is larger than allowed.
@@ -113,7 +112,7 @@ def _read_up_to(file: IO[bytes], most: int) -> bytes | None:
 
 
 def _check_name(label: str, name: str) -> str:
-    """Return a member's name with forward slashes; a name that leaves the folder is refused."""
+    """Return a member's name with forward slashes; raise for a name outside the folder."""
     plain = name.replace("\\", "/")
     drive = len(plain) > 1 and plain[1] == ":"
     if plain.startswith("/") or drive or ".." in plain.split("/") or "\0" in plain:
@@ -174,7 +173,7 @@ def _decompressed(source: IO[bytes], start: bytes) -> Iterator[IO[bytes]]:
 
 
 class _Limited(io.RawIOBase):
-    """A stream that refuses to be read beyond a limit, or in one piece larger than any honest header needs."""
+    """A stream that raises for reads beyond a limit, or for a single read larger than any valid header needs."""
 
     def __init__(self, stream: IO[bytes], name: str, limit: int) -> None:
         super().__init__()

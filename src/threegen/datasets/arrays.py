@@ -1,4 +1,4 @@
-"""Arrays of any origin made into the two tensors of a data set, with every mistake named in one sentence."""
+"""Convert arrays of any origin to the two tensors of a data set; every error is one clear sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from threegen.checks import require_finite, require_labels, require_whole
 from threegen.errors import ConfigError, DataError, ShapeError
 
-# Where class names are not given they are counted from the labels; a label beyond this is surely not a class.
+# Without class names, classes are counted from the labels; a label beyond this is surely not a class.
 _MOST_COUNTED_CLASSES = 10_000
 _CHANNELS = (1, 3, 4)
 
@@ -24,8 +24,8 @@ def to_inputs(x: Any, *, image: ImageShape = None, examples: int | None = None) 
 
     image: None takes `[N, H, W]` as grey images `[N, 1, H, W]` and checks that `[N, C, H, W]` has its channels
     second; a shape `(C, H, W)` gives each row that shape; False leaves every shape as it is.
-    examples: how many labels there are, to recognise arrays whose examples do not come first.
-    Raises `DataError` (empty, wrong type), `ShapeError` (layout) or `NumericError` (NaN, infinite).
+    examples: the number of labels, to recognise arrays whose first axis is not the examples. Raises `DataError` (empty,
+    wrong type), `ShapeError` (layout) or `NumericError` (NaN, infinite).
     """
     values = _to_tensor("x", x)
     if values.dim() == 0:
@@ -37,9 +37,9 @@ def to_inputs(x: Any, *, image: ImageShape = None, examples: int | None = None) 
 
 
 def to_targets(y: Any, examples: int, classes: Sequence[str] | int | None) -> tuple[Tensor, tuple[str, ...]]:
-    """Return labels as int64 `[N]` and the names of the classes (`"0"`, `"1"`, ... where none are given).
+    """Return labels as int64 `[N]` and the names of the classes (`"0"`, `"1"`, ... if none are given).
 
-    Raises `DataError` if the labels are no whole numbers, too few or too many, or outside of the classes.
+    Raises `DataError` if the labels are not whole numbers, too few or too many, or outside the classes.
     """
     labels = _to_tensor("y", y)
     if labels.dim() != 1:
@@ -61,7 +61,7 @@ def _plural(count: int, word: str) -> str:
 
 
 def _to_tensor(what: str, values: Any) -> Tensor:
-    """Return a copy: what the caller later does to its array must not change the data set."""
+    """Return a copy, so that later changes of the caller's array do not change the data set."""
     if isinstance(values, Tensor):
         if values.is_complex():
             raise DataError(f"{what} holds complex numbers; expected real ones")
@@ -148,5 +148,5 @@ def _class_names(labels: Tensor, classes: Sequence[str] | int | None) -> tuple[s
     largest = int(labels.max())
     if largest >= _MOST_COUNTED_CLASSES:
         index = int(labels.argmax())
-        raise DataError(f"label {largest} at index {index} is no class number; give classes= if it is meant")
+        raise DataError(f"label {largest} at index {index} is not a class number; give classes= if it is intended")
     return tuple(str(number) for number in range(max(1, largest + 1)))

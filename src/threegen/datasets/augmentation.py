@@ -1,13 +1,13 @@
 """Augmentation of pictures: crops, flips, scales and colours, drawn independently for each picture and pass.
 
-A picture of side S + m is cut to S x S at a random place, mirrored with the chance 1/2, enlarged by a random factor,
-and its colours are moved along their principal components, all of them in one batch at once:
+A picture of side S + m is cut to S x S at a random place, mirrored with probability 1/2, enlarged by a random factor,
+and its colours are shifted along their principal components, for a whole batch at once:
 
     rgb <- rgb + [p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T        a_i ~ N(0, colour^2), one draw per picture and pass
 
 p_i and l_i are eigenvectors and square roots of the eigenvalues of the 3 x 3 covariance of the colours in the training
-pictures. The paper multiplies by the eigenvalue itself on its scale of 0..255, the code that it published by the root;
-the root keeps the shift independent of the scale of the values.
+pictures. The paper multiplies by the eigenvalue itself on its scale of 0..255, its published code by the root; the root
+makes the shift independent of the scale of the values.
 
 Krizhevsky, Sutskever and Hinton, NIPS 25 (2012), section 4.1.
 """
@@ -36,18 +36,18 @@ _LOOKED_AT = 2000  # pictures from which the principal colours are computed
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How pictures of a training pass differ from those stored.
+    """The random changes of pictures in a training pass.
 
     Args:
         shift: for data in memory: the border of zeros around a picture, from which a window of its size is cut at a
             random place. Pictures on disk have a margin instead (see `PictureDataset`).
-        flip: mirror left and right with the chance 1/2.
+        flip: mirror left and right with probability 1/2.
         scale: enlarge the cut window by a factor drawn from U(1 - scale, 1 + scale).
-        colour: the standard deviation of the shift along each principal colour, 0.1 in the paper; 0 leaves colours.
+        colour: the standard deviation of the shift along each principal colour, 0.1 in the paper; 0 keeps the colours.
 
-    Call it on a data set, `Augmentation()(data.train)`, or pass it as a `Stage`'s `transform`: `fit` then sees other
-    crops in each pass. What a pass shows depends on (seed of `fit`, stage, pass) alone. Raises `ConfigError` for
-    numbers out of range, `ShapeError` for data that are no pictures.
+    Call it on a data set, `Augmentation()(data.train)`, or pass it as a `Stage`'s `transform`: `fit` then gets other
+    crops in each pass. A pass depends only on (seed of `fit`, stage, pass). Raises `ConfigError` for numbers out of
+    range, `ShapeError` for data that are not pictures.
     """
 
     shift: int = 4
@@ -62,13 +62,13 @@ class Augmentation:
         require_number("colour", self.colour, least=0.0)
 
     def __call__(self, data: Dataset) -> Dataset:
-        """Return `data`, shown otherwise in each pass."""
+        """Return `data`, augmented differently in each pass."""
         if len(data.shape) != 3:
             raise ShapeError(f"augmentation takes pictures [N, C, H, W], {data.name} has {list(data.shape)}")
         chosen = self
         if self.colour and data.shape[0] == 3:
             chosen = replace(self, principal=_columns(principal_colours(data)))
-        augmented = getattr(data, "augmented", None)  # data on disk cut and mirror in their worker processes
+        augmented = getattr(data, "augmented", None)  # data on disk are cut and mirrored in worker processes
         return augmented(chosen) if callable(augmented) else AugmentedDataset(data, chosen)
 
     def places(self, draws: Tensor, margin: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,7 +78,7 @@ class Augmentation:
         return top, left, (draws[:, 2] < 0.5) & self.flip
 
     def cut(self, pictures: Tensor, draws: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return windows `[B, C, *size]` of `pictures` `[B, C, H, W]` (of any type), mirrored and scaled by chance."""
+        """Return windows `[B, C, *size]` of `pictures` `[B, C, H, W]` (of any type), mirrored and scaled at random."""
         height, width = size
         margin = pictures.shape[2] - height, pictures.shape[3] - width
         top, left, mirrored = self.places(draws, margin)
@@ -103,7 +103,7 @@ class Augmentation:
         return values if windows.is_floating_point() else values.round_().clamp_(0, 255).to(windows.dtype)
 
     def coloured(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Return float `images` `[B, 3, H, W]` with their colours moved, in 0..1; others as they are."""
+        """Return float `images` `[B, 3, H, W]` with their colours shifted, in 0..1; others unchanged."""
         if not self.colour or not self.principal:
             return images
         normal = math.sqrt(2.0) * torch.erfinv((2.0 * draws[:, 4:7] - 1.0).clamp(-0.999999, 0.999999))
@@ -116,7 +116,7 @@ class Augmentation:
 
 
 def draw_pass(count: int, seed: int, stage: int, epoch: int) -> Tensor:
-    """Return the uniform numbers `[count, DRAWS]` of one pass, which (seed, stage, epoch) alone decide."""
+    """Return the uniform numbers `[count, DRAWS]` of one pass, which depend only on (seed, stage, epoch)."""
     return torch.rand(count, DRAWS, generator=make_generator(seed, "augmentation", stage, epoch))
 
 
@@ -137,7 +137,7 @@ def principal_colours(data: Dataset, pictures: int = _LOOKED_AT) -> tuple[Tensor
         seen += values.shape[1]
     mean = total / seen
     values, vectors = torch.linalg.eigh(products / seen - torch.outer(mean, mean))
-    signs = torch.where(vectors.sum(0) < 0, -1.0, 1.0)  # an eigenvector has no sign of its own
+    signs = torch.where(vectors.sum(0) < 0, -1.0, 1.0)  # the sign of an eigenvector is arbitrary
     return values.clamp_(min=0.0), vectors * signs
 
 
@@ -147,10 +147,10 @@ def _columns(found: tuple[Tensor, Tensor]) -> tuple[tuple[float, ...], ...]:
 
 
 class AugmentedDataset(Dataset):
-    """Pictures in memory that are cut, mirrored and coloured otherwise in each pass of `fit`.
+    """Pictures in memory that are cut, mirrored and coloured differently in each pass of `fit`.
 
-    Its own inputs are the pictures as they are. Parts taken of it (`take`, `subset`, `holdout`) are not augmented:
-    take parts first, augment last.
+    Its own inputs are the original pictures. Parts of it (`take`, `subset`, `holdout`) are not augmented: take parts
+    first, augment last.
     """
 
     def __init__(self, data: Dataset, augmentation: Augmentation) -> None:
@@ -158,7 +158,7 @@ class AugmentedDataset(Dataset):
         self.augmentation = augmentation
 
     def for_pass(self, seed: int, stage: int, epoch: int) -> Dataset:
-        """Return the pictures of this pass; they are cut when a batch is asked for."""
+        """Return the pictures of this pass; they are cut when a batch is read."""
         return _AugmentedPass(self, draw_pass(len(self), seed, stage, epoch))
 
     def fingerprint(self) -> str:
@@ -182,7 +182,7 @@ class _AugmentedPass(Dataset):
 
 
 def ten_crops(pictures: Tensor, size: int) -> Iterator[Tensor]:
-    """Yield the ten windows `[B, C, size, size]` of the paper: four corners and the middle, each mirrored too.
+    """Yield the ten windows `[B, C, size, size]` of the paper: four corners and the middle, each also mirrored.
 
     Shape: `pictures` are `[B, C, H, W]`, at least `size` high and wide; else `ShapeError`.
     """
@@ -198,7 +198,7 @@ def ten_crops(pictures: Tensor, size: int) -> Iterator[Tensor]:
 
 
 class TenCrops(torch.nn.Module):
-    """A classifier that answers by the mean of its probabilities over `ten_crops`; scores are their logarithms.
+    """A classifier that averages its probabilities over `ten_crops`; scores are their logarithms.
 
     `model` takes `[B, C, size, size]`; this takes larger pictures. Source: Krizhevsky et al. (2012), section 4.1.
     """

@@ -1,4 +1,4 @@
-"""A batch: what every rule, model and evaluation gets."""
+"""A batch, the input of every rule, model and evaluation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Batch:
-    """Inputs `[B, ...]`, targets `[B]` (or `[B, ...]`, or None) and `index [B]`: each example's place in its data.
+    """Inputs `[B, ...]`, targets `[B]` (or `[B, ...]`, or None) and `index [B]`: each example's index in its data.
 
-    `finite` says that the inputs are known to be finite, so that no rule needs to look again; `largest` is a bound of
-    their magnitudes where one is known. `of` says that this is one process's share of a batch of so many examples.
+    `finite` says that the inputs are known to be finite, so that rules need not check again; `largest` is a bound of
+    their magnitudes if one is known. `of` is the size of the whole batch if this is one process's share.
     """
 
     inputs: Tensor

@@ -1,8 +1,8 @@
-"""The compiled part of the camera simulator: the events of one image that moves before a sensor, for many images.
+"""The compiled part of the camera simulator: the events of an image that moves in front of a sensor, for many images.
 
 Each pixel has the state V (filtered log intensity), a reference, two thresholds and an end of its dead time. Random
-numbers come from a counter hashed with a key per image and pixel, so an image's events depend on its key alone: never
-on the number of cores or on the other images.
+numbers come from a counter hashed with a key per image and pixel, so an image's events depend only on its key, not on
+the number of cores or on the other images.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def normal(key: Any, counter: Any) -> Any:
 
 @serial
 def log_light(image: Any, r: int, c: int, row: Any, column: Any, fy: Any, fx: Any, k: int, eps: Any) -> Any:
-    """Return intensity and log intensity that pixel (r, c) sees at step k, bilinear; beyond the image its border."""
+    """Return intensity and log intensity at pixel (r, c) at step k, bilinear; outside the image, its border values."""
     height, width = image.shape
     top, left = r + row[k], c + column[k]
     below, right = min(max(top + 1, 0), height - 1), min(max(left + 1, 0), width - 1)
@@ -71,7 +71,7 @@ def keep(out: Any, count: int, time: Any, place: int, on: int) -> int:
 
 @serial
 def leak_events(out: Any, count: int, key: Any, place: int, begin: Any, end: Any, on: int, rate: Any) -> int:
-    """Append the events of a pixel that come by chance, `rate` per microsecond."""
+    """Append the random events of a pixel, `rate` per microsecond."""
     if rate <= 0.0:
         return count
     counter = np.uint64((1 << 40) + (on << 39))
@@ -128,7 +128,7 @@ def one_pixel(
 
 @serial
 def one_image(out: Any, image: Any, motion: Any, key: Any, on: Any, off: Any, k0: Any) -> int:
-    """Fill `out` with the events of one image, sorted; return how many there are, which may be more than fit."""
+    """Fill `out` with the events of one image, sorted; return their number, which may exceed the buffer."""
     row, column, _, _ = motion
     height, width = on.shape
     end, count = (len(row) - 1) * k0[STEP], 0
@@ -150,7 +150,7 @@ def one_image(out: Any, image: Any, motion: Any, key: Any, on: Any, off: Any, k0
 def many_images(
     out: Any, counts: Any, images: Any, row: Any, column: Any, fy: Any, fx: Any, keys: Any, on: Any, off: Any, k0: Any
 ) -> None:
-    """Fill a row of `out` [N, room] and `counts` [N] for each image; every image is on its own."""
+    """Fill a row of `out` [N, room] and `counts` [N] for each image; images are independent."""
     for n in numba.prange(len(images)):
         motion = (row[n], column[n], fy[n], fx[n])
         counts[n] = one_image(out[n], images[n], motion, keys[n], on, off, k0)

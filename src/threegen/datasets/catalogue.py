@@ -19,7 +19,7 @@ class KnownFile:
 
 @dataclass(frozen=True)
 class KnownData:
-    """What is known of a data set before any file of it is opened."""
+    """The facts about a data set that are known before any file of it is opened."""
 
     name: str
     title: str
@@ -36,7 +36,7 @@ class KnownData:
     elsewhere: str  # where else the same files come from, as the end of a sentence; may be empty
     bundled: bool = False
     installed: str = ""  # the folder where a package of the system puts the same files
-    archive: KnownFile | None = None  # where mirrors hold one archive: its name and the archive's own length and sum
+    archive: KnownFile | None = None  # if mirrors have one archive: its name, length and sum
 
 
 _IDX_NAMES = (
@@ -118,7 +118,7 @@ FASHION_MNIST = KnownData(
 
 # The archive's sum is the one that several projects publish beside the authors' MD5
 # (c32a1d4ab5d03f1284b67883e8d87530); the sums of its files are those that the Ruby port of torchvision publishes.
-# They were not computed anew for this file, so the number of records and their labels are checked as well.
+# They were not recomputed for this file, so the number of records and their labels are checked as well.
 CIFAR10 = KnownData(
     name="cifar10",
     title="CIFAR-10, small colour photographs",

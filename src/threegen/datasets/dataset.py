@@ -1,4 +1,4 @@
-"""Data in memory: a `Dataset` of tensors, and `Data`, a training and a test part that belong together."""
+"""Data in memory: a `Dataset` of tensors, and `Data`, a pair of training and test data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Dataset:
     def __init__(
         self, inputs: Tensor, targets: Tensor | None = None, classes: Sequence[str] = (), name: str = "data"
     ) -> None:
-        """Take tensors as they are, without copying; `Dataset.from_arrays` checks and converts."""
+        """Use tensors as they are, without copying; `Dataset.from_arrays` checks and converts."""
         if not isinstance(inputs, Tensor) or inputs.dim() < 1 or not inputs.is_floating_point():
             raise ShapeError("Dataset takes floating-point inputs [N, ...]; use Dataset.from_arrays(x, y)")
         if targets is not None and targets.dim() == 0:
@@ -53,15 +53,15 @@ class Dataset:
     ) -> Dataset:
         """Make a data set from numpy arrays, tensors or lists; both are copied.
 
-        x: `[N, features]`, `[N, H, W]` or `[N, C, H, W]`. uint8 values 0..255 are divided by 255 (values that are
-        only 0 and 1 stay); floating-point values stay as they are.
+        x: `[N, features]`, `[N, H, W]` or `[N, C, H, W]`. uint8 values 0..255 are divided by 255 (values that are only
+        0 and 1 are kept); floating-point values are kept.
         y: whole numbers `[N]` from 0, or None for data without labels.
-        classes: names, or how many; by default the largest label plus one.
-        image: None takes `[N, H, W]` as grey images and checks the place of the channels; `(C, H, W)` gives flat
-        rows that shape; False leaves any shape alone (sequences, event frames).
+        classes: names, or their number; by default the largest label plus one.
+        image: None takes `[N, H, W]` as grey images and checks the channel axis; `(C, H, W)` gives flat rows that
+        shape; False accepts any shape (sequences, event frames).
 
-        Raises `ShapeError` for `[B, H, W, C]` where `[B, C, H, W]` is expected, `DataError` for labels outside of
-        the classes, unequal lengths or no data at all, `NumericError` for NaN and infinite values.
+        Raises `ShapeError` for `[B, H, W, C]` where `[B, C, H, W]` is expected, `DataError` for labels outside the
+        classes, unequal lengths or no data, `NumericError` for NaN and infinite values.
         """
         inputs = to_inputs(x, image=image, examples=None if y is None else _length(y))
         if y is None:
@@ -92,7 +92,7 @@ class Dataset:
         return html_table([dict(zip(self.classes, counts, strict=False))], repr(self))
 
     def subset(self, indices: Tensor | Sequence[int], *, name: str | None = None) -> Dataset:
-        """Return the examples at `indices`, in that order, as a data set of its own."""
+        """Return the examples at `indices`, in that order, as a new data set."""
         chosen = torch.as_tensor(indices, device=self.inputs.device)
         if chosen.dtype == torch.bool or chosen.is_floating_point() or chosen.dim() != 1:
             if chosen.numel():
@@ -106,7 +106,7 @@ class Dataset:
         return Dataset(part.inputs, part.targets, self.classes, name or self.name)
 
     def take(self, n: int) -> Dataset:
-        """Return the first `n` examples (all where there are fewer), sharing memory with this data set."""
+        """Return the first `n` examples (all if there are fewer), sharing memory with this data set."""
         require_whole("n", n)
         targets = None if self.targets is None else self.targets[:n]
         return Dataset(self.inputs[:n], targets, self.classes, self.name)
@@ -117,7 +117,7 @@ class Dataset:
         return Dataset(self.inputs.to(device=device, dtype=dtype), targets, self.classes, self.name)
 
     def holdout(self, n: int = 10_000, seed: int = 0) -> Split:
-        """Put `n` random examples aside to choose settings by; the same seed always gives the same split."""
+        """Hold out `n` random examples for choosing settings; the same seed always gives the same split."""
         require_whole("n", n)
         require_whole("seed", seed, least=0)
         if n >= len(self):
@@ -129,9 +129,9 @@ class Dataset:
         )
 
     def for_pass(self, seed: int, stage: int, epoch: int) -> Dataset:
-        """Return the data as one pass of `fit` shows them: here the data themselves, elsewhere distorted copies.
+        """Return the data for one pass of `fit`: here the data themselves, in sub-classes distorted copies.
 
-        What is shown may depend on these three numbers alone, so that a resumed run sees it again.
+        The result may depend only on these three numbers, so that a resumed run gets the same data.
         """
         return self
 
@@ -155,7 +155,7 @@ class Dataset:
     def batches(
         self, batch_size: int, *, generator: torch.Generator | None = None, drop_last: bool = False
     ) -> Iterator[Batch]:
-        """Walk once through the data, in order or in a fresh permutation drawn from `generator`.
+        """Yield the batches of one pass, in order or in a new permutation drawn from `generator`.
 
         The last batch may be smaller; `drop_last` leaves it out, unless it is the only one.
         Raises `DataError` if the data set is empty. In order, batches share memory with the data set.
@@ -180,7 +180,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """Return the SHA-256 over shapes, types and bytes: equal for equal data, whatever its name.
 
-        Computed once; inputs that are changed in place afterwards keep the old one.
+        It is computed once and does not reflect later in-place changes of the inputs.
         """
         if self._fingerprint is None:
             digest = hashlib.sha256()
@@ -202,7 +202,7 @@ def _length(y: Any) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The two parts of a data set after `holdout`: `train` to learn from, `validation` to choose settings by."""
+    """The two parts of a data set after `holdout`: `train` for training, `validation` for choosing settings."""
 
     train: Dataset
     validation: Dataset
@@ -213,7 +213,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set with its published split: `train` to learn from, `test` to be read once, at the end."""
+    """A data set with its published split: `train` for training, `test` to be read once, at the end."""
 
     name: str
     train: Dataset
@@ -238,5 +238,5 @@ class Data:
         return self.train._repr_html_() + self.test._repr_html_()
 
     def holdout(self, n: int = 10_000, seed: int = 0) -> Split:
-        """Split the training part alone: `n` random examples to choose settings by, the rest to learn from."""
+        """Split only the training part: `n` random examples for choosing settings, the rest for training."""
         return self.train.holdout(n, seed)

@@ -1,4 +1,4 @@
-"""Frames of events, distorted otherwise in each pass: all frames of a recording are moved alike.
+"""Frames of events, distorted differently in each pass: all frames of a recording in the same way.
 
     frame_t(p) <- frame_t(A p + t + d(p))       A, t and d as in `distortions`, the same for all t and both polarities
 
@@ -20,10 +20,10 @@ from threegen.randomness import make_generator
 
 
 class DistortedFrames(Dataset):
-    """A data set of frames [N, T, 2, H, W] that `fit` sees distorted otherwise in each pass.
+    """A data set of frames [N, T, 2, H, W] that `fit` gets distorted differently in each pass.
 
-    What a pass shows depends on (seed of `fit`, stage, pass) alone. Parts taken of it (`take`, `subset`, `holdout`) are
-    not distorted: take parts first, distort last. All frames are held in memory. Raises `ShapeError` for other data.
+    A pass depends only on (seed of `fit`, stage, pass). Parts of it (`take`, `subset`, `holdout`) are not distorted:
+    take parts first, distort last. All frames are held in memory. Raises `ShapeError` for other data.
     """
 
     def __init__(self, data: Dataset, distortions: Distortions) -> None:

@@ -1,4 +1,4 @@
-"""Distorted copies of images, fresh in each pass: shifts, scales, shears and elastic deformations.
+"""Distorted copies of images, redrawn in each pass: shifts, scales, shears and elastic deformations.
 
     value(p) = image(A p + t + d(p))        p a place of the new image, measured from its centre
 
@@ -26,19 +26,19 @@ from threegen.datasets.dataset import Dataset
 from threegen.errors import ShapeError
 from threegen.randomness import make_generator
 
-_CHUNK = 1000  # images at a time, so that all that belongs to them stays near
+_CHUNK = 1000  # images at a time, so that their data stay in the cache
 
 
 @dataclass(frozen=True)
 class Distortions:
-    """How far images are distorted, each number drawn anew for each image and pass.
+    """The strength of distortions; each number is drawn for each image and pass.
 
     shift: both axes by U(-shift, shift) pixels. scale: each axis by a factor in 1 -+ scale. shear: each row moves by
     U(-shear, shear) times its height above the centre. elastic: standard deviation of the smooth field in pixels;
     smoothing: its scale in pixels.
 
-    Call it on a data set (`Distortions()(data.train)`, or as a `Stage`'s `transform`) to get one that `fit` sees
-    distorted otherwise in each pass. Raises `ConfigError` for numbers out of range.
+    Call it on a data set (`Distortions()(data.train)`, or as a `Stage`'s `transform`) to get one that `fit` gets
+    distorted differently in each pass. Raises `ConfigError` for numbers out of range.
     """
 
     shift: float = 1.0
@@ -54,7 +54,7 @@ class Distortions:
         require_number("smoothing", self.smoothing, above=0.0)
 
     def __call__(self, data: Dataset) -> DistortedDataset:
-        """Return `data` with distortions that are drawn anew in each pass."""
+        """Return `data` with distortions that are redrawn in each pass."""
         return DistortedDataset(data, self)
 
     def draw(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -65,7 +65,7 @@ class Distortions:
         return torch.cat(parts) if parts else images.clone()
 
     def places(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return where each new pixel looks, [N, H, W, 2] as (x, y) in pixels from the centre."""
+        """Return the source position of each new pixel, [N, H, W, 2] as (x, y) in pixels from the centre."""
         count, _, height, width = images.shape
         like = {"dtype": images.dtype, "device": images.device}
 
@@ -88,10 +88,10 @@ class Distortions:
 
 
 class DistortedDataset(Dataset):
-    """A data set that shows itself distorted, otherwise in each pass; its own inputs are the images as they are.
+    """A data set that is distorted differently in each pass; its own inputs are the original images.
 
-    What a pass shows depends on (seed of `fit`, stage, pass) alone, so a run that resumes sees the same. Parts taken
-    of it (`take`, `subset`, `holdout`) are not distorted: take parts first, distort last.
+    A pass depends only on (seed of `fit`, stage, pass), so that a resumed run gets the same images. Parts of it
+    (`take`, `subset`, `holdout`) are not distorted: take parts first, distort last.
     """
 
     def __init__(self, data: Dataset, distortions: Distortions) -> None:
@@ -112,7 +112,7 @@ class DistortedDataset(Dataset):
 
 
 def _bumps(size: int, smoothing: float) -> Tensor:
-    """Return Gaussian bumps [size, knots] whose squares add up to 1 at each place."""
+    """Return Gaussian bumps [size, knots] whose squares sum to 1 at each place."""
     reach, step = 2.0 * smoothing, smoothing / 2.0
     knots = torch.arange(-reach, size - 1 + reach + step, step)
     bumps = torch.exp(-0.5 * ((torch.arange(size).unsqueeze(1) - knots) / smoothing) ** 2)

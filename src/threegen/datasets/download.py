@@ -1,7 +1,7 @@
-"""Fetching known data sets from their mirrors, and taking over files that the user already has.
+"""Downloading known data sets from their mirrors, and importing files that the user already has.
 
-The only module that touches the network, and only when `get_data` is called. Whatever comes in is verified by the
-SHA-256 of its decompressed bytes before it is moved into the data folder.
+The only module that touches the network, and only when `get_data` is called. Every file is verified by the SHA-256 of
+its decompressed bytes before it is moved into the data folder.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def get_data(name: str, *, root: Root = None, progress: bool | Progress = False) -> Path:
-    """Fetch a data set into the user's data folder and return its folder; nothing is fetched where it is there.
+    """Download a data set into the user's data folder and return its folder; nothing is downloaded if it exists.
 
     progress: True draws a bar on standard error; a function is called with (bytes so far, bytes in all).
 
-    Raises `ConfigError` for an unknown name or a data folder that cannot be written, `DataError` if no mirror
-    gives the right files; it says what each mirror answered and where else the files come from.
+    Raises `ConfigError` for an unknown name or a data folder that cannot be written, `DataError` if no mirror has the
+    right files; the message gives each mirror's answer and other sources of the files.
     """
     if name in EVENT_SETS:
         known_events = EVENT_SETS[name]
         raise DataError(
-            f"{name} is not fetched by threegen: its publishers move it too often; get {known_events.files} from them "
+            f"threegen does not download {name}: its publishers move it too often; get {known_events.files} from them "
             f"({known_events.citation}), then `threegen data import {name} PATH`"
         )
     known = find_known(name)
@@ -61,10 +61,10 @@ def get_data(name: str, *, root: Root = None, progress: bool | Progress = False)
 def import_data(
     name: str, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, root: Root = None
 ) -> Path:
-    """Take over a data set from files, a folder or an archive (zip, tar) that the user has; return its new folder.
+    """Import a data set from the user's files, folder or archive (zip, tar); return its new folder.
 
-    path: one path, or several where the files do not lie together. Files may be gzip-compressed or not. Sets of
-    recordings (`n-mnist`, `cifar10-dvs`, `dvs-gesture`, `shd`) are gathered into arrays that are read lazily.
+    path: one path, or several if the files are in different places. Files may be gzip-compressed or not. Sets of
+    recordings (`n-mnist`, `cifar10-dvs`, `dvs-gesture`, `shd`) are converted to arrays that are read lazily.
 
     Raises `DataError` if a file is missing, damaged or not the published one; nothing is changed then.
     """
@@ -118,7 +118,7 @@ def _unpack_archive(known: KnownData, content: bytes) -> dict[str, bytes]:
     members = read_members(io.BytesIO(content), wanted, name=archive)
     for file in known.files:
         if file.name not in members:
-            raise DataError(f"{archive}: {file.name} is missing in it")
+            raise DataError(f"{archive}: {file.name} is missing")
         verify_content(known, file, members[file.name])
     return members
 
@@ -128,7 +128,8 @@ def _fetch(
 ) -> bytes:
     """Return the content of one file from the first mirror that gives the right bytes."""
     reasons: list[str] = []
-    # The mirror that gave the last file goes first: a silent one costs its waiting time once, not for every file.
+    # The mirror of the last file is tried first: one that does not answer costs its waiting time once, not for every
+    # file.
     for mirror in sorted(known.mirrors, key=lambda url: url != counter.good_mirror):
         sink = _Sink(most_bytes(file), counter)
         try:
@@ -145,12 +146,12 @@ def _fetch(
     elsewhere = f"; {known.elsewhere}" if known.elsewhere else ""
     raise DataError(
         f"no mirror gave {filename} of {known.name} ({'; '.join(reasons)}){elsewhere}; "
-        f"take files that you have with `threegen data import {known.name} PATH`"
+        f"import files that you have with `threegen data import {known.name} PATH`"
     )
 
 
 def _reason(error: Exception) -> str:
-    """Return the cause in a few words: the errors of requests quote whole stacks of wrapped ones."""
+    """Return the cause in a few words: the errors of requests quote long chains of wrapped errors."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"HTTP {status}"
@@ -168,7 +169,7 @@ def _download(url: str, sink: _Sink) -> None:
 
 
 class _Counter:
-    """The bytes fetched so far, told to whoever draws the progress."""
+    """The number of downloaded bytes, reported to the progress display."""
 
     def __init__(self, report: Progress | None, total: int) -> None:
         self._report = report
@@ -186,7 +187,7 @@ class _Counter:
 
 
 class _Sink(io.BytesIO):
-    """A file in memory that takes no more than a file may have: a mirror cannot fill the machine."""
+    """A file in memory with a size limit, so that a mirror cannot fill the memory."""
 
     def __init__(self, most: int, counter: _Counter) -> None:
         super().__init__()

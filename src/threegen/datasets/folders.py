@@ -1,4 +1,4 @@
-"""Where data sets lie: the bundled ones inside the package, the others in the user's data folder."""
+"""The folders of data sets: the bundled ones are inside the package, the others in the user's data folder."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def find_file(folder: Path, known: KnownFile) -> Path | None:
 def find_folder(known: KnownData, root: Root = None) -> Path | None:
     """Return the folder that holds a data set, or None if no file of it is there.
 
-    Bundled data comes from the package, unless `root` names a folder that has the files. What a package of the system
-    installed is taken where no folder of the user has the data and `root` names none.
+    Bundled data are read from the package, unless `root` names a folder that has the files. What a package of the
+    system installed is taken where no folder of the user has the data and `root` names none.
     """
     inside = _BUNDLED / known.name
     bundled = known.bundled and all(find_file(inside, file) for file in known.files)
@@ -69,5 +69,5 @@ def how_to_get(known: KnownData) -> str:
     """Return the advice that ends a message about absent data."""
     return (
         f"fetch it with `threegen data get {known.name}`, "
-        f"or take files that you have with `threegen data import {known.name} PATH`"
+        f"or import files that you have with `threegen data import {known.name} PATH`"
     )

@@ -1,4 +1,4 @@
-"""Finding and verifying the files of a known data set in what a user or a mirror gives: files, folders, archives."""
+"""Find and verify the files of a known data set among files, folders or archives from a user or a mirror."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from threegen.datasets.sums import compare_sum
 from threegen.errors import DataError
 
 _MOST_ENTRIES = 100_000
-_ADVICE = "nothing was taken over"
+_ADVICE = "nothing was imported"
 
 
 def gather(known: KnownData, paths: Sequence[Path]) -> dict[str, bytes]:
-    """Return the verified content of every file of a data set, under the name to store it by (`.gz` where packed).
+    """Return the verified content of every file of a data set, under its storage name (`.gz` if compressed).
 
     Raises `DataError` if a file is missing, damaged or not the published one, or an archive cannot be trusted.
     """
@@ -44,7 +44,7 @@ def is_packed(content: bytes) -> bool:
 
 
 def most_bytes(file: KnownFile) -> int:
-    """Return how long a file may be: its decompressed length, or a little more (gzip can expand by some bytes)."""
+    """Return the largest size of a file: its decompressed length, or a little more (gzip can expand by some bytes)."""
     return file.length + file.length // 100 + 4096
 
 
@@ -54,7 +54,7 @@ def verify_content(known: KnownData, file: KnownFile, content: bytes) -> None:
     digest = hashlib.sha256(values).hexdigest()
     if digest == file.sha256:
         return
-    # The sum alone says little: a look at the structure names the damage if there is one.
+    # A wrong sum says little: a check of the structure can name the damage.
     if known.kind == "idx":
         read_idx(values, kind="images" if "images" in file.name else "labels", name=file.name)
     else:
@@ -101,7 +101,7 @@ def _read_file(path: Path, most: int) -> bytes:
 
 
 def _variants(known: KnownData) -> dict[str, KnownFile]:
-    """Return the file names under which a data set's files go round."""
+    """Return the file names under which a data set's files are distributed."""
     names: dict[str, KnownFile] = {}
     for file in known.files:
         for name in (file.name, file.name.replace("-idx", ".idx")):
@@ -125,7 +125,7 @@ def _candidates(known: KnownData, paths: Sequence[Path]) -> dict[str, list[Path 
             archives.append(path)
         elif path in paths:
             raise DataError(
-                f"{path.name} is no file of {known.name}; expected {', '.join(f.name for f in known.files)}"
+                f"{path.name} is not a file of {known.name}; expected {', '.join(f.name for f in known.files)}"
             )
     for path in archives:
         wanted = {name: most_bytes(file) for name, file in names.items()}
@@ -141,7 +141,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         elif path.exists():
             yield path
         else:
-            raise DataError(f"{path} is not there; give a file, a folder or an archive")
+            raise DataError(f"{path} does not exist; give a file, a folder or an archive")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -1,8 +1,8 @@
 """A strict reader and a writer of IDX, the file format of MNIST.
 
 The format: two zero bytes, a type code, the number of dimensions, each dimension as a big-endian 32-bit number,
-then the values in C order. The reader takes the header, then exactly the promised bytes, and never more: a small
-file that would expand without limit is refused at small memory.
+then the values in C order. The reader reads the header, then exactly the number of bytes that it announces, never more:
+a small file that would expand without limit is rejected using little memory.
 """
 
 from __future__ import annotations
@@ -48,11 +48,10 @@ def read_idx(
     """Return the array of an IDX file, gzip-compressed or not, given as a path or as bytes.
 
     kind: `"images"` (magic 00000803) or `"labels"` (magic 00000801); None takes any type and up to 8 dimensions.
-    name: what error messages call the file; by default its file name.
-    max_bytes: the most that a header may promise.
-    sha256: where given, the sum (hexadecimal) that the decompressed bytes, header included, must have.
+    name: the file's name in error messages; by default its file name. max_bytes: the largest size that a header may
+    announce. sha256: if given, the sum (hexadecimal) that the decompressed bytes, header included, must have.
 
-    Raises `DataError` if the file is missing, damaged, longer or shorter than promised, or not the published one.
+    Raises `DataError` if the file is missing, damaged, longer or shorter than announced, or not the published one.
     """
     if kind is not None:
         require_choice("kind", kind, _KINDS)
@@ -68,7 +67,7 @@ def read_idx(
 
 
 def write_idx(path: str | os.PathLike[str], values: np.ndarray[Any, Any]) -> Path:
-    """Write an array as IDX, gzip-compressed where the name ends in `.gz`; return the path.
+    """Write an array as IDX, gzip-compressed if the name ends in `.gz`; return the path.
 
     values: 1 to 8 dimensions of uint8, int8, int16, int32, float32 or float64; else `DataError`.
     """
@@ -122,7 +121,7 @@ class _Plain:
 
 
 class _Gzip:
-    """The bytes inside one gzip member; never holds more than one chunk beyond what was asked for."""
+    """The bytes inside one gzip member; never holds more than one chunk beyond the requested bytes."""
 
     def __init__(self, raw: BinaryIO, label: str) -> None:
         self._raw = raw
@@ -134,7 +133,7 @@ class _Gzip:
         while not self._stream.eof:
             packed = self._stream.unconsumed_tail or self._raw.read(_CHUNK)
             try:
-                # With nothing left to feed, the stream may still hold bytes: it yields them, or it is cut off.
+                # With no input left, the stream may still hold bytes: it yields them, or it is truncated.
                 values = self._stream.decompress(packed, most)
             except zlib.error as error:
                 reason = "CRC check failed" if "check" in str(error) else "invalid data"
@@ -152,7 +151,8 @@ class _Gzip:
 
 
 def _read_exactly(body: _Plain | _Gzip, digest: hashlib._Hash, count: int) -> bytearray:
-    """Return `count` bytes, or fewer where the body ends; grows with what is there, not with what is promised."""
+    """Return `count` bytes, or fewer if the body ends; memory grows with the bytes that exist, not with the announced
+    size."""
     values = bytearray()
     while len(values) < count:
         piece = body.chunk(min(count - len(values), 1 << 20))
@@ -185,7 +185,9 @@ def _read_header(
     # Zero counts as one here: numpy refuses (0, 2^31, 2^31) although it holds nothing.
     promised = math.prod(max(1, size) for size in shape) * dtype.itemsize
     if promised > max_bytes:
-        raise DataError(f"{label}: header promises {promised:,} bytes {shape}; the limit is {max_bytes:,} (max_bytes=)")
+        raise DataError(
+            f"{label}: header announces {promised:,} bytes {shape}; the limit is {max_bytes:,} (max_bytes=)"
+        )
     return dtype, shape
 
 
@@ -200,9 +202,9 @@ def _read_values(
     values = _read_exactly(body, digest, promised)
     if len(values) < promised:
         raise DataError(
-            f"{label}: header promises {promised:,} bytes {shape}, the body has {len(values):,}; fetch it again"
+            f"{label}: header announces {promised:,} bytes {shape}, the body has {len(values):,}; fetch it again"
         )
     if body.chunk(1):
-        raise DataError(f"{label}: header promises {promised:,} bytes {shape}, the body has more; fetch it again")
+        raise DataError(f"{label}: header announces {promised:,} bytes {shape}, the body has more; fetch it again")
     array = np.frombuffer(values, dtype=dtype).reshape(shape)
     return array if dtype.itemsize == 1 else array.astype(dtype.newbyteorder("="))

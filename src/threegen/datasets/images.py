@@ -30,12 +30,12 @@ def read_image_folder(
 
     Classes are the sub-folders in alphabetical order. Pixels become 0..1, inputs `[N, channels, height, width]`.
     size: the side, or (height, width), that every picture is scaled to; by default all must have one size.
-    channels: 1 (grey) or 3 (red, green, blue); by default 1 where the first picture is grey, else 3.
-    max_pixels: the most that one picture may have, read from its header before anything is decoded.
+    channels: 1 (grey) or 3 (red, green, blue); by default 1 if the first picture is grey, else 3. max_pixels: the
+    largest number of pixels of a picture, read from its header before anything is decoded.
 
-    Pictures in folders inside a class's folder belong to that class. Transparent places become black, behind dark ink
-    white. Raises `ConfigError` if Pillow is missing, `DataError` for a picture that is
-    damaged, too large, animated or of another size than the first, `ResourceError` if all would not fit.
+    Pictures in folders inside a class's folder belong to that class. Transparent places become black, or white behind
+    dark ink. Raises `ConfigError` if Pillow is missing, `DataError` for a picture that is damaged, too large, animated
+    or of another size than the first, `ResourceError` if they do not fit into memory.
     """
     folder = Path(path)
     target = as_size(size)
@@ -69,7 +69,7 @@ def has_class_folders(folder: Path) -> bool:
 
 def _list_pictures(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; expected one with a sub-folder of pictures for each class")
+        raise DataError(f"{folder} is not a folder; expected one with a sub-folder of pictures for each class")
     children = _subfolders(folder)
     if not children:
         raise DataError(f"{folder} has no sub-folders; expected one for each class, with its pictures inside")

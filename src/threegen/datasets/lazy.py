@@ -1,4 +1,4 @@
-"""Data sets that are larger than memory: examples are made when a batch is asked for."""
+"""Data sets that are larger than memory: examples are computed when a batch is read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, ResourceError, ShapeError
 
-MOST_BYTES = 4 << 30  # what `inputs` makes of all examples at once
+MOST_BYTES = 4 << 30  # limit for `inputs`, all examples at once
 
 
 class LazyDataset(Dataset):
-    """A data set whose inputs are made batch by batch, float32 and finite.
+    """A data set whose inputs are computed batch by batch, float32 and finite.
 
-    A sub-class writes `fetch(index)`, `example_shape` and `digest()`. `index` [N] says which of its examples belong to
-    this part, so that parts share what is on disk. `inputs` makes all of them at once and raises `ResourceError` beyond
-    4 GiB.
+    A sub-class defines `fetch(index)`, `example_shape` and `digest()`. `index` [N] are the stored examples of this
+    part, so that parts share the stored data. `inputs` computes all of them at once and raises `ResourceError` beyond 4
+    GiB.
     """
 
     def __init__(self, index: Tensor, targets: Tensor | None, classes: Sequence[str], name: str) -> None:
@@ -30,15 +30,15 @@ class LazyDataset(Dataset):
         self._fingerprint: str | None = None
 
     def fetch(self, index: Tensor) -> Tensor:
-        """Return the examples [B, ...], float32, at the places `index` [B] of what is stored."""
+        """Return the examples [B, ...], float32, at the indices `index` [B] of the stored data."""
         raise NotImplementedError(f"{type(self).__name__} must write fetch")
 
     def digest(self) -> str:
-        """Return a text that is equal for equal examples at equal places."""
+        """Return a text that is equal for equal examples at equal indices."""
         raise NotImplementedError(f"{type(self).__name__} must write digest")
 
     def part(self, index: Tensor, targets: Tensor | None, name: str) -> LazyDataset:
-        """Return the same data with other places of what is stored."""
+        """Return the same data with other indices into the stored data."""
         raise NotImplementedError(f"{type(self).__name__} must write part")
 
     @property

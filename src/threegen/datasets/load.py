@@ -50,24 +50,25 @@ def load_data(
 ) -> Data:
     """Load a data set by name (`"mnist"`, `"fashion-mnist"`, `"cifar10"`), or your own from a path.
 
-    Event data (`"n-mnist"`, `"cifar10-dvs"`, `"dvs-gesture"`, `"shd"`) come as frames `[T, 2, H, W]`, made when a batch
-    is asked for: `frames` is how many, or the boundaries between them in milliseconds, `milliseconds` the time that is
-    cut into them, `binary` 0 and 1 instead of counts. `root` may be the published folder or archive itself.
+    Event data (`"n-mnist"`, `"cifar10-dvs"`, `"dvs-gesture"`, `"shd"`) come as frames `[T, 2, H, W]`, computed when a
+    batch is read: `frames` is their number, or the boundaries between them in milliseconds, `milliseconds` the time
+    that is split into them, `binary` gives 0 and 1 instead of counts. `root` may be the published folder or archive
+    itself.
 
-    Known names: MNIST is part of the package; the others are looked for in `root`, else in the folder that the
-    variable THREEGEN_DATA names, else in the user's cache folder; Fashion-MNIST also where Debian's package
+    Known names: MNIST is part of the package; the others are searched in `root`, else in the folder given by the
+    variable THREEGEN_DATA, else in the user's cache folder; Fashion-MNIST also where Debian's package
     dataset-fashion-mnist puts it. Files are compared with their published SHA-256 once per process; `verify=False`
     skips that.
 
     Paths: a CSV file (see `read_csv`; `label` and `scale` go there), a `.npz` of arrays x and y, a folder of class
     folders of pictures (see `read_image_folder`; `size` and `channels` go there), or a folder that holds `train` and
     `test`, each of them such a folder or, as `train.csv` and `test.csv`, a table. All parts get one scale and one list
-    of classes. Where there is no test part, `test_share` of the examples become one: each by a hash of its content and
-    `seed`, so that adding examples moves no other, and equal examples go to one part.
+    of classes. If there is no test part, `test_share` of the examples become one: each by a hash of its content and
+    `seed`, so that adding examples moves no other, and equal examples are in the same part.
 
     Pictures that take more than 1 GiB as float32 stay on disk and are decoded by worker processes; so do archives
     (.zip, .tar) and lists (.lst: lines of path and class) of pictures. `on_disk=True`, or one of the options `margin`,
-    `on_error`, `workers`, `time_limit` and `cache` (see `PictureDataset`), chooses that for a small folder too. If they
+    `on_error`, `workers`, `time_limit` and `cache` (see `PictureDataset`), does the same for a small folder. If they
     have no test part, it is chosen by a hash of the files' names.
 
     Raises `ConfigError` for an unknown name, `DataError` if files are absent, damaged or not the published ones.
@@ -94,7 +95,7 @@ def load_data(
         find_known(str(name))
     if path is None or not path.exists():
         known = ", ".join((*KNOWN, *EVENT_SETS))
-        raise DataError(f"{name} is not there; give a CSV file, a folder of class folders, or {known}")
+        raise DataError(f"{name} does not exist; give a CSV file, a folder of class folders, or {known}")
     kept = stored_pictures(path, on_disk, {**options, **stored})
     if kept is not None:
         _refuse_unused(path.name, "holds pictures", {"scale": scale, "label": label})
@@ -112,7 +113,7 @@ def load_data(
 
 
 def _refuse_unused(name: str, kind: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that data of this kind have no use for: they would be dropped silently."""
+    """Raise for options that do not apply to data of this kind: they would be dropped silently."""
     given = [f"{option}=" for option, value in options.items() if value is not None]
     if given:
         uses = "scale= and label= are for tables, the others for folders of pictures"
@@ -134,7 +135,7 @@ def load_examples(
     label: Label = None,
     **options: Any,
 ) -> Dataset:
-    """Load what a model is to be tested on: the test part of a known name or of a pair, else all examples of a path.
+    """Load the examples for a test: the test part of a known name or of a pair, else all examples of a path.
 
     `classes` are the names that text labels must have; other arguments and errors as in `load_data`.
     """
@@ -157,7 +158,7 @@ def load_examples(
 
 
 def table_scale(name: str | os.PathLike[str], label: Label = None) -> float | None:
-    """Return what `load_data` divides the values of a table by; None for data that are no table."""
+    """Return the divisor of a table's values in `load_data`; None for data that are not a table."""
     path = Path(name).expanduser()
     if not path.exists() or is_picture_store(path):
         return None
@@ -166,7 +167,7 @@ def table_scale(name: str | os.PathLike[str], label: Label = None) -> float | No
 
 
 def data_source(name: str | os.PathLike[str]) -> str:
-    """Return what finds the same data from any folder: a known name as it is, a path made absolute."""
+    """Return a name of the data that is valid in any folder: a known name as it is, a path made absolute."""
     return str(name) if str(name) in KNOWN or str(name) in EVENT_SETS else str(Path(name).expanduser().resolve())
 
 
@@ -197,7 +198,7 @@ def _tables(path: Path, label: Label) -> list[Table]:
         return [read_table(file, label=label) for file in pair] if pair is not None and pair[0].is_file() else []
     ending = path.suffix.lower()
     if ending not in _TABLES:
-        raise DataError(f"{path.name} is no table ({', '.join(_TABLES)}) and no folder; give one of these")
+        raise DataError(f"{path.name} is not a table ({', '.join(_TABLES)}) or a folder; give one of these")
     if ending != ".npz":
         return [read_table(path, label=label)]
     return [table for table in read_npz(path) if table is not None]

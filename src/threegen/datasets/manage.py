@@ -1,4 +1,4 @@
-"""What there is on this machine: a list of data sets, a check of one, a picture of one."""
+"""The data sets on this machine: list them, check one, preview one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DataRow:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What `check_data` found: one line for each thing it looked at, `ok` where all of them are right."""
+    """The result of `check_data`: one line for each check, `ok` if all of them passed."""
 
     name: str
     ok: bool
@@ -75,12 +75,12 @@ class DataCheck:
 
 
 def list_data(*, root: Root = None) -> list[DataRow]:
-    """Return one row for each data set known by name, with where it is or how to get it. Opens no file."""
+    """Return one row for each data set known by name, with its location or how to get it. Opens no file."""
     return [_row(known, root) for known in KNOWN.values()] + [_event_row(known, root) for known in EVENT_SETS.values()]
 
 
 def _event_row(known: KnownEvents, root: Root) -> DataRow:
-    advice = f"take {known.files} with `threegen data import {known.name} PATH`"
+    advice = f"import {known.files} with `threegen data import {known.name} PATH`"
     try:
         place, state = find_store(known, root), "here"
     except DataError:
@@ -123,9 +123,9 @@ def _row(known: KnownData, root: Root) -> DataRow:
 
 
 def check_data(name: str | os.PathLike[str], *, root: Root = None) -> DataCheck:
-    """Open every file of a data set afresh: sums, counts, label range and the balance of the classes.
+    """Read every file of a data set again and check it: sums, counts, label range and the balance of the classes.
 
-    name: a known name, or a path as `load_data` takes it. Damage is told in the lines, not raised; an unknown name
+    name: a known name, or a path as `load_data` takes it. Damage is reported in the lines, not raised; an unknown name
     raises `ConfigError`.
     """
     if isinstance(name, str) and name in EVENT_SETS:
@@ -219,10 +219,11 @@ def preview_data(
 ) -> Path:
     """Draw the first ten pictures of each class (a hundred, for ten classes) into a PNG file; return its path.
 
-    Of recordings, ON and OFF events are drawn in two colours, and a film of one per class is written beside it (GIF).
+    For recordings, ON and OFF events are drawn in two colours, and an animation of one per class is written next to it
+    (GIF).
 
     name: a known name, or a path as `load_data` takes it. out: by default `NAME-preview.png` in the current folder.
-    Of more than twenty classes the first twenty are drawn. Raises `ConfigError` if examples are no pictures.
+    Of more than twenty classes the first twenty are drawn. Raises `ConfigError` if examples are not pictures.
     """
     require_choice("split", split, ("train", "test"))
     stored = stored_preview(Path(name).expanduser()) if str(name) not in KNOWN else None
@@ -236,7 +237,7 @@ def preview_data(
 
 
 def stored_preview(path: Path) -> Data | None:
-    """Return the pictures of a path as small ones that are read as they are drawn; None for other data."""
+    """Return the pictures of a path, scaled down and read when they are drawn; None for other data."""
     if not holds_pictures(path):
         return None
     return load_data(path, on_disk=True, size=_SIDE, margin=0, on_error="skip", workers=0)
@@ -244,8 +245,8 @@ def stored_preview(path: Path) -> Data | None:
 
 def _write(name: str, out: str | os.PathLike[str] | None, draw: Callable[[Path], object]) -> Path:
     target = Path(out) if out is not None else Path(f"{name}-preview.png")
-    if target.suffix.lower() != ".png":  # it would be written over whatever the file holds
-        raise ConfigError(f"the preview is a .png file, got {target.name!r}; give such an ending")
+    if target.suffix.lower() != ".png":  # otherwise any file could be overwritten
+        raise ConfigError(f"the preview is a .png file, got {target.name!r}; name it .png")
     try:
         draw(target)
     except OSError as error:
@@ -276,7 +277,7 @@ def _draw(part: Dataset, target: Path) -> None:
 
 
 def _sheet(part: Dataset, rows: int) -> np.ndarray[Any, Any]:
-    """Return one picture `[H, W, C]` of all drawn examples, a class a row, white between them."""
+    """Return one picture `[H, W, C]` of all drawn examples, one class per row, white between them."""
     targets = part.targets if part.targets is not None else torch.zeros(len(part), dtype=torch.int64)
     channels, height, width = part.shape
     sheet = torch.ones(rows * (height + 2), _PER_CLASS * (width + 2), channels)

@@ -1,4 +1,4 @@
-"""MNIST and the data sets of its shape: two splits, each a file of images and a file of labels.
+"""MNIST and data sets of the same form: two splits, each a file of images and a file of labels.
 
 Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition,
 Proceedings of the IEEE 86(11), 1998. 60,000 training and 10,000 test images of 28 x 28 pixels.
@@ -49,7 +49,7 @@ def read_idx_pair(
 ) -> Dataset:
     """Return a data set from a file of images and a file of labels.
 
-    Raises `DataError` if either is damaged, they differ in length, are empty, or a label is outside of `classes`.
+    Raises `DataError` if either is damaged, they differ in length, are empty, or a label is outside `classes`.
     """
     pixels = read_idx(images, kind="images", sha256=sha256[0])
     numbers = read_idx(labels, kind="labels", sha256=sha256[1])

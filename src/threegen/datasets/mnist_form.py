@@ -1,8 +1,8 @@
-"""A digit of any size and place, made into the form of MNIST's images: what drawings and photographs need first.
+"""Convert a digit of any size and position to the format of MNIST's images, for drawings and photographs.
 
-MNIST's digits were scaled, with their aspect kept, into a box of 20 x 20 pixels and moved by whole pixels until their
-centre of mass is in the middle of 28 x 28. Measured on the 60,000 training images: the longer side of the box is 20 in
-59,987 of them, and the centre of mass rounds to pixel 14 in all.
+MNIST's digits were scaled, with their aspect ratio kept, to a box of 20 x 20 pixels and moved by whole pixels until
+their centre of mass is in the middle of 28 x 28. Measured on the 60,000 training images: the longer side of the box is
+20 in 59,987 of them, and the centre of mass rounds to pixel 14 in all.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from threegen.errors import DataError, ShapeError
 
 SIDE, BOX, CENTRE = 28, 20, 14
-FAINTEST = 0.05  # of the strongest ink: what is fainter is paper
+FAINTEST = 0.05  # of the strongest ink: fainter values count as paper
 
 
 def mnist_form(ink: Tensor) -> Tensor:
-    """Return ink `[H, W]` (0 paper, 1 full ink) as an image `[1, 28, 28]` of MNIST's form, float32.
+    """Return ink `[H, W]` (0 paper, 1 full ink) as an image `[1, 28, 28]` in the format of MNIST, float32.
 
     Raises `ShapeError` for another shape and `DataError` for an empty page.
 

@@ -1,4 +1,4 @@
-"""How an image moves before the camera: the three strokes of N-MNIST, the closed loop of CIFAR10-DVS, a line.
+"""Movements of an image in front of the camera: the three strokes of N-MNIST, the closed loop of CIFAR10-DVS, a line.
 
 A motion gives the place of the image's upper left corner on the sensor, in pixels, at times in milliseconds.
 """
@@ -16,7 +16,7 @@ _KNOTS = 257  # of a stroke's curve
 
 
 class Motion(Protocol):
-    """Where the image is."""
+    """The position of the image over time."""
 
     @property
     def lasts(self) -> float:
@@ -43,7 +43,7 @@ class Stroke:
     dy: float
 
     def progress(self, u: Array) -> Array:
-        """Return the share of the way that is done at the shares `u` of the time; 0 before and 1 behind it."""
+        """Return the share of the path covered at the shares `u` of the time; 0 before and 1 after it."""
         knots = np.linspace(0.0, 1.0, _KNOTS)
         up = 0.5 - 0.5 * np.cos(np.pi * np.minimum(knots / self.rise, 1.0))
         down = 0.5 - 0.5 * np.cos(np.pi * np.minimum((1.0 - knots) / self.fall, 1.0))
@@ -82,10 +82,10 @@ class Saccades:
 
 @dataclass(frozen=True)
 class Loop:
-    """The closed loop of CIFAR10-DVS: four diagonal segments of `side` pixels each way, over and over.
+    """The closed loop of CIFAR10-DVS: four diagonal segments of `side` pixels each way, repeated.
 
     (0, 0), (s, -s), (2s, 0), (s, s), (0, 0): the authors' settings, as a re-implementation gives them, are s = 10
-    pixels of the camera, 50 ms a segment and 6 loops. The loop is centred.
+    pixels of the camera, 50 ms per segment and 6 loops. The loop is centred.
     """
 
     side: float = 10.0
@@ -109,7 +109,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class Line:
-    """Straight ways at constant speed between corners (milliseconds, x, y)."""
+    """Straight paths at constant speed between corners (milliseconds, x, y)."""
 
     corners: Sequence[tuple[float, float, float]]
 
@@ -126,9 +126,9 @@ class Line:
 
 
 def straight(motion: Motion, corners: Sequence[float] = (0.0, 105.0, 212.0, 308.0)) -> Line:
-    """Return the way through the same places at `corners` (milliseconds) at constant speed between them.
+    """Return the path through the same places at `corners` (milliseconds) at constant speed between them.
 
-    A control: it is how N-MNIST's strokes are often modelled, and not how its recordings move.
+    A control: N-MNIST's strokes are often modelled like this, but its recordings move differently.
     """
     x, y = motion.places(np.array(corners), np.zeros((1, 8)))
     return Line([(time, float(a), float(b)) for time, a, b in zip(corners, x[0], y[0], strict=True)])

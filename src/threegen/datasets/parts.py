@@ -1,4 +1,5 @@
-"""Which part an example belongs to follows from its own content: more data do not move the examples that were there."""
+"""The part of an example (training or test) follows from its content, so that more data do not move earlier
+examples."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from threegen.errors import ConfigError
 def is_test_row(inputs: torch.Tensor, share: float, seed: int) -> torch.Tensor:
     """Return for each example `[N]` whether it belongs to the test part.
 
-    A hash of its bytes and of `seed` is compared with `share`: equal examples go to one part, the share is met on
+    A hash of its bytes and of `seed` is compared with `share`: equal examples are in the same part; the share holds on
     average.
     """
     rows = inputs.detach().cpu().contiguous().flatten(1).numpy()
@@ -30,7 +31,8 @@ def is_test_row(inputs: torch.Tensor, share: float, seed: int) -> torch.Tensor:
 
 
 def is_test_name(names: Iterable[str], share: float, seed: int) -> torch.Tensor:
-    """Return for each name `[N]` whether its example belongs to the test part: for data that are not to be read."""
+    """Return for each name `[N]` whether its example belongs to the test part: for data whose content should not be
+    read."""
     key = f"test part {seed}".encode()
     limit = int(share * 2.0**64)
     chosen = [
@@ -43,13 +45,13 @@ def is_test_name(names: Iterable[str], share: float, seed: int) -> torch.Tensor:
 def divide(whole: Dataset, name: str, share: float, seed: int, test: torch.Tensor | None = None) -> Data:
     """Return a data set in two parts by `is_test_row`, or as `test` `[N]` says.
 
-    Says by a warning which class one of them lacks. Raises `ConfigError` if a part would be empty.
+    Warns of classes that one of them lacks. Raises `ConfigError` if a part would be empty.
     """
     test = is_test_row(whole.inputs, share, seed) if test is None else test
     if bool(test.all()) or not bool(test.any()):
         raise ConfigError(
-            f"{name} has {len(whole)} examples, too few to put {share:g} of them aside as a test part; "
-            "give test data of their own, or another test_share= or seed="
+            f"{name} has {len(whole)} examples, too few to hold out {share:g} of them as a test part; give separate "
+            f"test data, or another test_share= or seed="
         )
     parts = {
         "train": whole.subset((~test).nonzero().ravel(), name=f"{name}-train"),

@@ -3,8 +3,8 @@
 FOLDER/pictures-KEY.npy    uint8 [N, C, H, W], read by `numpy.load(mmap_mode="r")`
 FOLDER/pictures-KEY.json   {place: why it could not be read}
 
-KEY is a hash of names, lengths of files, planes and size; another size has files of its own. A cache that is not
-complete has another name, and is written again.
+KEY is a hash of names, lengths of files, planes and size; another size has its own files. An incomplete cache has
+another name, and is written again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BATCH = 64
 
 
 class Decoded(Protocol):
-    """What `fill_cache` needs of pictures: all of them with their margin."""
+    """The interface that `fill_cache` needs: all pictures with their margin."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,7 +35,7 @@ class Decoded(Protocol):
     def __len__(self) -> int: ...
 
     def replies(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor, list[tuple[int, str]]]]:
-        """Yield bytes `[b, C, H, W]`, their places in the batch, and what could not be read."""
+        """Yield bytes `[b, C, H, W]`, their places in the batch, and those that could not be read."""
 
 
 @dataclass(frozen=True)

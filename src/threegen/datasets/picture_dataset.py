@@ -1,13 +1,13 @@
 """Pictures that stay on disk: read, decoded and cut by the workers of torch's `DataLoader`, batch by batch.
 
 Memory: each worker holds at most three batches of bytes, `3 * workers * B * C * H * W`, the process one batch as
-float32, and 40 bytes plus the name for each picture; `PictureDataset.memory_bytes(B)` adds them up. It does not grow
-with the epochs. While one picture is decoded it takes its own pixels, at most 88 million, in addition. Workers are
+float32, and 40 bytes plus the name for each picture; `PictureDataset.memory_bytes(B)` gives the sum. It does not grow
+with the epochs. Decoding a picture takes the memory of its pixels, at most 88 million, in addition. Workers are
 forked in each pass: what the process held then (weights, the optimiser's averages) stays in memory a second time,
 once for all workers, where it is overwritten before they end.
 
-Order: which pictures make a batch, and how each is cut, follows from (seed, stage, epoch) alone, not from the workers;
-so a run that resumes in mid-epoch sees the same, without reading the pictures before that place again.
+Order: the pictures of a batch, and how each is cut, depend only on (seed, stage, epoch), not on the workers. So a run
+that resumes in mid-epoch gets the same batches, without reading the earlier pictures again.
 """
 
 from __future__ import annotations
@@ -39,27 +39,28 @@ from threegen.machine.memory import give_back_freed
 ON_DISK_BYTES = 1 << 30  # pictures that take more than this as float32 stay on disk
 TIME_LIMIT = 120.0  # seconds for one batch
 _AHEAD = 2  # batches that a worker decodes in advance
-_BATCH_BYTES = 64 << 20  # the most that one batch of an evaluation takes
+_BATCH_BYTES = 64 << 20  # the largest batch of an evaluation
 _NAMED = 10  # unreadable pictures that a warning names
 
 Request = tuple[Tensor, Tensor | None]  # places [B] of the stored pictures, draws [B, DRAWS]
-Reply = tuple[Tensor, Tensor, list[tuple[int, str]]]  # bytes [b, C, H, W], which of the request [b], what failed
+Reply = tuple[Tensor, Tensor, list[tuple[int, str]]]  # bytes [b, C, H, W], their indices in the request [b], failures
 
 
 class PictureDataset(LazyDataset):
-    """Pictures of a folder, an archive or a list as images `[N, C, H, W]` in 0..1, decoded when a batch is asked for.
+    """Pictures of a folder, an archive or a list as images `[N, C, H, W]` in 0..1, decoded when a batch is read.
 
     Args:
-        files: where they are stored, from `find_pictures`.
-        size: the side, or (height, width), that a net gets; by default that of the first picture.
+        files: the stored files, from `find_pictures`. size: the side, or (height, width), of the net's input; by
+            default that of the first picture.
         channels: 1 or 3; by default those of the first picture.
-        margin: pictures are scaled to `size + margin`, with their aspect kept and the middle cut out; training cuts a
-            window of `size` at a random place, evaluation the middle one. By default a seventh of the size: 32 of 227.
-        on_error: "raise" refuses a picture that cannot be read; "skip" leaves it out and names it in a warning and in
-            `skipped`.
+        margin: pictures are scaled to `size + margin`, with their aspect ratio kept and the middle cut out; training
+            cuts a window of `size` at a random place, evaluation the middle one. By default a seventh of the size: 32
+            of 227.
+        on_error: "raise" raises for a picture that cannot be read; "skip" leaves it out and names it in a warning and
+            in `skipped`.
         workers: worker processes; by default as many as there are cores, at most 4; 0 reads in this process.
         time_limit: seconds within which the next batch must come from the workers.
-        cache: a folder for the decoded pictures at training size, one byte per value; it is filled when first needed.
+        cache: a folder for the decoded pictures at training size, one byte per value; it is filled on first use.
 
     Raises `ConfigError` for settings that cannot work, `DataError` if a picture cannot be read, `WorkerError` where
     a worker hangs or dies.
@@ -106,7 +107,7 @@ class PictureDataset(LazyDataset):
                     raise
         raise DataError(f"{self.name}: none of its {len(self.files):,} pictures can be read")
 
-    # -- what a part is --------------------------------------------------------------------------------------------
+    # -- parts -----------------------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -128,7 +129,7 @@ class PictureDataset(LazyDataset):
         return self._like(index=index, targets=targets, name=name, augmentation=None, _draws=None)
 
     def augmented(self, augmentation: Augmentation) -> PictureDataset:
-        """Return the pictures cut, mirrored, scaled and coloured otherwise in each pass of `fit`."""
+        """Return the pictures cut, mirrored, scaled and coloured differently in each pass of `fit`."""
         return self._like(augmentation=augmentation, name=f"{self.name}-augmented")
 
     def with_margin(self) -> PictureDataset:
@@ -136,7 +137,7 @@ class PictureDataset(LazyDataset):
         return self._like(whole=True)
 
     def for_pass(self, seed: int, stage: int, epoch: int) -> PictureDataset:
-        """Return the pictures as one pass of `fit` shows them."""
+        """Return the pictures for one pass of `fit`."""
         if self.augmentation is None:
             return self
         return self._like(_draws=draw_pass(len(self), seed, stage, epoch))
@@ -147,7 +148,7 @@ class PictureDataset(LazyDataset):
         return f"{self._content} {self.shape} {self.margin} {self.on_error} {how}"
 
     def memory_bytes(self, batch_size: int) -> int:
-        """Return an upper bound of the bytes that training in batches of that size takes beside the model."""
+        """Return an upper bound of the bytes that training in batches of that size takes in addition to the model."""
         batch = require_whole("batch_size", batch_size) * int(np.prod((self.channels, *self._stored_size)))
         return 3 * max(1, self.workers) * batch + 8 * batch + len(self) * (8 * 3 + 4 * DRAWS)
 
@@ -182,7 +183,8 @@ class PictureDataset(LazyDataset):
 
     def _replies(self, requests: Sequence[Request]) -> Iterator[Reply]:
         workers = min(self.workers, len(requests)) if len(requests) > 1 else 0
-        # A loader draws a seed when it is opened; from torch's own generator it would move a resumed run's dropout.
+        # A loader draws a seed when it is opened; drawn from torch's generator, that would change a resumed run's
+        # dropout.
         options: dict[str, Any] = {"generator": torch.Generator()}
         if workers:
             give_back_freed()  # workers keep what this process holds when they begin, free or not
@@ -205,13 +207,16 @@ class PictureDataset(LazyDataset):
         names = ", ".join(self.files.names[place] for place in request[0][:3].tolist())
         if "timed out" in str(problem):
             return WorkerError(
-                f"{self.name}: batch {number} did not come within {self.time_limit:g} seconds; a worker hangs "
-                f"at one of its pictures, which begin with {names}; give more time (time_limit=) or remove it"
+                f"{self.name}: batch {number} did not come within {self.time_limit:g} seconds; a worker hangs at one "
+                f"of its pictures, the first of which are {names}; give more time (time_limit=) or remove it"
             )
-        return WorkerError(f"{self.name}: a worker process has died at batch {number}, which begins with {names}")
+        return WorkerError(
+            f"{self.name}: a worker process has died at batch {number}, the first pictures of which are {names}"
+        )
 
     def reply(self, request: Request) -> Reply:
-        """Return the bytes of the pictures of `request`, cut as their draws say, and which could not be read."""
+        """Return the bytes of the pictures of `request`, cut according to their draws, and those that could not be
+        read."""
         places, draws = request
         store = None if self.cache is None else open_cache(self.cache, self._key)
         height, width = self._stored_size
@@ -240,7 +245,7 @@ class PictureDataset(LazyDataset):
         )
 
     def _checked(self, request: Request, reply: Reply) -> Reply:
-        """Refuse or name the pictures that could not be read."""
+        """Raise for, or warn of, the pictures that could not be read."""
         failed = reply[2]
         if failed and self.on_error == "raise":
             raise DataError(f'{failed[0][1]}; on_error="skip" (--on-error skip) leaves such pictures out')
@@ -282,7 +287,7 @@ class PictureDataset(LazyDataset):
         )
 
     def replies(self, batch_size: int) -> Iterator[Reply]:
-        """Yield the decoded bytes of all pictures in order, and what could not be read."""
+        """Yield the decoded bytes of all pictures in order, and those that could not be read."""
         return self._replies([self._request(index) for index in torch.split(torch.arange(len(self)), batch_size)])
 
     def _fill_cache(self) -> None:
@@ -306,7 +311,7 @@ class PictureDataset(LazyDataset):
 
 
 class _Reader(TorchDataset[Reply]):
-    """What a worker process asks: an index is a whole request."""
+    """The data set of a worker process: an index is a whole request."""
 
     def __init__(self, data: PictureDataset) -> None:
         self.data = data

@@ -1,4 +1,4 @@
-"""Where pictures are stored: in a folder of class folders, in an archive of one, or by a list file. Nothing is decoded.
+"""Stored pictures: in a folder of class folders, in an archive of one, or by a list file. Nothing is decoded here.
 
 | kind    | form                                                                                           |
 |---------|------------------------------------------------------------------------------------------------|
@@ -8,7 +8,7 @@
 | list    | `.lst`, or `.txt` of such lines: `PATH<tab, comma or blank>CLASS`, paths relative to the list     |
 
 Each may have a training and a test part: the folders `train` and `test` (or `val`), in an archive too; for lists
-`train.lst` and `test.lst` in one folder. Names are kept in one block of bytes, so that worker processes share it.
+`train.lst` and `test.lst` in one folder. Names are stored in one block of bytes, which worker processes share.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HIDDEN = (".", "_")
 _BROKEN = (OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError, KeyError)
 
 Member = tuple[str, int, int, int]  # name, bytes, offset in the archive, bytes of the deflated member or -1
-Found = tuple[str, str, int, int, int]  # name, class, and the same
+Found = tuple[str, str, int, int, int]  # name, class, then as in Member
 
 
 class Names(Sequence[str]):
@@ -81,7 +81,7 @@ class PictureFiles:
         return len(self.names)
 
     def read(self, place: int) -> bytes:
-        """Return the bytes of one file; raises `DataError` that names it where it is gone, or too large."""
+        """Return the bytes of one file; raises `DataError` naming it if it is missing or too large."""
         name, size = self.names[place], int(self.sizes[place])
         if size > MOST_FILE_BYTES:
             raise DataError(f"{name} has {size:,} bytes; at most {MOST_FILE_BYTES:,} are read; shrink it")
@@ -97,7 +97,7 @@ class PictureFiles:
 
 
 def _inflated(file: IO[bytes], packed: int, size: int) -> bytes:
-    """Return the content of the zip member whose header the file stands at: stored (packed < 0) or deflated."""
+    """Return the content of the zip member whose header is at the file's position: stored (packed < 0) or deflated."""
     header = file.read(30)
     if header[:4] != b"PK\x03\x04":
         raise ValueError("no member begins there")
@@ -118,8 +118,8 @@ def is_picture_store(path: Path) -> bool:
 def find_pictures(path: Path) -> tuple[PictureFiles, PictureFiles | None]:
     """Return the pictures of a folder, an archive or a list: (all of them, None), or (training part, test part).
 
-    Raises `DataError` if there are none, where an archive is damaged, compressed as a whole, or holds links, and
-    where a list names what is not there.
+    Raises `DataError` if there are none, where an archive is damaged, compressed as a whole, or holds links, and if a
+    list names a missing file.
     """
     if path.is_dir():
         for part in _TEST_PARTS:
@@ -150,7 +150,7 @@ def _folder(root: Path) -> PictureFiles:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield (path below `folder`, bytes) of its pictures in alphabetical order; nothing but plain files is taken."""
+    """Yield (path below `folder`, bytes) of its pictures in alphabetical order; only plain files are used."""
     for entry in sorted(os.scandir(folder), key=lambda one: one.name):
         if entry.name.startswith("."):
             continue
@@ -170,7 +170,7 @@ def _list(path: Path) -> PictureFiles:
             raise DataError(f"{path.name}, line {number}: expected PATH and CLASS, got {line[:80]!r}")
         file = path.parent / name
         if not file.is_file():
-            raise DataError(f"{path.name}, line {number}: {name} is not there; paths are relative to the list")
+            raise DataError(f"{path.name}, line {number}: {name} does not exist; paths are relative to the list")
         found.append((name, label, file.stat().st_size, 0, -1))
     if not found:
         raise DataError(f"{path.name} names no picture; expected lines of PATH and CLASS")
@@ -265,7 +265,7 @@ def _tar_members(path: Path) -> list[Member]:
 
 
 def _made(root: Path, kind: str, found: Sequence[Found], *, numbers: bool = False) -> PictureFiles:
-    """Return the files with their classes in alphabetical order, in that of numbers if a list has numbers."""
+    """Return the files with their classes in alphabetical order, or in numerical order if a list has numbers."""
     texts = {one[1] for one in found}
     numbered = numbers and all(text.isdecimal() and str(int(text)) == text for text in texts)
     classes = sorted(texts, key=int) if numbered else sorted(texts)

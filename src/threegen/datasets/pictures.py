@@ -21,7 +21,7 @@ from threegen.datasets.mnist_form import mnist_form
 from threegen.errors import ConfigError, DataError, MissingExtraError
 
 MAX_PIXELS = 4_000_000
-PHOTO_PIXELS, PHOTO_SIDE = 88_000_000, 560  # of a single photograph, and what it is shrunk to before anything else
+PHOTO_PIXELS, PHOTO_SIDE = 88_000_000, 560  # limit for a single photograph, and the side to which it is first shrunk
 
 _MODES = {1: "L", 3: "RGB"}
 _ORIENTATION = 0x0112  # of EXIF
@@ -55,7 +55,7 @@ def open_picture(
 ) -> np.ndarray[Any, Any]:
     """Return one picture as uint8 `[channels, height, width]`; options as in `read_image_folder`.
 
-    A picture that is larger than `most_side` is shrunk to it with its aspect kept, a JPEG while it is decoded.
+    A picture that is larger than `most_side` is shrunk to it with its aspect ratio kept, a JPEG while it is decoded.
 
     Raises `ConfigError` if Pillow is missing, `DataError` if the file is damaged, too large or animated.
     """
@@ -75,10 +75,10 @@ def read_window(
     size: tuple[int, int],
     max_pixels: int = PHOTO_PIXELS,
 ) -> np.ndarray[Any, Any]:
-    """Return the middle of a picture as uint8 `[channels, *size]`: scaled with its aspect kept, the rest cut off.
+    """Return the middle of a picture as uint8 `[channels, *size]`: scaled with its aspect ratio kept, the rest cut off.
 
-    source: a path, or the bytes of a file; name: what messages call it. A JPEG is decoded at 1/2, 1/4 or 1/8 of its
-    size where that is enough. Errors as in `open_picture`.
+    source: a path, or the bytes of a file; name: its name in messages. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size
+    if that is enough. Errors as in `open_picture`.
     """
     height, width = size
     opened = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
@@ -100,7 +100,7 @@ def picture_shape(source: str | os.PathLike[str] | bytes, name: str) -> tuple[in
     opened = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     with _opened(opened, name, PHOTO_PIXELS) as (picture, _):
         width, height = picture.size
-        if picture.getexif().get(_ORIENTATION, 1) >= 5:  # it lies on its side
+        if picture.getexif().get(_ORIENTATION, 1) >= 5:  # it is rotated by a quarter turn
             width, height = height, width
         return 1 if picture.mode in _GREY else 3, height, width
 
@@ -121,7 +121,7 @@ def _opened(source: Any, name: str, max_pixels: int) -> Iterator[tuple[Any, Any]
     except DataError:
         raise
     except _BROKEN as error:
-        raise DataError(f"{name} cannot be read as a picture; it is damaged or something else") from error
+        raise DataError(f"{name} cannot be read as a picture; it is damaged or another kind of file") from error
 
 
 def _pillow() -> tuple[Any, Any]:
@@ -139,7 +139,7 @@ def _check_header(name: str, picture: Any, max_pixels: int) -> None:
             f"{name} is {width} x {height}, {width * height:,} pixels; the limit is {max_pixels:,} (max_pixels=)"
         )
     if getattr(picture, "is_animated", False):
-        raise DataError(f"{name} is an animation; save one frame as a picture of its own")
+        raise DataError(f"{name} is an animation; save one frame as a single picture")
     if picture.mode not in _PLAIN:
         raise DataError(f"{name} has pixels of the type {picture.mode}; save it with 8 or 16 bits per channel")
 
@@ -152,7 +152,7 @@ def _to_array(name: str, picture: Any, channels: int | None, size: tuple[int, in
 
 
 def _plain_picture(picture: Any, channels: int) -> Any:
-    """Return the picture in 8 bits per value, grey or in colours, on a ground where it is transparent."""
+    """Return the picture in 8 bits per value, grey or in colours, on a background where it is transparent."""
     if picture.mode == _MODES[channels] and "transparency" not in picture.info:
         return picture
     image_module, _ = _pillow()
@@ -173,7 +173,7 @@ def _as_planes(name: str, picture: Any) -> np.ndarray[Any, Any]:
 
 
 def _ground(picture: Any) -> tuple[int, int, int, int]:
-    """Return what shows through a transparent picture: white behind dark ink, else black."""
+    """Return the background of a transparent picture: white behind dark ink, else black."""
     values = np.asarray(picture, np.float64)
     weight = values[:, :, 3].sum()
     brightness = (values[:, :, :3].mean(2) * values[:, :, 3]).sum() / weight if weight else 255.0
@@ -181,7 +181,7 @@ def _ground(picture: Any) -> tuple[int, int, int, int]:
 
 
 def read_digit(file: str | os.PathLike[str]) -> Tensor:
-    """Return the picture of one digit as MNIST's images are, `[1, 28, 28]`: see `mnist_form`.
+    """Return the picture of one digit in the format of MNIST's images, `[1, 28, 28]`: see `mnist_form`.
 
     Dark on light is turned into light on dark, decided by the median of the border. Photographs of up to 88 megapixels
     are shrunk while they are decoded. Errors as in `open_picture`; `DataError` for an empty page.
@@ -191,7 +191,8 @@ def read_digit(file: str | os.PathLike[str]) -> Tensor:
 
 
 def digit_of_grey(values: Tensor) -> tuple[Tensor, bool]:
-    """Return a grey picture [H, W] in 0..1 as an image `[1, 28, 28]` of MNIST's form, and whether it was inverted.
+    """Return a grey picture [H, W] in 0..1 as an image `[1, 28, 28]` in the format of MNIST, and whether it was
+    inverted.
 
     The paper is the median of the border; `DataError` for an empty page.
     """
@@ -210,10 +211,10 @@ def read_picture(
     invert: bool | None = False,
     max_pixels: int = PHOTO_PIXELS,
 ) -> Tensor:
-    """Return one picture as float32 `[C, H, W]` in 0..1, scaled to `shape`: what a model of that shape takes.
+    """Return one picture as float32 `[C, H, W]` in 0..1, scaled to `shape`, the input shape of a model.
 
-    invert: True turns dark on light into light on dark, the way of MNIST; None does so where the border is light.
-    Errors as in `open_picture`; `ConfigError` if `shape` is not that of a grey or a colour picture.
+    invert: True turns dark on light into light on dark, as in MNIST; None does so if the border is light. Errors as in
+    `open_picture`; `ConfigError` if `shape` is not that of a grey or a colour picture.
     """
     if len(shape) != 3 or shape[0] not in _MODES:
         raise ConfigError(f"a picture gives (1, H, W) or (3, H, W), the model takes {tuple(shape)}")
@@ -238,5 +239,5 @@ def as_size(size: Size) -> tuple[int, int] | None:
 
 
 def short_name(path: Path) -> str:
-    """Return a file and its folder, enough to find it by."""
+    """Return a file's name with that of its folder, enough to find it."""
     return f"{path.parent.name}/{path.name}" if path.parent.name else str(path)

@@ -1,16 +1,16 @@
-"""A simulated event camera: any image becomes events by moving before it, as N-MNIST and CIFAR10-DVS were recorded.
+"""A simulated event camera: an image that moves in front of it becomes events, as in N-MNIST and CIFAR10-DVS.
 
     I = (1 - m)^gamma, blurred          a dark digit m on a bright ground
     L = ln(I + eps)   ->   V            low pass with tau (1 + eps) / (I + eps): a dark pixel is slow
     ON where V - ref >= C_on,  OFF where ref - V >= C_off;  ref moves by the threshold
-    dead for `refractory`, then ref <- pull V + (1 - pull) ref;  leak: events by chance
+    dead for `refractory`, then ref <- pull V + (1 - pull) ref; leak: random events
 
-V runs straight within a time step, and the time at which it crosses a threshold is interpolated. Thresholds differ from
+V is linear within a time step, and the time at which it crosses a threshold is interpolated. Thresholds differ from
 pixel to pixel by exp(spread z), the same in all recordings of one sensor, and from event to event by 1 + jitter z.
 
-The default is the camera of N-MNIST as fitted to real recordings (`threegen study camera` judges it on others). After
-Lichtsteiner, Posch and Delbruck, IEEE Journal of Solid-State Circuits 43 (2008), for the pixel, and Orchard et al.,
-Frontiers in Neuroscience 9:437 (2015), for the strokes.
+The default is the camera of N-MNIST as fitted to real recordings (`threegen study camera` evaluates it on others).
+After Lichtsteiner, Posch and Delbruck, IEEE Journal of Solid-State Circuits 43 (2008), for the pixel, and Orchard et
+al., Frontiers in Neuroscience 9:437 (2015), for the strokes.
 """
 
 from __future__ import annotations
@@ -34,31 +34,30 @@ from threegen.randomness import derive_seed
 
 Array = np.ndarray[Any, Any]
 BLOCK = 256  # images simulated at a time
-SCREENS = {"dark": 1.0, "bright": 0.0, "photo": -1.0}  # what the ground shows; a photo has none
-_ROOM = 12_000  # events of one recording that fit at first
+SCREENS = {"dark": 1.0, "bright": 0.0, "photo": -1.0}  # the light of the background; a photo has none
+_ROOM = 12_000  # events per recording for which memory is first allocated
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A simulated sensor and how the image moves before it.
+    """A simulated sensor and the movement of the image in front of it.
 
     Args:
         height, width: the sensor's size in pixels.
         scale: sensor pixels per image pixel; 4 shows a CIFAR image 128 pixels wide.
-        screen: "dark" shows 1 - m on a bright ground, a dark digit, as N-MNIST's recordings do; "bright" shows m on a
-            dark ground; "photo" shows m and goes on beyond its border as at the border.
+        screen: "dark" shows 1 - m on a bright background, a dark digit, as in N-MNIST's recordings; "bright" shows m on
+            a dark background; "photo" shows m and continues its border values outside.
         eps: light added to all intensities (0..1) before the logarithm.
         gamma: exponent of the screen.
         blur: standard deviation of the optics in pixels.
         on, off: thresholds in log intensity.
         spread: standard deviation of the log of a pixel's thresholds. jitter: of each event's, as a share.
-        refractory: dead time after an event, milliseconds. pull: how far the reference follows V at its end, 0..1.
+        refractory: dead time after an event, milliseconds. pull: how far the reference moves to V at its end, 0..1.
         tau: time constant of the pixel in full light, milliseconds.
-        leak_on, leak_off: events by chance per pixel and second (leak and shot noise).
+        leak_on, leak_off: random events per pixel and second (leak and shot noise).
         hot: pixels (row, column) that fire `hot_rate` times per second.
         step: the time step, milliseconds.
-        motion: how the image moves.
-        sensor: seed of the pixels' thresholds: one number is one sensor.
+        motion: the movement of the image. sensor: seed of the pixels' thresholds: one number is one sensor.
     """
 
     height: int = 34
@@ -105,11 +104,11 @@ def simulate(images: Tensor, camera: Camera | None = None, *, seed: int = 0, fir
     Args:
         images: `[N, 1, H, W]` or `[N, H, W]` in 0..1, white ink on black as in MNIST.
         camera: the sensor; by default that of N-MNIST.
-        seed: drives noise and jitter. An image's events depend on (`seed`, `first` + its place) alone, not on the other
-            images and not on the number of cores.
+        seed: drives noise and jitter. An image's events depend only on (`seed`, `first` + its index), not on the other
+            images or on the number of cores.
         first: the number of the first image.
 
-    Raises `ShapeError` for other shapes and `ConfigError` for values outside of 0..1.
+    Raises `ShapeError` for other shapes and `ConfigError` for values outside 0..1.
 
     Example:
         events = tg.datasets.simulate(data.test.inputs[:10])
@@ -145,7 +144,7 @@ def simulate_blocks(
 
 
 def _run(canvas: Array, row: Array, column: Array, fy: Array, fx: Array, keys: Array, *fixed: Array) -> Any:
-    """Return the events of one block and their offsets; more room is made where a recording has more events."""
+    """Return the events of one block and their offsets; the buffer grows if a recording has more events."""
     room, counts = _ROOM, np.zeros(len(canvas), np.int64)
     while True:
         out = np.empty((len(canvas), room), np.int64)
@@ -179,7 +178,7 @@ def _grey(images: Tensor) -> Array:
 
 
 def draw_canvas(grey: Array, camera: Camera) -> tuple[Array, float]:
-    """Return intensities `[N, h, w]` with a margin of ground round the image, blurred, and the margin's width."""
+    """Return intensities `[N, h, w]` with a margin of background around the image, blurred, and the margin's width."""
     light = (1.0 - grey if camera.screen == "dark" else grey) ** camera.gamma
     ground = SCREENS[camera.screen]
     if camera.scale != 1.0:

@@ -1,4 +1,4 @@
-"""More images from few: each as it is, and moved a little, for a stage of training (`Stage(transform=...)`)."""
+"""More images from few: each image and slightly moved copies, for a stage of training (`Stage(transform=...)`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from threegen.errors import ShapeError
 def shifted_copies(data: Dataset, pixels: int = 1) -> Dataset:
     """Return five times the images [N, C, H, W]: as they are, moved up, down, left and right by `pixels`.
 
-    The places left free are 0. One epoch of the result is five passes over the images. A net that is trained on it is
-    not comparable with one that saw the images alone; say so. Raises `ShapeError` for anything but images, and
+    Vacated pixels are 0. One epoch of the result is five passes over the images. A net trained on it is not comparable
+    with one trained on the images only; state that with results. Raises `ShapeError` for anything but images, and
     `ConfigError` for `pixels` below 1.
     """
     require_whole("pixels", pixels)

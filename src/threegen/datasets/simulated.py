@@ -27,16 +27,16 @@ def simulate_data(
     scale: float = 1.0,
     most: float | None = None,
 ) -> CountedFrames:
-    """Show the images of `data` to the camera and gather the events into frames, kept as bytes.
+    """Show the images of `data` to the camera and count the events in frames, stored as bytes.
 
     Args:
         data: images in 0..1.
         frames: how many frames, or the boundaries between them in milliseconds, such as `THREE_SACCADES`.
-        milliseconds: the time that is cut into frames, if `frames` is a number.
+        milliseconds: the time that is split into frames, if `frames` is a number.
         camera: the sensor; by default that of N-MNIST.
-        seed, first: an image's events depend on `seed` and on `first` plus its place.
+        seed, first: an image's events depend on `seed` and on `first` plus its index.
         binary: frames of 0 and 1.
-        scale, most: counts become `min(scale * count, most)` when a batch is made.
+        scale, most: counts become `min(scale * count, most)` when a batch is read.
 
     60,000 digits take about four minutes on one core. Raises `ShapeError` and `ConfigError` as `simulate` does.
 

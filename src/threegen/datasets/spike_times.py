@@ -1,7 +1,7 @@
-"""Spike times of many examples as bytes: what frozen layers send is computed once and then read batch by batch.
+"""Spike times of many examples as bytes: the output of frozen layers is computed once and then read batch by batch.
 
-Each neuron fires at most once, so its answer is one byte, the step, or one bit where only whether it fired matters.
-Arrays that do not fit into memory are kept in files.
+Each neuron fires at most once, so its output is one byte, the step, or one bit if only whether it fired matters. Arrays
+that do not fit into memory are stored in files.
 
 Shapes: N examples, C maps of H rows and W columns.
 """
@@ -28,7 +28,7 @@ _AT_ONCE = 500  # examples that are computed at a time
 
 
 class SpikeTimes(LazyDataset):
-    """Spike times [N, C, H, W] (uint8, `steps` for never); `packed` keeps one bit for each: 0 or `steps` comes out.
+    """Spike times [N, C, H, W] (uint8, `steps` for never); `packed` stores one bit for each, read as 0 or `steps`.
 
     Batches are uint8: the layers of `gen3.ordered_conv` take them as they are. Raises `ShapeError`.
     """
@@ -125,8 +125,8 @@ def keep_rows(
 ) -> Array:
     """Return an array uint8 [count, *row] whose rows `make(slice)` computes, a few hundred at a time.
 
-    With a `folder` it is a file there, named after its `fingerprint`, which a later call finds again. Without one it is
-    in memory, or in a temporary file where it would take more than half of the memory that is available.
+    With a `folder` it is a file there, named after its `fingerprint`, which a later call reuses. Without one it is in
+    memory, or in a temporary file if it would take more than half of the available memory.
     """
     shape = (count, *row)
     if folder is None:

@@ -1,4 +1,4 @@
-"""How verified files get into the user's data folder: written beside, flushed, and moved into place whole."""
+"""Write verified files into the user's data folder: to a temporary folder, flushed, then moved into place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STALE_SECONDS = 86_400
 
 @contextmanager
 def staged_folder(root: Path, name: str) -> Iterator[Path]:
-    """Give an empty folder beside `root/name`; when the block ends well it takes that place, else it vanishes.
+    """Yield an empty temporary folder; it becomes `root/name` when the block succeeds, otherwise it is removed.
 
     Raises `ConfigError` if the data folder cannot be written and `ResourceError` if the disk is full.
     """
@@ -45,9 +45,9 @@ def staged_folder(root: Path, name: str) -> Iterator[Path]:
 
 
 def _swap(staging: Path, target: Path) -> None:
-    """Put `staging` in the place of `target`, or its files in the place of older ones.
+    """Replace `target` by `staging`, or older files by those in `staging`.
 
-    A process killed in between leaves old and new files side by side, each of them whole and verified when opened.
+    A process killed in between leaves old and new files, each of them complete and verified when opened.
     """
     if not target.exists():
         staging.rename(target)
@@ -77,7 +77,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _sweep(root: Path, name: str) -> None:
-    """Remove what killed downloads left behind more than a day ago."""
+    """Remove leftovers of killed downloads that are older than a day."""
     for left in root.glob(f".{name}-*.tmp"):
         if left.is_dir() and time.time() - left.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""When pictures of a path stay on disk, and with which settings."""
+"""Decide whether the pictures of a path stay on disk, and with which settings."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def holds_pictures(path: Path) -> bool:
 def stored_pictures(path: Path, on_disk: bool | None, options: Mapping[str, Any]) -> list[PictureDataset] | None:
     """Return the pictures of a path that stay on disk, one data set or a training and a test part; else None.
 
-    They stay there if the path is an archive or a list, if `on_disk` says so, if an option is given that only they
-    have, or if they would take more than 1 GiB as float32. Options that are None keep their default.
+    They stay there if the path is an archive or a list, if `on_disk` says so, if an option is given that applies only
+    to pictures on disk, or if they would take more than 1 GiB as float32. Options that are None keep their default.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if not holds_pictures(path):
@@ -47,7 +47,7 @@ def stored_pictures(path: Path, on_disk: bool | None, options: Mapping[str, Any]
     except DataError:
         if on_disk or always:
             raise
-        return None  # the reader of small folders says what is wrong
+        return None  # the reader of small folders reports the problem
     needed = 4 * (len(train) + (0 if test is None else len(test))) * whole.channels * whole.size[0] * whole.size[1]
     if not (on_disk or always) and needed <= ON_DISK_BYTES:
         return None

@@ -1,6 +1,7 @@
-"""A digit drawn with a pen, as its strokes, made into the form of MNIST's images: boxed as points, drawn once, finely.
+"""Convert the strokes of a drawn digit to the format of MNIST's images: points are scaled, then drawn once, finely.
 
-Scaling a picture of a small drawing makes fat or broken lines; here the points are scaled and the line keeps its width.
+Scaling a picture of a small drawing gives thick or broken lines; here the points are scaled and the line keeps its
+width.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ Strokes = Sequence[Sequence[Sequence[float]]]
 
 
 def mnist_form_of_strokes(strokes: Strokes, *, line: float = LINE) -> Tensor:
-    """Return strokes, each a list of points (x, y), as an image `[1, 28, 28]` of MNIST's form, float32.
+    """Return strokes, each a list of points (x, y), as an image `[1, 28, 28]` in the format of MNIST, float32.
 
-    The unit and origin of the points are free; y grows downwards. The longer side of the drawing, its line of `line`
-    pixels included, becomes 20 pixels; then it is moved by whole pixels until its centre of mass is at pixel 14. A tap
-    is a dot as wide as the line.
+    The unit and origin of the points are arbitrary; y grows downwards. The longer side of the drawing, its line of
+    `line` pixels included, becomes 20 pixels; then it is moved by whole pixels until its centre of mass is at pixel 14.
+    A tap is a dot as wide as the line.
 
     Raises `DataError` if nothing is drawn or a point is not finite, `ShapeError` if a point is not two numbers,
-    `ConfigError` for a `line` outside of 0.5 to 10.
+    `ConfigError` for a `line` outside 0.5 to 10.
 
     Example:
         model(mnist_form_of_strokes([[(10, 10), (60, 10)], [(60, 10), (30, 90)]])[None])
@@ -47,7 +48,7 @@ def mnist_form_of_strokes(strokes: Strokes, *, line: float = LINE) -> Tensor:
 
 
 def _pieces(strokes: Strokes) -> tuple[Tensor, Tensor]:
-    """Return where the straight pieces of all strokes start and end, each [pieces, 2], float64."""
+    """Return the start and end points of the straight pieces of all strokes, each [pieces, 2], float64."""
     starts: list[tuple[float, float]] = []
     ends: list[tuple[float, float]] = []
     for number, stroke in enumerate(strokes):
@@ -67,9 +68,9 @@ def _pieces(strokes: Strokes) -> tuple[Tensor, Tensor]:
 
 
 def _drawn(starts: Tensor, ends: Tensor, height: int, width: int, line: float) -> Tensor:
-    """Return ink [height, width]: how much of each pixel lies within half a line of a piece.
+    """Return ink [height, width]: the share of each pixel within half a line width of a piece.
 
-    Each piece is compared with the fine pixels around it alone, so that a page can draw while the pen moves.
+    Each piece is compared only with the fine pixels around it, so that a page can draw while the pen moves.
     """
     rows = (np.arange(height * FINE) + 0.5) / FINE
     columns = (np.arange(width * FINE) + 0.5) / FINE

@@ -1,4 +1,4 @@
-"""SHA-256 sums: which files this process has verified already, and the sentence for a file that differs."""
+"""SHA-256 sums: files that this process has already verified, and the message for a file that differs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def _key(path: Path, known: KnownFile) -> tuple[str, str, int, int]:
 
 
 def sum_to_check(path: Path, known: KnownFile, verify: bool) -> str | None:
-    """Return the sum to compare with, or None if `verify` is off or the unchanged file has passed before."""
+    """Return the sum to compare with, or None if `verify` is off or the unchanged file was verified before."""
     return known.sha256 if verify and _key(path, known) not in _verified else None
 
 
 def remember(path: Path, known: KnownFile) -> None:
-    """Note that a file has passed."""
+    """Record that a file was verified."""
     _verified.add(_key(path, known))
 
 

@@ -1,8 +1,8 @@
 """Tables of examples: CSV files and `.npz` archives of arrays.
 
-The structure of a CSV file (separator, quotes, header, number of columns) is found by Python's own `csv` module, its
-numbers are parsed by `numpy.loadtxt`, which reads hundreds of thousands of them a second more; no further package is
-needed.
+The structure of a CSV file (separator, quotes, header, number of columns) is detected by Python's `csv` module, its
+numbers are parsed by `numpy.loadtxt`, which is faster by hundreds of thousands of numbers per second. No further
+package is needed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = logging.getLogger("threegen.data")
 
 @dataclass(frozen=True)
 class Table:
-    """What was read: values `[N, ...]` as they are in the file, labels (whole numbers or texts) and where from."""
+    """The content of a file: values `[N, ...]` unscaled, labels (whole numbers or texts) and the file's name."""
 
     file: str
     values: Array
@@ -52,7 +52,7 @@ class Table:
         return bool(self.labels.dtype.kind == "U")
 
     def sentence(self, divisor: float) -> str:
-        """Return one line on what was read."""
+        """Return one line that describes what was read."""
         columns = math.prod(self.values.shape[1:])
         scale = "values as they are" if divisor == 1 else f"values divided by {divisor:g}"
         return f"{self.file}: {len(self.values):,} rows, {columns:,} columns, {self.label}, {scale}{self.left_out}"
@@ -70,22 +70,22 @@ def read_csv(
     """Read a CSV file: each row a label and pixels or features.
 
     Args:
-        path: commas, semicolons and tabs separate; quotes and blank lines are understood.
+        path: separators are commas, semicolons or tabs; quotes and blank lines are allowed.
         label: the label's column, by its name in the header or its position from 0 (-1 is the last). None takes the
             column that the header calls label, labels, class, target or y, else the first.
         classes: names, or how many. Labels may be whole numbers from 0 or texts, whose classes are in
             alphabetical order if no names are given.
-        scale: what the values are divided by. None leaves values within 0..1, divides values within 0..255 by 255, and
-            refuses others (1 leaves features as they are).
-        image: None makes square rows images `[1, s, s]` and leaves others flat; `(C, H, W)` gives that shape; False
-            leaves all rows flat.
+        scale: the number that the values are divided by. None keeps values within 0..1, divides values within 0..255 by
+            255, and raises for others (1 keeps features as they are).
+        image: None turns rows of a square number of values into images `[1, s, s]` and leaves others flat; `(C, H, W)`
+            gives that shape; False leaves all rows flat.
         name: of the data set; by default the file's.
 
-    A first row is the header if it has texts where the second has numbers, or texts alone. A column of row
-    numbers 0, 1, 2, ... that pandas writes first (without a name, or without a header) is left out. One line
-    at level INFO of the logger "threegen.data" says what was read.
+    The first row is the header if it has texts where the second has numbers, or only texts. A column of row numbers 0,
+    1, 2, ... that pandas writes first (without a name, or without a header) is left out. One line at level INFO of the
+    logger "threegen.data" says what was read.
 
-    Raises `DataError` that names the line that is wrong, `NumericError` for NaN and infinite values.
+    Raises `DataError` naming the wrong line, `NumericError` for NaN and infinite values.
     """
     table = read_table(path, label=label)
     return to_dataset(table, scale_of([table], scale), classes=classes, image=image, name=name)
@@ -103,13 +103,13 @@ def read_table(path: str | os.PathLike[str], *, label: Label = None) -> Table:
     except UnicodeDecodeError as error:
         raise DataError(f"{file.name} is not a text file in UTF-8; save it as CSV UTF-8") from error
     except csv.Error as error:
-        raise DataError(f"{file.name} is no CSV file: {error}") from error
+        raise DataError(f"{file.name} is not a CSV file: {error}") from error
     except OSError as error:
         raise DataError(f"{file.name}: cannot read {file}: {error.strerror or error}") from error
 
 
 def scale_of(tables: Sequence[Table], scale: float | None) -> float:
-    """Return what the values of all `tables` are divided by: one number for all parts of a data set.
+    """Return the divisor of the values of all `tables`: one number for all parts of a data set.
 
     Raises `NumericError` for values that are not finite, `DataError` for values that need `scale`.
     """
@@ -203,7 +203,7 @@ def _is_header(first: list[str], second: list[str] | None) -> bool:
     if second is None:
         return all(texts)
     if first[0] == "" and len(first) > 1 and second[0] == "0":
-        return True  # pandas leaves the name of its row numbers empty
+        return True  # pandas gives the column of row numbers no name
     if all(_is_number(field) or not field for field in first):
         return False
     turned = any(text and field and _is_number(field) for text, field in zip(texts, second, strict=False))
@@ -229,11 +229,11 @@ def _read(file: Path, layout: _Layout, label: Label) -> Table:
     if 0 in columns and (not known or place != 0) and _counts_rows(layout, values[:, 0]):
         left_out = ", column 0 counts the rows and is left out"
         kept = [n for n in kept if n != 0]
-        if place == 0:  # not named by anybody: the label is the next column
+        if place == 0:  # not chosen explicitly: the label is the next column
             place = 1
             labels, kept = values[:, 1], [n for n in kept if n != 1]
     if not kept:
-        raise DataError(f"{file.name}: found no column beside the label; expected a label and at least one pixel")
+        raise DataError(f"{file.name}: found no column besides the label; expected a label and at least one pixel")
     if not texts:
         labels = _to_labels(file, labels, place)
     said = f"label column {place}" + (f" ({layout.header[place]!r})" if layout.header is not None else "")
@@ -262,7 +262,7 @@ def _label_column(file: Path, layout: _Layout, label: Label) -> tuple[int, bool]
 
 
 def _counts_rows(layout: _Layout, column: Array) -> bool:
-    """Return whether the first column is the row number that pandas writes: 0, 1, 2, ... without a name of its own."""
+    """Return whether the first column is the row number that pandas writes: 0, 1, 2, ... without a name."""
     if layout.header is not None and layout.header[0].lower() not in INDEX_NAMES:
         return False
     least = 2 if layout.header is not None else 10  # without a header the first rows may be of classes 0, 1, 2
@@ -286,7 +286,7 @@ def _parse(file: Path, layout: _Layout, columns: list[int]) -> Array:
 
 
 def _last_rows(file: Path, layout: _Layout) -> Any:
-    """Yield all rows: numpy reads chosen columns and would not see that a row has more."""
+    """Yield all rows: numpy reads only the chosen columns and would not notice additional ones."""
     with file.open(encoding="utf-8-sig", newline="") as opened:
         yield from _rows(opened, layout.separator)
 
@@ -297,13 +297,13 @@ def _texts(file: Path, layout: _Layout, place: int) -> list[str]:
         if number == 0 and layout.header is not None:
             continue
         if len(row) <= place or not row[place]:
-            raise DataError(f"{file.name}, row {number + 1}: the label is missing; mend the row")
+            raise DataError(f"{file.name}, row {number + 1}: the label is missing; correct the row")
         found.append(row[place])
     return found
 
 
 def _first_mistake(file: Path, layout: _Layout, columns: list[int], error: ValueError) -> DataError:
-    """Walk through the file once more, slowly, to say which line is wrong."""
+    """Read the file once more, slowly, to find the wrong line."""
     with file.open(encoding="utf-8-sig", newline="") as opened:
         reader = csv.reader(opened, delimiter=layout.separator, skipinitialspace=True)
         header = layout.header is not None
@@ -316,11 +316,11 @@ def _first_mistake(file: Path, layout: _Layout, columns: list[int], error: Value
                 continue
             where = f"{file.name}, line {reader.line_num}"
             if len(fields) != layout.columns:
-                return DataError(f"{where}: {len(fields)} columns; expected {layout.columns}; mend the row")
+                return DataError(f"{where}: {len(fields)} columns; expected {layout.columns}; correct the row")
             bad = next((column for column in columns if not _is_number(fields[column])), None)
             if bad is not None:
                 found = fields[bad][:20]
-                return DataError(f"{where}, column {bad + 1}: {found!r} is not a number; mend the row")
+                return DataError(f"{where}, column {bad + 1}: {found!r} is not a number; correct the row")
     return DataError(f"{file.name}: {re.sub(r'; use .*', '', str(error))[:200]}")
 
 
@@ -346,7 +346,7 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[Table, Table | None]:
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name.lower(): archive[name] for name in archive.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise DataError(f"{file.name} is no whole .npz of arrays of numbers: {error}") from error
+        raise DataError(f"{file.name} is not a complete .npz of arrays of numbers: {error}") from error
     train = _pair(file, arrays, "_train") or _pair(file, arrays, "")
     if train is None:
         raise DataError(

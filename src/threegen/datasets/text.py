@@ -19,7 +19,7 @@ STORY = Path(__file__).parent / "bundled" / "texts" / "the-lamp-and-the-tide.txt
 
 @dataclass(frozen=True)
 class Text:
-    """A text cut into a first part to learn from and the rest to be tested on, and its alphabet.
+    """A text split into a training part and a test part, and its alphabet.
 
     `train` and `test` are the numbers of the characters, `[N]` int64; `alphabet[number]` is the character.
     """
@@ -40,17 +40,17 @@ class Text:
         return F.one_hot(numbers, len(self.alphabet)).float()
 
     def streams(self, count: int, steps: int) -> Dataset:
-        """Return the training part as `count` streams read side by side, `steps` characters at a time.
+        """Return the training part as `count` streams read in parallel, `steps` characters at a time.
 
-        In order and with `batch_size=count`, each batch `[count, steps, K]` goes on where the one before ended, as
-        `TruncatedBPTT(carry=True)` wants it; its targets `[count, steps]` are the next characters. What does not fill
-        a last batch is left out.
+        In order and with `batch_size=count`, each batch `[count, steps, K]` continues where the previous one ended, as
+        `TruncatedBPTT(carry=True)` requires; its targets `[count, steps]` are the next characters. A remainder that
+        does not fill a batch is left out.
         """
         length = (len(self.train) - 1) // require_whole("count", count)
         batches = length // require_whole("steps", steps)
         if batches == 0:
             raise ConfigError(
-                f"{len(self.train):,} characters do not make {count} streams of {steps} steps; take fewer"
+                f"{len(self.train):,} characters are too few for {count} streams of {steps} steps; use fewer"
             )
         rows = self.train[: count * length].view(count, length)[:, : batches * steps]
         following = self.train[1 : count * length + 1].view(count, length)[:, : batches * steps]
@@ -61,8 +61,8 @@ class Text:
 def read_text(path: str | os.PathLike[str] | None = None, *, test_share: float = 0.1) -> Text:
     """Read a UTF-8 text; None reads "The Lamp and the Tide", a short story written for this package.
 
-    The last `test_share` of it becomes the test part. Raises `DataError` if the file is not a text of at least two
-    characters.
+    The last `test_share` of it becomes the test part. Raises `DataError` if the file is not a text with at least two
+    different characters.
     """
     source = STORY if path is None else Path(path)
     try:

@@ -2,11 +2,11 @@
 
     Bernoulli   P(spike at t) = x                       independent at every step (Wu et al. 2018 and most since)
     Poisson     P(spike at t) = 1 - exp(-rate * x)      at least one event of a Poisson process within the step
-    latency     one spike at t = round((1 - x) (T - 1)) the stronger the earlier; none where x = 0
+    latency one spike at t = round((1 - x) (T - 1)) earlier for higher x; none if x = 0
 
 Shapes: `x` is [B, ...] in 0..1, the result [T, B, ...] of the same type, holding 0 and 1. Chances are exact to 2^-16;
-an intensity of 0 never fires and a chance of 1 always does. Where `x` asks for a gradient, the two random encoders hand
-back that of the expected spike, the straight-through estimate; latency has none.
+an intensity of 0 never fires and a chance of 1 always does. If `x` requires a gradient, the two random encoders return
+that of the expected spike, the straight-through estimate; latency has none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from threegen.randomness import draw_key
 numba = ready_numba()
 
 _LEVELS = 1 << 16
-_BLOCK = 4096  # pixels that one thread draws in one go
+_BLOCK = 4096  # pixels that one thread draws at a time
 _MASK, _SIXTEEN = np.uint64(_LEVELS - 1), np.uint64(16)
 
 
@@ -69,7 +69,8 @@ def draw_spikes(chance: Tensor, steps: int, key: int, first: int = 0, dtype: tor
     """Return spikes [steps, B, ...] of `dtype`, independent draws with the chances [B, ...]: a function of the key.
 
     The steps are those from `first` on, so that a long train can be drawn in pieces: `draw_spikes(c, 9, key)` is
-    `draw_spikes(c, 4, key)` followed by `draw_spikes(c, 5, key, first=4)`. Nothing depends on the number of cores.
+    `draw_spikes(c, 4, key)` followed by `draw_spikes(c, 5, key, first=4)`. The result does not depend on the number of
+    cores.
     """
     limits = (chance.detach() * _LEVELS).round_().to(torch.int32).cpu().contiguous()
     kind = dtype if dtype in (torch.uint8, torch.float32, torch.float64) else torch.uint8
@@ -103,7 +104,7 @@ class _Draw(torch.autograd.Function):
 
 @parallel
 def _draw(limits: Any, key: Any, first: int, spikes: Any) -> None:
-    """Fill `spikes` [T, M]: one hash gives a pixel its 16 bits for each of four steps; dark pixels are skipped."""
+    """Fill `spikes` [T, M]: one hash gives a pixel 16 bits for each of four steps; pixels of 0 are skipped."""
     steps, count = spikes.shape
     start = hashed(key)
     for block in numba.prange((count + _BLOCK - 1) // _BLOCK):

@@ -1,6 +1,6 @@
-"""What all neocognitrons share: layers of S- and C-cells in a row, and maps of what each of them sees.
+"""The base of all neocognitrons: a chain of layers of S- and C-cells, and maps of their activity.
 
-The three papers' nets stand in files of their own: `neocognitron_1980`, `neocognitron_1988`, `neocognitron_2003`.
+The nets of the three papers have their own files: `neocognitron_1980`, `neocognitron_1988`, `neocognitron_2003`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from threegen.gen1.neocognitron_cells import CCells, SCells, sizes_of
 
 
 class Neocognitron(nn.Module):
-    """A row of layers over one input plane; `forward` takes images `[B, 1, H, W]` and returns scores `[B, classes]`.
+    """A chain of layers over one input plane; `forward` takes images `[B, 1, H, W]` and returns scores `[B, classes]`.
 
     `layers` maps names (`"S1"`, `"C1"`, ...) to modules in the order in which they are passed; `retina` fits the image
-    to the first of them. `maps(x)` shows every layer's cells. Raises `ConfigError` for images of another kind than grey
-    ones and for layers that do not fit onto each other.
+    to the first of them. `maps(x)` shows every layer's cells. Raises `ConfigError` for images that are not grey and for
+    layers that do not fit together.
     """
 
     layers: nn.ModuleDict
@@ -46,7 +46,7 @@ class Neocognitron(nn.Module):
         return layer
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Return (planes, side) of every layer of cells: the planes there is room for, the side of each."""
+        """Return (planes, side) of every layer of cells: the largest number of planes, and their side."""
         found: dict[str, tuple[int, int]] = {}
         side, planes = self.retina_side(), 1
         for name, layer in self.layers.items():
@@ -80,7 +80,7 @@ class Neocognitron(nn.Module):
         return self.decide(u)
 
     def below(self, name: str, x: Tensor) -> Tensor:
-        """Return what the layer called `name` gets when the net sees `x`; layers of the present mode."""
+        """Return the input of the layer called `name` for the image `x`, in the current mode."""
         require_choice("name", name, self.layers)
         u = self._seen(x)
         for other, layer in self.layers.items():

@@ -1,4 +1,4 @@
-"""The neocognitron of 1980: it organises itself without a teacher.
+"""The neocognitron of 1980: self-organised, without a teacher.
 
     U0 16x16 -> S1 24 @ 16x16 -> C1 24 @ 10x10 -> S2 24 @ 8x8 -> C2 24 @ 6x6 -> S3 24 @ 2x2 -> C3 24 @ 1x1
 
@@ -9,10 +9,10 @@
 K. Fukushima, "Neocognitron: a self-organizing neural network model for a mechanism of pattern recognition unaffected by
 shift in position", Biological Cybernetics 36 (1980) 193-202.
 
-The paper's net has no classes: whichever C3-plane answers, answers. To give scores, each C3-plane is named after the
-class that it answers most among the training digits (`rules/label_planes.py`), and a class scores by its strongest
-plane. Equations and sizes are the paper's as others report them, as are r = 4, 1.5, 1.5; alpha = .5 is remembered. How
-fast c and d fall with the distance, and the small first connections, are choices here.
+The paper's net has no classes. For scores, each C3-plane is labelled with the class to which it responds most among the
+training digits (`rules/label_planes.py`), and the score of a class is its strongest plane. Equations and sizes are the
+paper's as reported by others, as are r = 4, 1.5, 1.5; alpha = .5 is not confirmed by a source. The decay of c and d
+with distance and the small initial connections are choices made here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ShuntedCCells(CCells):
     """C-cells which the mean of all planes inhibits: `psi[ (1 + sum d u_S) / (1 + v_S) - 1 ]`."""
 
     def gathered(self, total: Tensor) -> Tensor:
-        """Return what psi gets of the sums `[B, K, h, w]`."""
+        """Return the argument of psi for the sums `[B, K, h, w]`."""
         return lateral(total)
 
 
@@ -115,7 +115,7 @@ class Neocognitron1980(Neocognitron):
         return u.flatten(1)
 
     def decide(self, top: Tensor) -> Tensor:
-        """Return the strongest C3-cell of each class `[B, classes]`, zero for a class after which no plane is named."""
+        """Return the strongest C3-cell of each class `[B, classes]`, zero for a class without a plane."""
         return best_of_class(top, self.labels, self.classes)
 
 

@@ -1,4 +1,4 @@
-"""The neocognitron of 1988: a teacher says which plane learns what.
+"""The neocognitron of 1988: a teacher assigns the patterns to planes.
 
     U0 19x19 -> S1 12 @ 19x19 -> C1 8 @ 21x21 -> S2 38 @ 21x21 -> C2 @ 13x13 -> S3 35 @ 13x13 -> C3 @ 7x7
        -> S4 @ 3x3 -> C4, one cell per class
@@ -6,13 +6,13 @@
     u_S = r phi[ (1 + sum a u_C) / (1 + r/(1+r) b v) - 1 ],      v = sqrt( sum c u_C^2 )
     u_C(k) = psi[ sum_k' j(k, k') sum d u_S(k') ],               psi(x) = phi(x) / (alpha + phi(x))
 
-j joins planes that stand for one feature: twelve bits of lines become eight orientations, several planes of one digit
-become one class.
+j joins planes of the same feature: twelve line segments become eight orientations, several planes of one digit become
+one class.
 
 K. Fukushima, "Neocognitron: a hierarchical neural network capable of visual pattern recognition", Neural Networks 1
-(1988) 119-130. The sizes above are the paper's as others report them, the paper's hand-drawn training patterns are not
-public as data: the first layer is taught twelve bits of lines drawn here, the others windows of typical training
-digits that a teacher picks (`registry/self_organisation.py`). Joints of the middle layers are left out.
+(1988) 119-130. The sizes above are the paper's as reported by others. The paper's hand-drawn training patterns are not
+public: here the first layer is trained on twelve line segments, the others on windows of typical training digits that a
+teacher selects (`registry/self_organisation.py`). Joints of the middle layers are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from threegen.gen1.neocognitron import Neocognitron, resizing
 from threegen.gen1.neocognitron_1980 import threshold_of
 from threegen.gen1.neocognitron_cells import CCells, SCells
 
-# The bits of lines that S1 is taught, three by three cells: four orientations once, four in between twice.
+# The line segments that S1 is trained on, three by three cells: four orientations once, four in between twice.
 LINE_BITS = (
     ("...", "###", "..."),
     ("..#", "##.", "..."),
@@ -41,11 +41,11 @@ LINE_BITS = (
     ("#..", ".##", "..."),
     ("...", "##.", "..#"),
 )
-ORIENTATIONS = (0, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7)  # of the bits above, in steps of 22.5 degrees
+ORIENTATIONS = (0, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7)  # of the segments above, in steps of 22.5 degrees
 
 
 class JoinedCCells(CCells):
-    """C-cells that gather several S-planes each: `psi[ sum_k' j(k, k') sum d u_S(k') ]`, `joint` `[planes, inputs]`."""
+    """C-cells that each sum several S-planes: `psi[ sum_k' j(k, k') sum d u_S(k') ]`, `joint` `[planes, inputs]`."""
 
     joint: Tensor
 
@@ -54,7 +54,7 @@ class JoinedCCells(CCells):
         self.register_buffer("joint", joint)
 
     def gathered(self, total: Tensor) -> Tensor:
-        """Return what psi gets of the sums `[B, inputs, h, w]`."""
+        """Return the argument of psi for the sums `[B, inputs, h, w]`."""
         joined = self.joint @ total.flatten(2)
         return joined.view(len(total), -1, *total.shape[2:])
 
@@ -114,7 +114,7 @@ class Neocognitron1988(Neocognitron):
 
 
 def line_bits() -> Tensor:
-    """Return the twelve bits of lines in the middle of a retina `[12, 1, 19, 19]`."""
+    """Return the twelve line segments in the middle of a retina `[12, 1, 19, 19]`."""
     drawn = torch.zeros(len(LINE_BITS), 1, 19, 19)
     for number, rows in enumerate(LINE_BITS):
         for row, line in enumerate(rows):

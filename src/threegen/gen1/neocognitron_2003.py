@@ -1,4 +1,4 @@
-"""The neocognitron of 2003: planes are born while it learns, thresholds are dual, the top stage has labels.
+"""The neocognitron of 2003: planes are created during learning, thresholds are dual, the top stage has labels.
 
     U0 -> UG (contrast, on and off) -> S1 (16 edges, fixed) -> C1 -> S2 -> C2 -> S3 -> C3 -> S4 (labelled) -> scores
 
@@ -6,10 +6,10 @@
     u_S(n, k) = theta / (1 - theta) phi[ (1 + sum a(k) u_C) / (1 + theta b(k) v(n)) - 1 ],  b = sqrt(sum a^2 / c)
     u_C(n, k) = psi[ sum d(x) u_S(n + x, k) ],  psi(x) = phi(x) / (1 + phi(x)),  d negative at its rim
 
-K. Fukushima, "Neocognitron for handwritten digit recognition", Neurocomputing 51 (2003) 161-180. Read there: contrast
-extraction before edges, inhibitory surround of the C-cells, planes and layers as above, labels at the top. The paper's
-planes are 65 to 68 cells wide for characters of that size; MNIST's digits fill 20 x 20 pixels, so the planes here are
-those of 28 x 28 images, and sizes and thresholds were chosen on held-out training digits.
+K. Fukushima, "Neocognitron for handwritten digit recognition", Neurocomputing 51 (2003) 161-180. From the paper:
+contrast extraction before edges, inhibitory surround of the C-cells, planes and layers as above, labels at the top. The
+paper's planes are 65 to 68 cells wide for characters of that size; MNIST's digits fill 20 x 20 pixels, so the planes
+here are those of 28 x 28 images, and sizes and thresholds were chosen on held-out training digits.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from threegen.functional.convolutional.cells import distances, padded
 from threegen.gen1.neocognitron import Neocognitron, best_of_class
 from threegen.gen1.neocognitron_cells import CCells, GrowingSCells, SCells
 
-# How strongly the edges are learnt, q. With e and h well above one only the angle between input and connections counts;
-# faint contrast still answers a little less.
+# The learning strength q of the edges. With e and h well above one only the angle between input and connections counts;
+# faint contrast still gives a slightly weaker response.
 STRONG = 1000.0
 
 
@@ -52,9 +52,9 @@ class ContrastCells(nn.Module):
 
 
 class EdgeCells(SCells):
-    """S-cells with fixed connections: plane k answers to an edge whose bright side lies at the angle 2 pi k / planes.
+    """S-cells with fixed connections: plane k responds to an edge whose bright side is at the angle 2 pi k / planes.
 
-    Each plane has learnt one ideal edge through the middle of its window, as the contrast cells show it.
+    Each plane has learned one ideal edge through the middle of its window, as encoded by the contrast cells.
     """
 
     def __init__(self, contrast: ContrastCells, planes: int, window: int, **options: float) -> None:
@@ -65,7 +65,7 @@ class EdgeCells(SCells):
         )
         rim = contrast.window
         seen = seen[:, :, rim : rim + window, rim : rim + window]
-        del self.a, self.b  # they never learn: buffers instead of parameters
+        del self.a, self.b  # fixed: buffers instead of parameters
         self.register_buffer("a", STRONG * self.c * seen)
         self.register_buffer("b", STRONG * (self.c * seen.square()).sum((1, 2, 3)).sqrt())
 
@@ -94,12 +94,12 @@ def pooling(window: int, stride: int, surround: float) -> CCells:
 class Neocognitron2003(Neocognitron):
     """The growing neocognitron for square grey images; `forward` takes `[B, 1, H, H]`, returns scores `[B, classes]`.
 
-    `planes` is the room for planes of S2, S3 and S4; none exists before learning. `thresholds` are theta of S1 to S4 in
-    recognition, `learning_thresholds` those of S2 to S4 while they learn. Scores are the strongest S4-cell of each
-    class, 0 for a class without planes. C3-cells stand at every `thinning`-th place of S3; `surround` is how strongly
-    S-cells at the rim of their windows inhibit the C1- and C2-cells (the paper's are inhibited; 0 did better here).
-    Connections start at zero, so there is nothing to draw.
-    Raises `ConfigError` for images that are not square and grey, and for sizes and thresholds that cannot work.
+    `planes` is the largest number of planes of S2, S3 and S4; none exists before learning. `thresholds` are theta of S1
+    to S4 in recognition, `learning_thresholds` those of S2 to S4 during learning. Scores are the strongest S4-cell of
+    each class, 0 for a class without planes. There is a C3-cell at every `thinning`-th place of S3; `surround` is how
+    strongly S-cells at the rim of their windows inhibit the C1- and C2-cells (the paper's are inhibited; 0 did better
+    here). Connections start at zero, so there is nothing to draw. Raises `ConfigError` for images that are not square
+    and grey, and for sizes and thresholds that cannot work.
     """
 
     def __init__(

@@ -1,13 +1,13 @@
-"""The layers of every neocognitron: S-cells that learn features, C-cells that forgive where these stand.
+"""The layers of every neocognitron: S-cells that learn features, C-cells that tolerate small shifts of them.
 
     v(n)      = sqrt( sum_k sum_x c(x) u(k, n + x)^2 )
     u_S(n, k) = theta / (1 - theta) * phi[ (1 + sum a(k) u) / (1 + theta b(k) v(n)) - 1 ]
     u_C(n, k) = psi[ sum_x d(x) u_S(n + x, k) ],      psi(x) = phi(x) / (alpha + phi(x))
 
-In the papers of 1980 and 1988 the selectivity is r = theta / (1 - theta); the two forms are the same. Where a cell has
-learnt one window X alone, a = q c X and b = q |X|, then a u = q (X, u) and b v = q |X| |u| with the inner product
-(X, Y) = sum c X Y: the cell answers about phi(s - theta) / (1 - theta), where s is the cosine between what it sees and
-what it has learnt. It is silent where s < theta.
+In the papers of 1980 and 1988 the selectivity is r = theta / (1 - theta); the two forms are the same. If a cell has
+learned a single window X, a = q c X and b = q |X|, then a u = q (X, u) and b v = q |X| |u| with the inner product (X,
+Y) = sum c X Y: its response is about phi(s - theta) / (1 - theta), where s is the cosine between its input and what it
+has learned. It is silent if s < theta.
 
 Fukushima, Biological Cybernetics 36 (1980) 193-202; Neural Networks 1 (1988) 119-130; Neurocomputing 51 (2003)
 161-180.
@@ -41,9 +41,9 @@ class SCells(nn.Module):
     """A layer of S-cells in `planes` planes over `inputs` planes of C-cells, each over `window` x `window` places.
 
     `a [planes, inputs, window, window]` (excitatory) and `b [planes]` (inhibitory) learn and start at zero;
-    `c [window, window]` is fixed. `threshold` is theta, in 0..1: how like what it has learnt an input must be.
-    `gain_of_b` is 2 in the paper of 1980, which lets b grow half as fast, else 1. `column` is the side of the
-    hyper-columns in which seed cells compete. `padding` counts the silent cells (before, after) the input planes.
+    `c [window, window]` is fixed. `threshold` is theta, in 0..1: the required similarity of an input to what it has
+    learned. `gain_of_b` is 2 in the paper of 1980, which lets b grow half as fast, else 1. `column` is the side of the
+    hyper-columns in which seed cells compete. `padding` is the number of silent cells (before, after) the input planes.
     Raises `ConfigError` for sizes and thresholds that cannot work.
     """
 
@@ -74,7 +74,7 @@ class SCells(nn.Module):
         self._make_b()
 
     def _shares(self) -> int:
-        """Return over how many planes c is summed to one; 1980 and 1988: over all of them."""
+        """Return the number of planes over which c sums to one; 1980 and 1988: all of them."""
         return self.inputs
 
     def _make_b(self) -> None:
@@ -86,7 +86,7 @@ class SCells(nn.Module):
         return self.a
 
     def theta(self) -> float:
-        """Return the threshold of the present mode."""
+        """Return the threshold of the current mode."""
         return self.threshold
 
     def inhibition(self, u: Tensor) -> Tensor:
@@ -110,12 +110,12 @@ class SCells(nn.Module):
 
 
 class GrowingSCells(SCells):
-    """S-cells whose planes are created while they learn: room for `planes`, of which `count` exist (Fukushima 2003).
+    """S-cells whose planes are created during learning: at most `planes`, of which `count` exist (Fukushima 2003).
 
     Inhibition is tied to excitation, b = sqrt(sum a^2 / c), so that the threshold is a cosine exactly. Two thresholds:
-    in training mode cells answer by `learning_threshold`, in evaluation mode by the lower `threshold`. `labels`
-    `[planes]` (int64) hold the class of each plane, -1 where it has none. A cell sees the planes that its input has;
-    connections to planes which are born later are zero.
+    in training mode cells use `learning_threshold`, in evaluation mode the lower `threshold`. `labels` `[planes]`
+    (int64) hold the class of each plane, -1 if it has none. A cell is connected to the existing planes of its input;
+    connections to planes created later are zero.
     """
 
     count: Tensor
@@ -127,7 +127,7 @@ class GrowingSCells(SCells):
         if self.learning_threshold < self.threshold:
             raise ConfigError(
                 f"learning_threshold {learning_threshold:g} is below threshold {self.threshold:g}; "
-                "cells that learn must be the choosier ones"
+                "the threshold must be higher during learning"
             )
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.register_buffer("labels", torch.full((planes,), -1, dtype=torch.int64))
@@ -136,7 +136,7 @@ class GrowingSCells(SCells):
         return 1
 
     def _make_b(self) -> None:
-        """b follows from a."""
+        """b is computed from a."""
 
     @property
     def weight(self) -> Tensor:
@@ -145,11 +145,11 @@ class GrowingSCells(SCells):
 
     @property
     def full(self) -> bool:
-        """Whether there is no room for another plane."""
+        """Whether the number of planes has reached its limit."""
         return int(self.count) >= self.planes
 
     def theta(self) -> float:
-        """Return the threshold of the present mode: the higher one while learning."""
+        """Return the threshold of the current mode: the higher one during learning."""
         return self.learning_threshold if self.training else self.threshold
 
     def norms(self, a: Tensor) -> Tensor:
@@ -168,9 +168,9 @@ class GrowingSCells(SCells):
         return self.respond(u, a, self.norms(a))
 
     def create(self, label: int = -1) -> int:
-        """Count one more plane and return its number; raises `ConfigError` if there is no room."""
+        """Count one more plane and return its number; raises `ConfigError` if all planes exist."""
         if self.full:
-            raise ConfigError(f"there is room for {self.planes} planes and all exist; build the model with more")
+            raise ConfigError(f"all {self.planes} planes exist already; build the model with more")
         number = int(self.count)
         self.labels[number] = label
         self.count += 1
@@ -182,11 +182,12 @@ class GrowingSCells(SCells):
 
 
 class CCells(nn.Module):
-    """A layer of C-cells: each sums the S-cells of its own plane in a window, fixed, so that small shifts do not count.
+    """A layer of C-cells: each sums the S-cells of its own plane in a window, with fixed weights, so that small shifts
+    do not matter.
 
     `d` `[window, window]` falls with the distance as gamma^|x| and sums to `strength` within `radius`; further out it
-    is negative and sums to -`surround` (2003; zero in the older nets). `stride` thins the cells out.
-    Raises `ConfigError` for sizes that cannot work.
+    is negative and sums to -`surround` (2003; zero in the older nets). `stride` is the distance of the cells. Raises
+    `ConfigError` for sizes that cannot work.
     """
 
     d: Tensor
@@ -220,7 +221,7 @@ class CCells(nn.Module):
         return saturated(self.gathered(spread(u, self.d, self.stride, self.padding)), self.alpha)
 
     def gathered(self, total: Tensor) -> Tensor:
-        """Return what psi gets of the sums `[B, K, h, w]`: the sums themselves."""
+        """Return the argument of psi for the sums `[B, K, h, w]`: the sums themselves."""
         return total
 
     def extra_repr(self) -> str:
@@ -229,7 +230,7 @@ class CCells(nn.Module):
 
 
 def centre_and_surround(window: int, gamma: float, strength: float, surround: float, radius: float | None) -> Tensor:
-    """Return the kernel of `CCells`; raises `ConfigError` for a surround without room."""
+    """Return the kernel of `CCells`; raises `ConfigError` if the window has no place for a surround."""
     far = distances(window)
     inside = far <= (window if radius is None else radius)
     kernel = torch.pow(torch.tensor(require_number("gamma", gamma, above=0.0), dtype=torch.float64), far) * inside

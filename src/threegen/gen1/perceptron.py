@@ -5,12 +5,12 @@
     y = 1 / (1 + exp(-u))         the sigmoid neuron
 
 Rosenblatt, "The perceptron: a probabilistic model for information storage and organization in the brain",
-Psychological Review 65 (1958) 386-408. With the step taken away while learning, the same layer is the ADALINE:
-Widrow and Hoff, "Adaptive switching circuits", IRE WESCON Convention Record 4 (1960) 96-104.
+Psychological Review 65 (1958) 386-408. Trained without the step function, the same layer is the ADALINE: Widrow and
+Hoff, "Adaptive switching circuits", IRE WESCON Convention Record 4 (1960) 96-104.
 
-A unit fires where u > 0, not where u >= 0: a unit whose weights are all zero is silent. At u = 0 the choice shows:
-the AND unit that learns from (1,1) (1,0) (0,1) (0,0), from zero and with rate .1, ends at weights [.1 .2], bias -.2
-by this convention and at bias -.3 by the other.
+A unit fires where u > 0, not where u >= 0: a unit whose weights are all zero is silent. The choice at u = 0 matters: an
+AND unit trained on (1,1) (1,0) (0,1) (0,0), from zero and with rate .1, ends at weights [.1 .2] and bias -.2 with this
+convention, at bias -.3 with the other.
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ class Perceptron(nn.Linear):
     `forward` takes `[B, inputs]` or images of as many pixels and returns scores `[B, outputs]`, the potentials.
     `weight [outputs, inputs]` and `bias [outputs]` are what `PerceptronRule` and `DeltaRule` train.
 
-    With `averaged=True` the model keeps the running sum of the weights that it had after every example, and
-    answers with their average in evaluation mode, with the present weights in training mode. The average errs
-    less than the last weights, which the latest mistake has just pushed (Freund and Schapire, "Large margin
-    classification using the perceptron algorithm", Machine Learning 37 (1999) 277-296). Like the perceptron
-    itself it does not depend on the rate, which only scales all weights. Before the first example it answers with
-    the present weights.
-    Raises `ConfigError` for sizes below one, `ResourceError` for weights that do not fit into memory, `ShapeError` for
-    inputs of another width or type.
+    With `averaged=True` the model keeps the running sum of the weights after every example, and answers with their
+    average in evaluation mode, with the current weights in training mode. The average makes fewer errors than the last
+    weights, which the latest mistake has just changed (Freund and Schapire, "Large margin classification using the
+    perceptron algorithm", Machine Learning 37 (1999) 277-296). Like the perceptron itself it does not depend on the
+    rate, which only scales all weights. Before the first example it answers with the current weights. Raises
+    `ConfigError` for sizes below one, `ResourceError` for weights that do not fit into memory, `ShapeError` for inputs
+    of another width or type.
     """
 
     weight_sum: Tensor
@@ -62,12 +61,12 @@ class Perceptron(nn.Linear):
         return self.potentials(inputs)
 
     def potentials(self, inputs: Tensor) -> Tensor:
-        """Return the units' potentials `[B, outputs]` with the weights of the present mode."""
+        """Return the units' potentials `[B, outputs]` with the weights of the current mode."""
         flat = require_features("Perceptron", inputs, self.in_features, self.weight)
         return F.linear(flat, *self.answering())
 
     def answering(self) -> tuple[Tensor, Tensor]:
-        """Return the weight and bias with which the model answers in its present mode."""
+        """Return the weight and bias with which the model answers in its current mode."""
         if self.training or not self.averaged:
             return self.weight, self.bias
         lived = self.examples > 0
@@ -85,7 +84,7 @@ class Perceptron(nn.Linear):
 
     @torch.no_grad()
     def accumulate(self, examples: int) -> None:
-        """Count the present weights `examples` times in the running sum (nothing without `averaged`)."""
+        """Add the current weights `examples` times to the running sum (no effect without `averaged`)."""
         if self.averaged and examples:
             self.weight_sum.add_(self.weight, alpha=examples)
             self.bias_sum.add_(self.bias, alpha=examples)
@@ -126,7 +125,8 @@ class SigmoidNeuron(nn.Linear):
         return F.linear(flat, self.weight, self.bias)
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Return labels `[B]` (int64): one unit answers 1 where its answer is above 1/2, several the highest."""
+        """Return labels `[B]` (int64): one unit gives 1 if its answer is above 1/2, several give the index of the
+        highest."""
         return _decide(self(inputs), 0.5)
 
 

@@ -1,4 +1,4 @@
-"""AlexNet, the net that won ImageNet 2012, and its one-tower successor that torchvision calls by the same name.
+"""AlexNet, the net that won ImageNet 2012, and its one-tower successor, which torchvision calls AlexNet too.
 
     conv 96@11/4 - N - P | conv 256@5 - N - P | conv 384@3 | conv 384@3 | conv 256@3 - P | 4096 | 4096 | 1000
     N   b_i = a_i / (k + alpha sum_j a_j^2)^beta,  j the n = 5 planes around i;  k = 2, alpha = 1e-4, beta = .75
@@ -9,11 +9,11 @@ The second variant: Krizhevsky, "One weird trick for parallelizing convolutional
 
 | layer | planes          | groups | parameters | note                                                        |
 |-------|-----------------|--------|------------|-------------------------------------------------------------|
-| conv1 | 96@55x55        | 1      | 34,944     | the paper prints an input of 224; 227 makes 55 of it        |
+| conv1 | 96@55x55 | 1 | 34,944 | the paper prints an input of 224; 227 gives 55 |
 | conv2 | 256@27x27       | 2      | 307,456    | two groups: each plane sees the planes of its own GPU alone |
 | conv3 | 384@13x13       | 1      | 885,120    | sees both                                                   |
 | conv4 | 384@13x13       | 2      | 663,936    |                                                             |
-| conv5 | 256@13x13       | 2      | 442,624    | 6x6 places behind the last pooling                          |
+| conv5 | 256@13x13 | 2 | 442,624 | 6x6 places after the last pooling |
 | fc6   | 4096            |        | 37,752,832 | half of the units dropped in training                       |
 | fc7   | 4096            |        | 16,781,312 | likewise                                                    |
 | fc8   | 1000            |        | 4,097,000  |                                                             |
@@ -44,7 +44,7 @@ from threegen.gen2.response_norm import ResponseNorm
 from threegen.machine.memory import require_weights
 
 VARIANTS = ("2012", "one-weird-trick", "small")
-_OF_THE_PAPER = ("2012", "small")  # normalised, in groups, with its initial values
+_OF_THE_PAPER = ("2012", "small")  # normalised, in groups, with the paper's initial values
 # planes, kernel, stride, padding, groups, initial bias, normalised, pooled
 _CONVOLUTIONS = {
     "2012": (
@@ -76,16 +76,16 @@ _SIDES = {"2012": 227, "one-weird-trick": 224, "small": 32}
 class AlexNet(nn.Module):
     """AlexNet: 60,965,224 parameters as of 2012; `variant="one-weird-trick"`: torchvision's, 61,100,840.
 
-    `forward` takes images `[B, channels, size, size]` and returns scores `[B, classes]`. As of 2012 their values are
-    in 0..1; inside, `mean` is taken off and pixels run over 0..255, the paper's scale, to which its initial values
-    belong: N(0, .01), biases 1 in conv2, conv4, conv5, fc6 and fc7, else 0. Where a unit has fewer inputs than in the
-    full net, the deviation grows with the root of that, so that potentials keep their size. The other variant takes
-    images as torchvision normalises them and starts from torch's own U(-1/sqrt(F), 1/sqrt(F)); `load_state_dict` takes
-    torchvision's weights unchanged.
+    `forward` takes images `[B, channels, size, size]` and returns scores `[B, classes]`. For the net of 2012 their
+    values are in 0..1; internally `mean` is subtracted and pixels are scaled to 0..255, the scale of the paper's
+    initial values: N(0, .01), biases 1 in conv2, conv4, conv5, fc6 and fc7, else 0. Where a unit has fewer inputs than
+    in the full net, the deviation grows with the root of that, so that potentials keep their magnitude. The other
+    variant takes images as torchvision normalises them and starts from torch's own U(-1/sqrt(F), 1/sqrt(F));
+    `load_state_dict` takes torchvision's weights unchanged.
 
     width: a factor for all planes and hidden units, for small machines. size: the images' side (by default 227, 224).
     picture: the side of smaller pictures that are enlarged to `size` inside (bilinearly). dropout: the share of
-    units left out. Initial weights come from `generator` alone; dropout draws from torch's own.
+    units left out. Initial weights come only from `generator`; dropout draws from torch's generator.
     devices: two of them, such as ("cuda:0", "cuda:1"), split the net as the paper did (see `alexnet_towers`).
     Raises `ConfigError` for settings that cannot work, `ResourceError` for weights that do not fit into memory,
     `ShapeError` for other inputs.
@@ -204,7 +204,7 @@ class AlexNet(nn.Module):
 
 
 def _last_side(variant: str, size: int) -> int:
-    """Return the side of the planes behind the last pooling; raises `ConfigError` if nothing is left of them."""
+    """Return the side of the planes after the last pooling; raises `ConfigError` if it is zero."""
     side = _side_left(variant, size)
     if side < 1:
         least = next(one for one in range(size + 1, 228) if _side_left(variant, one) > 0)

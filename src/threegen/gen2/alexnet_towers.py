@@ -1,4 +1,4 @@
-"""The net of 2012 on two devices, as its paper had it: each holds half of the kernels and units of every layer.
+"""The net of 2012 on two devices, as in its paper: each holds half of the kernels and units of every layer.
 
 | layer          | a tower reads                                                                        |
 |----------------|--------------------------------------------------------------------------------------|
@@ -9,8 +9,8 @@
 | fc6, fc7       | all units: both towers exchange theirs                                               |
 | fc8            | its own units; the first device adds up both halves of the scores                    |
 
-The two planes beside the border make it the same function as the net on one device, whose normalisation runs over all
-planes: equal to rounding. Krizhevsky, Sutskever and Hinton, NIPS 25 (2012), section 3.2 and figure 2.
+With the two planes next to the border it computes the same function as the net on one device, whose normalisation runs
+over all planes, up to rounding. Krizhevsky, Sutskever and Hinton, NIPS 25 (2012), section 3.2 and figure 2.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LAYERS = ("fc6", "fc7", "fc8")
 
 
 def require_pair(devices: Sequence[str | torch.device], splits: bool) -> tuple[str, ...]:
-    """Return the names of two devices; raises `ConfigError` for another number, or a net that has no two halves."""
+    """Return the names of two devices; raises `ConfigError` for another number, or a net that cannot be split."""
     if not splits:
         raise ConfigError('devices= splits the nets that have groups: variant="2012" or "small"')
     if isinstance(devices, str) or len(devices) != 2:
@@ -119,7 +119,7 @@ def _beside(x: Tensor, layer: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def _half_of_convolution(whole: nn.Conv2d, half: int) -> nn.Conv2d:
-    """Return the first or the second half of the kernels; of a layer in two groups it is one group."""
+    """Return the first or the second half of the kernels; for a layer in two groups, one group."""
     weight, bias = whole.weight.chunk(2)[half], whole.bias
     options = {"stride": whole.stride, "padding": whole.padding}
     made: nn.Conv2d = skip_init(nn.Conv2d, weight.shape[1], weight.shape[0], whole.kernel_size, **options)  # type: ignore

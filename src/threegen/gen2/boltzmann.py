@@ -1,11 +1,10 @@
 """The Boltzmann machine: binary units, each connected with every other, some of them visible.
 
-    E(s)              = -1/2 s^T W s - b . s               W symmetric, nothing on its diagonal, s in {0, 1}^N
-    P(s_i = 1 | rest) = 1 / (1 + exp(-u_i / T))            u = W s + b, T the temperature
-    P(s)              = exp(-E(s) / T) / Z
+    E(s) = -1/2 s^T W s - b . s W symmetric, zero diagonal, s in {0, 1}^N P(s_i = 1 | rest) = 1 / (1 + exp(-u_i / T)) u
+    = W s + b, T the temperature P(s) = exp(-E(s) / T) / Z
 
-Without hidden units and at T = 0 it is a Hopfield net: a unit takes the state that lowers E, and patterns stored by
-Hebb's rule are minima of E.
+Without hidden units and at T = 0 it is a Hopfield net: a unit takes the state of lower E, and patterns stored by Hebb's
+rule are minima of E.
 
 Ackley, Hinton and Sejnowski, "A learning algorithm for Boltzmann machines", Cognitive Science 9 (1985) 147-169;
 Hopfield, "Neural networks and physical systems with emergent collective computational abilities", PNAS 79 (1982)
@@ -30,14 +29,14 @@ from threegen.machine.memory import require_weights
 class BoltzmannMachine(nn.Module):
     """A fully connected machine of `visible` and `hidden` binary units at a `temperature`.
 
-    `weight` `[N, N]` holds each connection once, above its diagonal; `couplings` is the symmetric matrix W. Weights
-    are drawn from N(0, init^2), biases start at zero. Everything that says "exact" sums over states and takes at most
-    25 free units. `forward` takes `[B, V]` and returns the hidden units' means `[B, H]` by mean field.
-    Raises `ConfigError` for settings that cannot work, `ShapeError` for inputs of another width or type.
+    `weight` `[N, N]` holds each connection once, above its diagonal; `couplings` is the symmetric matrix W. Weights are
+    drawn from N(0, init^2), biases start at zero. "Exact" methods sum over all states and allow at most 25 free units.
+    `forward` takes `[B, V]` and returns the hidden units' means `[B, H]` by mean field. Raises `ConfigError` for
+    settings that cannot work, `ShapeError` for inputs of another width or type.
     """
 
-    classifies = False  # `forward` gives no scores of classes; evaluate refuses it
-    needs_unit_range = True  # values in 0..1 alone
+    classifies = False  # `forward` returns no class scores; evaluate raises for it
+    needs_unit_range = True  # only values in 0..1
 
     def __init__(
         self,
@@ -63,8 +62,8 @@ class BoltzmannMachine(nn.Module):
         """Return the Hopfield net that stores `patterns` `[P, N]` of 0 and 1: T = 0, no hidden units.
 
         With the patterns as signs x = 2 s - 1, Hebb's rule is J = sum x x^T / N without its diagonal, and the energy
-        -1/2 x^T J x is, up to a constant, that of W = 4 J and b = -2 J 1. Up to about .138 N random patterns are kept.
-        Raises `ShapeError` and `ConfigError` for anything else than patterns of 0 and 1.
+        -1/2 x^T J x is, up to a constant, that of W = 4 J and b = -2 J 1. Up to about .138 N random patterns can be
+        stored. Raises `ShapeError` and `ConfigError` for anything but patterns of 0 and 1.
         """
         if not isinstance(patterns, Tensor):
             raise ShapeError(f"patterns must be a tensor [P, N], got {type(patterns).__name__}")
@@ -87,7 +86,7 @@ class BoltzmannMachine(nn.Module):
 
     @property
     def couplings(self) -> Tensor:
-        """W `[N, N]`, symmetric with an empty diagonal."""
+        """W `[N, N]`, symmetric with a zero diagonal."""
         upper = self.weight.triu(1)
         return upper + upper.T
 
@@ -96,12 +95,12 @@ class BoltzmannMachine(nn.Module):
         return self.mean_field(self.visible_states(inputs))[:, self.visible :]
 
     def visible_states(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
-        """Return a batch's inputs as states of the visible units `[B, V]`; targets are not looked at."""
+        """Return a batch's inputs as states of the visible units `[B, V]`; targets are not used."""
         name = type(self).__name__
         return require_unit_range(name, require_features(name, inputs, self.visible, self.weight))
 
     def _states(self, states: Tensor) -> Tensor:
-        """Return states of all units `[..., N]`; raises `ShapeError`, or `ConfigError` for values outside of 0..1."""
+        """Return states of all units `[..., N]`; raises `ShapeError`, or `ConfigError` for values outside 0..1."""
         name = type(self).__name__
         return require_unit_range(name, require_states(name, "states of all units", states, self.units, self.weight))
 
@@ -132,8 +131,8 @@ class BoltzmannMachine(nn.Module):
     ) -> Tensor:
         """Return states `[B, N]` after `sweeps` visits to each unit, one unit after the other in a random order.
 
-        `clamp_visible` holds the visible units. At temperature 0 a unit takes the state that lowers the energy, and
-        keeps its own where both have the same.
+        `clamp_visible` clamps the visible units. At temperature 0 a unit takes the state of lower energy, and keeps its
+        own if both are equal.
         """
         t = self.temperature if temperature is None else require_number("temperature", temperature, least=0.0)
         if self._states(states).dim() != 2:
@@ -167,7 +166,7 @@ class BoltzmannMachine(nn.Module):
 
     @torch.no_grad()
     def recall(self, states: Tensor, most_sweeps: int = 100, generator: torch.Generator | None = None) -> Tensor:
-        """Return the minima of the energy `[B, N]` into which `states` fall at temperature 0."""
+        """Return the minima of the energy `[B, N]` that are reached from `states` at temperature 0."""
         for _ in range(require_whole("most_sweeps", most_sweeps)):
             before = states
             states = self.gibbs(states, temperature=0.0, generator=generator)

@@ -1,14 +1,14 @@
-"""The classification RBM: pixels and one label unit for each class see the same hidden units.
+"""The classification RBM: pixels and one label unit per class are connected to the same hidden units.
 
     F(v, y) = -a . v - c_y - sum_j softplus(b_j + (W v)_j + U_jy)
-    p(y|v)  = exp(-F(v, y)) / sum over y' of exp(-F(v, y'))              exact: one product serves all classes
+    p(y|v) = exp(-F(v, y)) / sum over y' of exp(-F(v, y')) exact: one product for all classes
 
 It is trained as a generative model of (v, y) by `ContrastiveDivergence`, as a classifier by `Backprop` of the
 cross-entropy of its scores, or as both by `HybridLearning`.
 
 Larochelle and Bengio, "Classification using discriminative restricted Boltzmann machines", ICML 2008.
 
-Shapes: B examples, V inputs, C classes, H hidden units; the label units stand behind the V inputs.
+Shapes: B examples, V inputs, C classes, H hidden units; the label units come after the V inputs.
 """
 
 from __future__ import annotations
@@ -27,11 +27,10 @@ from threegen.gen2.rbm import RBM, UnitChoice
 
 
 class ClassificationRBM(RBM):
-    """An `RBM` of `inputs` visible units and `classes` label units beside them, and `hidden` binary units.
+    """An `RBM` of `inputs` visible units, `classes` label units, and `hidden` binary units.
 
     `forward` takes `[B, V]` or images of V pixels and returns scores `[B, C]`: -F(v, y) without the terms that all
-    classes share, so that their softmax is p(y|v). `weight` `[H, V + C]` holds W and U side by side.
-    Raises like `RBM`.
+    classes share, so that their softmax is p(y|v). `weight` `[H, V + C]` is W and U concatenated. Raises like `RBM`.
     """
 
     classifies = True
@@ -81,7 +80,7 @@ class ClassificationRBM(RBM):
     def visible_states(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
         """Return inputs and labels `[B]` as states of all visible units `[B, V + C]`; both are needed."""
         if targets is None:
-            raise DataError("ClassificationRBM learns pixels and labels together, the batch has no targets")
+            raise DataError("ClassificationRBM learns pixels and labels together, but the batch has no targets")
         return join_labels(self._inputs(inputs), targets, self.classes)
 
     def _inputs(self, inputs: Tensor) -> Tensor:

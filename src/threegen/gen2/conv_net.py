@@ -1,4 +1,4 @@
-"""A convolutional net written as a string of layers: the artificial twin of `SpikingConvNet`.
+"""A convolutional net written as a string of layers: the artificial counterpart of `SpikingConvNet`.
 
     16C5 - P2 - 32C5 - P2 - 128 - 10       16 kernels of 5 x 5, averages over 2 x 2, 32 kernels, averages, 128 units
                                            behind each convolution and each hidden layer: normalisation, rectifier
@@ -33,10 +33,10 @@ class ConvNet(nn.Module):
 
     `16C5` is a convolution without a border (`16C5p2` has one of two zeros), `P2` averages over windows of 2 x 2, `M2`
     takes their maximum, a number is a full layer; the last one gives the scores. `shape` is that of one image.
-    `batch_norm` normalises behind every convolution, `bias=False` leaves out all biases. `activation` is "relu", or one
+    `batch_norm` normalises after every convolution, `bias=False` leaves out all biases. `activation` is "relu", or one
     that is trained for spikes (see `spike_activations`): "clipped", "steps" (four), "one-step", "soft-lif". Initial
-    weights come from `generator` alone, by `init`.
-    Raises `ConfigError` for layers that cannot be, `ShapeError` for inputs of another shape.
+    weights come only from `generator`, by `init`. Raises `ConfigError` for invalid layers, `ShapeError` for inputs of
+    another shape.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ConvNet(nn.Module):
                     if self.dropout:
                         found[f"dropout{numbers['linear']}"] = nn.Dropout(self.dropout)
             if min(height, width) < 1:
-                raise ConfigError(f"layers {self.description!r} leave no place of images of shape {self.shape}")
+                raise ConfigError(f"layers {self.description!r} reduce images of shape {self.shape} to nothing")
         return found
 
     def _without_bias(self, layer: nn.Conv2d | nn.Linear) -> nn.Module:
@@ -120,11 +120,12 @@ def _parts(layers: str) -> list[re.Match[str]]:
         part = _PART.fullmatch(text)
         if part is None:
             raise ConfigError(
-                f"layers {layers!r}: {text!r} is no layer; write 16C5 (convolution), 16C5p2 (with a border), P2 or M2 "
+                f"layers {layers!r}: {text!r} is not a layer; write 16C5 (convolution), 16C5p2 (with a border), P2 or "
+                f"M2 "
                 "(pooling) or 128 (units), joined by -"
             )
         if parts and parts[-1]["units"] and not part["units"]:
-            raise ConfigError(f"layers {layers!r}: {text!r} stands behind a full layer; convolutions come first")
+            raise ConfigError(f"layers {layers!r}: {text!r} comes after a full layer; convolutions come first")
         parts.append(part)
     if not parts[-1]["units"]:
         raise ConfigError(f"layers {layers!r} must end with the number of classes, such as 10")

@@ -1,4 +1,4 @@
-"""The deep belief net: directed layers below an associative memory, a restricted Boltzmann machine that knows labels.
+"""The deep belief net: directed layers below an associative memory, a restricted Boltzmann machine with label units.
 
     p(x_0 .. x_n, y, t) = P(x_0 | x_1) ... P(x_(n-1) | x_n) p(x_n, y, t)
     P(x_(l-1) = 1 | x_l) = sigmoid(c_l + x_l G_l)              downwards, by the generative weights
@@ -6,10 +6,10 @@
     F(x_n, y) = -a . x_n - a_y - sum_j softplus(d_j + (U x_n)_j + L_jy)      the label y of least F is the answer
 
 x_0 is the image, x_n the layer below the top, t the top layer, y the label: one unit per class, exactly one of them on.
-While the layers are trained one by one, as RBMs, R_l = G_l; the up-down algorithm then goes on with each for itself.
+While the layers are trained one by one, as RBMs, R_l = G_l; the up-down algorithm then trains them separately.
 
 Hinton, Osindero and Teh, "A fast learning algorithm for deep belief nets", Neural Computation 18 (2006) 1527-1554;
-finished by back-propagation: Hinton and Salakhutdinov, Science 313 (2006) 504-507.
+fine-tuning by back-propagation: Hinton and Salakhutdinov, Science 313 (2006) 504-507.
 
 Shapes: B examples, L and U units of a lower and the next upper layer, P units below the top, C classes, T top units.
 """
@@ -47,7 +47,7 @@ from threegen.gen2.initial_values import linear
 from threegen.gen2.rbm import RBM, UnitChoice
 from threegen.machine.draws import draw_one_of
 
-# The units of `to_mlp`, with what their total input x becomes: slope x + offset.
+# The units of `to_mlp`, with the transform of their total input x: slope x + offset.
 _UNITS: dict[str, tuple[type[nn.Module], float, float]] = {
     "sigmoid": (nn.Sigmoid, 1.0, 0.0),
     "relu": (nn.ReLU, 0.25, 0.5),
@@ -55,9 +55,9 @@ _UNITS: dict[str, tuple[type[nn.Module], float, float]] = {
 
 
 class AssociativeMemory(RBM):
-    """The two layers at the top: `below` binary units and, beside them, a unit for each of `classes` (0: none).
+    """The two layers at the top: `below` binary units plus a unit for each of `classes` (0: none).
 
-    `weight` is `[T, P + C]`, the labels' part last. Reconstructed labels stay softmax probabilities where the other
+    `weight` is `[T, P + C]`, the labels' part last. Reconstructed labels stay softmax probabilities while the other
     units are drawn, as in appendix B of the paper.
     """
 
@@ -69,13 +69,13 @@ class AssociativeMemory(RBM):
         self.below, self.classes = below, classes
 
     def visible_states(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
-        """Return `inputs` `[B, P]` with the code of the labels `targets` `[B]` beside them, `[B, P + C]`."""
+        """Return `inputs` `[B, P]` with the code of the labels `targets` `[B]` appended, `[B, P + C]`."""
         name = type(self).__name__
         below = require_unit_range(name, require_features(name, inputs, self.below, self.weight))
         if not self.classes:
             return below
         if targets is None:
-            raise ConfigError(f"this memory holds {self.classes} classes beside its units; give data with labels")
+            raise ConfigError(f"this memory has label units for {self.classes} classes; give data with labels")
         return join_labels(below, targets, self.classes)
 
     def draw_visible(self, mean: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -84,11 +84,12 @@ class AssociativeMemory(RBM):
         return torch.cat([states, mean[..., self.below :]], -1) if self.classes else states
 
     def input_from_below(self, below: Tensor) -> Tensor:
-        """Return what the top units get from `below` `[B, P]` and their biases, without labels: `[B, T]`."""
+        """Return the total input of the top units from `below` `[B, P]` and biases, without labels: `[B, T]`."""
         return F.linear(below, self.weight[:, : self.below], self.hidden_bias)
 
     def scores(self, below: Tensor) -> Tensor:
-        """Return -F(x_n, y) `[B, C]` of `below` `[B, P]` with every label; one product with U serves all of them."""
+        """Return -F(x_n, y) `[B, C]` of `below` `[B, P]` with every label; one product with U is shared by all of
+        them."""
         own = self.visible_bias[: self.below]
         labels, bias = self.weight[:, self.below :], self.visible_bias[self.below :]
         return (below @ own).unsqueeze(1) - class_free_energies(self.input_from_below(below), labels, bias)
@@ -96,7 +97,7 @@ class AssociativeMemory(RBM):
 
 @dataclass(frozen=True, eq=False)
 class Dream:
-    """What the memory had in mind: `images` [F, N, pixels] at F moments, and `states` [N, P] to go on from.
+    """The result of `dream`: `images` [F, N, pixels] at F moments, and `states` [N, P] from which to continue.
 
     Images are in 0..1 for binary visible units.
     """
@@ -112,16 +113,16 @@ class DBN(nn.Module):
     weights, their `visible_bias` the generative biases), `generative` the weights downwards `[U, L]`, `top` the
     associative memory of the last two sizes, with a label unit for each class.
 
-    `forward` takes `[B, sizes[0]]` or images of as many pixels, goes up without drawing, and returns the negated free
+    `forward` takes `[B, sizes[0]]` or images of as many pixels, goes up without sampling, and returns the negated free
     energies `[B, classes]`: their softmax is P(y | x_n), exactly. A net without classes returns the means of its top
     layer `[B, sizes[-1]]`. Train it by `fit(dbn, pretraining(dbn, epochs=...), data)`, then by `up_down(dbn, ...)` or,
     as `to_mlp()`, by `Backprop()`.
 
-    `visible_units` are those of the input, as of `RBM`: "bernoulli" takes values in 0..1, "gaussian" real values of
+    `visible_units` are those of the input, as for `RBM`: "bernoulli" takes values in 0..1, "gaussian" real values of
     about variance 1, such as standardised features. All other layers are binary. Weights are drawn from `generator`,
     N(0, .01^2).
 
-    Raises `ConfigError` for sizes, units or classes that cannot work and for inputs outside of 0..1 into binary units,
+    Raises `ConfigError` for sizes, units or classes that cannot work and for inputs outside 0..1 into binary units,
     `ShapeError` for inputs of another width or type.
 
     >>> dbn = DBN([20, 16, 16, 32], classes=3, visible_units="gaussian")
@@ -159,7 +160,7 @@ class DBN(nn.Module):
 
     @property
     def needs_unit_range(self) -> bool:
-        """Whether the input takes values in 0..1 alone; Gaussian units take any."""
+        """Whether inputs must be in 0..1; Gaussian units take any values."""
         return are_binary(self.visible_units)
 
     def _rbms(self) -> list[RBM]:
@@ -173,7 +174,7 @@ class DBN(nn.Module):
     # -- up and down --------------------------------------------------------------------------------------------------
 
     def encode(self, inputs: Tensor, depth: int | None = None) -> Tensor:
-        """Return the means of layer `depth` (0: the input; by default the one below the top), nothing is drawn."""
+        """Return the means of layer `depth` (0: the input; by default the one below the top), without sampling."""
         if depth is not None and not 0 <= require_whole("depth", depth, least=0) < len(self.sizes) - 1:
             raise ConfigError(f"depth must be 0..{len(self.sizes) - 2}, got {depth}")
         name = type(self).__name__
@@ -192,7 +193,7 @@ class DBN(nn.Module):
         return rbm.visible_units.mean(F.linear(upper, self.generative[number].T, rbm.visible_bias))
 
     def decode(self, states: Tensor) -> Tensor:
-        """Return the images `[..., sizes[0]]` that states `[..., P]` of the layer below the top bring about.
+        """Return the images `[..., sizes[0]]` generated from states `[..., P]` of the layer below the top.
 
         Gaussian visible units give real values, binary ones probabilities.
         """
@@ -202,7 +203,7 @@ class DBN(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, inputs: Tensor) -> Tensor:
-        """Return what is left of `inputs` `[B, ...]` after the way up to the top and down again, `[B, sizes[0]]`."""
+        """Return the reconstruction of `inputs` `[B, ...]` from the layer below the top, `[B, sizes[0]]`."""
         top = torch.sigmoid(self.top.input_from_below(self.encode(inputs)))
         return self.decode(self.top.visible_given_hidden(top)[:, : self.sizes[-2]])
 
@@ -224,15 +225,14 @@ class DBN(nn.Module):
         states: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Dream:
-        """Let the memory's chains run for `steps` of Gibbs sampling and show them as images.
+        """Run the memory's chains for `steps` of Gibbs sampling and return them as images.
 
-        `labels` `[N]` are held; without them `chains` run free, labels drawn like everything else. The chains begin
-        with units drawn from their biases alone, or go on from `states` `[N, P]`. An image is made every so many
-        steps (0: of the last state alone) by one way down without drawing. Raises `ConfigError` if the net has no
-        classes to hold.
+        `labels` `[N]` are clamped; without them `chains` run freely and labels are drawn too. The chains start with
+        units drawn from their biases only, or from `states` `[N, P]`. An image is made every so many steps (0: only of
+        the last state) by one downward pass without sampling. Raises `ConfigError` if the net has no classes to clamp.
         """
         if labels is not None and not self.classes:
-            raise ConfigError("this net has no classes; let its chains run free, without labels")
+            raise ConfigError("this net has no classes; run its chains without labels")
         require_whole("steps", steps)
         require_whole("every", every, least=0)
         width = self.sizes[-2]
@@ -270,9 +270,9 @@ class DBN(nn.Module):
         steps: int = 1000,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return `count` images `[count, sizes[0]]` in 0..1 that the memory makes of `label` (None: of any).
+        """Return `count` images `[count, sizes[0]]` in 0..1 that the memory generates for `label` (None: any label).
 
-        Raises `ConfigError` for a net without classes, `DataError` for a label that it does not know.
+        Raises `ConfigError` for a net without classes, `DataError` for an unknown label.
         """
         require_whole("count", count)
         labels = None if label is None else torch.full((count,), require_whole("label", label, least=0))
@@ -280,10 +280,10 @@ class DBN(nn.Module):
 
     @torch.no_grad()
     def receptive_fields(self, depth: int = 1) -> Tensor:
-        """Return what each unit of layer `depth` (1: the first hidden one) looks for in the image, `[units, pixels]`.
+        """Return the receptive field of each unit of layer `depth` (1: the first hidden one), `[units, pixels]`.
 
-        For the first layer these are its weights, for upper ones the product with the weights below, which leaves
-        the units' curves out of account.
+        For the first layer these are its weights, for upper ones the product with the weights below, which ignores the
+        units' nonlinearity.
         """
         if not 1 <= require_whole("depth", depth) < len(self.sizes):
             raise ConfigError(f"depth must be 1..{len(self.sizes) - 1}, got {depth}")
@@ -294,7 +294,7 @@ class DBN(nn.Module):
             fields = weight @ fields
         return fields
 
-    # -- finished by back-propagation ---------------------------------------------------------------------------------
+    # -- fine-tuning by back-propagation-------------------------------------------------------------------------------
 
     @torch.no_grad()
     def to_mlp(
@@ -307,18 +307,18 @@ class DBN(nn.Module):
     ) -> nn.Sequential:
         """Return an ordinary net of the recognition weights and a last linear layer, for `Backprop()`.
 
-        The last layer begins with the weights of the label units, or, for a net without labels, with small random
-        weights for `classes`; the top units' biases take the labels in at their mean, 1/C each. Nothing is shared
+        The last layer starts with the weights of the label units, or, for a net without labels, with small random
+        weights for `classes`; the top units' biases include the labels at their mean, 1/C each. No memory is shared
         with this net.
 
         Args:
-            classes: how many scores there are; needed only by a net without label units.
+            classes: the number of scores; needed only for a net without label units.
             activation: "sigmoid", the units that were pre-trained; or "relu", rectified units, which can be converted
-                to spiking ones. A rectified unit begins with the tangent of its sigmoid at 0, max(0, x / 4 + 1 / 2):
-                weights and bias are divided by 4 and 1/2 is added to the bias. So the outputs keep about the size
-                that the next layer was trained on; for small x they agree to the first order.
-            dropout: the rate of the `nn.Dropout` behind each hidden layer; 0 for none.
-            generator: what the weights of a new last layer are drawn from.
+                to spiking ones. A rectified unit starts with the tangent of its sigmoid at 0, max(0, x / 4 + 1 / 2):
+                weights and bias are divided by 4 and 1/2 is added to the bias. So the outputs keep about the size that
+                the next layer was trained on; for small x they agree to the first order.
+            dropout: the rate of the `nn.Dropout` after each hidden layer; 0 for none. generator: draws the weights of a
+                new last layer.
 
         Raises `ConfigError` for settings that cannot work.
 
@@ -329,9 +329,9 @@ class DBN(nn.Module):
         require_number("dropout", dropout, least=0.0, below=1.0)
         unit, slope, offset = _UNITS[require_choice("activation", activation, _UNITS)]
         if self.classes and classes not in (None, self.classes):
-            raise ConfigError(f"this net knows {self.classes} classes, to_mlp was asked for {classes}")
+            raise ConfigError(f"this net has {self.classes} classes, to_mlp was called with classes={classes}")
         if not self.classes and classes is None:
-            raise ConfigError("this net knows no classes; say how many: to_mlp(classes=10)")
+            raise ConfigError("this net has no classes; give their number: to_mlp(classes=10)")
         outputs = self.classes or require_whole("classes", classes or 0, least=2)
         below = self.sizes[-2]
         labels = self.top.weight[:, below:]
@@ -352,7 +352,7 @@ class DBN(nn.Module):
 
 
 def _filled(layer: nn.Linear, weight: Tensor, bias: Tensor) -> nn.Linear:
-    layer.to(weight)  # before it is filled: float64 weights stay what they are
+    layer.to(weight)  # before it is filled, so that float64 weights are not rounded
     layer.weight.copy_(weight)
     layer.bias.copy_(bias)
     return layer

@@ -1,8 +1,8 @@
 """The fixed codes of LeNet-5's output: ten digits, drawn 7 wide and 12 high, black +1 and white -1.
 
-The paper shows such drawings of all printable characters (its figure 3) and gives no table; the ten below are our
-own, in the same spirit: a class's code is a stylised picture of it, so that digits that look alike have codes that
-lie near each other. Any two differ in at least 16 of the 84 places.
+The paper shows such drawings of all printable characters (its figure 3) and gives no table; the ten below were drawn
+for threegen in the same style: a class's code is a stylised picture of it, so that digits that look alike have similar
+codes. Any two differ in at least 16 of the 84 places.
 
 LeCun et al., Proceedings of the IEEE 86 (1998), section II.B, "Gaussian connections".
 """

@@ -1,4 +1,4 @@
-"""Initial values of weights, each by the name under which its paper is quoted. Biases start at zero.
+"""Initial values of weights, by the usual names. Biases start at zero.
 
 | name             | weights are drawn from           | source                                         |
 |------------------|----------------------------------|------------------------------------------------|
@@ -38,8 +38,8 @@ def require_init(init: str | float) -> str | float:
 def fill_weight(weight: Tensor, init: str | float, generator: torch.Generator | None = None) -> Tensor:
     """Draw `weight` `[out, in]` or `[out, in, ...kernel]` in place by the named scheme and return it.
 
-    The draw depends on the generator and the shape alone; None draws from torch's own generator.
-    Raises `ConfigError` for an unknown name or a negative standard deviation.
+    The draw depends only on the generator and the shape; None draws from torch's generator. Raises `ConfigError` for an
+    unknown name or a negative standard deviation.
     """
     require_init(init)
     kernel = math.prod(weight.shape[2:])
@@ -61,7 +61,7 @@ def fill_weight(weight: Tensor, init: str | float, generator: torch.Generator | 
 def linear(inputs: int, outputs: int, init: str | float, generator: torch.Generator | None = None) -> nn.Linear:
     """Return `nn.Linear(inputs, outputs)` with weights by `init` and zero biases.
 
-    torch's own draw is skipped, so that nothing but `generator` is used up.
+    torch's own initialisation is skipped, so that only `generator` is used.
     """
     layer: nn.Linear = skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     return _started(layer, init, generator)

@@ -16,10 +16,10 @@ Proceedings of the IEEE 86 (1998) 2278-2324.
 Together 61,706; the 1998 net has 60,000. What differs from the paper:
 
 - every plane of C3 reads all planes of S2; in the paper a table names 60 of the 96 pairs;
-- pooling takes the maximum; in the paper the sum, times a learnt factor, plus a learnt bias, squashed;
+- pooling takes the maximum; in the paper the sum, times a learned factor, plus a learned bias, squashed;
 - units are relu; in the paper 1.7159 tanh(2/3 a);
 - the output is linear and goes into softmax and cross-entropy; in the paper squared distances to fixed codes;
-- pixels lie in 0..1; in the paper in -0.1..1.175, so that their mean is near 0.
+- pixels are in 0..1; in the paper in -0.1..1.175, so that their mean is near 0.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from threegen.gen2.stacked import StackedLeNet
 
 
 class LeNet5Modern(nn.Module):
-    """LeNet-5 as most programs write it today: 61,706 parameters, relu, maximum pooling, softmax.
+    """LeNet-5 in its common modern form: 61,706 parameters, relu, maximum pooling, softmax.
 
     `forward` takes images `[B, 1, 28, 28]` with values in 0..1 (the border of two that makes 32x32 of them is
     added inside) and returns scores `[B, classes]`. The sub-modules are in `layers` under the names of the

@@ -14,9 +14,9 @@ recognition", Neural Computation 1 (1989) 541-551.
 | `h3`     | 30        | all of H2                               | 5,790       | 5,790           |
 | `output` | 10        | all of H3                               | 310         | 310             |
 
-Together 64,660 connections and 9,760 parameters. Beyond the border of the image and of H1 lie units whose state is
--1. Which eight planes a plane of H2 reads the paper does not say; here planes 0-3 read 0-7, planes 4-7 read 4-11 and
-planes 8-11 read 0-3 and 8-11. The constants of the tanh are those of the 1998 paper.
+Together 64,660 connections and 9,760 parameters. Outside the image and H1 there are units whose state is -1. The paper
+does not say which eight planes a plane of H2 reads; here planes 0-3 read 0-7, planes 4-7 read 4-11 and planes 8-11 read
+0-3 and 8-11. The constants of the tanh are those of the 1998 paper.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _READS = np.array(READS)
 class Shrink(nn.Module):
     """Images `[B, 1, 28, 28]` in 0..1 to `[B, 1, 16, 16]` in -1..1.
 
-    The border of `cut` pixels, empty in MNIST but for rare strokes, is cut off, so that digits fill the small image
+    The border of `cut` pixels, empty in MNIST except for rare strokes, is cut off, so that digits fill the small image
     as the paper's do; each of the 16 x 16 pixels is the mean of those under it.
     """
 
@@ -73,9 +73,9 @@ class LeNet1989(nn.Module):
     """LeNet of 1989: 9,760 parameters, 64,660 connections.
 
     `forward` takes images `[B, 1, 28, 28]` with values in 0..1 and returns the states of the output units
-    `[B, classes]`, in -1.7159..1.7159. Initial weights come from `generator` alone, `gain` times U(-2.4/F, 2.4/F) with
-    F inputs a unit; the paper's gain is 1, with 3 the net starts sooner (4.4 % against 4.6 % error after 23 passes
-    over 7,291 digits, on 10,000 held out). Biases start at zero. `cut` is the border that shrinking leaves out.
+    `[B, classes]`, in -1.7159..1.7159. Initial weights come only from `generator`, `gain` times U(-2.4/F, 2.4/F) with F
+    inputs per unit; the paper's gain is 1, with 3 the net learns faster at first (4.4 % against 4.6 % error after 23
+    passes over 7,291 digits, on 10,000 held out). Biases start at zero. `cut` is the border that shrinking leaves out.
     Raises `ConfigError` for settings that cannot work, `ShapeError` for other inputs.
     """
 
@@ -116,7 +116,7 @@ class LeNet1989(nn.Module):
                 part.bias.zero_()
 
     def connections(self) -> dict[str, int]:
-        """Return how many connections each layer has: for each unit one per input, and one for its bias."""
+        """Return the number of connections of each layer: for each unit one per input, and one for its bias."""
         counts = {}
         for name, sites in (("h1", 8 * 8), ("h2", 4 * 4), ("h3", 1), ("output", 1)):
             weight: Tensor = getattr(self.layers, name).weight
@@ -125,13 +125,12 @@ class LeNet1989(nn.Module):
 
     @torch.no_grad()
     def learn_one_by_one(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
-        """Learn from each image by itself: forward, backward, update; return the mean loss before the steps, 0-d.
+        """Learn from one image at a time: forward, backward, update; return the mean loss before the steps, 0-d.
 
         Labels `[B]` become 1 and -1; floating targets `[B, classes]` are taken as they are. The loss is the mean
-        square over the outputs. Float32 on the CPU goes through the compiled kernel (`convolutional.lenet_1989_fused`),
-        which updates the weights in place; other types and devices, and nets with frozen parameters, go step by step
-        through autograd.
-        Raises `DataError` for wrong labels, `ShapeError` for other inputs or targets.
+        square over the outputs. Float32 on the CPU uses the compiled kernel (`convolutional.lenet_1989_fused`), which
+        updates the weights in place; other types and devices, and nets with frozen parameters, use autograd step by
+        step. Raises `DataError` for wrong labels, `ShapeError` for other inputs or targets.
         """
         weight: Tensor = self.layers.h1.weight  # type: ignore[assignment,union-attr]
         images = require_images("LeNet1989", inputs, (1, 28, 28), weight)
@@ -147,7 +146,7 @@ class LeNet1989(nn.Module):
         return torch.tensor(loss, dtype=torch.float32)
 
     def _flat_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return how the kernel wants each parameter: units, then what each of them reads."""
+        """Return the shape of each parameter for the kernel: units, then the inputs of each."""
         return {
             "h1.weight": (12, 25),
             "bias1.bias": (12, 64),

@@ -1,8 +1,8 @@
-"""LeNet-5 as the paper has it: connection table, trainable sub-sampling, radial-basis outputs. 60,000 parameters.
+"""LeNet-5 as in the paper: connection table, trainable sub-sampling, radial-basis outputs. 60,000 parameters.
 
     convolution    x = f(sum_(k in table) w_k * x_k + b)                  f(a) = 1.7159 tanh(2/3 a)
-    sub-sampling   x = f(c (x_1 + x_2 + x_3 + x_4) + b)                   one c and one b per plane
-    output         y_i = sum_j (x_j - w_ij)^2                             w_i = -1 / +1: a drawing of digit i, fixed
+    sub-sampling x = f(c (x_1 + x_2 + x_3 + x_4) + b) one c and one b per plane output y_i = sum_j (x_j - w_ij)^2 w_i =
+    -1 / +1: a drawing of digit i, fixed
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the
 IEEE 86 (1998) 2278-2324, section II.B.
@@ -46,7 +46,7 @@ C3_TABLE = (
 )
 _PAIRS = np.array([(o, i) for o, row in enumerate(C3_TABLE) for i in sorted(row)])
 WHITE, BLACK = -0.1, 1.175
-_SMALL = 64  # images; larger batches keep torch's functions busy
+_SMALL = 64  # images; for larger batches torch's functions are fast enough
 
 
 class Scaling(nn.Module):
@@ -58,13 +58,13 @@ class Scaling(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the scaled images with their border of two."""
         scaled = F.pad(images * (BLACK - WHITE) + WHITE, (2, 2, 2, 2), value=WHITE)
-        # With one plane both layouts of memory are the same bytes; named so, the planes of C1 come out channels last,
-        # which is the faster one for what follows.
+        # With one plane both memory layouts are the same bytes; declared so, the planes of C1 are channels last, which
+        # is faster for the following layers.
         return scaled.as_strided(scaled.shape, (32 * 32, 1, 32, 1)) if scaled.is_contiguous() else scaled
 
 
 class Subsampling(nn.Module):
-    """The sum over 2 x 2 places, times a trainable coefficient, plus a trainable bias; one of each a plane."""
+    """The sum over 2 x 2 places, times a trainable coefficient, plus a trainable bias; one of each per plane."""
 
     def __init__(self, planes: int, generator: torch.Generator | None) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Subsampling(nn.Module):
 
 
 class TableConvolution(nn.Module):
-    """A convolution whose planes read only some of the planes before; `table[o]` lists those of plane o.
+    """A convolution whose planes read only some of the input planes; `table[o]` lists those of plane o.
 
     `kernels` `[pairs, k, k]` has one kernel for each pair, in the order of the table; `weight` is the same as the
     dense kernel `[out, in, k, k]` that torch convolves with, zero if there is no connection.
@@ -134,12 +134,12 @@ class LeNet5(nn.Module):
     """LeNet-5: 60,000 trainable parameters, 340,908 connections.
 
     `forward` takes images `[B, 1, 28, 28]` with values in 0..1 and returns the negated distances `[B, 10]`. Initial
-    weights come from `generator` alone, U(-2.4/F, 2.4/F) with F inputs a unit; biases start at zero. `codes` `[K, 84]`
+    weights come only from `generator`, U(-2.4/F, 2.4/F) with F inputs per unit; biases start at zero. `codes` `[K, 84]`
     replaces the drawings of the ten digits, for other classes. Train it by the loss "map".
 
-    In training mode batches of up to 64 images in float32 on the CPU go through compiled planes, with the same values
-    and gradients up to rounding, where nothing watches the modules between (hooks, torch's modes); these gradients
-    cannot be differentiated once more. `compiled=False` keeps to torch's functions.
+    In training mode batches of up to 64 images in float32 on the CPU use compiled kernels, with the same values and
+    gradients up to rounding, unless there are hooks or torch modes on the modules in between; these gradients cannot be
+    differentiated again. `compiled=False` uses only torch's functions.
 
     Raises `ConfigError` for codes of another width, `ShapeError` for other inputs.
     """
@@ -199,7 +199,7 @@ class LeNet5(nn.Module):
         return states
 
     def _nobody_watches(self, images: Tensor) -> bool:
-        """Return whether the compiled planes may stand for the modules."""
+        """Return whether the compiled kernels may replace the modules."""
         if not 0 < len(images) <= _SMALL or images.requires_grad or not torch.is_grad_enabled():
             return False
         if images.dtype != torch.float32 or images.device.type != "cpu":
@@ -226,7 +226,7 @@ class LeNet5(nn.Module):
         return states
 
     def score_units(self, states: Tensor) -> Tensor:
-        """Return the scores `[B, classes]` of the last units' states; nothing is learnt here."""
+        """Return the scores `[B, classes]` of the last units' states; this part has no trainable weights."""
         scores: Tensor = self.rbf(states)
         return scores
 

@@ -32,13 +32,13 @@ class MLP(nn.Module):
     """Fully connected layers of the given `sizes`, such as `[784, 512, 10]`.
 
     `forward` takes `[B, sizes[0]]` or images of as many pixels and returns scores `[B, sizes[-1]]`.
-    Each hidden layer is linear, batch normalisation where asked for, activation, dropout where `dropout > 0`. The
-    activation is "relu", "sigmoid", "tanh", or one that is trained for spikes (see `spike_activations`): "clipped",
-    "steps", "one-step", "soft-lif". `bias=False` leaves out the biases, as the first converters to spikes asked for.
-    The sub-modules stand in `layers` under the names `linear1`, `norm1`, `activation1`, `dropout1`, `linear2`, ...
-    Initial weights come from `generator` alone, by `init` (see `gen2/initial_values.py`); biases start at zero.
-    Raises `ConfigError` for sizes, names or numbers that cannot work, `ResourceError` for weights that do not fit into
-    memory, `ShapeError` for inputs of another width.
+    Each hidden layer is linear, batch normalisation (optional), activation, dropout (if `dropout > 0`). The activation
+    is "relu", "sigmoid", "tanh", or one that is trained for spikes (see `spike_activations`): "clipped", "steps",
+    "one-step", "soft-lif". `bias=False` leaves out the biases, as the first converters to spikes required. The
+    sub-modules are in `layers` under the names `linear1`, `norm1`, `activation1`, `dropout1`, `linear2`, ... Initial
+    weights come only from `generator`, by `init` (see `gen2/initial_values.py`); biases start at zero. Raises
+    `ConfigError` for sizes, names or numbers that cannot work, `ResourceError` for weights that do not fit into memory,
+    `ShapeError` for inputs of another width.
     """
 
     def __init__(
@@ -77,16 +77,17 @@ class MLP(nn.Module):
                 yield f"dropout{number}", nn.Dropout(self.dropout)
 
     def input_major(self) -> list[Tensor]:
-        """Return the weights that `fit` stores by inputs: the first ones, so that blank pixels can be left out."""
+        """Return the weights that `fit` stores input-major: the first ones, so that blank pixels can be skipped."""
         weight = cast(nn.Linear, self.layers.linear1).weight
         return [weight] if may_pay(weight) and not self.batch_norm else []
 
     def chain(self) -> nn.Sequential | None:
-        """Return the layers that make the scores of flattened inputs; None in a subclass with another `forward`."""
+        """Return the layers that compute the scores from flattened inputs; None in a subclass with another
+        `forward`."""
         return self.layers if type(self).forward is MLP.forward else None
 
     def stack(self, n: int) -> StackedMLP:
-        """Return an empty stack for `n` networks like this one, which then train at once (see `gen2/stacked.py`)."""
+        """Return an empty stack for `n` networks like this one, which then train together (see `gen2/stacked.py`)."""
         if self.activation not in STACKABLE or not self.bias:
             raise ConfigError(
                 f"an MLP with activation={self.activation!r} and bias={self.bias} cannot be stacked; "

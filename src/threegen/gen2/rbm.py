@@ -42,16 +42,16 @@ class RBM(nn.Module):
     """A restricted Boltzmann machine of `visible` and `hidden` units.
 
     `visible_units` and `hidden_units` are "bernoulli", "gaussian" or "softmax", an object such as
-    `SoftmaxUnits(5, groups=20)`, or a list of objects whose units stand side by side. Weights are drawn from N(0,
+    `SoftmaxUnits(5, groups=20)`, or a list of objects whose units are concatenated. Weights are drawn from N(0,
     init^2), biases start at 0 (Hinton's guide, section 8); `start_visible_bias(data)` sets the visible ones. Weights
-    lie by visible units in memory, so that contrastive divergence may leave out those that are 0 (see
+    are stored by visible unit ([V, H]), so that contrastive divergence can skip units that are 0 (see
     `machine/sparse/sparse_matrix.py`).
 
     `forward` takes `[B, V]` or images of V pixels and returns the hidden units' means `[B, H]`, probabilities for
     binary units. Raises `ConfigError` for settings that cannot work, `ShapeError` for inputs of another width or type.
     """
 
-    classifies = False  # `forward` gives no scores of classes; evaluate refuses it
+    classifies = False  # `forward` returns no class scores; evaluate raises for it
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class RBM(nn.Module):
 
     @property
     def needs_unit_range(self) -> bool:
-        """Whether the visible units take values in 0..1 alone; Gaussian ones take any."""
+        """Whether visible values must be in 0..1; Gaussian units take any."""
         return are_binary(self.visible_units)
 
     @property
@@ -91,7 +91,7 @@ class RBM(nn.Module):
         return self.weight.shape[0]
 
     def input_major(self) -> list[Tensor]:
-        """Return the weights that `fit` stores by inputs, so that blank pixels can be left out."""
+        """Return the weights that `fit` stores input-major, so that blank pixels can be skipped."""
         return [self.weight] if may_pay(self.weight) else []
 
     def extra_repr(self) -> str:
@@ -103,12 +103,12 @@ class RBM(nn.Module):
         return self.hidden_given_visible(self.visible_states(inputs))
 
     def visible_states(self, inputs: Tensor, targets: Tensor | None = None) -> Tensor:
-        """Return a batch's inputs as states of the visible units `[B, V]`; targets are not looked at."""
+        """Return a batch's inputs as states of the visible units `[B, V]`; targets are not used."""
         name = type(self).__name__
         return require_unit_values(name, self.visible_units, require_features(name, inputs, self.visible, self.weight))
 
     def _visible(self, states: Tensor) -> Tensor:
-        """Return visible states `[..., V]`; NaN passes, which a diverged net draws: the guard of `fit` names it."""
+        """Return visible states `[..., V]`; NaN from a diverged net passes: the guard of `fit` reports it."""
         name = type(self).__name__
         require_states(name, "visible states", states, self.visible, self.weight)
         return require_unit_values(name, self.visible_units, states, finite=False)
@@ -171,10 +171,10 @@ class RBM(nn.Module):
         method: "exact" sums over all states of the smaller layer (at most 25 binary units); "ais" is annealed
             importance sampling over `steps` intermediate distributions with `runs` chains.
         base: data `[N, ...]` (or states of the visible units `[N, V]`) whose means annealing starts from; by default it
-            starts from units without any input, which needs far more steps for the same error.
+        starts from units without input, which needs far more steps for the same error.
 
-        The estimate states its error bar and the effective number of runs, and warns if that is so small that the bar
-        cannot be trusted. Raises `ConfigError` if the exact sum would have too many terms.
+        The estimate includes its error bar and the effective number of runs; it warns if that number is too small for a
+        reliable error bar. Raises `ConfigError` if the exact sum would have too many terms.
 
         >>> round(float(RBM(5, 4, init=0.0).log_partition()), 4)  # log 2^9: without weights all states weigh the same
         6.2383
@@ -195,7 +195,8 @@ class RBM(nn.Module):
         """Return log p(v) = -F(v) - log Z in nats `[B]` of visible states `[B, V]`."""
         return -self.free_energy(visible) - float(log_partition)
 
-    # -- beginning and dreaming ---------------------------------------------------------------------------------------
+    # -- initialisation and
+    # sampling-------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def start_visible_bias(self, data: Tensor) -> None:
@@ -216,5 +217,6 @@ class RBM(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, inputs: Tensor) -> Tensor:
-        """Return the visible means `[B, V]` given the hidden means of `inputs`: one way up and down, nothing drawn."""
+        """Return the visible means `[B, V]` given the hidden means of `inputs`: one pass up and down, without
+        sampling."""
         return self.visible_given_hidden(self.forward(inputs))

@@ -1,4 +1,4 @@
-"""Recurrent nets: units that read a sequence step by step and feed their own last state back.
+"""Recurrent nets: units that read a sequence step by step and feed back their last state.
 
     Elman   h_t = tanh(W x_t + U h_(t-1) + b)
     LSTM    i, f, o = sigmoid(W_ifo x_t + U_ifo h_(t-1) + b_ifo);  g = tanh(W_g x_t + U_g h_(t-1) + b_g)
@@ -11,7 +11,7 @@ Elman, "Finding structure in time", Cognitive Science 14 (1990) 179-211. Hochrei
 memory", Neural Computation 9 (1997) 1735-1780; its forget gate: Gers, Schmidhuber and Cummins, Neural Computation 12
 (2000) 2451-2471. Cho et al., "Learning phrase representations using RNN encoder-decoder", EMNLP 2014.
 
-Shapes: B examples, T steps, F inputs a step, H hidden units, K scores.
+Shapes: B examples, T steps, F inputs per step, H hidden units, K scores.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class RecurrentNet(nn.Module):
     `forward` takes sequences `[B, T, inputs]`, or grey images `[B, 1, T, inputs]` whose rows are the steps, and
     returns the scores `[B, classes]` after the last step. `walk` gives the scores after every step and takes and
     returns the state, so that a long sequence can be read in windows.
-    `cell` is "elman" (tanh units), "lstm" or "gru". Initial values come from `generator` alone: weights from the
-    input and into the read-out by `init`, the recurrent ones orthogonal (Saxe et al. 2014), biases zero, but the
-    LSTM's forget gate starts open, at bias 1 (Gers et al. 2000).
-    Raises `ConfigError` for sizes and names that cannot work, `ShapeError` for other inputs.
+    `cell` is "elman" (tanh units), "lstm" or "gru". Initial values come only from `generator`: weights from the input
+    and into the read-out by `init`, the recurrent ones orthogonal (Saxe et al. 2014). Biases are zero, except that the
+    LSTM's forget gate starts open, at bias 1 (Gers et al. 2000). Raises `ConfigError` for sizes and names that cannot
+    work, `ShapeError` for other inputs.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RecurrentNet(nn.Module):
         self.cell = require_choice("cell", cell, CELLS)
         self.init = require_init(init)
         require_whole("layers", layers)
-        # Made without memory and then filled, so that nothing but `generator` is used up.
+        # Built without initialisation and then filled, so that only `generator` is used.
         empty = CELLS[cell](inputs, hidden, num_layers=layers, batch_first=True, device="meta")
         self.recurrent = empty.to_empty(device="cpu")
         self.readout = linear(hidden, classes, init, generator)
@@ -87,7 +87,7 @@ class RecurrentNet(nn.Module):
     def walk(self, sequence: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the scores `[B, T, classes]` after every step of `sequence` `[B, T, inputs]`, and the last state.
 
-        `state` is what an earlier call returned; None starts from zero.
+        `state` is the state returned by an earlier call; None starts from zero.
         """
         before = state if state is None or self.cell == "lstm" else state[0]
         signals, after = self.recurrent(sequence, before)

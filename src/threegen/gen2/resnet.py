@@ -1,4 +1,4 @@
-"""Residual nets for small pictures: blocks that add what they have learned to what they were given.
+"""Residual nets for small pictures: blocks that add a learned change to their input.
 
     x <- relu(x + norm(W2 * relu(norm(W1 * x))))       * a convolution of 3 x 3; norm: batch normalisation
 
@@ -35,7 +35,7 @@ _GROUPS = (16, 32, 64)
 class ResidualBlock(nn.Module):
     """Two convolutions of 3 x 3 whose result is added to the input: `[B, planes_in, H, W]` to `[B, planes, H', W']`.
 
-    `stride` 2 halves the picture. Weights are drawn by He's scheme from `generator` alone.
+    `stride` 2 halves the picture. Weights are drawn by He's scheme, only from `generator`.
     """
 
     def __init__(self, planes_in: int, planes: int, stride: int, generator: torch.Generator | None = None) -> None:
@@ -113,6 +113,6 @@ class ResNet(nn.Module):
 
 
 def _plain(layer: nn.Conv2d) -> nn.Conv2d:
-    """Return the convolution without a bias: the normalisation behind it has one."""
+    """Return the convolution without a bias: the normalisation after it has one."""
     layer.bias = None
     return layer

@@ -1,7 +1,7 @@
-"""A classifier on what an RBM has learnt without labels: softmax over its hidden probabilities.
+"""A classifier on the features of an RBM trained without labels: softmax over its hidden probabilities.
 
     h = sigmoid(b + W v)          W, b of an RBM trained on the images alone
-    s = V h + c                   p(class) = softmax(s), trained with the labels while the RBM stands still
+    s = V h + c p(class) = softmax(s), trained with the labels while the RBM is frozen
 
 Smolensky, in: Parallel Distributed Processing, volume 1 (MIT Press 1986), chapter 6; Hinton, "Training products of
 experts by minimizing contrastive divergence", Neural Computation 14 (2002) 1771-1800.
@@ -41,7 +41,7 @@ class SoftmaxOnRBM(nn.Module):
         self.output = linear(hidden, classes, "glorot-uniform", generator)
 
     def receptive_fields(self) -> Tensor:
-        """Return what each hidden unit looks for, `[hidden, visible]`: its weights."""
+        """Return the receptive field of each hidden unit, `[hidden, visible]`: its weights."""
         return self.rbm.weight.detach()
 
     def forward(self, inputs: Tensor) -> Tensor:

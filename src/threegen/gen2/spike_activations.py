@@ -1,10 +1,10 @@
-"""Rectifiers for networks that are to be converted to spikes: trained as what T spikes can say.
+"""Rectifiers for networks that are to be converted to spikes: training with the values that T spikes can represent.
 
     steps        y = lambda / L * clip(floor(z L / lambda + 1/2), 0, L)          with the gradient of clip
     soft-lif     y = 1 / (tau_ref + tau log(1 + 1 / rho(z - 1))),   rho(x) = gamma log(1 + exp(x / gamma))     (+ noise)
 
 Bu, Fang, Ding, Dai, Yu and Huang, "Optimal ANN-SNN conversion for high-accuracy and ultra-low-latency spiking neural
-networks", ICLR 2022 (lambda is learnt, one per layer; phi = 1/2). Hunsberger and Eliasmith, "Training spiking deep
+networks", ICLR 2022 (lambda is learned, one per layer; phi = 1/2). Hunsberger and Eliasmith, "Training spiking deep
 networks for neuromorphic hardware", arXiv:1611.05141 (2016), whose time constants are 20 ms and 2 ms.
 """
 
@@ -21,10 +21,10 @@ from threegen.checks import require_number, require_whole
 
 
 class StepReLU(nn.Module):
-    """A rectifier of `levels` steps up to a learnt ceiling lambda: what `levels` time steps of spikes can say.
+    """A rectifier of `levels` steps up to a learned ceiling lambda: the values that `levels` time steps can represent.
 
-    `ceiling` is what lambda starts from (it stays above zero: the parameter is its logarithm). The gradient of a step
-    is that of the line through it. `levels=None` clips without steps. Raises `ConfigError`.
+    `ceiling` is the initial lambda (it stays above zero: the parameter is its logarithm). The gradient of a step is
+    that of the line through the steps. `levels=None` clips without steps. Raises `ConfigError`.
     """
 
     def __init__(self, levels: int | None = 4, ceiling: float = 8.0) -> None:
@@ -38,7 +38,7 @@ class StepReLU(nn.Module):
         return self.log_ceiling.exp()
 
     def spike_levels(self) -> tuple[Tensor, int | None]:
-        """Return lambda and the number of steps: what a conversion needs to know."""
+        """Return lambda and the number of steps, for the conversion."""
         return self.ceiling.detach(), self.levels
 
     def forward(self, z: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class SoftLIF(nn.Module):
 
     `tau` and `refractory` are in time steps (20 and 2 of 1 ms in the paper), `smoothness` is gamma; `scale` multiplies
     the rate, so that activations are about one. In training mode Gaussian `noise` (a share of the activation's root
-    mean square) is added, as filtered spikes would bring; `synapse` is the time constant of that filter in the spiking
+    mean square) is added, as filtered spikes would cause; `synapse` is the time constant of that filter in the spiking
     copy (5 steps of 1 ms in the paper, 0: none). Raises `ConfigError`.
     """
 
@@ -83,11 +83,11 @@ class SoftLIF(nn.Module):
     def curve(self, z: Tensor) -> Tensor:
         """Return the rates times `scale` without noise, of the shape of `z`."""
         above = F.softplus((z - 1.0) / self.smoothness) * self.smoothness
-        # log(1 + 1/x) as log1p(x) - log(x): no infinity where nothing is above the threshold
+        # log(1 + 1/x) as log1p(x) - log(x): finite where nothing is above the threshold
         return self.scale / (self.refractory + self.tau * (torch.log1p(above) - torch.log(above.clamp(min=1e-30))))
 
     def spike_rate(self) -> tuple[tuple[float, float, float], float, Callable[[Tensor], Tensor]]:
-        """Return the time constants, what one spike is worth and the curve: what a conversion needs to know."""
+        """Return the time constants, the value of one spike and the curve, for the conversion."""
         return (self.tau, self.refractory, self.synapse), self.scale, self.curve
 
     def forward(self, z: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class SoftLIF(nn.Module):
         return f"tau={self.tau:g}, refractory={self.refractory:g}, smoothness={self.smoothness:g}, scale={self.scale:g}"
 
 
-# By the names under which nets take them.
+# By the names used in nets' options.
 FOR_SPIKES: dict[str, Callable[[], nn.Module]] = {
     "clipped": lambda: StepReLU(None),
     "steps": StepReLU,

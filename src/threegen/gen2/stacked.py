@@ -2,8 +2,8 @@
 
     a_l[i] = f(W_l[i] a_(l-1)[i] + b_l[i])      i = 1 .. n, all in one batched product
 
-The networks share nothing but the products: each has its own weights, examples and draws. Narrower networks fill the
-corner of a tensor; masks keep the rest at 0. Legend: n networks, B examples, I inputs, O outputs, K classes.
+The networks share only the products: each has its own weights, examples and draws. Narrower networks use the corner of
+a tensor; masks keep the rest at 0. Legend: n networks, B examples, I inputs, O outputs, K classes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threegen.errors import ConfigError
 
 
 class Stack:
-    """The weights of `n` networks; sub-classes say how the scores are made.
+    """The weights of `n` networks; sub-classes define the computation of the scores.
 
     `parameters` and `buffers` hold tensors `[n, ...]` by the names of the model's own state. `stream` names the
     generator of `fit` that a network draws from: "torch" (dropout) or "rule" (spikes).
@@ -36,11 +36,11 @@ class Stack:
         self.shapes: list[dict[str, torch.Size]] = [{} for _ in range(n)]
 
     def fits(self, model: nn.Module) -> bool:
-        """Return whether a model can take a place: the same layers; widths may differ."""
+        """Return whether a model can be part of the stack: the same layers; widths may differ."""
         raise NotImplementedError
 
     def put(self, place: int, model: nn.Module) -> None:
-        """Copy a model's state to one place; the stack grows where the model is wider."""
+        """Copy a model's state to one slot; the stack grows if the model is wider."""
         if not self.fits(model):
             raise ConfigError(f"{type(model).__name__} number {place} cannot share a stack with the others")
         for name, value in model.state_dict().items():
@@ -62,7 +62,7 @@ class Stack:
         }
 
     def keep(self, places: Sequence[int]) -> None:
-        """Give up all networks but these; the stack shrinks."""
+        """Discard all networks but these; the stack shrinks."""
         chosen = torch.as_tensor(list(places), dtype=torch.long)
         self.parameters = {name: value[chosen] for name, value in self.parameters.items()}
         self.buffers = {name: value[chosen] for name, value in self.buffers.items()}
@@ -70,7 +70,7 @@ class Stack:
         self.n = len(self.shapes)
 
     def scores(self, inputs: Tensor, generators: Sequence[torch.Generator], training: bool) -> Tensor:
-        """Return scores `[n, B, K]` of inputs `[n, B, ...]`; each network has a generator of its own."""
+        """Return scores `[n, B, K]` of inputs `[n, B, ...]`; each network has its own generator."""
         raise NotImplementedError
 
 
@@ -100,19 +100,19 @@ class StackedMLP(Stack):
         )
 
     def put(self, place: int, model: nn.Module) -> None:
-        """Copy a model's state to one place."""
+        """Copy a model's state to one slot."""
         super().put(place, model)
         self.rates[place] = float(model.dropout)  # type: ignore[arg-type]
         self._mask()
 
     def keep(self, places: Sequence[int]) -> None:
-        """Give up all networks but these."""
+        """Discard all networks but these."""
         super().keep(places)
         self.rates = [self.rates[place] for place in places]
         self._mask()
 
     def _mask(self) -> None:
-        """Find which units of each layer a network has; nothing if all have all."""
+        """Compute the mask of existing units of each layer; none if all networks have the full width."""
         self.masks = {}
         for layer in range(1, self.depth):
             name = f"layers.linear{layer}.weight"
@@ -140,18 +140,18 @@ class StackedMLP(Stack):
         return signal
 
     def is_plain(self) -> bool:
-        """Return whether nothing but products and activations makes the scores: no normalisation, no dropout."""
+        """Return whether the scores involve only products and activations: no normalisation, no dropout."""
         return not self.template.batch_norm and not any(self.rates)
 
     @torch.no_grad()
     def descend(
         self, inputs: Tensor, error_of: Callable[[Tensor], Tensor], rates: Tensor, decays: Tensor | None
     ) -> Tensor:
-        """Move every network by plain gradient descent and return the scores `[n, B, K]` before the move.
+        """Update every network by plain gradient descent and return the scores `[n, B, K]` before the update.
 
-        The gradient of a weight is added to it inside the product, so that it is never written by itself. `error_of`
-        returns the gradients of the losses by the scores; `rates` and `decays` (of the matrices) are `[n]`. For plain
-        stacks; autograd and an optimiser are the oracle.
+        The gradient of a weight is added to it inside the product, so that it is never stored. `error_of` returns the
+        gradients of the losses by the scores; `rates` and `decays` (of the matrices) are `[n]`. For plain stacks;
+        autograd with an optimiser is the reference.
         """
         act = _ACTIVATIONS[str(self.template.activation)]
         signals = [inputs.flatten(2)]
@@ -174,7 +174,7 @@ class StackedMLP(Stack):
         return signals[-1]
 
     def _normalised(self, layer: int, signal: Tensor, training: bool) -> Tensor:
-        """As `nn.BatchNorm1d` with its defaults, for each network by itself."""
+        """As `nn.BatchNorm1d` with its defaults, for each network separately."""
         place = f"layers.norm{layer}."
         mean, variance = self.buffers[f"{place}running_mean"], self.buffers[f"{place}running_var"]
         if training:
@@ -190,7 +190,7 @@ class StackedMLP(Stack):
         return unit * scale.unsqueeze(1) + shift.unsqueeze(1)
 
     def _dropout(self, layer: int, signal: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """Return what `nn.Dropout` multiplies by, drawn for each network as it would draw it alone."""
+        """Return the factors of `nn.Dropout`, drawn for each network as for that network alone."""
         factors = torch.ones_like(signal)
         name = f"layers.linear{layer}.weight"
         for place, (rate, generator) in enumerate(zip(self.rates, generators, strict=True)):

@@ -1,4 +1,4 @@
-"""The two-layer net of every first lesson: sigmoid units in both layers.
+"""The two-layer net of introductory courses: sigmoid units in both layers.
 
     h = sigmoid(W1 x + b1)
     y = sigmoid(W2 h + b2)
@@ -23,8 +23,8 @@ class TwoLayerNet(MLP):
     """An `MLP` of one hidden layer with sigmoid units throughout; train it by `Backprop("sse")`.
 
     `forward` takes `[B, inputs]` and returns the outputs `[B, outputs]` in 0..1. `bias=False` leaves the biases out,
-    as the shortest programs do. Initial weights come from `generator` alone, by `init`; biases start at zero.
-    Raises `ConfigError` for sizes that cannot work, `ShapeError` for inputs of another width.
+    as in the shortest programs. Initial weights come only from `generator`, by `init`; biases start at zero. Raises
+    `ConfigError` for sizes that cannot work, `ShapeError` for inputs of another width.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""VGG: nothing but convolutions of 3 x 3 and maxima over 2 x 2, many of them.
+"""VGG: a deep net of 3 x 3 convolutions and 2 x 2 maximum pooling.
 
 | configuration | planes of the convolutions, M: maximum over 2 x 2    | parameters (224 x 224, 1000 classes) |
 |---------------|------------------------------------------------------|--------------------------------------|
@@ -6,9 +6,9 @@
 | B             | 64 64 M 128 128 M 256 256 M 512 512 M 512 512 M      | 133,047,848                          |
 | D             | 64 64 M 128 128 M 256 x 3 M 512 x 3 M 512 x 3 M      | 138,357,544                          |
 
-Behind them come two full layers of 4096 units with dropout, and the scores. Karen Simonyan and Andrew Zisserman, "Very
+After them come two full layers of 4096 units with dropout, and the scores. Karen Simonyan and Andrew Zisserman, "Very
 deep convolutional networks for large-scale image recognition", ICLR (2015), table 1. Batch normalisation (Ioffe and
-Szegedy, ICML 2015) is not in the paper; with it small nets train from any start.
+Szegedy, ICML 2015) is not in the paper; with it small nets train reliably.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class VGG(nn.Module):
         configuration: "A", "B" or "D" of the paper's table 1.
         width: a factor for the planes of all convolutions.
         hidden: the units of the two full layers.
-        batch_norm: normalise behind each convolution, which then has no bias.
+        batch_norm: normalise after each convolution, which then has no bias.
         dropout: the share of hidden units left out.
         generator: draws the initial weights, by He's scheme.
 

@@ -1,11 +1,11 @@
 """Spiking convolutional networks, written as a string of layers such as 15C5-P2-40C5-P2-300-10 (`layer_strings`).
 
     u_l[t] = decay * u_l[t-1] * (1 - o_l[t-1]) + W_l * x_l[t] + b_l     o_l[t] = 1 where u_l[t] >= threshold
-    x_l[t] = mean of o_{l-1}[t] over k x k windows behind Pk, else o_{l-1}[t]      score = 1/T sum_t o_L[t]
+    x_l[t] = mean of o_{l-1}[t] over k x k windows after Pk, else o_{l-1}[t] score = 1/T sum_t o_L[t]
 
 Wu, Deng, Li, Zhu and Shi, "Spatio-temporal backpropagation for training high-performance spiking neural networks",
 Frontiers in Neuroscience 12:331 (2018): `15C5` is a convolution with 15 kernels of 5 by 5, `P2` averages spikes over
-windows of 2 by 2, `300` is a fully connected layer. Behind every convolution and every full layer there are neurons.
+windows of 2 by 2, `300` is a fully connected layer. Neurons follow every convolution and every full layer.
 
 Shapes: T time steps, B examples, C channels, H x W places, K classes.
 """
@@ -32,10 +32,10 @@ from threegen.gen3.normalisation import NeuNorm, ThresholdBatchNorm
 from threegen.gen3.shortcuts import Join
 from threegen.gen3.steps import at_every_step, weights_of
 
-# Deep nets die out unless every layer hands on as much as it gets. With a summed input that fluctuates by this many
-# thresholds a neuron of decay .5 fires at about 15 %: its potential fluctuates by gain / sqrt(1 - .5^2).
+# In deep nets activity dies out unless every layer passes on as much as it gets. If its summed input fluctuates by this
+# many thresholds, a neuron of decay .5 fires at about 15 %: its potential fluctuates by gain / sqrt(1 - .5^2).
 GAIN = 0.84
-# The mean square of a mean over four places that fire at 15 %: .05 were they independent, .15 if always together.
+# The mean square of a mean over four places that fire at 15 %: .05 if they were independent, .15 if always together.
 POOLED_SQUARE = 0.08
 LARGEST_POOL = 15  # counts of larger windows do not fit a byte
 SHORTCUTS = ("current", "spikes")
@@ -48,7 +48,7 @@ class SpikingConvNet(SpikingNet):
     joins its end: "current" adds threshold * x (or a 1 x 1 convolution of x, for another number of channels) to the
     summed input of the second neurons, so that spikes stay 0 or 1, as in Zheng et al., AAAI 2021; "spikes" adds x to
     the spikes that come out (spike-element-wise ADD, Fang et al., "Deep residual learning in spiking neural networks",
-    NeurIPS 2021). With zero weights both blocks hand on what they get. The other options are those of `SpikingMLP`;
+    NeurIPS 2021). With zero weights both blocks pass on their input. The other options are those of `SpikingMLP`;
     `recurrent` is for hidden full layers. Raises `ConfigError`.
     """
 
@@ -85,7 +85,7 @@ class SpikingConvNet(SpikingNet):
         require_spatial(self)
 
     def _add_synapses(self, gain: float, last_gain: float, generator: torch.Generator | None) -> list[tuple[int, ...]]:
-        """Make the layers, drawing in order; `gain` is by how many thresholds their summed input shall fluctuate.
+        """Make the layers, drawing in order; `gain` is the fluctuation of their summed input, in thresholds.
 
         Returns the shape of each layer of neurons, [C, H, W] or [N].
         """
@@ -108,7 +108,10 @@ class SpikingConvNet(SpikingNet):
                 places.append((channels, height, width))
                 height, width = height // plan.pool, width // plan.pool
                 if min(height, width) < 1:
-                    raise ConfigError(f"layers {self.layers!r} leave no place of images of shape {self.shape}")
+                    raise ConfigError(
+                        f"layers {self.layers!r} reduce images of shape {self.shape} to nothing; use "
+                        f"smaller kernels or less pooling"
+                    )
             else:
                 inputs, channels = channels * height * width, plan.outputs * plan.votes
                 own_gain = last_gain if number == len(self.plans) - 1 else gain
@@ -136,7 +139,7 @@ class SpikingConvNet(SpikingNet):
         if self.shortcut == "spikes":
             raise ConfigError(
                 f'shortcut="spikes" adds spikes to spikes, but a block of {self.layers!r} turns {entering} channels '
-                f'into {plan.outputs}; put a convolution in front of it, or use shortcut="current"'
+                f'into {plan.outputs}; put a convolution before it, or use shortcut="current"'
             )
         layer: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
             nn.Conv2d, entering, plan.outputs, 1, bias=False
@@ -147,7 +150,7 @@ class SpikingConvNet(SpikingNet):
         return nn.Sequential(layer, ThresholdBatchNorm(plan.outputs, self.threshold, 0.5**0.5))
 
     def pixels(self, x: Tensor) -> Tensor:
-        """Return images [B, C, H, W] as they are. Raises `ShapeError`."""
+        """Return images [B, C, H, W] unchanged. Raises `ShapeError`."""
         return require_images("SpikingConvNet", x, self.shape, self.any_weight)
 
     @property
@@ -172,7 +175,7 @@ class SpikingConvNet(SpikingNet):
     def between(
         self, layer: int, spikes: Tensor, signals: Mapping[int, Tensor], remembered: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the spikes normalised, pooled, and flattened in front of a full layer, [T, B, ...]."""
+        """Return the spikes normalised, pooled, and flattened before a full layer, [T, B, ...]."""
         plan = self.plans[layer]
         if plan.block == 2 and self.shortcut == "spikes":
             spikes = self.joins[str(layer)](spikes, signals[layer - 1])
@@ -213,10 +216,10 @@ class SpikingConvNet(SpikingNet):
             layers.append(LinearLayer(weight, bias, inside, scale=scale, first=number == 0, last=last, picture=picture))
             largest = max(largest, len(weight))
             channels, height, width, scale = plan.outputs, 1, 1, 1.0
-        return layers, 2 * largest  # convolutions are quickest in blocks half as large as those of gathered rows
+        return layers, 2 * largest  # convolutions are fastest in blocks half as large as those of gathered rows
 
     def _source(self, pixels: Tensor, generator: torch.Generator | None, *, given: bool = False) -> Source:
-        """Return what gives the spikes of the images, channels last for a convolution."""
+        """Return the source of the images' spikes, channels last for a convolution."""
         source = super()._source(pixels, generator, given=given)
         if not self.plans[0].kernel:
             return source
@@ -237,7 +240,7 @@ class SpikingConvNet(SpikingNet):
                 synapse.padding,
                 synapse.padding_mode,
             ):
-                return "a convolution was put in that the kernels do not know"
+                return "a convolution was inserted that the kernels do not support"
         return super()._obstacle(x)
 
     def extra_repr(self) -> str:

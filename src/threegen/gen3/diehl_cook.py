@@ -4,13 +4,14 @@
     a neuron fires at v >= v_thr + theta;   theta += 0.05 mV at each of its spikes,   d(theta)/dt = -theta / 10^7 ms
 
 Peter U. Diehl and Matthew Cook, "Unsupervised learning of digit recognition using spike-timing-dependent plasticity",
-Frontiers in Computational Neuroscience 9:99 (2015). Every pixel is a Poisson process with at most 63.75 Hz; all go to
-all excitatory neurons; each of these excites one inhibitory neuron, which inhibits all others. An example is shown
-for 350 ms and 150 ms of rest follow; where the neurons fired fewer than 5 times it is shown again with more input.
-After learning, each neuron takes the class for which it fired most (labels of training data alone).
+Frontiers in Computational Neuroscience 9:99 (2015). Every pixel is a Poisson process with at most 63.75 Hz; all pixels
+are connected to all excitatory neurons; each of these excites one inhibitory neuron, which inhibits all others. An
+example is presented for 350 ms, followed by 150 ms of rest; if the neurons fired fewer than 5 times it is presented
+again with more input. After learning, each neuron gets the class for which it fired most (only labels of training data
+are used).
 
-`Variant` in `functional/diehl_cook/constants.py` names the ways to simulate it; all constants are there too. Training
-is `DiehlCookSTDP` and then `AssignLabels` (rules/diehl_cook_stdp.py).
+`Variant` in `functional/diehl_cook/constants.py` selects how it is simulated; all constants are defined there too.
+Training is `DiehlCookSTDP` and then `AssignLabels` (rules/diehl_cook_stdp.py).
 
 Shapes: B examples, F frames, D inputs, N neurons, K classes, T steps of a presentation.
 """
@@ -45,31 +46,31 @@ from threegen.machine.memory import require_weights
 from threegen.randomness import draw_key
 
 READOUTS = ("vote", "proportion", "likelihood")
-THETA_START = 20.0  # mV; the threshold begins at v_thr of the paper's table: -52 mV
-_MOST = 60  # the keys of an example's presentations are counted in 64
+THETA_START = 20.0  # mV; the threshold starts at v_thr of the paper's table: -52 mV
+_MOST = 60  # the keys of an example's presentations have a range of 64
 _SMALLEST_RATE = 0.01  # spikes per example: keeps the logarithm of the likelihood read-out finite
 
 
 class DiehlCook(nn.Module):
     """The network of Diehl and Cook with `neurons` excitatory neurons for examples of `inputs` values in 0..1.
 
-    `forward` takes images or vectors of `inputs` values [B, ...], or event recordings and films as frames
-    [B, F, C, H, W], of `inputs` values each (0 and more), that share the time of a presentation. It returns votes
-    [B, classes] by `readout`:
+    `forward` takes images or vectors of `inputs` values [B, ...], or event recordings and videos as frames [B, F, C, H,
+    W], of `inputs` values each (0 and more), that share the time of a presentation. It returns votes [B, classes] by
+    `readout`:
 
     - "vote", the paper's: the mean spikes of each class's neurons;
-    - "proportion": every spike votes for all classes, in the proportions in which its neuron fired for them;
+    - "proportion": every spike votes for all classes, in proportion to how often its neuron fired for them;
     - "likelihood": the log-likelihood of the spikes, as if neurons were Poisson processes with the mean rates of a
       class.
 
     Before labels are assigned, and for an example for which no neuron fires, all votes are 0. The network
-    never learns in `forward`, whatever its mode; examples do not depend on each other. `variant` is a name of
-    `VARIANTS` ("paper", "grouped", "fast", "faster") or a `Variant`.
-    `least` and `most` are the spikes below which an example is shown again, and how often at most. `generator` draws
-    initial weights and delays. `state_dict` holds weights, thresholds (theta), delays and what labels are made of.
+    never learns in `forward`, whatever its mode; examples are independent of each other. `variant` is a name of
+    `VARIANTS` ("paper", "grouped", "fast", "faster") or a `Variant`. An example with fewer than `least` spikes is shown
+    again, at most `most` times. `generator` draws initial weights and delays. `state_dict` holds weights, thresholds
+    (theta), delays and the data from which labels are assigned.
 
-    Raises `ConfigError` for sizes and settings that cannot work, `ResourceError` for weights that do not fit into
-    memory, `ShapeError` for inputs of another width or type.
+    Raises `ConfigError` for impossible sizes and settings, `ResourceError` for weights that do not fit into memory,
+    `ShapeError` for inputs of another width or type.
     """
 
     needs_unit_range = True  # images; frames of counts may hold more
@@ -114,7 +115,7 @@ class DiehlCook(nn.Module):
         self.register_buffer("potential", torch.full((neurons,), -65.0))  # mV, between presentations
         self.register_buffer("responses", torch.zeros(classes, neurons, dtype=torch.float64))
         self.register_buffer("examples", torch.zeros(classes, dtype=torch.int64))
-        self.last_outcome = torch.zeros(0, len(OUTCOME), dtype=torch.int32)  # what the last answers took: for the bill
+        self.last_outcome = torch.zeros(0, len(OUTCOME), dtype=torch.int32)  # of the last answers: for the bill
 
     def input_major(self) -> list[Tensor]:
         """Return the weights that `fit` stores by inputs, so that a kernel adds one row for each spike."""
@@ -130,13 +131,13 @@ class DiehlCook(nn.Module):
     part = "competition"
 
     def cost(self, use: Use) -> list[Cost]:
-        """Return what the last answers cost: encoder, neurons, read-out.
+        """Return the cost of the last answers: encoder, neurons, read-out.
 
         An input spike is one addition per neuron that it reaches, a neuron's spike one for each that it inhibits. Each
         neuron keeps a potential and two conductances: three leaks, one integration and four multiplications (by driving
-        forces and dt / tau) a step of each presentation; the rest, in which nothing arrives, is not billed. Random
-        numbers are drawn one per spike. The busiest step is reckoned as the mean input spikes of a step and the most
-        neurons that fired together.
+        forces and dt / tau) a step of each presentation; the rest period, without input, is not billed. Random numbers
+        are drawn one per spike. The busiest step is estimated as the mean number of input spikes per step plus the
+        largest number of neurons that fired together.
         """
         votes, outcome = use.output, self.last_outcome.double()
         _, repeats, _, sent, fired = (int(column) for column in self.last_outcome.sum(0))
@@ -174,9 +175,9 @@ class DiehlCook(nn.Module):
 
     @torch.no_grad()
     def count_spikes(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Return the spikes of each neuron for each example [B, N], and what each took [B, 5] (see `OUTCOME`).
+        """Return the spikes of each neuron for each example [B, N], and the outcome of each [B, 5] (see `OUTCOME`).
 
-        Both are int32, on the CPU. Nothing of the network changes.
+        Both are int32, on the CPU. The network does not change.
         """
         pixels = self.pixels(x).detach().cpu().contiguous()
         counts = torch.zeros(len(pixels), self.neurons, dtype=torch.int32)
@@ -199,7 +200,7 @@ class DiehlCook(nn.Module):
             smooth = rates + _SMALLEST_RATE
             votes = (spikes @ smooth.log().t() - smooth.sum(1)) * (self.examples > 0)
             votes = torch.where(self.examples > 0, votes, -1e6) if bool(self.examples.any()) else votes
-            votes = votes * (spikes.sum(1) > 0)[:, None]  # where nothing fires there is no answer
+            votes = votes * (spikes.sum(1) > 0)[:, None]  # without spikes there is no answer
         return votes.to(self.weight.dtype)
 
     def pixels(self, x: Tensor) -> Tensor:
@@ -216,14 +217,15 @@ class DiehlCook(nn.Module):
             return require_unit_range("DiehlCook", frames)
         require_finite("DiehlCook", frames)
         if frames.numel() and float(frames.min()) < 0.0:
-            raise ConfigError(f"DiehlCook takes counts of 0 and more as frames, got {float(frames.min()):g}")
+            raise ConfigError(f"DiehlCook takes non-negative counts as frames, got {float(frames.min()):g}")
         return frames
 
     def run(self, x: Tensor, state: None = None, generator: torch.Generator | None = None) -> Record:
-        """Return the `Record` of the presentations by which the network answers: all is [T, B, ...], without the rest.
+        """Return the `Record` of the presentations by which the network answers: all tensors are [T, B, ...], without
+        the rest period.
 
-        The layers are the excitatory neurons alone; potentials are in mV and before a reset. Each example starts from
-        rest: there is no state to hand on. Runs the plain version, about a second an example.
+        The only layer is that of the excitatory neurons; potentials are in mV and before a reset. Each example starts
+        from rest: there is no state to pass on. It runs the plain version, about a second per example.
         """
         if state is not None:
             raise ConfigError("DiehlCook answers every example from rest; call run without a state")
@@ -242,7 +244,7 @@ class DiehlCook(nn.Module):
         return Record(inputs, [spikes.to(self.weight.dtype)], [potentials], scores, [])
 
     def _answer(self, net: Net, frames: Tensor, key: int, number: int) -> tuple[Trace, Sequence[Tensor]]:
-        """Return what the plain version does with one example until it answers, and the last input."""
+        """Return the trace of the plain version on one example until it answers, and the last input."""
         weight, theta = self.weight.detach().cpu().t(), self.theta.cpu()
         for attempt in range(self.most + 1):
             strength = self.variant.intensity + attempt * self.variant.more_intensity
@@ -257,43 +259,45 @@ class DiehlCook(nn.Module):
 
     @torch.no_grad()
     def diagnose(self, x: Tensor, generator: torch.Generator | None = None) -> Diagnosis:
-        """Return how the network does on examples `x`, in figures and in sentences; nothing of it changes."""
+        """Return figures and findings on the activity of the network for examples `x`; the network does not change."""
         counts, outcome = self.count_spikes(x, generator)
         if len(counts) == 0:
             raise DataError("diagnose needs at least one example, got none")
         weight, theta, assignments = self.weight.detach().cpu(), self.theta.cpu(), self.assignments.cpu()
         return diagnose_counts(counts, outcome, weight, theta, assignments, start=THETA_START, least=self.least)
 
-    # -- what labels are made of --------------------------------------------------------------------------------------
+    # -- the data of the labels --------------------------------------------------------------------------------------
 
     def rates(self) -> Tensor:
-        """Return the mean spikes of each neuron for an example of each class [K, N], float64; 0 without any."""
+        """Return the mean spikes of each neuron per example of each class [K, N], float64; 0 for a class without
+        examples."""
         return self.responses / self.examples.clamp(min=1)[:, None]
 
     @property
     def assignments(self) -> Tensor:
-        """The class of each neuron [N]: the one for which it fires most; -1 where it never fired or before labels."""
+        """The class of each neuron [N]: the one for which it fires most; -1 if it never fired or before labels are
+        assigned."""
         rates = self.rates()
         return torch.where(rates.sum(0) > 0, rates.argmax(0), -1)
 
     @property
     def unanswerable(self) -> list[int]:
-        """The classes that are never answered: those without examples or, where neurons vote, without a neuron."""
+        """The classes that are never answered: those without examples or, if neurons vote, without a neuron."""
         known = self.examples > 0
         if self.readout == "vote":
             known &= torch.bincount(self.assignments.clamp(min=-1) + 1, minlength=self.classes + 1)[1:] > 0
         return [int(number) for number in (~known).nonzero()]
 
     def forget_labels(self) -> None:
-        """Take all neurons' classes away: `AssignLabels` begins with this."""
+        """Remove the classes of all neurons: `AssignLabels` starts with this."""
         self.responses.zero_()
         self.examples.zero_()
 
     @torch.no_grad()
     def add_responses(self, counts: Tensor, labels: Tensor) -> None:
-        """Let the spikes [B, N] for examples of the classes `labels` [B] decide about the neurons' classes.
+        """Add the spikes [B, N] for examples of the classes `labels` [B] to the data that decide the neurons' classes.
 
-        Raises `DataError` for labels out of range, `ShapeError` for other spikes.
+        Raises `DataError` for labels out of range, `ShapeError` for spikes of another shape.
         """
         require_labels(labels, self.classes)
         if counts.shape != (len(labels), self.neurons):
@@ -304,7 +308,7 @@ class DiehlCook(nn.Module):
     # -- what rules work on ---------------------------------------------------------------------------------------
 
     def kernel_net(self, plasticity: Plasticity | None = None, rate: float = 1.0) -> Net:
-        """Return the network as the kernels take it: arrays over the memory of its tensors, on the CPU."""
+        """Return the network in the kernels' form: arrays that share the memory of its tensors, on the CPU."""
         weight = self.weight.detach().cpu().t().contiguous().numpy()
         kind: Any = weight.dtype
         numbers = numbers_of(self.variant, self.inputs, kind, plasticity, rate)
@@ -313,12 +317,12 @@ class DiehlCook(nn.Module):
         return Net(weight, theta, self.delays.cpu().numpy(), numbers, wholes, tables_of(self.variant, kind))
 
     def intensities(self) -> np.ndarray[Any, Any]:
-        """Return the intensity of the first presentation and what each further one adds."""
+        """Return the intensity of the first presentation and the increment of each further one."""
         return np.array([self.variant.intensity, self.variant.more_intensity])
 
     @torch.no_grad()
     def take(self, net: Net) -> None:
-        """Take back weights and thresholds that a kernel has moved, where they do not share memory."""
+        """Copy back weights and thresholds that a kernel has changed, if they do not share memory."""
         for own, moved in ((self.weight, torch.from_numpy(net.weight).t()), (self.theta, torch.from_numpy(net.theta))):
             if own.data_ptr() != moved.data_ptr():
                 own.copy_(moved)

@@ -1,4 +1,4 @@
-"""What is wrong with a network of competing neurons that does not learn, in figures and in sentences."""
+"""Diagnosis of a network of competing neurons that does not learn, in figures and sentences."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ DEAD, REPEATED, TOGETHER, SATURATED = 0.2, 1.0, 0.1, 0.5  # shares (repeats: a m
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """How a network of competing neurons does on some examples.
+    """The activity of a network of competing neurons on some examples.
 
-    `spikes` and `repeats` are means an example: spikes of the neurons in its last presentation, and presentations
+    `spikes` and `repeats` are means per example: spikes of the neurons in its last presentation, and presentations
     beyond the first. `silent_examples`: the share that never made the neurons fire often enough. `dead`: the share of
-    neurons that fired for none. `together`: the most neurons that fired in one step. `theta_mean`, `theta_least`,
-    `theta_most`
-    in mV, `theta_drift` the mean's way from its start. `at_zero` and `at_one`: shares of weights at their bounds.
-    `labelled`: the share of neurons with a class. `findings` says in sentences what is wrong and what to do.
+    neurons that never fired. `together`: the most neurons that fired in one step. `theta_mean`, `theta_least`,
+    `theta_most` in mV, `theta_drift` the change of the mean from its start. `at_zero` and `at_one`: shares of weights
+    at their bounds.
+    `labelled`: the share of neurons with a class. `findings` are sentences on problems and what to do.
     """
 
     spikes: float
@@ -37,7 +37,8 @@ class Diagnosis:
 
     def __str__(self) -> str:
         figures = (
-            f"{self.spikes:.1f} spikes and {self.repeats:.2f} repeats an example, {self.dead:.0%} of the neurons dead, "
+            f"{self.spikes:.1f} spikes and {self.repeats:.2f} repeats per example, {self.dead:.0%} of the neurons "
+            f"dead, "
             f"at most {self.together} firing together, theta {self.theta_mean:.1f} mV ({self.theta_drift:+.1f}), "
             f"{self.at_zero:.0%} of the weights at 0 and {self.at_one:.0%} at 1"
         )
@@ -76,7 +77,8 @@ def _findings(figures: dict[str, float], together: int, neurons: int, examples: 
         )
     elif figures["repeats"] > REPEATED:
         found.append(
-            f"an example is shown {1 + figures['repeats']:.1f} times on average: thresholds have outgrown the input; "
+            f"an example is shown {1 + figures['repeats']:.1f} times on average: the thresholds are too high for the "
+            f"input; "
             "lower theta_plus (it suits 400 neurons; fewer neurons need less)"
         )
     if neurons > 1 and together > max(2.0, TOGETHER * neurons):
@@ -86,8 +88,8 @@ def _findings(figures: dict[str, float], together: int, neurons: int, examples: 
         )
     if figures["dead"] > DEAD and examples * figures["spikes"] > 10 * neurons:
         found.append(
-            f"{figures['dead']:.0%} of the neurons never fire on {examples:,} examples: others always win; train "
-            "longer or raise theta_plus"
+            f"{figures['dead']:.0%} of the neurons never fire on {examples:,} examples: other neurons always win; "
+            f"train longer or raise theta_plus"
         )
     if figures["at_one"] > SATURATED or figures["at_zero"] > 0.99:
         found.append("most weights are at a bound: lower eta_post or the norm")

@@ -1,4 +1,4 @@
-"""Spike encoders as modules: thin shells over `functional.encoding`, which has the formulas.
+"""Spike encoders as modules around `functional.encoding`, which contains the formulas.
 
 An encoder takes intensities [B, ...] in 0..1 and the number of time steps, and returns spikes [T, B, ...].
 """
@@ -21,21 +21,21 @@ from threegen.gen3.parts import ENCODER, Cost, Use
 
 
 class Encoder(nn.Module):
-    """What a spiking net asks of its encoder: `encoder(x, steps, generator) -> spikes [T, B, ...]`."""
+    """The interface of an encoder: `encoder(x, steps, generator) -> spikes [T, B, ...]`."""
 
     part = ENCODER
 
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Return spikes [T, B, ...], each 0 or 1."""
-        raise NotImplementedError(f"{type(self).__name__} must write forward")
+        raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def chances(self, x: Tensor) -> Tensor | None:
-        """Return the chance [B, ...] of a spike at every step, where steps are independent draws; else None."""
+        """Return the chance [B, ...] of a spike at every step, if steps are independent draws; else None."""
         return None
 
 
 class Bernoulli(Encoder):
-    """Rate coding: at each step a spike with probability x, drawn anew."""
+    """Rate coding: at each step a spike with probability x, drawn independently."""
 
     needs_unit_range = True
 
@@ -66,7 +66,7 @@ class Poisson(Encoder):
         return poisson_spikes(x, steps, self.rate, generator)
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: the chance of each value once, a random number and a comparison a step."""
+        """Return the cost of a call: the chance of each value once, a random number and a comparison per step."""
         given, made = use.inputs[0].numel(), use.output.numel()
         return _cost(use, {"draw": made, "compare": made, "mul": given, "function": given})
 
@@ -80,7 +80,8 @@ class Poisson(Encoder):
 
 
 class Latency(Encoder):
-    """Time-to-first-spike coding: one spike per intensity above 0, the stronger the earlier; nothing is drawn."""
+    """Time-to-first-spike coding: one spike per intensity above 0, earlier for higher intensities; nothing is
+    random."""
 
     needs_unit_range = True
 
@@ -89,7 +90,7 @@ class Latency(Encoder):
         return latency_spikes(x, steps)
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: the time of each value once, a comparison a step."""
+        """Return the cost of a call: the time of each value once, a comparison per step."""
         given = use.inputs[0].numel()
         return _cost(use, {"add": given, "mul": given, "compare": use.output.numel()})
 
@@ -98,7 +99,7 @@ class Direct(Encoder):
     """Direct coding: the intensities themselves, the same at every step, so that the first layer of the net becomes
     the trainable encoding layer: an analog layer whose neurons spike (Wu et al., AAAI 2019).
 
-    Its summed input is computed once for all steps. Any finite values are taken.
+    Its summed input is computed once for all steps. Any finite values are allowed.
     """
 
     def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
@@ -106,7 +107,7 @@ class Direct(Encoder):
         return require_finite("direct coding", require_float("direct coding", x)).expand(steps, *x.shape)
 
     def cost(self, use: Use) -> list[Cost]:
-        """Return no row: what it hands on are the values that it was given."""
+        """Return no row: it passes on its input values."""
         return []
 
 
@@ -123,7 +124,7 @@ ENCODERS: dict[str, type[Encoder]] = {
 
 
 def make_encoder(encoder: nn.Module | str | None) -> nn.Module:
-    """Return the encoder that is meant: a module as it is, a name's, `Bernoulli()` for None. Raises `ConfigError`."""
+    """Return the encoder: a module unchanged, the encoder of a name, `Bernoulli()` for None. Raises `ConfigError`."""
     if encoder is None:
         return Bernoulli()
     if isinstance(encoder, str):

@@ -1,7 +1,7 @@
-"""When compiled kernels may stand in for methods: only where every method that they replace is the library's own.
+"""When compiled kernels may replace methods: only if every replaced method is the library's own.
 
-A sub-class with a method of its own, a method put over that of an instance, hooks of any sort, and modules that the
-kernels have never seen take the plain way, which calls everything.
+Sub-classes that override a method, methods replaced on an instance, hooks of any kind and modules unknown to the
+kernels use the plain version, which calls everything.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def replaced_method(module: nn.Module, names: Iterable[str]) -> str | None:
 
 @cache
 def _is_ours(kind: Any, name: str) -> bool:
-    """Return whether the class that defines `name`, in the order in which Python looks it up, is of this package."""
+    """Return whether the class that defines `name`, in Python's method resolution order, is of this package."""
     definer = next((one for one in kind.__mro__ if name in vars(one)), None)
     return definer is None or definer.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def is_watched(module: nn.Module) -> bool:
-    """Return whether calling a module does more than the `forward` of its class: hooks, or a `forward` of its own."""
+    """Return whether calling a module does more than the `forward` of its class: hooks, or an overridden `forward`."""
     return has_hooks(module)
 
 

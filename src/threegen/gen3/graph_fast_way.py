@@ -1,8 +1,8 @@
-"""The fast way of a `SpikingGraph` without gradients: which nets it takes, and its weights as the kernels want them.
+"""Compiled inference of a `SpikingGraph` without gradients: the supported nets, and the weights in the kernels' layout.
 
-It takes chains: an analog first layer, then layers that sum counts over windows and go through one convolution or one
-linear map each, integrate-and-fire neurons with reset by subtraction, and a last layer whose summed input is read out.
-Copies of the weights in another order are kept beside the net and made anew when a weight has changed.
+It supports chains: an analog first layer, then layers that sum counts over windows, each with one convolution or one
+linear map, integrate-and-fire neurons with reset by subtraction, and a last layer whose summed input is read out.
+Copies of the weights in another order are cached and renewed when a weight has changed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FEW = 1_000  # numbers that are compared one by one
 
 @dataclass
 class Stage:
-    """One layer of the chain: how many places are pooled before it, its linear part (None: the first), its neurons."""
+    """One layer of the chain: the size of the pooling before it, its linear part (None: the first), its neurons."""
 
     pool: int
     layer: Any
@@ -46,7 +46,8 @@ class Stage:
     views: list[_View] = field(default_factory=list)
 
     def arrays(self, channels: int, width: int) -> tuple[Array, ...]:
-        """Return weight, bias and first potentials for a signal of `channels` that is `width` wide, as kernels do."""
+        """Return weight, bias and initial potentials in the kernels' layout, for a signal of `channels` that is `width`
+        wide."""
         values = (self.layer._parameters["weight"], self.layer._parameters["bias"], self._start())
         if len(self.views) != len(values):
             self.views = [_View(one) for one in values]
@@ -71,13 +72,13 @@ class Stage:
             places = width + 2 * cast(Any, self.layer.padding)[0] - weight.shape[-1] + 1
             turned = weight.flip(2, 3).permute(1, 2, 3, 0).contiguous().flatten(2)
             return turned.numpy(), bias.repeat(places).numpy(), first.repeat(places).numpy()
-        if self.flat:  # planes lie channels last here, channels first in the weights
+        if self.flat:  # planes are stored channels last here, channels first in the weights
             weight = weight.view(len(weight), channels, -1).transpose(1, 2).flatten(1)
         return weight.t().contiguous().numpy(), bias.contiguous().numpy(), first.contiguous().numpy()
 
 
 class _View:
-    """The memory of a tensor, and a number that differs when anything in it has changed."""
+    """The memory of a tensor, and a number that differs after any change of its values."""
 
     def __init__(self, values: Tensor | None) -> None:
         self.values, self.address = values, 0
@@ -87,7 +88,8 @@ class _View:
             self.words = values.detach().reshape(-1).numpy().view(np.uint32)
 
     def state(self) -> Any:
-        """Return what differs after a change: torch's own count does not see those by way of `.data` or numpy."""
+        """Return a value that differs after a change: torch's version counter misses changes through `.data` or
+        numpy."""
         if self.words is None or self.values is None:
             return None
         if len(self.words) < FEW:
@@ -97,7 +99,7 @@ class _View:
 
 @dataclass
 class Chain:
-    """The `stages` of a net, or why it is no chain, and the `modules` that it was read from."""
+    """The `stages` of a net, or why it is not a chain, and the `modules` that it was read from."""
 
     stages: list[Stage] | str
     modules: list[nn.Module]
@@ -113,7 +115,7 @@ def chain_of(net: Any, known: Chain | None) -> Chain:
 
 
 def _stages_of(net: Any) -> list[Stage] | str:
-    """Return the stages of a net that is a chain, or why it is none."""
+    """Return the stages of a net that is a chain, or why it is not one."""
     stages: list[Stage] = []
     for number, (layer, wiring, neurons) in enumerate(zip(net.layers, net.synapses, net.neurons, strict=True)):
         if layer.sources != {number}:
@@ -163,11 +165,11 @@ def _stage(wiring: Any, neurons: nn.Module) -> Stage | None:
 
 
 def obstacle(net: Any, chain: Chain, x: Tensor, replaced: tuple[str, ...]) -> str | None:
-    """Return why the kernels cannot answer `x`, or None if they can."""
+    """Return why the kernels cannot compute `x`, or None if they can."""
     if isinstance(chain.stages, str):
         return chain.stages
     if torch.is_grad_enabled() and (x.requires_grad or any(one.requires_grad for one in net.parameters())):
-        return "gradients are asked for (use torch.no_grad())"
+        return "gradients are needed (use torch.no_grad())"
     if x.device.type != "cpu" or x.dtype != torch.float32 or len(x) == 0:
         return f"the images are {x.dtype} on {x.device.type}"
     if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
@@ -182,7 +184,7 @@ def obstacle(net: Any, chain: Chain, x: Tensor, replaced: tuple[str, ...]) -> st
 
 
 def modules_of(net: nn.Module) -> list[nn.Module]:
-    """Return all modules inside a net, as `net.modules()` does in a tenth of the time; shared ones may come twice."""
+    """Return all modules inside a net, ten times faster than `net.modules()`; shared ones may occur twice."""
     found = [net]
     for module in found:  # grows while it is read
         inner = own_modules(module)
@@ -192,7 +194,7 @@ def modules_of(net: nn.Module) -> list[nn.Module]:
 
 
 def answer(net: Any, stages: list[Stage], pixels: Tensor) -> Tensor:
-    """Return the scores [B, K] of images by kernels."""
+    """Return the scores [B, K] of images, computed by kernels."""
     steps = net.steps
     currents: Tensor = net.synapses[0]({0: pixels[None]})[0]
     counts = _first(currents.detach(), stages, steps)
@@ -219,7 +221,7 @@ def answer(net: Any, stages: list[Stage], pixels: Tensor) -> Tensor:
 
 
 def _first(currents: Tensor, stages: list[Stage], steps: int) -> Array:
-    """Return the counts of the first layer behind the pooling of the second."""
+    """Return the counts of the first layer after the pooling of the second."""
     size, start = stages[1].pool, stages[0].neurons.initial
     if currents.dim() == 2:
         made = np.empty((steps, len(currents), 1, currents.shape[1]), np.uint8)

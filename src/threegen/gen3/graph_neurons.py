@@ -7,8 +7,8 @@
 
 Rueckauer, Lungu, Hu, Pfeiffer and Liu, "Conversion of continuous-valued deep networks to efficient event-driven
 networks for image classification", Frontiers in Neuroscience 11:682 (2017): reset by subtraction, maximum pooling by
-the highest running rate; here the gate lets a spike through where the highest count grows, so that what leaves it is
-that count exactly. Half a threshold to start from makes the number of spikes a rounded one instead of one rounded down.
+the highest running rate; here the gate passes a spike when the highest count grows, so that its output is exactly that
+count. With half a threshold as the initial potential the number of spikes is rounded to nearest instead of down.
 
 Shapes: T time steps, B examples, C channels.
 """
@@ -32,8 +32,8 @@ from threegen.gen3.wires import MAXIMA, window
 class StartedIF(IF):
     """Integrate-and-fire neurons of threshold 1 whose potential starts at `initial`, one value per channel (axis 2).
 
-    `channels` is their number, `initial` what all start with, `reset` "soft" (subtraction) or "hard" (to zero). The
-    potentials to start from are a buffer, so they are saved with the net. Raises `ConfigError`.
+    `channels` is their number, `initial` the start of all of them, `reset` "soft" (subtraction) or "hard" (to zero).
+    The initial potentials are a buffer, so they are saved with the net. Raises `ConfigError`.
     """
 
     initial: Tensor
@@ -66,8 +66,8 @@ class StartedLIF(nn.Module):
 
     `channels` is their number (axis 2); `tau`, `refractory` and `synapse`, the time constant of a filter of their input
     (0: none), are in time steps. Their rate for a steady input is that
-    of continuous time (see `exact_refractory`), as `SoftLIF` is trained with. The potentials to start from are a
-    buffer, one per channel. Spikes have the surrogate of the other neurons, so the net can be trained on. Raises
+    of continuous time (see `exact_refractory`), with which `SoftLIF` is trained. The initial potentials are a buffer,
+    one per channel. Spikes have the surrogate of the other neurons, so the net can be trained further. Raises
     `ConfigError`.
     """
 
@@ -124,7 +124,7 @@ class StartedLIF(nn.Module):
             "compare": sites,
             "reset": emitted,
         }
-        work["function"] = emitted  # the logarithm that says when within the step
+        work["function"] = emitted  # the logarithm for the time within the step
         return Cost(self.part, work, spikes, "spikes", spikes=spikes, states=1 + twice, takes_input=True)
 
     def extra_repr(self) -> str:
@@ -135,10 +135,10 @@ class StartedLIF(nn.Module):
 
 
 class MaxGate(nn.Module):
-    """Maximum pooling of spikes: a window sends a spike at each step at which its highest count of spikes grows.
+    """Maximum pooling of spikes: a window sends a spike at each step in which its highest spike count grows.
 
-    After every step as many spikes have left a window as its busiest neuron has sent. `kernel`, `stride` and `padding`
-    hold one number a dimension. It keeps one count per neuron, which is its state.
+    After every step a window has sent as many spikes as its most active neuron. `kernel`, `stride` and `padding` hold
+    one number a dimension. It keeps one count per neuron, which is its state.
     """
 
     part = NEURONS
@@ -169,7 +169,8 @@ class MaxGate(nn.Module):
         return pooled.reshape(*counts.shape[:2], *pooled.shape[1:])
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: a count a spike that arrives, the comparisons of every window at every step."""
+        """Return the cost of a call: one count per arriving spike, and the comparisons of every window at every
+        step."""
         spikes = use.output[0]
         work = {"ac": nonzero(use.inputs[0]), "compare": spikes.numel() * window(self.kernel)}
         states = -(-use.inputs[0][0, 0].numel() // max(spikes[0, 0].numel(), 1))
@@ -181,7 +182,7 @@ class MaxGate(nn.Module):
 
 
 class Sum(nn.Module):
-    """A layer that adds up its input and never fires: the last one, where its summed input is read out."""
+    """A layer that adds up its input and never fires: the last one, if its summed input is read out."""
 
     part = NEURONS
 

@@ -13,9 +13,9 @@ SILENT, SATURATED = 0.001, 0.9  # shares of neurons and steps that fire
 
 
 def unhealthy_layers(model: SpikingNet, x: Tensor, generator: torch.Generator | None = None) -> list[str]:
-    """Return a sentence for each layer that fires almost never or almost always on images `x`; none where all is well.
+    """Return a sentence for each layer that fires almost never or almost always on images `x`; none if all are healthy.
 
-    The last layer counts where its spikes are read out. Raises what the model's `run` raises.
+    The last layer is checked if its spikes are read out. Raises what the model's `run` raises.
     """
     with torch.no_grad():
         return unhealthy_spikes(model, model.run(x, generator=generator).spikes)
@@ -30,12 +30,12 @@ def unhealthy_spikes(model: SpikingNet, trains: Sequence[Tensor]) -> list[str]:
         layer = f"layer {number + 1} of {len(trains)}"
         if rate < SILENT:
             found.append(
-                f"{layer} is silent ({rate:.2%} of its neurons fire in a step): nothing behind it can learn; "
-                "lower the threshold or start from larger weights"
+                f"{layer} is silent ({rate:.2%} of its neurons fire in a step): layers after it cannot learn; lower "
+                f"the threshold or start from larger weights"
             )
         elif rate > SATURATED:
             found.append(
-                f"{layer} is saturated ({rate:.0%} of its neurons fire in a step): all its neurons say the same; "
-                "raise the threshold or start from smaller weights"
+                f"{layer} is saturated ({rate:.0%} of its neurons fire in a step): its neurons all send the same; "
+                f"raise the threshold or start from smaller weights"
             )
     return found

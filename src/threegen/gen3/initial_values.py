@@ -1,13 +1,13 @@
-"""Spiking-aware initial values: weights with which no layer starts silent or saturated.
+"""Initial values for spiking nets: weights with which no layer starts silent or saturated.
 
     input         std(sum_i w_i x_i) = gain * threshold                       var(w) = (gain * threshold)^2 / (n E[x^2])
     fluctuation   std(u) = threshold / xi,  u the potential without reset     var(w) = (threshold / xi)^2 / (n E[x^2] e)
-                  e = sum_t r[t]^2,  r the potential's answer to one spike: decay^t, behind the kernel K
+                  e = sum_t r[t]^2, r the response of the potential to one spike: decay^t, after the kernel K
 
 "fluctuation" is Rossbroich, Gygax and Zenke, "Fluctuation-driven initialization for spiking neural network training",
 Neuromorphic Computing and Engineering 2 (2022), with a mean weight of 0, their xi = 1 and the leak in discrete steps:
-it looks at the neuron's leak, "input" does not. It is for hidden layers. The last one, which is read out, keeps
-"input": with xi = 1 there too, 784-200-10 learnt much worse (75 instead of 93 % after two short epochs).
+it depends on the neuron's leak, "input" does not. It is for hidden layers. The last one, which is read out, keeps
+"input": with xi = 1 there too, 784-200-10 learned much worse (75 instead of 93 % after two short epochs).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch import nn
 
 from threegen.checks import require_choice, require_number
 
-# The spike rate that the initial weights reckon with; the mean intensity of MNIST is 0.13.
+# The spike rate that the initial weights assume; the mean intensity of MNIST is 0.13.
 EXPECTED_RATE = 0.15
 INITS = ("input", "fluctuation")
 XI = 1.0
 
 
 def input_gain(init: str, gain: float, decay: float, kernel: Sequence[float], steps: int) -> float:
-    """Return by how many thresholds the summed input shall fluctuate: `gain`, or what `init="fluctuation"` says.
+    """Return the initial fluctuation of the summed input, in thresholds: `gain`, or the result of `init="fluctuation"`.
 
     Raises `ConfigError` for another `init`.
     """
@@ -38,7 +38,7 @@ def input_gain(init: str, gain: float, decay: float, kernel: Sequence[float], st
 
 
 def response_energy(decay: float, kernel: Sequence[float], steps: int) -> float:
-    """Return the sum over `steps` steps of the squared potential that one spike of weight 1 leaves."""
+    """Return the sum over `steps` steps of the squared potential after one spike of weight 1."""
     potential = total = 0.0
     for t in range(steps):
         potential = decay * potential + (kernel[t] if t < len(kernel) else 0.0)

@@ -1,14 +1,13 @@
 """Spiking convolutional nets as text, such as 15C5-P2-40C5-P2-300-10, in the notation of the papers.
 
     15C5     a convolution, 15 kernels of 5 by 5 without padding          15C5S   with padding that keeps the size
-    P2, AP2  the mean over windows of 2 by 2, behind a convolution or a block
-    BN       threshold-dependent batch normalisation of the summed input, behind a convolution, a block or a full layer
-    NN       NeuNorm, behind a convolution or a block
+    P2, AP2 the mean over windows of 2 by 2, after a convolution or a block BN threshold-dependent batch normalisation
+    of the summed input, after a convolution, a block or a full layer NN NeuNorm, after a convolution or a block
     R64C3    a residual block: two convolutions of 64 kernels of 3 by 3 that keep the size, and a shortcut
     300      a full layer; 300FC is the same
-    10V5     at the end: 10 classes, 5 voting neurons each (voting layer)
+    10V5 as last layer: 10 classes, 5 voting neurons each (voting layer)
 
-Every convolution and every full layer has neurons behind it.
+Neurons follow every convolution and every full layer.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _VOTING = re.compile(r"(\d+)V(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """One layer of neurons: `outputs` channels or neurons, `kernel` 0 where it is fully connected, `pool` behind it.
+    """One layer of neurons: `outputs` channels or neurons, `kernel` 0 if it is fully connected, `pool` after it.
 
-    `batch_norm` and `neu_norm` say what normalises it; `block` is 1 and 2 for the two layers of a residual block, else
-    0; `votes` is how many neurons of the last layer speak for each class.
+    `batch_norm` and `neu_norm` are its normalisations; `block` is 1 and 2 for the two layers of a residual block, else
+    0; `votes` is the number of neurons of the last layer per class.
     """
 
     outputs: int
@@ -55,13 +54,13 @@ def parse_layers(text: str) -> list[LayerPlan]:
     for word in text.split("-"):
         if not (_add_convolution(word, plans, hint) or _refine(word, plans) or _add_full(word, plans)):
             raise ConfigError(
-                f"{hint}: {word!r} is no layer here; convolutions (15C5) and blocks (R15C5) come first, "
-                "BN, NN and P2 behind one, then numbers"
+                f"{hint}: {word!r} is not a layer here; convolutions (15C5) and blocks (R15C5) come first, each "
+                f"optionally followed by BN, NN or P2, then numbers"
             )
     if plans[-1].kernel:
         raise ConfigError(f"{hint}: it must end with the number of classes")
     if any(plan.votes > 1 for plan in plans[:-1]):
-        raise ConfigError(f"{hint}: a voting layer (10V5) is the last one")
+        raise ConfigError(f"{hint}: a voting layer (10V5) must be the last one")
     for plan in plans:
         require_whole(f"outputs in {text!r}", plan.outputs)
         require_whole(f"pooling in {text!r}", plan.pool)
@@ -76,14 +75,14 @@ def _add_convolution(word: str, plans: list[LayerPlan], hint: str) -> bool:
         return False
     block, outputs, kernel, same = bool(found[1]), int(found[2]), int(found[3]), bool(found[1] or found[4])
     if same and kernel % 2 == 0:
-        raise ConfigError(f"{hint}: {word!r} keeps the size, which takes an odd kernel")
+        raise ConfigError(f"{hint}: {word!r} keeps the size, which needs an odd kernel")
     one = LayerPlan(outputs, kernel, kernel // 2 if same else 0)
     plans += [replace(one, block=1), replace(one, block=2)] if block else [one]
     return True
 
 
 def _refine(word: str, plans: list[LayerPlan]) -> bool:
-    """Put pooling or a normalisation behind the last layer; in a residual block BN is for both of its layers."""
+    """Add pooling or a normalisation after the last layer; in a residual block BN is for both of its layers."""
     if not plans:
         return False
     last, found = plans[-1], _POOLING.fullmatch(word)

@@ -1,12 +1,13 @@
-"""Deep spiking nets whose neurons fire at most once: STDP below, reward-modulated STDP at the top, no outside read-out.
+"""Deep spiking nets whose neurons fire at most once: STDP below, reward-modulated STDP at the top, no separate
+read-out.
 
     image -> differences of Gaussians, local gain -> the strongest first, in 15 steps
     S1 -> C1 -> S2 -> C2 -> S3       S: u[t] = sum of w over inputs that fired by t; a spike where u > threshold
-                                     C: the earliest spike of a square
+                                     C: the earliest spike in a square
     answer: the class of the S3 neuron with the highest potential at the last step
 
-Weights are never negative and nothing leaks, so a neuron has fired by the last step if its potential over all inputs is
-above its threshold: the answer does not depend on the times of spikes. Times decide what S1 and S2 learn.
+Weights are never negative and there is no leak, so a neuron has fired by the last step if its potential over all inputs
+is above its threshold: the answer does not depend on spike times. The times only determine what S1 and S2 learn.
 
 Mozafari, Ganjtabesh, Nowzari-Dalini, Thorpe and Masquelier, "Bio-inspired digit recognition using reward-modulated
 spike-timing-dependent plasticity in deep convolutional networks", Pattern Recognition 94 (2019) 87-95; sizes and
@@ -36,14 +37,13 @@ class Mozafari2019(nn.Module):
 
     Args:
         classes: K; it must divide the last of `maps`.
-        shape: of one image.
-        maps: of S1, S2 and S3.
-        steps: in which an image is presented.
-        whole_pools: C2 also pools the last rows and columns, which do not fill a square (the script drops them).
+        shape: the shape of one image. maps: the numbers of maps of S1, S2 and S3. steps: the time steps of a
+            presentation. whole_pools: C2 also pools the last rows and columns, which do not fill a square (the script
+            drops them).
         generator: draws the weights, normal around .8 with .05.
 
-    Scores are 1 + P / most for the largest potential P among a class's neurons, `most` above every potential; 0 where
-    none of them has an active input. Train it with `fit(model, deep_reward_stages(model), data)`.
+    Scores are 1 + P / most for the largest potential P among a class's neurons, `most` above every potential; 0 if none
+    of them has an active input. Train it with `fit(model, deep_reward_stages(model), data)`.
 
     Raises:
         ConfigError: sizes that cannot be built.
@@ -139,9 +139,9 @@ class Mozafari2019(nn.Module):
 
     @torch.no_grad()
     def features(self, encoded: Tensor) -> Tensor:
-        """Return C2 for encoded images, 0 where a neuron fires at all and `steps` where it does not (uint8).
+        """Return C2 for encoded images, 0 for neurons that fire at all and `steps` for those that do not (uint8).
 
-        All inputs arrive in one step, which gives the same as 15 of them and takes less time.
+        All inputs arrive in one step, which gives the same result as 15 steps in less time.
         """
         once = torch.where(encoded < self.steps, 0, self.steps).to(torch.uint8)
         fired = self.c2(torch.where(self.c1(once) < self.steps, 0, self.steps).to(torch.uint8))
@@ -162,7 +162,7 @@ class Mozafari2019(nn.Module):
         """Return what answers cost: the encoder, then S1, S2 and S3, an addition for each spike and neuron it reaches.
 
         Neurons of S1 and S2 compare with their threshold once in each of the `steps`, those of S3 at the end. Ordering
-        n responses is billed as n log2 n comparisons.
+        n responses is counted as n log2 n comparisons.
         """
         images, scores = use.inputs[0], use.output
         encoded = self.encode(images)
@@ -195,7 +195,7 @@ def layer_cost(layer: OrderedConv, times: Tensor, scores: Tensor) -> Cost:
 
 
 def additions(layer: OrderedConv, fired: Tensor) -> tuple[int, tuple[int, int, int]]:
-    """Return how many weights the inputs that fire [B, C, H, W] (bool) add up, and the shape of the layer's maps."""
+    """Return the number of weights added for the inputs that fire [B, C, H, W] (bool), and the shape of the maps."""
     size = layer.weight.shape[-1]
     ones = torch.ones(1, 1, size, size, dtype=torch.float64)
     reached = F.conv2d(fired.sum(1, keepdim=True).double().cpu(), ones, padding=layer.padding)

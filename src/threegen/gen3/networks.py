@@ -5,7 +5,8 @@
 
 Wu, Deng, Li, Zhu and Shi, "Spatio-temporal backpropagation for training high-performance spiking neural networks",
 Frontiers in Neuroscience 12:331 (2018): equations 1 to 5 and the rate read-out of its loss. The gradient flows through
-layers and through time, with a surrogate for the spike's slope; any loss of the scores does, `Backprop` trains it.
+layers and through time, with a surrogate for the spike's slope; any loss of the scores can be used; `Backprop` trains
+it.
 
 Shapes: T time steps, B examples, D inputs, N neurons of a layer, K classes.
 """
@@ -42,19 +43,19 @@ from threegen.randomness import draw_key
 
 BACKENDS = ("auto", "fused", "plain")
 GRADIENTS = ("space-time", "space")
-# The methods in whose place kernels run: where one of them is not ours, the plain way is taken.
+# The methods that kernels replace: if one of them is not the package's own, the plain version runs.
 REPLACED = ("summed_input", "kept", "between", "encode", "frames", "_through_layers")
 REPLACED_INSIDE = frozenset({"chances", "from_sums", "vote", "constants_now"})
 READ_BY_SPIKES = (
     "rate",
     "first-spike",
-)  # read-outs in which the neurons of the last layer count, not only what they get
-GAIN = 0.4  # by how many thresholds the summed input of a layer fluctuates at the start
+)  # read-outs that use the neurons of the last layer, not only their input
+GAIN = 0.4  # the initial fluctuation of a layer's summed input, in thresholds
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What happened inside a spiking net: everything is [T, B, ...] unless said otherwise.
+    """The activity inside a spiking net: all tensors are [T, B, ...] unless stated otherwise.
 
     `inputs` the encoded input, `spikes` and `potentials` (before the reset) one tensor per layer, `scores` [B, K],
     `state` one `NeuronState` per layer after the last step: pass it to the next `run` to continue, or `one.detach()` of
@@ -69,18 +70,18 @@ class Record:
 
     @property
     def counts(self) -> list[Tensor]:
-        """How many spikes each neuron sent, [B, ...] for each layer."""
+        """The number of spikes of each neuron, [B, ...] for each layer."""
         return [spikes.sum(0) for spikes in self.spikes]
 
 
 class SpikingNet(nn.Module):
-    """What all spiking nets share: an encoder, layers of synapses and neurons, a read-out, and two ways to compute.
+    """The base of all spiking nets: an encoder, layers of synapses and neurons, a read-out, and two backends.
 
     `backend` is "plain" (PyTorch, layer by layer, on any device: the definition), "fused" (compiled kernels in blocks
-    of time steps that visit only the spikes that are there, CPU) or "auto": fused where it can be, plain elsewhere,
-    and plain where hooks on the layers want to see them at work. Both draw the same spikes.
+    of time steps that compute only for actual spikes, CPU) or "auto": fused if possible, else plain; plain too if there
+    are hooks on the layers. Both draw the same spikes.
 
-    `gradient` is "space-time", back-propagation through layers and steps, or "space", the older way without time:
+    `gradient` is "space-time", back-propagation through layers and steps, or "space", the older method without time:
     see `functional.space_only`.
     """
 
@@ -106,7 +107,7 @@ class SpikingNet(nn.Module):
 
     @property
     def steps(self) -> int:
-        """T, the time steps over which images are encoded; it may be changed at any time, after training too."""
+        """T, the time steps over which images are encoded; it may be changed at any time, even after training."""
         return self._steps
 
     @steps.setter
@@ -116,34 +117,34 @@ class SpikingNet(nn.Module):
     @property
     def one_input(self) -> tuple[int, ...]:
         """The shape of one input, as the encoder takes it."""
-        raise NotImplementedError(f"{type(self).__name__} must write one_input")
+        raise NotImplementedError(f"{type(self).__name__} must define one_input")
 
     def pixels(self, x: Tensor) -> Tensor:
-        """Return images as the encoder takes them; raises `ShapeError`."""
-        raise NotImplementedError(f"{type(self).__name__} must write pixels")
+        """Return images in the form that the encoder takes; raises `ShapeError`."""
+        raise NotImplementedError(f"{type(self).__name__} must define pixels")
 
     def summed_input(self, layer: int, signals: Mapping[int, Tensor]) -> Tensor:
         """Return the summed input [T, B, ...] of the neurons of `layer`.
 
-        `signals` holds what came in at `layer`, and at the earlier layers that `kept` names.
+        `signals` holds the input of `layer`, and those of the earlier layers that `kept` names.
         """
         return at_every_step(self.synapses[layer], signals[layer])
 
     def kept(self, layer: int) -> int:
-        """Return the first layer whose incoming signal is still needed behind `layer`: where a shortcut begins."""
+        """Return the first layer whose incoming signal is still needed after `layer`: where a shortcut begins."""
         return layer + 1
 
     def between(
         self, layer: int, spikes: Tensor, signals: Mapping[int, Tensor], remembered: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return what the neurons of `layer` hand on to the next one [T, B, ...]: pooled, flattened, as they are.
+        """Return the signal from the neurons of `layer` to the next one [T, B, ...]: pooled, flattened or unchanged.
 
-        With it goes what a normalisation remembers, from one call to the next.
+        The state of a normalisation is returned with it, for the next call.
         """
         return spikes, None
 
     def blocks(self, keep: bool) -> tuple[list[Layer], int]:
-        """Return the net as layers for time blocks, and how many values an example its largest layer has."""
+        """Return the net as layers for time blocks, and the number of values per example of its largest layer."""
         layers: list[Layer] = []
         for number, (synapse, neuron) in enumerate(zip(self.synapses, self.neurons, strict=True)):
             inside = Neurons(cast(LIF, neuron).constants_now(), keep)
@@ -152,12 +153,12 @@ class SpikingNet(nn.Module):
         return layers, max(len(layer.weight) for layer in layers)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return scores [B, K] of images [B, C, H, W], or of vectors [B, D] where the net takes them, in 0..1.
+        """Return scores [B, K] of images [B, C, H, W], or of vectors [B, D] if the net takes them, in 0..1.
 
-        Frames and spike trains [B, T, ...] (see `trains`) are taken as they are, over their own T steps. `generator`
-        draws the spikes; None takes torch's own. Raises `ShapeError`, `ConfigError`, `NumericError`.
+        Frames and spike trains [B, T, ...] (see `trains`) are used unchanged, over their own T steps. `generator` draws
+        the spikes; None takes torch's own. Raises `ShapeError`, `ConfigError`, `NumericError`.
         """
-        obstacle = "it was asked to be" if self.backend == "plain" else self._obstacle(x)
+        obstacle = "backend=plain was chosen" if self.backend == "plain" else self._obstacle(x)
         if obstacle is None and is_train(x, self.one_input):
             return self._forward_in_blocks(self.encode(x), None, given=True)
         if obstacle is None:
@@ -169,12 +170,14 @@ class SpikingNet(nn.Module):
         return self._through_layers(self.encode(x, generator))
 
     def run(self, x: Tensor, state: Sequence[Any] | None = None, generator: torch.Generator | None = None) -> Record:
-        """Return the `Record` of a forward pass, from rest or from the `state` that an earlier record holds.
+        """Return the `Record` of a forward pass, from rest or from the `state` of an earlier record.
 
         Raises what `forward` raises, and `ShapeError` if `state` is of another net or batch.
         """
         if state is not None and len(state) != len(self.neurons):
-            raise ShapeError(f"the state is of {len(state)} spiking layers, the net has {len(self.neurons)}")
+            raise ShapeError(
+                f"the state is of {len(state)} spiking layers, the net has {len(self.neurons)} spiking layers"
+            )
         inputs = self.encode(x, generator)
         fired: list[Tensor] = []
         potentials: list[Tensor] = []
@@ -188,7 +191,7 @@ class SpikingNet(nn.Module):
         state: Sequence[Any] | None = None,
         notes: tuple[list[Tensor], list[Tensor], list[NeuronState]] | None = None,
     ) -> Tensor:
-        """Return the scores from encoded `inputs`, layer by layer; `notes` gather spikes, potentials and states."""
+        """Return the scores from encoded `inputs`, layer by layer; `notes` collect spikes, potentials and states."""
         signals, currents, spikes = {0: inputs}, inputs, inputs
         for layer, neuron in enumerate(self.neurons):
             before = None if state is None else state[layer]
@@ -215,45 +218,46 @@ class SpikingNet(nn.Module):
             current = self.summed_input(layer, rates)
             rate = aggregated(current[0], spikes, trace[0], cast(LIF, neuron).constants)[None]
             rates[layer + 1], _ = self.between(layer, rate, rates)
-        known = cast(RateReadout | PotentialReadout, self.readout)  # `require_spatial` saw to it
+        known = cast(RateReadout | PotentialReadout, self.readout)  # checked by `require_spatial`
         return known.from_sums(rate[0] * self.steps, current[0] * self.steps, self.steps)
 
     def input_major(self) -> list[Tensor]:
         """Return the weights that `fit` stores by inputs, so that a kernel adds one row for each spike."""
         every = [part.weight for part in self.synapses.modules() if isinstance(part, nn.Linear)]
-        return [weight for weight in every if isinstance(weight, nn.Parameter)]  # not those computed from others
+        return [weight for weight in every if isinstance(weight, nn.Parameter)]  # not computed from others
 
     @property
     def any_weight(self) -> Tensor:
-        """The first weight of the first layer: its type and place are the net's."""
+        """The first weight of the first layer: its type and device are the net's."""
         return next(self.synapses.parameters())
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the spikes [T, B, ...] of images or vectors in 0..1; frames [B, T, ...] only get time in front."""
+        """Return the spikes [T, B, ...] of images or vectors in 0..1; for frames [B, T, ...] only the time axis is
+        moved to the front."""
         if is_train(x, self.one_input):
             return self.frames(x)
         return cast(Tensor, self.encoder(self.pixels(x), self.steps, generator))
 
     def frames(self, x: Tensor) -> Tensor:
-        """Return frames or spike trains [B, T, ...] as the layers take them, [T, B, ...]."""
+        """Return frames or spike trains [B, T, ...] with time first, [T, B, ...], as the layers take them."""
         return train_steps(type(self).__name__, x, self.one_input, next(self.synapses.parameters(), None))
 
     def _obstacle(self, x: Tensor) -> str | None:
-        """Return why the compiled way cannot be taken, or None if it can."""
+        """Return why the kernels cannot be used, or None if they can."""
         weight = self.any_weight
         if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
             return f"the weights are {weight.dtype} on {weight.device.type}"
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             return "under autocast and torch.compile torch chooses the kernels"
         if x.requires_grad:
-            return "the gradient of the image is asked for"
+            return "the gradient of the image is needed"
         if len(x) == 0:
             return "the batch is empty"
         if is_train(x, self.one_input):
             if not is_binary(x):
                 return "the frames hold counts: other values than 0 and 1"
         elif type(self.encoder) not in (Bernoulli, Poisson, Latency):
-            return f"{type(self.encoder).__name__} may send more than spikes"
+            return f"{type(self.encoder).__name__} may send values other than spikes"
         if type(self.readout) not in (RateReadout, PotentialReadout):
             return f"the read-out {type(self.readout).__name__} has no kernel"
         if self.gradient == "space" and torch.is_grad_enabled():
@@ -261,7 +265,7 @@ class SpikingNet(nn.Module):
         return self._obstacle_inside()
 
     def _obstacle_inside(self) -> str | None:
-        """Return what in the net, or in one of its modules, the kernels would pass over."""
+        """Return what in the net, or in one of its modules, the kernels would ignore."""
         if (name := replaced_method(self, REPLACED)) is not None:
             return f"{type(self).__name__}.{name} is not the library's own"
         if all_are_watched():
@@ -279,7 +283,7 @@ class SpikingNet(nn.Module):
         return None
 
     def _forward_in_blocks(self, pixels: Tensor, generator: torch.Generator | None, *, given: bool = False) -> Tensor:
-        """Return the scores of images [B, ...] or, where they are `given`, of spikes [T, B, ...]."""
+        """Return the scores of images [B, ...] or, if `given`, of spikes [T, B, ...]."""
         steps, batch = pixels.shape[:2] if given else (self.steps, len(pixels))
         weights = [one for synapse in self.synapses for one in weights_of(synapse)]
         keep = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in weights)
@@ -290,7 +294,7 @@ class SpikingNet(nn.Module):
         return cast(RateReadout | PotentialReadout, self.readout).from_sums(counts, summed, steps)
 
     def _source(self, pixels: Tensor, generator: torch.Generator | None, *, given: bool = False) -> Source:
-        """Return what gives the spikes of the image, as bytes, block by block."""
+        """Return the source of the image's spikes, as bytes, block by block."""
         chances = None if given else cast(Encoder, self.encoder).chances(pixels)
         if chances is None:
             spikes = pixels if given else self.encoder(pixels, self.steps, generator)
@@ -305,12 +309,12 @@ class SpikingMLP(SpikingNet):
 
     `steps` is T. `encoder` is a module such as `Bernoulli()` (the default) or its name: "bernoulli", "poisson",
     "latency", or "direct", which makes the first layer the trainable encoding layer. `readout` is "rate",
-    "first-spike", "potential" or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class, or a
-    module of your own, (spikes, currents [T, B, N]) -> scores [B, K]. `recurrent=True` gives the hidden layers
-    recurrent weights. `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see
-    `SpikingNet`). `init` names the initial values ("input" or "fluctuation", see `initial_values`), `generator` draws
-    them. The other options are those of the neurons (see `NeuronOptions` and `LIF`).
-    Raises `ConfigError`, and `ResourceError` for weights that do not fit into memory.
+    "first-spike", "potential" or "leaky" (see `readouts`), with `votes` neurons of the last layer for each class, or
+    your own module, (spikes, currents [T, B, N]) -> scores [B, K]. `recurrent=True` gives the hidden layers recurrent
+    weights. `gradient` is "space-time" or "space" and `backend` "plain", "fused" or "auto" (see `SpikingNet`). `init`
+    names the initial values ("input" or "fluctuation", see `initial_values`), `generator` draws them. The other options
+    are those of the neurons (see `NeuronOptions` and `LIF`). Raises `ConfigError`, and `ResourceError` for weights that
+    do not fit into memory.
     """
 
     def __init__(
@@ -348,11 +352,12 @@ class SpikingMLP(SpikingNet):
         require_spatial(self)
 
     def stack(self, n: int) -> StackedSpikingMLP:
-        """Return an empty stack for `n` nets like this one, which then train at once; `ConfigError` if it cannot be."""
+        """Return an empty stack for `n` nets like this one, which then train together; `ConfigError` if it cannot be
+        stacked."""
         return StackedSpikingMLP(self, n)
 
     def pixels(self, x: Tensor) -> Tensor:
-        """Return images or vectors as the encoder takes them, [B, D]. Raises `ShapeError`."""
+        """Return images or vectors as vectors for the encoder, [B, D]. Raises `ShapeError`."""
         return require_features("SpikingMLP", x, self.sizes[0], self.any_weight)
 
     @property
@@ -366,7 +371,8 @@ class SpikingMLP(SpikingNet):
 
 
 def for_last_layer(neurons: NeuronOptions, readout: str | nn.Module) -> NeuronOptions:
-    """Return the options of the last layer's neurons: where `readout` does not read their spikes nothing learns."""
+    """Return the options of the last layer's neurons: nothing in them learns if `readout` does not read their
+    spikes."""
     if readout in READ_BY_SPIKES or isinstance(readout, nn.Module):
         return neurons
     return {
@@ -379,21 +385,21 @@ def for_last_layer(neurons: NeuronOptions, readout: str | nn.Module) -> NeuronOp
 
 
 def require_spatial(net: SpikingNet) -> None:
-    """Raise `ConfigError` if `gradient="space"` could not reach every parameter of `net`, or would be another."""
+    """Raise `ConfigError` if `gradient="space"` could not reach every parameter of `net`, or would be wrong."""
     if net.gradient != "space":
         return
     if isinstance(net.readout, LeakyReadout):
-        raise ConfigError('gradient="space" knows no time, so no readout="leaky"; use "rate" or "potential"')
+        raise ConfigError('gradient="space" cannot use readout="leaky"; use "rate" or "potential"')
     for part in (*net.neurons, net.readout):
         if type(part) not in (LIF, IF, RateReadout, PotentialReadout):
-            raise ConfigError(f'gradient="space" knows no {type(part).__name__}; use gradient="space-time"')
+            raise ConfigError(f'gradient="space" does not support {type(part).__name__}; use gradient="space-time"')
     for module in net.modules():
         if isinstance(module, LIF) and (not module.uniform or module.recurrent_weight is not None):
             raise ConfigError(
-                'gradient="space" knows no time: it cannot train a decay or recurrent weights, nor thresholds, and '
-                "neurons of a layer must be alike"
+                'gradient="space" cannot train a decay, recurrent weights or thresholds, and all neurons of a '
+                "layer must be equal"
             )
         if isinstance(module, LIF) and (module.options.adaptation or module.options.refractory):
-            raise ConfigError('gradient="space" knows neither adaptive thresholds nor refractory steps')
+            raise ConfigError('gradient="space" supports neither adaptive thresholds nor refractory steps')
         if isinstance(module, AnyBatchNorm | NeuNorm):
             raise ConfigError(f'gradient="space" sees mean spikes, {type(module).__name__} would normalise those')

@@ -1,4 +1,4 @@
-"""The neurons of a net by their options: which kind, and one number for a layer, a channel or a neuron."""
+"""The options of a net's neurons: the kind, and one number for a layer, a channel or a neuron."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ KINDS = ("lif", "if", "synaptic")
 
 
 class NeuronOptions(TypedDict, total=False):
-    """The neuron options that nets hand on to every layer; see `LIF` and `SynapticLIF`, which have most of them.
+    """The neuron options that nets pass to every layer; see `LIF` and `SynapticLIF`, which have most of them.
 
     `neuron` is "lif" (the default), "if", the integrate-and-fire neuron without leak, or "synaptic", with a synaptic
-    current. What is learnt of the neurons is one number `per` "layer" (the default), "channel" or "neuron".
+    current. Learned constants are one number `per` "layer" (the default), "channel" or "neuron".
     """
 
     neuron: str
@@ -69,7 +69,7 @@ def make_neurons(
 
 
 def _refuse(own: dict[str, Any], names: Sequence[str], why: str, instead: str) -> None:
-    """Take options out that a neuron does not have; raise `ConfigError` if one of them is set."""
+    """Remove options that a neuron does not have; raise `ConfigError` if one of them is set."""
     taken = {name: own.pop(name, None) for name in names}
     odd = [name for name, value in taken.items() if isinstance(value, Tensor) or value not in (None, False, 0.0)]
     if odd:

@@ -1,10 +1,10 @@
-"""Spiking neurons as modules: thin shells over `functional.neurons` and `functional.general_neurons`, which have the
-equations; docs/the-neuron.md tells them at length.
+"""Spiking neurons as modules around `functional.neurons` and `functional.general_neurons`, which contain the equations;
+docs/the-neuron.md explains them in detail.
 
     u[t] = decay * u[t-1] * (1 - o[t-1]) + I[t]           o[t] = 1 where u[t] >= threshold, else 0
 
 Wu et al., "Spatio-temporal backpropagation for training high-performance spiking neural networks", Frontiers in
-Neuroscience 12:331 (2018). A neuron module is `(input, state) -> (spikes, state)` and keeps no state of its own.
+Neuroscience 12:331 (2018). A neuron module is `(input, state) -> (spikes, state)` and stores no state.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ RECURRENT_GAIN, RECURRENT_RATE = 0.2, 0.15
 class LIF(nn.Module):
     """A layer of leaky integrate-and-fire neurons, run over all time steps at once.
 
-    `decay` in 0..1 (default 0.5) is the share of the potential that is left after one step; `tau`, in its place, is the
-    time constant in steps: decay = exp(-1 / tau). `threshold` above 0 is where it fires. Each is one number, or a
-    tensor with one per neuron, [N], or per channel, [C, 1, 1], of the layer. `learnable_decay=True` and
+    `decay` in 0..1 (default 0.5) is the share of the potential that remains after one step; `tau`, given instead, is
+    the time constant in steps: decay = exp(-1 / tau). A neuron fires at its `threshold`, above 0. Each is one number,
+    or a tensor with one per neuron, [N], or per channel, [C, 1, 1], of the layer. `learnable_decay=True` and
     `learnable_threshold=True` train them: decay = sigmoid(`leak`) stays within 0..1 (Fang et al. 2021), threshold =
-    exp(`log_threshold`) above 0. `reset` is "hard" (to
-    `reset_to`) or "soft" (the way from `reset_to` to the threshold is subtracted). `surrogate` is one of rectangular,
-    triangular, arctan, sigmoid, superspike, with height 1/`surrogate_width` and area 1, or your own function
-    of (u - threshold, width) that returns the derivative. `detach_reset=True` stops the
-    gradient through the reset. `rest`, `reset_to`, `kernel`, `refractory`, `adaptation` and `adaptation_decay` are
-    those of `GeneralOptions`. `recurrent` is the number of neurons of a layer whose spikes come back to it one step
-    later over weights of their own (0: none), drawn from `generator`. Raises `ConfigError`.
+    exp(`log_threshold`) above 0. `reset` is "hard" (to `reset_to`) or "soft" (the difference between threshold and
+    `reset_to` is subtracted). `surrogate` is one of rectangular, triangular, arctan, sigmoid, superspike, with height
+    1/`surrogate_width` and area 1, or your own function of (u - threshold, width) that returns the derivative.
+    `detach_reset=True` stops the gradient through the reset. `rest`, `reset_to`, `kernel`, `refractory`, `adaptation`
+    and `adaptation_decay` are those of `GeneralOptions`. `recurrent` is the number of neurons of a layer with recurrent
+    weights, through which its spikes return one step later (0: none); the weights are drawn from `generator`. Raises
+    `ConfigError`.
 
         LIF(threshold=torch.full((100,), 0.5), learnable_threshold=True)       # 100 neurons, each learns its own
     """
@@ -90,7 +90,9 @@ class LIF(nn.Module):
         self.options = GeneralOptions(rest, reset_to, kernel, refractory, adaptation, adaptation_decay)
         lowest = level if levels is None else float(levels.min())
         if reset_to >= lowest:
-            raise ConfigError(f"reset_to must lie below the threshold {lowest}, got {reset_to}: it would never rest")
+            raise ConfigError(
+                f"reset_to must be below the threshold {lowest}, got {reset_to}: the neuron would fire at every step"
+            )
         self._decay_shape = () if shares is None else tuple(shares.shape)
         self._threshold_shape = () if levels is None else tuple(levels.shape)
         free = logits("decay", share, shares) if learnable_decay else None
@@ -105,26 +107,27 @@ class LIF(nn.Module):
 
     @property
     def decay(self) -> Tensor | None:
-        """The decay that is learnt, or those of single neurons, in 0..1; None if it is one constant."""
+        """The learned decay, or the decays of single neurons, in 0..1; None if it is one constant."""
         if self.leak is not None:
             return torch.sigmoid(self.leak).view(self._decay_shape)
         return None if self.decays is None else self.decays.view(self._decay_shape)
 
     @property
     def threshold(self) -> Tensor | None:
-        """The threshold that is learnt, or those of single neurons, above 0; None if it is one constant."""
+        """The learned threshold, or the thresholds of single neurons, above 0; None if it is one constant."""
         if self.log_threshold is not None:
             return torch.exp(self.log_threshold).view(self._threshold_shape)
         return None if self.thresholds is None else self.thresholds.view(self._threshold_shape)
 
     @property
     def uniform(self) -> bool:
-        """Whether all neurons of the layer are alike, and nothing of them is learnt but recurrent weights."""
+        """Whether all neurons of the layer have equal constants, and only recurrent weights are learned."""
         return self.leak is self.decays is self.log_threshold is self.thresholds is None
 
     @property
     def iterative(self) -> bool:
-        """Whether this is the iterative form, all neurons alike and nothing learnt: what kernels of whole nets know."""
+        """Whether this is the iterative form with equal, fixed constants: the form that the kernels of whole nets
+        support."""
         plain = self.options.iterative and self.recurrent_weight is None and self._known_surrogate
         if self.uniform:
             return plain
@@ -133,11 +136,11 @@ class LIF(nn.Module):
 
     @property
     def _known_surrogate(self) -> bool:
-        """Whether the kernels know the surrogate: a function of the user's own has none."""
+        """Whether the kernels know the surrogate: a user's own function has no kernel."""
         return isinstance(self.constants.surrogate, str)
 
     def constants_now(self) -> LIFParameters:
-        """Return the constants of the neurons, with what is learnt as it is at present; means, where neurons differ."""
+        """Return the current constants of the neurons, learned ones included; means if neurons differ."""
         now = self.constants
         if (decay := self.decay) is not None:
             now = replace(now, decay=float(decay.detach().mean()))
@@ -175,11 +178,11 @@ class LIF(nn.Module):
         return spikes, after
 
     def gain(self, init: str, gain: float, steps: int) -> float:
-        """Return by how many thresholds the summed input shall fluctuate at the start (see `initial_values`)."""
+        """Return the initial fluctuation of the summed input, in thresholds (see `initial_values`)."""
         return input_gain(init, gain, self.constants.decay, self.options.kernel, steps)
 
     def project(self) -> None:
-        """Put fixed decays and thresholds of single neurons, which somebody may have unfrozen, back into range."""
+        """Clamp fixed decays and thresholds of single neurons, which the user may have unfrozen, to their range."""
         with torch.no_grad():
             if self.decays is not None and self.decays.requires_grad:
                 self.decays.clamp_(0.0, 1.0)
@@ -187,7 +190,7 @@ class LIF(nn.Module):
                 self.thresholds.clamp_(min=torch.finfo(self.thresholds.dtype).tiny)
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: a leak, an integration, a comparison a neuron and step, a reset a spike.
+        """Return the cost of a call: a leak, an integration and a comparison per neuron and step, a reset per spike.
 
         Recurrent weights cost one addition per spike and neuron, a window of several steps one multiply-accumulate a
         neuron, step and earlier step; an adaptive threshold is a second potential. A resting potential other than zero
@@ -220,7 +223,7 @@ class LIF(nn.Module):
     def _iterate(
         self, currents: Tensor, state: NeuronState | None, constants: LIFParameters, decay: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Run the iterative form by the fastest loop that there is for it."""
+        """Run the iterative form by the fastest available loop."""
         fusible = self._known_surrogate and can_fuse(currents)
         if decay is None:
             return (fused_lif if fusible else lif)(currents, state, constants)
@@ -231,7 +234,7 @@ class LIF(nn.Module):
         return general_loop(currents, state, constants, self.options, decay)[:2]
 
     def _feedback(self, spikes: Tensor) -> Tensor:
-        """Return what the spikes [B, N] of the last step add to the summed input."""
+        """Return the contribution of the last step's spikes [B, N] to the summed input."""
         weight = self.recurrent_weight
         if weight is None or spikes.shape[1:] != weight.shape[1:]:
             size = 0 if weight is None else len(weight)
@@ -250,7 +253,8 @@ class LIF(nn.Module):
 
 
 class IF(LIF):
-    """A layer of integrate-and-fire neurons: `LIF` with decay 1, nothing leaks. Options and errors are its own."""
+    """A layer of integrate-and-fire neurons: `LIF` with decay 1, without a leak. Options and errors are those of
+    `LIF`."""
 
     def __init__(
         self,
@@ -288,7 +292,7 @@ class IF(LIF):
 
 
 class LeakyIntegrator(nn.Module):
-    """A layer that integrates and leaks but never fires: u[t] = decay * u[t-1] + I[t], a neuron for reading out.
+    """A layer that integrates and leaks but never fires: u[t] = decay * u[t-1] + I[t], a neuron for read-outs.
 
     `decay` and `tau` are those of `LIF`. It is `(input, state) -> (potentials, state)`. Raises `ConfigError`.
     """
@@ -297,7 +301,7 @@ class LeakyIntegrator(nn.Module):
         super().__init__()
         share, shares = decay_of(decay, tau)
         if shares is not None:
-            raise ConfigError("LeakyIntegrator has one decay for all its neurons; give a number")
+            raise ConfigError("LeakyIntegrator has one decay for all neurons; give a number")
         self.decay = share
 
     def forward(self, currents: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
@@ -316,7 +320,7 @@ class LeakyIntegrator(nn.Module):
 
 
 def _learns(parameter: nn.Parameter | None) -> bool:
-    """Return whether a gradient is about to be asked of a parameter."""
+    """Return whether a gradient of a parameter will be needed."""
     return parameter is not None and parameter.requires_grad and torch.is_grad_enabled()
 
 

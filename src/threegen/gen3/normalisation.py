@@ -6,7 +6,7 @@
 Zheng, Wu, Deng, Hu and Li, "Going deeper with directly-trained larger spiking neural networks", AAAI 2021 (tdBN): the
 summed input then has the spread of the threshold. Wu, Deng, Li, Zhu, Xie and Shi, "Direct training for spiking neural
 networks: faster, larger, better", AAAI 2019 (NeuNorm): auxiliary neurons follow the mean spikes of all channels at each
-place, and what goes on is taken off by a trained weight U_c for each channel.
+place, and their activity times a trained weight U_c is subtracted from each channel.
 
 Shapes: T time steps, B examples, C channels, H x W places.
 """
@@ -27,8 +27,8 @@ from threegen.gen3.parts import Cost, Use, nonzero
 class ThresholdBatchNorm(nn.BatchNorm2d):
     """Batch normalisation over time, examples and places, to the spread of `alpha` thresholds (tdBN).
 
-    It takes the summed input of all steps as one batch, [T * B, C, H, W] or [T * B, N]. Zheng et al. take alpha = 1,
-    and 1/sqrt(2) where two branches meet. Raises `ConfigError`, `ShapeError`.
+    It takes the summed input of all steps as one batch, [T * B, C, H, W] or [T * B, N]. Zheng et al. use alpha = 1, and
+    1/sqrt(2) where two branches join. Raises `ConfigError`, `ShapeError`.
     """
 
     def __init__(self, channels: int, threshold: float = 0.5, alpha: float = 1.0) -> None:
@@ -61,9 +61,9 @@ class ThresholdBatchNorm(nn.BatchNorm2d):
 
 
 class NeuNorm(nn.Module):
-    """Auxiliary neurons behind a convolutional layer: (spikes, state) -> (signal, state).
+    """Auxiliary neurons after a convolutional layer: (spikes, state) -> (signal, state).
 
-    `channels` is C, `decay` is k in 0..1. U starts at zero: at first, spikes go on as they are. Raises `ConfigError`.
+    `channels` is C, `decay` is k in 0..1. U starts at zero: at first, spikes pass unchanged. Raises `ConfigError`.
     """
 
     part = "NeuNorm"
@@ -94,7 +94,7 @@ class NeuNorm(nn.Module):
         return spikes - self.weight * torch.stack(levels), level
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost: an auxiliary neuron a place, and a multiply-accumulate a value that goes on."""
+        """Return the cost of a call: an auxiliary neuron per place, and a multiply-accumulate per output value."""
         spikes, (signal, level) = use.inputs[0], use.output
         taken = spikes.numel()
         places = taken // spikes.shape[2]

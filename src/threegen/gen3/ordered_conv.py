@@ -1,11 +1,11 @@
-"""Convolution of spikes of which each neuron sends at most one: what counts is who fires first.
+"""Convolution of neurons that send at most one spike each: only the order of spikes matters.
 
     u_f[t] = sum over inputs with t_in <= t of W_f                    integrate and fire, no leak
     t_f    = the first t with u_f[t] >= threshold, never after        threshold = inf: the last step, where u_f > 0
 
 Maps of spikes are maps of times (see `functional.rank_order`). Competition: at each place only the map that fires first
-goes on (of several the one with the highest potential); of what is left the earliest and strongest `winners` learn, one
-per map, none within `radius` of another.
+is kept (of several, the one with the highest potential); of these the earliest and strongest `winners` learn, one per
+map, none within `radius` of another.
 
 Kheradpisheh, Ganjtabesh, Thorpe and Masquelier, Neural Networks 99 (2018) 56-67; Mozafari et al., Pattern Recognition
 94 (2019) 87-95: S1 of their net is `OrderedConv(6, 30, 5, padding=2, threshold=15, winners=5, radius=3)`.
@@ -86,8 +86,8 @@ class OrderedConv(nn.Module):
     `encoder` turns images into spike times. Event frames [B, T, C, H, W] with T = `steps` are taken as they are: the
     first spike of each place counts. `encoder=None` also takes times [B, C, H, W] as floats or bytes, `steps` for
     never. Weights start normal (`w_mean`, `w_deviation`), drawn from `generator`, and stay within `bounds`.
-    `strict=True` fires where u > threshold (the published script) and sums exactly, so that no order of summation
-    matters: see `functional.plasticity.whole_sums`. Raises `ConfigError`.
+    `strict=True` fires if u > threshold (as in the published script) and sums exactly, so that the order of summation
+    does not matter: see `functional.plasticity.whole_sums`. Raises `ConfigError`.
     """
 
     weight: nn.Parameter  # [F, C, k, k]
@@ -160,9 +160,9 @@ class OrderedConv(nn.Module):
     def fire(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """Return spike times (int64) and potentials at the spike, both [B, F, H, W], for input times [B, C, H, W].
 
-        Neurons that never fire have the time `steps` and the potential 0. Potentials are float64 where `strict`.
+        Neurons that never fire have the time `steps` and the potential 0. Potentials are float64 if `strict`.
         """
-        if math.isinf(self.threshold):  # nobody fires before the last step: no need to look at the others
+        if math.isinf(self.threshold):  # no neuron fires before the last step: the others are skipped
             weight = self.weight.double() if self.strict else self.weight
             last = F.conv2d((times < self.steps).to(weight.dtype), weight, padding=self.padding)
             return torch.where(last > 0, self.steps - 1, self.steps), last.clamp(min=0.0)
@@ -206,7 +206,7 @@ class OrderedConv(nn.Module):
 
 
 class DecisionConv(OrderedConv):
-    """An `OrderedConv` whose features stand for classes, in equal groups: the class of the first spike is the answer.
+    """An `OrderedConv` whose features represent classes, in equal groups: the class of the first spike is the answer.
 
     By default the threshold is inf: the answer is the class of the highest potential at the last step (Mozafari et al.
     2019, S3: `DecisionConv(250, 200, 5, classes=10, padding=2, bounds=(0.2, 0.8))`). Features where the buffer

@@ -1,7 +1,7 @@
-"""What a part of a spiking net says of itself, so that tracing, counting and explaining know parts never seen before.
+"""Declarations of parts of a spiking net, so that tracing, counting and explaining support user-defined parts.
 
     class Twice(nn.Module):                      # write your own neuron, encoder, read-out or layer
-        part = "neurons"                         # its kind: seen as a whole, time first
+        part = "neurons" # its kind: treated as a whole, time first
 
         def forward(self, currents, state=None): ...
         def cost(self, use):                     # optional: without it the functions inside are counted
@@ -9,8 +9,9 @@
             return Cost(self.part, {"threshold": spikes.numel()}, spikes, signal="spikes", states=1)
 
 `part = "neurons"` promises (input [T, B, ...], state) -> (spikes [T, B, ...], state), `part = "encoder"` promises
-values [B, ...] to spikes [T, B, ...]. Any other word only names the row of the bill. `cost` speaks for the methods of
-the class that defines it: where a sub-class replaces one, it is not asked, and the functions inside are counted.
+values [B, ...] to spikes [T, B, ...]. Any other word only names the row of the cost report. `cost` is valid for the
+methods of the class that defines it: if a sub-class replaces one of them, it is not used, and the functions inside are
+counted.
 Shapes: T time steps, B examples.
 """
 
@@ -27,13 +28,13 @@ from torch import Tensor, nn
 from threegen.errors import ConfigError
 
 NEURONS, ENCODER = "neurons", "encoder"
-# What may be replaced without a word about the cost: it is not run for an answer.
+# Methods that may be replaced without affecting the cost: they are not run for an answer.
 _HARMLESS = frozenset({"extra_repr", "cost", "part", "train", "chances"})
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One call of a part: its inputs, what it returned, and what each input tensor carries.
+    """One call of a part: its inputs, its result, and the kind of signal of each input tensor.
 
     `signals` are "values", "spikes" (0 or 1) or "counts" (summed or averaged spikes), one for each tensor of `inputs`.
     """
@@ -45,14 +46,13 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one call cost, over the whole batch and all time steps: one row of the bill.
+    """The cost of one call, over the whole batch and all time steps: one row of the cost report.
 
-    `kind` names the row; `operations` are those of `tg.cost.OPERATIONS`; `output` is the tensor that the part made
-    (its shape and type are the row's) and `signal` what it carries. `fed_by` is the signal that arrives, by default
-    that of the first input. `spikes` [T, B, ...] are those sent (or their numbers [T, B], with `sent` in all), for the
-    memory of the busiest step. `states` is how
-    many values each neuron keeps; where `takes_input`, the summed input is part of them and is not stored twice.
-    `shape` replaces the shape of the output for one sample and step.
+    `kind` names the row; `operations` are those of `tg.cost.OPERATIONS`; `output` is the part's result (its shape and
+    type are the row's) and `signal` its kind of signal. `fed_by` is the signal that arrives, by default that of the
+    first input. `spikes` [T, B, ...] are those sent (or their numbers [T, B], with `sent` in all), for the memory of
+    the busiest step. `states` is the number of values that each neuron stores; if `takes_input`, the summed input is
+    part of them and is not stored twice. `shape` replaces the shape of the output for one sample and step.
     """
 
     kind: str
@@ -69,18 +69,20 @@ class Cost:
 
 @runtime_checkable
 class Priced(Protocol):
-    """A part that says what a call of it costs."""
+    """A part that declares the cost of a call."""
 
     part: str
 
     def cost(self, use: Use) -> Cost | Sequence[Cost]:
-        """Return the rows of the bill for one call; with none, the output carries what the first input does."""
+        """Return the rows of the cost report for one call; with none, the output has the signal of the first input."""
 
 
 def nonzero(x: Tensor) -> int:
     """Return how many elements of `x` are not zero; raises `ConfigError` if it has no data."""
     if x.is_meta:
-        raise ConfigError("how many spikes arrive depends on data, a model on the device meta has none; move it first")
+        raise ConfigError(
+            "the number of spikes depends on data, and a model on the device meta has none; move it first"
+        )
     return int(torch.count_nonzero(x))
 
 
@@ -95,12 +97,12 @@ def is_encoder(module: nn.Module) -> bool:
 
 
 def is_whole(module: nn.Module) -> bool:
-    """Return whether a trace sees a module as a whole, never its inside."""
+    """Return whether a trace treats a module as a whole."""
     return is_neuron(module) or is_encoder(module)
 
 
 def is_priced(module: nn.Module) -> bool:
-    """Return whether a module says what it costs, and nothing that it speaks of has been replaced since."""
+    """Return whether a module declares its cost, and no method that the declaration covers has been replaced."""
     kind: Any = type(module)
     return _speaks_for(kind) and "forward" not in vars(module) and isinstance(module, Priced)
 

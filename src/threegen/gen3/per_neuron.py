@@ -1,9 +1,9 @@
-"""Decays and thresholds: one number for a layer, or one for each neuron or channel, fixed or learnt.
+"""Decays and thresholds: one number for a layer, or one for each neuron or channel, fixed or learned.
 
     decay = sigmoid(leak)           learnt, stays within 0..1 (Fang et al., ICCV 2021, where it is one per layer)
     threshold = exp(log_threshold)  learnt, stays above 0
 
-Leaks and thresholds learnt together: Rathi and Roy, "DIET-SNN: a low-latency spiking neural network with direct input
+Leaks and thresholds learned together: Rathi and Roy, "DIET-SNN: a low-latency spiking neural network with direct input
 encoding and leakage and threshold optimization", IEEE Transactions on Neural Networks and Learning Systems 34 (2023).
 Neurons that differ: Perez-Nieves, Leung, Dragotti and Goodman, "Neural heterogeneity promotes robust learning", Nature
 Communications 12:5791 (2021).
@@ -34,7 +34,7 @@ def is_several(value: Any) -> bool:
 def values_of(name: str, value: Any, **bounds: float) -> tuple[float, Tensor | None]:
     """Return a number and None, or the mean of several values and the values; `bounds` are those of `require_number`.
 
-    Raises `ConfigError` naming a value that is out of bounds.
+    Raises `ConfigError` that names a value out of bounds.
     """
     if isinstance(value, str) or not is_several(value):
         return require_number(name, value, **bounds), None
@@ -69,20 +69,20 @@ def decay_of(decay: Values | None, tau: Values | None, name: str = "decay") -> t
 
 
 def as_parameters(free: Tensor | None, fixed: Tensor | None) -> tuple[nn.Parameter | None, nn.Parameter | None]:
-    """Return the learnt and the fixed parameter; vectors, so that weight decay leaves them alone."""
+    """Return the learned and the fixed parameter; vectors, so that weight decay does not apply to them."""
     learnt = None if free is None else nn.Parameter(free.flatten() if free.dim() else free)
     return learnt, None if fixed is None else nn.Parameter(fixed.flatten(), requires_grad=False)
 
 
 def logits(name: str, one: float, every: Tensor | None) -> Tensor:
-    """Return what `sigmoid` turns into the decays; raises `ConfigError` for 0 and 1, from which nothing learns."""
+    """Return the logits of the decays; raises `ConfigError` for 0 and 1, whose gradient is 0."""
     for start in (one,) if every is None else (float(every.min()), float(every.max())):
         require_number(f"{name} to start learning from", start, above=0.0, below=1.0)
     return torch.tensor(math.log(one / (1 - one))) if every is None else torch.logit(every)
 
 
 def require_fit(name: str, values: Tensor | None, currents: Tensor) -> None:
-    """Raise `ShapeError` if values per neuron do not belong to input [T, B, ...]."""
+    """Raise `ShapeError` if values per neuron do not fit input [T, B, ...]."""
     if values is None or values.dim() == 0:
         return
     layer = tuple(currents.shape[2:])
@@ -99,9 +99,9 @@ def fits(own: tuple[int, ...], layer: tuple[int, ...]) -> bool:
 
 
 def for_layer(options: dict[str, Any], per: str, layer: tuple[int, ...] | None) -> dict[str, Any]:
-    """Return neuron options for a layer [N] or [C, H, W], what is learnt as one value per neuron or channel.
+    """Return neuron options for a layer [N] or [C, H, W], with learned constants as one value per neuron or channel.
 
-    Raises `ConfigError` if `per` has nothing to act on, or values are not those of the layer.
+    Raises `ConfigError` if nothing is learned that `per` could apply to, or values are not those of the layer.
     """
     own = dict(options)
     learnt = [name for name in ("decay", "threshold", "synaptic_decay") if own.get(f"learnable_{name}")]
@@ -117,7 +117,7 @@ def for_layer(options: dict[str, Any], per: str, layer: tuple[int, ...] | None) 
             if not fits(given, layer):
                 raise ConfigError(
                     f"{name} holds values for neurons {list(given)}, a layer of the net has {list(layer)}; give one "
-                    "number, or put neurons of its own into each layer: net.neurons[0] = LIF(...)"
+                    "number, or set the neurons of each layer: net.neurons[0] = LIF(...)"
                 )
     if per == "layer":
         return own
@@ -129,7 +129,7 @@ def for_layer(options: dict[str, Any], per: str, layer: tuple[int, ...] | None) 
 
 
 def _start_of(own: dict[str, Any], name: str) -> tuple[float, Tensor | None]:
-    """Return from where a decay or threshold starts; a time constant is taken out of the options."""
+    """Return the initial decay or threshold; a time constant is removed from the options."""
     if name == "threshold":
         return values_of(name, own.get(name, 0.5), above=0.0)
     return decay_of(own.get(name), own.pop(name.replace("decay", "tau"), None), name)

@@ -1,14 +1,14 @@
 """A layer of spiking neurons that learns by spike timing, with the parts that make such learning stable.
 
     u[t]  = decay u[t-1] (1 - o[t-1]) + W x[t] - inhibition sum over others of o[t-1]     decay = e^(-dt/tau)
-    o[t]  = 1 where u[t] >= threshold + theta, of these only the `winners` furthest above
-    theta <- theta e^(-dt/theta_tau) + theta_plus o[t]                                    only while a rule learns
-    W     in 0..w_max; after a stimulus the weights of each neuron that fired sum to `norm`
+    o[t] = 1 where u[t] >= threshold + theta, only the `winners` furthest above it theta <- theta e^(-dt/theta_tau) +
+    theta_plus o[t] only while a rule learns W in 0..w_max; after a stimulus the weights of each neuron that fired sum
+    to `norm`
 
 Leaky integrate-and-fire neurons with an adaptive threshold, lateral inhibition and weight normalisation as in Diehl
 and Cook, "Unsupervised learning of digit recognition using spike-timing-dependent plasticity", Frontiers in
-Computational Neuroscience 9:99 (2015), but with currents in place of conductances and inhibition without a layer of its
-own: the plain layer on which the rules of `rules/` can be seen at work. Each part is left out where its setting is 0.
+Computational Neuroscience 9:99 (2015), but with currents instead of conductances and inhibition without a separate
+layer: a simple layer for studying the rules of `rules/`. A part whose setting is 0 is left out.
 
 Shapes: T steps, B stimuli, I inputs, O neurons.
 """
@@ -33,13 +33,13 @@ class PlasticLayer(nn.Module):
     """`neurons` spiking neurons over `inputs` (a number or a shape such as [2, 34, 34]), fully connected.
 
     `encoder` turns intensities [B, ...] in 0..1 into spikes over `steps` steps (`Poisson(rate)`, `Latency()`, ...).
-    `encoder=None` takes spike trains or event frames [B, T, ...] as they are; anything above 0 is a spike.
-    `dt`, `tau`, `refractory` and `theta_tau` are in ms; `theta_tau=0` lets theta never decay. `winners=0` lets all
-    neurons fire that reach the threshold. Weights start uniform in 0..`w_start`, drawn from `generator`, and are
-    normalised where `norm` is above 0. They lie as [I, O] in memory. Raises `ConfigError`.
+    `encoder=None` takes spike trains or event frames [B, T, ...] directly; any value above 0 is a spike. `dt`, `tau`,
+    `refractory` and `theta_tau` are in ms; with `theta_tau=0` theta never decays. `winners=0` lets all neurons fire
+    that reach the threshold. Weights start uniform in 0..`w_start`, drawn from `generator`, and are normalised if
+    `norm` is above 0. They are stored as [I, O] in memory. Raises `ConfigError`.
     """
 
-    classifies = False  # `forward` gives no scores of classes; evaluate refuses it
+    classifies = False  # `forward` returns no class scores; evaluate rejects it
 
     weight: nn.Parameter  # [O, I]
     theta: Tensor  # [O]
@@ -97,10 +97,10 @@ class PlasticLayer(nn.Module):
         """Return the weights that `fit` stores by inputs, so that a kernel adds one row for each spike."""
         return [self.weight]
 
-    # -- what rules and users call ----------------------------------------------------------------------------------
+    # -- called by rules and users ----------------------------------------------------------------------------------
 
     def input_spikes(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return spikes [T, B, I] of `inputs`: encoded images or vectors, or trains [B, T, ...] as they are.
+        """Return spikes [T, B, I] of `inputs`: encoded images or vectors, or trains [B, T, ...] unchanged.
 
         Raises `ShapeError` if they do not fit, and what the encoder raises.
         """
@@ -121,7 +121,7 @@ class PlasticLayer(nn.Module):
     def step(self, spikes: Tensor, state: LayerState | None = None, adapt: bool = False) -> tuple[Tensor, LayerState]:
         """Return the neurons' spikes [B, O] and the state after one step of input spikes [B, I].
 
-        `state=None` starts from rest. `adapt=True`, for rules, lets theta rise and notes who fired.
+        `state=None` starts from rest. `adapt=True`, for rules, raises theta and notes which neurons fired.
         """
         if state is None:
             state = at_rest(self.weight, len(spikes), self.neurons)
@@ -134,7 +134,7 @@ class PlasticLayer(nn.Module):
 
     @torch.no_grad()
     def run(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the neurons' spikes [T, B, O] on inputs `x`; nothing is learnt and nothing adapts."""
+        """Return the neurons' spikes [T, B, O] on inputs `x`; nothing learns or adapts."""
         state, fired = None, []
         for spikes in self.input_spikes(x, generator):
             now, state = self.step(spikes, state)
@@ -148,7 +148,7 @@ class PlasticLayer(nn.Module):
     # -- constraints --------------------------------------------------------------------------------------------------
 
     def begin_stimulus(self) -> None:
-        """Note from now on which neurons fire; until `end_stimulus` weights are only kept within their bounds."""
+        """Start noting which neurons fire; until `end_stimulus` weights are only kept within their bounds."""
         self._learning = True
         self._touched = torch.zeros_like(self.theta, dtype=torch.bool)
 
@@ -158,7 +158,7 @@ class PlasticLayer(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Clamp the weights to 0..w_max; outside of a stimulus scale rows to the sum `norm` as well.
+        """Clamp the weights to 0..w_max; outside a stimulus also scale rows to the sum `norm`.
 
         After a stimulus these are the rows of the neurons that fired in it, at any other time all.
         """

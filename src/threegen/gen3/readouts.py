@@ -3,11 +3,11 @@
     rate        s = 1/T sum_t o[t]                  ties go to the higher potential
     potential   s = sum_t I[t]
     first-spike s = -(silent steps before the first spike)         ties go to the higher potential
-    leaky       s = u[T],  u[t] = decay * u[t-1] + I[t]        the potential of neurons that leak and never fire
-    votes       s_k = mean of the scores above over the `votes` neurons of class k: the voting layer of Wu et al.,
+    leaky s = u[T], u[t] = decay * u[t-1] + I[t] the potential of leaky neurons that never fire votes s_k = mean of the
+    scores above over the `votes` neurons of class k: the voting layer of Wu et al.,
                 "Direct training for spiking neural networks: faster, larger, better", AAAI 2019
 
-Shapes: T time steps, B examples, K classes, N = K * votes neurons of the last layer, those of one class side by side.
+Shapes: T time steps, B examples, K classes, N = K * votes neurons of the last layer, those of one class adjacent.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from threegen.gen3.parts import Cost, Use, nonzero
 
 
 class Readout(nn.Module):
-    """What all read-outs share: `votes` neurons speak for each class."""
+    """The base of all read-outs: `votes` neurons vote for each class."""
 
     part = "read-out"
-    reads_spikes = False  # whether the spikes of the last layer count, not only what arrives there
+    reads_spikes = False  # whether the spikes of the last layer are used, not only its input
 
     def __init__(self, votes: int = 1) -> None:
         super().__init__()
@@ -40,7 +40,8 @@ class Readout(nn.Module):
         return self.vote(summed.detach()).argsort(-1).argsort(-1)
 
     def _cost(self, use: Use, fed_by: str, **operations: int) -> Cost:
-        """Return what a call cost: a sum of the currents, the mean over the votes, and what the read-out adds."""
+        """Return the cost of a call: a sum of the currents, the mean over the votes, and the read-out's own
+        operations."""
         currents, scores = use.inputs[1], use.output
         adds = currents.numel() + scores.numel() * (self.votes - 1)
         return Cost(self.part, {"add": adds, **operations}, scores, fed_by=fed_by)
@@ -53,9 +54,9 @@ class Readout(nn.Module):
 class RateReadout(Readout):
     """The paper's read-out: the mean spikes of each neuron of the last layer; ties go to the higher potential.
 
-    Rates are multiples of 1/T, so ties are common. In eval mode a tenth of 1/T is therefore shared out by the rank of
-    the summed input current: the order of the classes is then that of (rate, potential). In training mode the scores
-    are the bare rates, so losses are those of the paper. The gradient of a score is that of the rate in both modes.
+    Rates are multiples of 1/T, so ties are common. In eval mode up to a tenth of 1/T is therefore added by the rank of
+    the summed input current, so that classes are ordered by (rate, potential). In training mode the scores are the
+    rates themselves, so losses are those of the paper. The gradient of a score is that of the rate in both modes.
     """
 
     reads_spikes = True
@@ -78,7 +79,8 @@ class RateReadout(Readout):
 
 
 class FirstSpikeReadout(Readout):
-    """The neuron that fires first wins: minus the silent steps before the first spike; ties as in `RateReadout`.
+    """The neuron that fires first wins: the score is minus the number of silent steps before the first spike; ties as
+    in `RateReadout`.
 
     The gradient is that of `first_spike_times`.
     """
@@ -115,9 +117,9 @@ class PotentialReadout(Readout):
 
 
 class LeakyReadout(Readout):
-    """The potential, after the last step, of leaky integrators in the place of the last layer's neurons.
+    """The potential, after the last step, of leaky integrators that replace the last layer's neurons.
 
-    `decay` in 0..1 is theirs (1: the "potential" read-out). Raises `ConfigError`.
+    `decay` in 0..1 is that of the integrators (1: the "potential" read-out). Raises `ConfigError`.
     """
 
     def __init__(self, votes: int = 1, decay: float = 0.5) -> None:
@@ -147,10 +149,10 @@ READOUTS: dict[str, type[Readout]] = {
 
 
 def make_readout(readout: str | nn.Module, votes: int, decay: float) -> nn.Module:
-    """Return the read-out that is meant: a module as it is, a name's otherwise. Raises `ConfigError`."""
+    """Return the read-out: a module unchanged, or the read-out of a name. Raises `ConfigError`."""
     if isinstance(readout, nn.Module):
         if require_whole("votes", votes) != 1:
-            raise ConfigError(f"votes belong to the read-outs that have a name, got votes={votes} and {readout!r}")
+            raise ConfigError(f"votes= applies only to read-outs given by name, got votes={votes} and {readout!r}")
         return readout
     kind = READOUTS[require_choice("readout", readout, READOUTS)]
     return LeakyReadout(votes, decay) if kind is LeakyReadout else kind(votes)

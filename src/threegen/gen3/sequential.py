@@ -1,8 +1,8 @@
-"""A spiking net from any modules: what stands between two layers of neurons is applied at every step.
+"""A spiking net from any modules: those between two layers of neurons are applied at every step.
 
-    u_l[t] = decay * u_l[t-1] * (1 - o_l[t-1]) + f_l(o_{l-1}[t])        f_l: the modules in front of the neurons of l
+    u_l[t] = decay * u_l[t-1] * (1 - o_l[t-1]) + f_l(o_{l-1}[t]) f_l: the modules before the neurons of l
 
-Wu, Deng, Li, Zhu and Shi, Frontiers in Neuroscience 12:331 (2018), with f_l any function that keeps no state.
+Wu, Deng, Li, Zhu and Shi, Frontiers in Neuroscience 12:331 (2018), with f_l any function without state.
 
 Shapes: T time steps, B examples; f_l gets all steps as one batch, [T * B, ...].
 """
@@ -23,7 +23,7 @@ from threegen.gen3.per_neuron import DECAY
 
 
 class SpikingSequential(SpikingNet):
-    """A spiking net of any modules and neurons in turn, the last one being neurons:
+    """A spiking net of any modules and neurons in order; the last must be neurons:
 
         SpikingSequential([nn.Conv2d(1, 8, 3), LIF(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1352, 10), LIF()],
                           shape=(1, 28, 28))
@@ -31,8 +31,8 @@ class SpikingSequential(SpikingNet):
     `layers` are modules of [B, ...] (convolutions, any pooling, batch normalisation, dropout, your own) and neurons:
     `LIF`s, or your own modules with `part = "neurons"`, (input [T, B, ...], state) -> (spikes [T, B, ...], state). A
     module with `time_first = True` gets [T, B, ...], such as `TimeDropout`.
-    `shape` is that of one input. The other options are those of `SpikingMLP`; weights are as the modules come. The net
-    runs plainly: its modules may be anything. Raises `ConfigError`.
+    `shape` is that of one input. The other options are those of `SpikingMLP`; weights are those of the given modules.
+    The net always runs the plain version, because it may contain any module. Raises `ConfigError`.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SpikingSequential(SpikingNet):
         require_spatial(self)
 
     def pixels(self, x: Tensor) -> Tensor:
-        """Return inputs [B, *shape] as they are. Raises `ShapeError`."""
+        """Return inputs [B, *shape] unchanged. Raises `ShapeError`."""
         return require_images("SpikingSequential", x, self.shape, next(self.synapses.parameters(), None))
 
     @property
@@ -90,7 +90,7 @@ class SpikingSequential(SpikingNet):
 
 
 def _with_state(module: nn.Module) -> nn.Module | None:
-    """Return the first part of a module that is a layer of neurons, or takes a state as one does."""
+    """Return the first part of a module that is a layer of neurons or takes a state like one."""
     for part in module.modules():
         taken = inspect.signature(part.forward).parameters
         if is_neuron(part) or "state" in taken:
@@ -99,10 +99,10 @@ def _with_state(module: nn.Module) -> nn.Module | None:
 
 
 class TimeDropout(nn.Module):
-    """Dropout that holds one mask over all time steps of an example: a neuron is silent for the whole answer or not.
+    """Dropout with one mask for all time steps of an example: a neuron is silent at all steps or at none.
 
-    `p` is the chance to be dropped; what is left is divided by 1 - p. Takes [T, B, ...]. `nn.Dropout` in its place
-    draws at every step, with every encoder. Raises `ConfigError`.
+    `p` is the probability of being dropped; the remaining values are divided by 1 - p. Takes [T, B, ...]. `nn.Dropout`
+    instead draws a new mask at every step, with every encoder. Raises `ConfigError`.
     """
 
     time_first = True
@@ -112,7 +112,7 @@ class TimeDropout(nn.Module):
         self.p = require_number("p", p, least=0.0, below=1.0)
 
     def forward(self, signals: Tensor) -> Tensor:
-        """Return [T, B, ...] with the same neurons silent at every step; in eval mode as it came."""
+        """Return [T, B, ...] with the same neurons silent at every step; in eval mode unchanged."""
         if not self.training or self.p == 0.0:
             return signals
         return signals * nn.functional.dropout(torch.ones_like(signals[0]), self.p)

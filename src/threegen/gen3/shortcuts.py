@@ -1,9 +1,9 @@
-"""Where the shortcut of a residual block ends.
+"""The end of the shortcut of a residual block.
 
     y = main + scale * x
 
-Shapes: both are [T, B, C, H, W]; x is what entered the block (spikes, or their projection), main the summed input of
-its second neurons or the spikes that these send.
+Shapes: both are [T, B, C, H, W]; x is the input of the block (spikes, or their projection), main the summed input of
+its second neurons or their spikes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from threegen.gen3.parts import Cost, Use, nonzero
 
 
 class Join(nn.Module):
-    """Adds a shortcut to the main way; one addition per spike where x holds spikes. Raises `ConfigError`."""
+    """Adds a shortcut to the main path; one addition per spike if x holds spikes. Raises `ConfigError`."""
 
     part = "shortcut"
 
@@ -28,7 +28,7 @@ class Join(nn.Module):
         return main.add(shortcut, alpha=self.scale)
 
     def cost(self, use: Use) -> Cost:
-        """Return what a call cost; the sum of spikes is a count, a summed input is part of the potential behind it."""
+        """Return what a call cost; the sum of spikes is a count, a summed input is part of the following potential."""
         shortcut, signals = use.inputs[1], use.signals
         price = {"ac": nonzero(shortcut)} if signals[1] == "spikes" else {"add": shortcut.numel()}
         events = set(signals) <= {"spikes", "counts"}

@@ -2,10 +2,11 @@
 
     u_l[t] = u_l[t-1] - o_l[t-1] + f_l(o_a[t], o_b[t], ...)        f_l: convolutions, sums, pooling of earlier layers
 
-It is what `tg.convert` makes of an artificial network, and can be trained on, looked into and billed like any other
-spiking net. Between two layers of neurons everything is a spike, 0 or 1, or a number of spikes; weights hold the rest.
+`tg.convert` converts an artificial network to such a net, which can be trained further, explained and counted like any
+other spiking net. Between two layers of neurons all signals are spikes, 0 or 1, or spike counts; all scales are in the
+weights.
 
-Shapes: T time steps, B examples. Signal 0 is the encoded input, signal l + 1 is what layer l sends.
+Shapes: T time steps, B examples. Signal 0 is the encoded input, signal l + 1 the output of layer l.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ NEURONS = {"if": StartedIF, "lif": StartedLIF, "max": MaxGate, "sum": Sum}
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One part in front of a layer: its `kind` and `options` (see `wires`), and what it `takes`.
+    """One part before a layer: its `kind` and `options` (see `wires`), and the inputs that it `takes`.
 
-    What it takes are signals, 0 and above, and results of earlier wires of the same layer: -1 the first, -2 the second.
+    Its inputs are signals, 0 and above, and results of earlier wires of the same layer: -1 the first, -2 the second.
     """
 
     kind: str
@@ -50,10 +51,10 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class GraphLayer:
-    """A layer: its name, the wires in front of it (the last one's result is its summed input), and its neurons.
+    """A layer: its name, the wires before it (the last one's result is its summed input), and its neurons.
 
     `neurons` is "if", "lif", "max" or "sum" (see `graph_neurons`), with their options. Without wires the layer takes
-    the signal `takes` as it is.
+    the signal `takes` unchanged.
     """
 
     name: str
@@ -69,7 +70,7 @@ class GraphLayer:
 
 
 class Wiring(nn.Module):
-    """The wires in front of one layer of neurons, as a module: signals by number to the summed input [T, B, ...]."""
+    """The wires before one layer of neurons, as a module: from signals by number to the summed input [T, B, ...]."""
 
     def __init__(self, layer: GraphLayer) -> None:
         super().__init__()
@@ -92,8 +93,8 @@ class SpikingGraph(SpikingNet):
     """A spiking net built from a plan: `layers`, as `tg.convert` writes it, or their plain values (`plan`).
 
     `shape` is that of one input, `steps` is T, `encoder` and `readout` are those of `SpikingMLP` ("direct" and
-    "potential" by default: analog input, and the summed input of the last layer). Weights are whatever memory held
-    until they are filled. Raises `ConfigError`.
+    "potential" by default: analog input, and the summed input of the last layer). Weights are uninitialised until they
+    are filled. Raises `ConfigError`.
     """
 
     def __init__(
@@ -121,12 +122,14 @@ class SpikingGraph(SpikingNet):
 
     @property
     def plan(self) -> dict[str, Any]:
-        """Everything that the net is built from, as plain values for JSON: `SpikingGraph(**plan)` builds it again."""
+        """The construction arguments of the net, as plain values for JSON: `SpikingGraph(**plan)` builds it again."""
         names = {"Direct": "direct", "Bernoulli": "bernoulli", "Poisson": "poisson", "Latency": "latency"}
         kinds = {"PotentialReadout": "potential", "RateReadout": "rate"}
         encoder, readout = type(self.encoder).__name__, type(self.readout).__name__
         if encoder not in names or readout not in kinds:
-            raise ConfigError(f"a plan names only the package's own encoder and read-out, got {encoder} and {readout}")
+            raise ConfigError(
+                f"a plan can only contain the package's own encoders and read-outs, got {encoder} and {readout}"
+            )
         return {
             "layers": [asdict(one) for one in self.layers],
             "shape": list(self.shape),
@@ -141,7 +144,7 @@ class SpikingGraph(SpikingNet):
         return self.shape
 
     def pixels(self, x: Tensor) -> Tensor:
-        """Return inputs [B, *shape] as they are (vectors: images of as many pixels too). Raises `ShapeError`."""
+        """Return inputs [B, *shape] unchanged (vectors: images of as many pixels too). Raises `ShapeError`."""
         if len(self.shape) == 1:
             return require_features("SpikingGraph", x, self.shape[0], self.any_weight)
         return require_images("SpikingGraph", x, self.shape, self.any_weight)
@@ -151,11 +154,11 @@ class SpikingGraph(SpikingNet):
         return cast(Tensor, self.synapses[layer](signals))
 
     def kept(self, layer: int) -> int:
-        """Return the first signal that is still needed behind `layer`."""
+        """Return the first signal that is still needed after `layer`."""
         return self._kept[layer]
 
     def input_major(self) -> list[Tensor]:
-        """Return no weights: the plain way needs no other layout."""
+        """Return no weights: the plain version needs no other layout."""
         return []
 
     def _through_layers(
@@ -188,7 +191,7 @@ class SpikingGraph(SpikingNet):
         return answer(self, cast(list[Stage], cast(Chain, self._chain).stages), pixels)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_chain": None}  # the kernels' copies of the weights are made anew
+        return {**self.__dict__, "_chain": None}  # the kernels' copies of the weights are created again
 
     def extra_repr(self) -> str:
         """Return the settings shown by `print(model)`."""
@@ -210,7 +213,8 @@ def _read(plain: Mapping[str, Any]) -> GraphLayer:
 
 
 def _together(part: nn.Module, given: Sequence[Tensor]) -> Tensor:
-    """Return what a part of several signals [T, B, ...] makes at every step; once where no step differs."""
+    """Return the output of a part of several signals [T, B, ...] at every step; computed once if all steps are
+    equal."""
     if all(one.stride(0) == 0 or len(one) == 1 for one in given):
         once: Tensor = part(*(one[0] for one in given))
         return once.expand(len(given[0]), *once.shape)

@@ -1,4 +1,4 @@
-"""Many `SpikingMLP`s as one stack of weights: the products are shared, neurons and spikes are each network's own.
+"""Many `SpikingMLP`s as one stack of weights: the products are shared, neurons and spikes are separate.
 
 See `gen2/stacked.py`. Legend: n networks, T time steps, B examples, O outputs of a layer, K classes.
 """
@@ -22,7 +22,7 @@ from threegen.gen3.readouts import PotentialReadout, RateReadout
 class StackedSpikingMLP(Stack):
     """A stack of `SpikingMLP`s of one shape, encoder and read-out; the neurons' constants may differ.
 
-    Raises `ConfigError` for nets with parts that are not the library's own or that carry more state.
+    Raises `ConfigError` for nets with parts that are not the library's own or that have more state.
     """
 
     stream = "rule"  # the generator that `fit` hands to the model: it draws the spikes
@@ -49,14 +49,14 @@ class StackedSpikingMLP(Stack):
         return same and (repr(other.encoder), repr(other.readout)) == (repr(self.net.encoder), repr(self.net.readout))
 
     def put(self, place: int, model: nn.Module) -> None:
-        """Copy a model's state and its neurons' constants to one place."""
-        StackedSpikingMLP(model, 0)  # refuses parts that cannot be stacked
+        """Copy a model's state and its neurons' constants to one slot."""
+        StackedSpikingMLP(model, 0)  # raises for parts that cannot be stacked
         super().put(place, model)
         own: Any = model
         self.constants[place] = [neuron.constants for neuron in own.neurons]
 
     def keep(self, places: Sequence[int]) -> None:
-        """Give up all networks but these."""
+        """Discard all networks but these."""
         super().keep(places)
         self.constants = [self.constants[place] for place in places]
 

@@ -16,9 +16,9 @@ from threegen.machine.torch_private import AnyDropout
 
 
 def fire(neuron: nn.Module, currents: Tensor, state: Any, trace: list[Tensor] | None = None) -> tuple[Tensor, Any]:
-    """Return what a layer of neurons makes of `currents` [T, B, ...]: spikes and the state after the last step.
+    """Run a layer of neurons on `currents` [T, B, ...]; return spikes and the state after the last step.
 
-    Neurons of one's own need not take a `trace`: their potentials are then recorded as not known (NaN).
+    A user's own neurons need not take a `trace`: their potentials are then recorded as unknown (NaN).
     """
     if trace is None:
         spikes, after = neuron(currents, state)
@@ -31,10 +31,10 @@ def fire(neuron: nn.Module, currents: Tensor, state: Any, trace: list[Tensor] | 
 
 
 def at_every_step(synapse: nn.Module, spikes: Tensor) -> Tensor:
-    """Return what `synapse` makes of the spikes [T, B, ...] of every step, [T, B, ...].
+    """Return the output of `synapse` for the spikes [T, B, ...] of every step, [T, B, ...].
 
-    It gets all steps as one batch, [T * B, ...]; a module with `time_first = True` gets [T, B, ...]. Where all steps
-    are the same it is asked once, unless it may answer otherwise each time: dropout, or a module of one's own.
+    It gets all steps as one batch, [T * B, ...]; a module with `time_first = True` gets [T, B, ...]. If all steps are
+    equal it is called once, unless its output may differ between calls: dropout, or a user's own module.
     """
     if type(synapse) is nn.Sequential and not is_watched(synapse):
         for part in synapse:
@@ -52,7 +52,7 @@ def at_every_step(synapse: nn.Module, spikes: Tensor) -> Tensor:
 
 
 def _answers_alike(synapse: nn.Module) -> bool:
-    """Return whether a module answers the same to the same input: torch's and ours do, dropout aside."""
+    """Return whether a module is deterministic: torch's and this package's are, except dropout."""
     for module in synapse.modules():
         random = isinstance(module, AnyDropout) and module.training
         if random or type(module).__module__.partition(".")[0] not in ("torch", "threegen"):

@@ -3,10 +3,9 @@
     i[t] = alpha i[t-1] + c[t]
     u[t] = beta v[t-1] + i[t]           o[t] = 1 where u[t] >= threshold, else 0
 
-c is the summed input W x + b, v what a spike has left of the potential, alpha = exp(-1 / tau_syn) and beta =
-exp(-1 / tau_mem). Neftci, Mostafa and Zenke, "Surrogate gradient learning in spiking neural networks", IEEE Signal
-Processing Magazine 36 (2019). There i[t] acts on u[t+1]; here, as an input of `LIF` does, within its
-step. With alpha = 0 it is `LIF`.
+c is the summed input W x + b, v the potential after a reset, alpha = exp(-1 / tau_syn) and beta = exp(-1 / tau_mem).
+Neftci, Mostafa and Zenke, "Surrogate gradient learning in spiking neural networks", IEEE Signal Processing Magazine 36
+(2019). There i[t] acts on u[t+1]; here, like an input of `LIF`, within the same step. With alpha = 0 it is `LIF`.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ from threegen.gen3.per_neuron import Values, as_parameters, decay_of, logits, re
 class SynapticLIF(LIF):
     """A layer of leaky integrate-and-fire neurons whose input charges a synaptic current, run over all steps at once.
 
-    `synaptic_decay` in 0..1 (default 0.5) is alpha, the share of the current that is left after one step, or
-    `synaptic_tau`, in its place, the time constant in steps: alpha = exp(-1 / synaptic_tau). One number, or a tensor
+    `synaptic_decay` in 0..1 (default 0.5) is alpha, the share of the current that remains after one step, or
+    `synaptic_tau`, given instead, the time constant in steps: alpha = exp(-1 / synaptic_tau). One number, or a tensor
     with one per neuron; `learnable_synaptic_decay=True` trains it as the sigmoid of `synaptic_leak`. The other options
-    are those of `LIF`, `decay` being beta; recurrent weights are not among them. Raises `ConfigError`.
+    are those of `LIF` except recurrent weights; `decay` is beta. Raises `ConfigError`.
 
         SynapticLIF(tau=10.0, synaptic_tau=5.0)
     """
@@ -86,7 +85,7 @@ class SynapticLIF(LIF):
 
     @property
     def synaptic_decay(self) -> Tensor | None:
-        """The decay of the current that is learnt, or those of single neurons; None if it is one constant."""
+        """The learned decay of the current, or the decays of single neurons; None if it is one constant."""
         if self.synaptic_leak is not None:
             return torch.sigmoid(self.synaptic_leak).view(self._synaptic_shape)
         return None if self.synaptic_decays is None else self.synaptic_decays.view(self._synaptic_shape)
@@ -105,12 +104,12 @@ class SynapticLIF(LIF):
 
     @property
     def uniform(self) -> bool:
-        """Whether all neurons of the layer are alike, and nothing of them is learnt."""
+        """Whether all neurons of the layer have equal constants, and none is learned."""
         return super().uniform and self.synaptic_leak is self.synaptic_decays is None
 
     @property
     def iterative(self) -> bool:
-        """No: the kernels of whole nets know one state."""
+        """Always false: the kernels of whole nets support only one state."""
         return False
 
     def forward(
@@ -130,14 +129,14 @@ class SynapticLIF(LIF):
         return spikes, after._replace(current=flowing[-1])
 
     def project(self) -> None:
-        """Put fixed decays and thresholds of single neurons, which somebody may have unfrozen, back into range."""
+        """Clamp fixed decays and thresholds of single neurons, which the user may have unfrozen, to their range."""
         super().project()
         with torch.no_grad():
             if self.synaptic_decays is not None and self.synaptic_decays.requires_grad:
                 self.synaptic_decays.clamp_(0.0, 1.0)
 
     def gain(self, init: str, gain: float, steps: int) -> float:
-        """Return by how many thresholds the summed input shall fluctuate, so that the current does by `gain`."""
+        """Return the fluctuation of the summed input, in thresholds, with which the current fluctuates by `gain`."""
         alpha, kernel = self.synaptic_constant, self.options.kernel
         if init == "input":
             return gain / math.sqrt(response_energy(alpha, (1.0,), steps))

@@ -1,8 +1,8 @@
-"""Input that is spikes already: frames of events and spike trains, [B, T, ...] outside, [T, B, ...] inside.
+"""Inputs that are already spikes: frames of events and spike trains, [B, T, ...] outside, [T, B, ...] inside.
 
-A spiking net takes them in the place of images: nothing is encoded, and T is that of the input. An input is a train
-where one axis, the second, stands in front of the shape of one input: [B, T, C, H, W] where images are [B, C, H, W],
-[B, T, D] (or [B, T, C, H, W] with C * H * W = D) where vectors are [B, D]. An input that fits as an image is one.
+A spiking net takes them instead of images: nothing is encoded, and T is that of the input. An input is a train if it
+has one more axis, the second, before the shape of one input: [B, T, C, H, W] if images are [B, C, H, W], [B, T, D] (or
+[B, T, C, H, W] with C * H * W = D) if vectors are [B, D]. An input with the shape of an image is taken as an image.
 """
 
 from __future__ import annotations

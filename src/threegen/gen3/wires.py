@@ -1,6 +1,6 @@
-"""What may stand between two layers of spiking neurons in a `SpikingGraph`: modules of [B, ...] that keep no state.
+"""The parts between two layers of spiking neurons in a `SpikingGraph`: modules of [B, ...] without state.
 
-Each has a kind, by which a plan names it, and options of plain values, from which it is built again:
+Each has a kind, by which a plan names it, and options of plain values, from which it can be rebuilt:
 
     build_wire("conv2d", {"inputs": 1, "outputs": 16, "kernel": [5, 5], "bias": True})
 
@@ -103,7 +103,7 @@ class SumPool(nn.Module):
         self.kernel, self.stride, self.padding = tuple(kernel), tuple(stride), tuple(padding)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the counts, whole numbers where `x` is 0 or 1."""
+        """Return the counts, whole numbers if `x` is 0 or 1."""
         if len(self.kernel) == 1:  # one dimension has no divisor_override, so it is pooled as planes of width 1
             (kernel,), (stride,), (padding,) = self.kernel, self.stride, self.padding
             planes = F.avg_pool2d(x.unsqueeze(-1), (kernel, 1), (stride, 1), (padding, 0), divisor_override=1)
@@ -132,7 +132,7 @@ class SumOver(nn.Module):
 
 
 class ConstantMax(nn.Module):
-    """Maximum pooling of values that are the same at every step, in front of the first neurons."""
+    """Maximum pooling of values that are the same at every step, before the first neurons."""
 
     def __init__(self, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], ceil: bool) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class ConstantMax(nn.Module):
 
 
 class Average(nn.Module):
-    """Average pooling over windows that do not all hold as many values: at the borders, or adaptive ones."""
+    """Average pooling over windows with different numbers of values: at the borders, or adaptive ones."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class Average(nn.Module):
 
 
 class Scale(nn.Module):
-    """Multiply each channel (or each value) by a weight: what one spike adds where no other weight is in its way.
+    """Multiply each channel (or each value) by a weight: the value of one spike on a path without other weights.
 
     It is the shortcut of Hu et al., "Spiking deep residual networks" (2018), whose scale is that of its two ends. A
     spike costs one addition.
@@ -193,7 +193,7 @@ class Scale(nn.Module):
 
 
 class Shift(nn.Module):
-    """Add a constant to each value: a bias that is not the same at every place."""
+    """Add a constant to each value: a bias that differs between positions."""
 
     part = "bias"
 
@@ -232,7 +232,7 @@ class Add(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """Several signals one behind the other along an axis; `axis` counts the batch as axis 0."""
+    """Concatenate several signals along an axis; `axis` counts the batch as axis 0."""
 
     def __init__(self, axis: int) -> None:
         super().__init__()
@@ -302,5 +302,5 @@ def build_wire(kind: str, options: Mapping[str, Any]) -> nn.Module:
 
 
 def window(kernel: Sequence[int]) -> int:
-    """Return how many places a window holds."""
+    """Return the number of elements in a window."""
     return math.prod(kernel)

@@ -1,8 +1,8 @@
-"""Memory that is used again, for the large tensors that every training step makes anew.
+"""Reused memory for the large tensors that every training step allocates.
 
-A large tensor that is freed goes back to the system, and the next one of its size is handed over page by page: for
-spiking nets up to a tenth of a step. `empty` keeps the memory of its tensors, up to `LIMIT` bytes that nobody uses. It
-is taken back when the last view of a tensor is gone, so results and gradients live as long as anybody wants them.
+A large tensor that is freed returns to the system, and the next one of its size is faulted in page by page: for spiking
+nets up to a tenth of a step. `empty` keeps the memory of its tensors, up to `LIMIT` unused bytes. Memory is reclaimed
+when the last view of a tensor is gone, so results and gradients live as long as they are referenced.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch import Tensor
 Array = np.ndarray[Any, Any]
 
 LIMIT = 64 << 20
-SMALLEST = 64 << 10  # what is smaller the allocator keeps by itself
-LINE = 64  # bytes of a cache line: tensors begin with one
+SMALLEST = 64 << 10  # the allocator itself keeps smaller blocks
+LINE = 64  # bytes of a cache line, to which tensors are aligned
 _TYPES: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64, torch.uint8: np.uint8}
 
-# Free memory by its identity, the longest unused first. A tensor may end at any moment, in another thread or when the
-# garbage collector wakes up, so only single operations touch this: what looks through it looks through a copy.
+# Free memory by its identity, the longest unused first. A tensor may be freed at any moment, in another thread or by
+# the garbage collector, so this is accessed only by single operations; searches use a copy.
 _free: dict[int, Array] = {}
 
 
 class _Lease:
-    """Lends memory to numpy: arrays over it refer to this object, the last of them to go ends it."""
+    """Lends memory to numpy: arrays over it refer to this object, which ends with the last of them."""
 
     __slots__ = ("__array_interface__", "memory")
 
@@ -46,7 +46,7 @@ class _Lease:
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return `torch.empty(shape, dtype=dtype)` on the CPU, over memory that was used before where some fits."""
+    """Return `torch.empty(shape, dtype=dtype)` on the CPU, over reused memory if a free block fits."""
     size = math.prod(shape) * dtype.itemsize
     if dtype not in _TYPES or size < SMALLEST:
         return torch.empty(shape, dtype=dtype)
@@ -58,7 +58,7 @@ def _find(size: int) -> Array:
     """Return free memory of `size` bytes, or up to an eighth more; new memory if there is none."""
     for key, memory in dict(_free).items():
         if size <= len(memory) <= size + size // 8:
-            found = _free.pop(key, None)  # None: another thread was quicker
+            found = _free.pop(key, None)  # None: another thread took it
             if found is not None:
                 return found
     whole = np.empty(size + LINE, np.uint8)

@@ -1,8 +1,8 @@
-"""Where compiled kernels are kept: a folder of our own, for our functions alone.
+"""The cache of compiled kernels: a separate folder, only for functions of threegen.
 
 numba reads `numba.config.CACHE_DIR` when a function is decorated and remembers the folder for that function. It is set
-for just that moment and put back, so that functions of the user are kept where numba keeps them. If the user has set
-`NUMBA_CACHE_DIR`, our folder is inside that one.
+only for that moment and then restored, so that the user's functions stay in numba's usual folder. If the user has set
+`NUMBA_CACHE_DIR`, threegen's folder is inside that one.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ def _base() -> Path:
 
 
 def kernel_files() -> list[Path]:
-    """Return every file whose text can change what is compiled: `functional`, `machine`, and each `*kernels.py`."""
+    """Return every file that can affect the compiled code: `functional`, `machine`, and each `*kernels.py`."""
     package = Path(__file__).parents[1]
     inside = {path for part in ("functional", "machine") for path in (package / part).rglob("*.py")}
     return sorted(inside | set(package.rglob("*kernels.py")))
 
 
 def kernel_fingerprint() -> str:
-    """Return a name for the present text of all kernels.
+    """Return a name for the current text of all kernels.
 
-    numba compiles a changed file again, but not what calls it from another one: kernels of an older release would go on
-    with the code that they were compiled with.
+    numba recompiles a changed file, but not its callers in other files: kernels of an older release would keep the code
+    that they were compiled with.
     """
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
@@ -67,11 +67,11 @@ def kernel_fingerprint() -> str:
 
 
 def cached_here(decorate: Callable[[], Any], config: Any) -> Any:
-    """Return what `decorate` makes: a function of numba's whose compiled code is kept in our folder.
+    """Return the result of `decorate`: a numba function whose compiled code is cached in threegen's folder.
 
     Args:
         decorate: calls `numba.njit(cache=True, ...)` on a kernel.
-        config: the module `numba.config`; its folder is put back.
+        config: the module `numba.config`; its folder is restored.
     """
     with _deciding:
         before = config.CACHE_DIR
@@ -85,10 +85,10 @@ def cached_here(decorate: Callable[[], Any], config: Any) -> Any:
 
 
 def _save_in_turn(kernel: Any) -> None:
-    """Let one process at a time write a kernel's files.
+    """Allow only one process at a time to write a kernel's files.
 
-    Of two processes that add different signatures at once, numba would give both files the same number: the index
-    could then name the code of the wrong types.
+    If two processes add different signatures at once, numba gives both files the same number, and the index could then
+    refer to code for the wrong types.
     """
     kept: Any = kernel._cache  # private to numba, and tested (`tests/machine`)
     save = kept.save_overload
@@ -103,7 +103,7 @@ def _save_in_turn(kernel: Any) -> None:
 @contextmanager
 def _one_process_at_a_time() -> Iterator[None]:
     """Hold the folder's lock; the operating system frees it if this process dies."""
-    if sys.platform == "win32":  # numba itself waits and tries again there
+    if sys.platform == "win32":  # numba itself retries there
         yield
         return
     import fcntl

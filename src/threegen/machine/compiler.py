@@ -1,11 +1,11 @@
 """Kernels: functions that numba compiles on their first call, for one thread and for several.
 
-numba is imported on first use only, through `ready_numba`. A kernel made by `parallel` exists twice: over several
-threads, used if numba's threading layer shares them well with torch ("omp" or "tbb"), and as its serial twin. Both run
-the same code over the same blocks, so the number of threads never changes a result.
+numba is imported on first use only, through `ready_numba`. A kernel made by `parallel` exists in two versions: a
+threaded one, used if numba's threading layer works well with torch's ("omp" or "tbb"), and a serial one. Both run the
+same code over the same blocks, so the number of threads never changes a result.
 
-Nothing of the user's own numba is changed: see `compile_cache` for the folder and `processor` for the instruction set.
-The order in which numba looks for a threading layer is numba's own.
+The user's numba settings are not changed: see `compile_cache` for the folder and `processor` for the instruction set.
+numba's order of threading layers is not changed either.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _OURS = __name__.partition(".")[0]
 
 @cache
 def ready_numba() -> Any:
-    """Return the module numba with its instruction set chosen if that is still open; call this instead of import."""
+    """Return the module numba with its instruction set chosen if that is still possible; call this instead of
+    import."""
     numba: Any = importlib.import_module("numba")
     choose_instructions()
     _announce_compilation()
@@ -36,7 +37,7 @@ def ready_numba() -> Any:
 
 
 def _announce_compilation() -> None:
-    """Say in one line on standard error when the first kernel of this process is compiled."""
+    """Print one line on standard error when the first kernel of this process is compiled."""
     event: Any = importlib.import_module("numba.core.event")
 
     class Announcement(event.Listener):  # type: ignore[misc]
@@ -58,12 +59,12 @@ def _announce_compilation() -> None:
 def threading_layer() -> str:
     """Return numba's threading layer: "omp" and "tbb" share threads well with torch, "workqueue" does not.
 
-    Answers "none" where no layer can be loaded. Starts numba's threads, once in the life of a process.
+    Returns "none" if no layer can be loaded. Starts numba's threads, once per process.
     """
     numba = ready_numba()
     try:
         parallel = importlib.import_module("numba.np.ufunc.parallel")
-        parallel._launch_threads()  # what the first parallel kernel does; there is no public way without compiling one
+        parallel._launch_threads()  # as the first parallel kernel does; there is no public function for that
         return str(numba.threading_layer())
     except (ImportError, AttributeError, ValueError):
         return "none"
@@ -75,7 +76,7 @@ def serial(function: Callable[..., Any]) -> Any:
 
 
 def regrouping(function: Callable[..., Any]) -> Any:
-    """Return `function` compiled as by `serial`; sums in it may be added up in another order, many terms at a time."""
+    """Return `function` compiled as by `serial`; its sums may be computed in another order, many terms at a time."""
     return _compiled(function, fastmath={"reassoc", "nsz", "contract"})
 
 
@@ -91,10 +92,10 @@ def parallel(function: Callable[..., Any]) -> ParallelKernel:
 
 
 class ParallelKernel:
-    """A numba kernel with a serial twin; each is compiled on its first call and kept in the cache folder.
+    """A numba kernel with a serial version; each is compiled on its first call and stored in the cache folder.
 
-    A file of such kernels alone may say `numba: Any = None`: the name gets its module before the first one is compiled,
-    and whoever imports the file need not wait for it.
+    A file with only such kernels may contain `numba: Any = None`: the name is bound to the module before the first
+    kernel is compiled, so that importing the file does not import numba.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -103,13 +104,13 @@ class ParallelKernel:
 
     @cached_property
     def serial(self) -> Any:
-        """The twin for one thread."""
+        """The version for one thread."""
         self.function.__globals__["numba"] = ready_numba()
         return serial(self.function)
 
     @cached_property
     def threaded(self) -> Any:
-        """The kernel over numba's threads. It has a name of its own, or numba would mix up the two in its cache."""
+        """The version over numba's threads. It has its own name, or numba would confuse the two in its cache."""
         own = self.function
         own.__globals__["numba"] = ready_numba()
         twin = FunctionType(own.__code__, own.__globals__, f"{own.__name__}_threaded", own.__defaults__)

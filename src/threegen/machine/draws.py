@@ -2,9 +2,9 @@
 
     state[i] = 1 where u[i] < p[i]        u[i] = 24 bits of hash(key, i), as a fraction
 
-torch's own Bernoulli draw costs as much as a matrix product on a CPU; one compiled pass over the probabilities is
-not noticed beside one. The states depend on the key and the probabilities alone, never on the number of cores.
-Chances are exact to 2^-24: a probability of 0 never fires, one of 1 always does.
+torch's Bernoulli draw costs as much as a matrix product on a CPU; one compiled pass over the probabilities costs little
+in comparison. The states depend only on the key and the probabilities, not on the number of cores. Probabilities are
+exact to 2^-24: 0 never fires, 1 always does.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _UNIT = np.float32(2.0**-24)
 
 
 def draw_bernoulli(probability: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Return states 0 and 1 of the shape and type of `probability`, each 1 with that chance.
+    """Return states 0 and 1 of the shape and type of `probability`, each 1 with that probability.
 
-    float32 and float64 on the CPU take the compiled pass, all else a comparison with torch's uniform numbers.
+    float32 and float64 on the CPU use the compiled pass, all else a comparison with torch's uniform numbers.
     """
     if SHARE:
         return draw_as_share(draw_bernoulli, probability, generator)
@@ -93,11 +93,11 @@ def low_level(z: Any) -> Any:
 
 @serial
 def compare_pair(chances: Any, states: Any, r: int, start: Any) -> None:
-    """Fill row r of `states` and its partner in the lower half: one hash serves a unit of each; no branches inside."""
+    """Fill row r of `states` and its partner in the lower half: one hash serves two units; no branches."""
     rows, columns = chances.shape
     half = (rows + 1) // 2
     counter = start + GOLDEN * np.uint64(r * columns + 1)
-    upper, lower = np.empty(columns, np.float32), np.empty(columns, np.float32)  # nobody else's: loops become vectors
+    upper, lower = np.empty(columns, np.float32), np.empty(columns, np.float32)  # local: loops vectorise
     for j in range(columns):
         z = hashed(counter + GOLDEN * np.uint64(j))
         upper[j], lower[j] = high_level(z), low_level(z)
@@ -112,7 +112,7 @@ def compare_pair(chances: Any, states: Any, r: int, start: Any) -> None:
 
 @serial
 def compare_hashed(chances: Any, states: Any, key: Any) -> None:
-    """Fill `states` [R, N] with the draws of the module's docstring; the two may share their memory."""
+    """Fill `states` [R, N] with draws as in the module's docstring; both arrays may share memory."""
     start = hashed(key)
     for r in range((len(chances) + 1) // 2):
         compare_pair(chances, states, r, start)

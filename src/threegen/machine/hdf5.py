@@ -1,8 +1,8 @@
-"""Whether an HDF5 file can be read at all, found out in a process of its own.
+"""Check in a separate process whether an HDF5 file can be read.
 
-The HDF5 library trusts what a file says of itself: of 2,000 files with a few bytes changed, one ended the process and
-one never returned. So a file is read once, whole, by a child with limits of time and memory; if the child comes back,
-the same bytes are read here. The answer is kept for as long as the file does not change.
+The HDF5 library trusts the metadata of a file: of 2,000 files with a few bytes changed, one crashed the process and one
+never returned. So a child process with limits of time and memory first reads the whole file; if that succeeds, the same
+bytes are read here. The result is cached as long as the file does not change.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from threegen.errors import DataError
 
-_SECONDS, _BYTES_PER_SECOND = 20, 4 << 20  # far slower than any disk: a limit for what never ends
+_SECONDS, _BYTES_PER_SECOND = 20, 4 << 20  # far slower than any disk: a limit for reads that never end
 _MEMORY = 4 << 30
 
 _CHILD = """
@@ -48,7 +48,7 @@ with h5py.File(sys.argv[1], "r") as file:
 
 
 def refuse_broken_hdf5(path: str | os.PathLike[str]) -> None:
-    """Raise `DataError` if the HDF5 library cannot read all of a file in a process of its own.
+    """Raise `DataError` if the HDF5 library cannot read all of a file in a separate process.
 
     Args:
         path: the file; h5py must be installed.
@@ -65,7 +65,7 @@ def refuse_broken_hdf5(path: str | os.PathLike[str]) -> None:
 
 @lru_cache(maxsize=256)
 def _problem(path: str, size: int, changed: int) -> str | None:
-    """Return what is wrong with a file of this size and time of change; None if it can be read."""
+    """Return the problem of a file of this size and modification time; None if it can be read."""
     limit = _SECONDS + size / _BYTES_PER_SECOND
     command = [sys.executable, "-c", _CHILD, path, str(_MEMORY + 4 * size)]
     try:

@@ -1,4 +1,4 @@
-"""How much memory there is, and a guard that refuses what cannot fit before anything is allocated."""
+"""The available memory, and checks that raise before an allocation that cannot fit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from threegen.errors import ResourceError
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-_CGROUP_LIMITS = (  # (the limit, what is used of it): version 2, version 1
+_CGROUP_LIMITS = (  # (the limit, its usage): version 2, version 1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
@@ -29,16 +29,17 @@ def size_text(count: float) -> str:
 
 
 def available_memory() -> int | None:
-    """Return how many bytes this process may still take, or None if the system does not say.
+    """Return how many bytes this process may still allocate, or None if the system does not say.
 
-    The least of: the machine's available memory, what the control group leaves, and the address space (`ulimit -v`).
+    It is the smallest of: the machine's available memory, the rest of the control group's limit, and the address space
+    (`ulimit -v`).
     """
     known = [value for value in (_machine(), *_control_groups(), _address_space()) if value is not None]
     return min(known) if known else None
 
 
 def require_memory(owner: str, needed: int, advice: str = "reduce sizes") -> None:
-    """Raise `ResourceError` if `owner` needs more bytes than there are; nothing is allocated."""
+    """Raise `ResourceError` if `owner` needs more bytes than are available; nothing is allocated."""
     free = available_memory()
     if free is not None and needed > free:
         raise ResourceError(f"{owner} needs about {size_text(needed)}, {size_text(free)} free; {advice}")
@@ -47,9 +48,9 @@ def require_memory(owner: str, needed: int, advice: str = "reduce sizes") -> Non
 def require_weights(owner: str, shapes: Iterable[tuple[int, ...]], advice: str = "reduce sizes") -> None:
     """Raise `ResourceError` if float32 weights of these shapes do not fit; model constructors call it first."""
     numbers = sum(math.prod(shape) for shape in shapes)
-    if torch.get_default_device().type != "cpu":  # another memory, or none: torch.device("meta")
+    if torch.get_default_device().type != "cpu":  # other memory, or none: torch.device("meta")
         return
-    if numbers > 2**20:  # a few megabytes always fit, and asking the system costs more than small models do
+    if numbers > 2**20:  # a few megabytes always fit, and querying the system takes longer than building a small model
         require_memory(owner, 4 * numbers, advice)
 
 
@@ -91,7 +92,7 @@ def _control_groups() -> list[int]:
     for limit, used in _CGROUP_LIMITS:
         try:
             found.append(max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
-        except (OSError, ValueError):  # not there, or "max": no limit
+        except (OSError, ValueError):  # missing, or "max": no limit
             continue
     return found
 

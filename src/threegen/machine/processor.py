@@ -1,12 +1,12 @@
-"""What the processor can do, as torch and the kernels are to see it: one answer for both.
+"""The capabilities of the processor, the same for torch and the kernels.
 
 torch chooses its own kernels once in a process: `ATEN_CPU_CAPABILITY=avx2` (or `default`) keeps it from wider vectors.
-Our kernels follow it: what numba compiles for us is restricted in the same way, so that a machine with AVX-512 can
-also run, and test, what a machine with AVX2 runs.
+threegen's kernels follow it: their compilation is restricted in the same way, so that a machine with AVX-512 can also
+run, and test, the code for a machine with AVX2.
 
-numba fixes the instruction set once in a process, when its first function is decorated. It is chosen here only if
-that has not happened yet and the user has chosen nothing; `numba.config` is as before afterwards. Otherwise the kernels
-are compiled for what numba was started with, and `instruction_note` says what that costs.
+numba fixes the instruction set once in a process, when its first function is decorated. It is chosen here only if that
+has not happened yet and the user has chosen nothing; `numba.config` is restored afterwards. Otherwise the kernels are
+compiled for the set that numba was started with, and `instruction_note` gives the cost of that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-_BEYOND_AVX2 = ("avx512", "avx10", "evex512")  # the beginnings of LLVM's names for instructions wider than AVX2
+_BEYOND_AVX2 = ("avx512", "avx10", "evex512")  # prefixes of LLVM's names for instructions wider than AVX2
 _WITH_AVX = frozenset(("fma", "fma4", "f16c", "xop", "vaes", "vpclmulqdq"))  # each implies AVX
 
 
@@ -55,8 +55,8 @@ def features_in_use() -> str:
 def choose_instructions() -> bool:
     """Let numba compile for `wanted_features`; return whether it does.
 
-    False if numba had been started before, or if the user has chosen (`NUMBA_CPU_FEATURES`, `NUMBA_CPU_NAME`,
-    `NUMBA_ENABLE_AVX=0`): nothing is changed then.
+    It returns False and changes nothing if numba was started before, or if the user has chosen (`NUMBA_CPU_FEATURES`,
+    `NUMBA_CPU_NAME`, `NUMBA_ENABLE_AVX=0`).
     """
     config: Any = importlib.import_module("numba").config
     wanted = wanted_features()
@@ -82,10 +82,10 @@ def numba_has_started() -> bool:
 
 @cache
 def wanted_features() -> str | None:
-    """Return the features that our kernels run best with, as LLVM writes them; None if numba's default is right.
+    """Return the best features for threegen's kernels, in LLVM's notation; None if numba's default is right.
 
-    LLVM takes vectors of 256 bits on Intel's processors, because the first ones with AVX-512 slowed down; those that
-    know bfloat16 do not. Sums of rows take two thirds of the time with 512 bits.
+    LLVM uses vectors of 256 bits on Intel's processors, because the first ones with AVX-512 slowed down; those that
+    support bfloat16 do not. Sums of rows take two thirds of the time with 512 bits.
     """
     host = dict(_binding().get_host_cpu_features())
     if not host.get("avx2"):
@@ -101,12 +101,13 @@ def wanted_features() -> str | None:
 
 
 def instruction_note() -> str:
-    """Return what it costs that numba was started with other features than wanted; empty if it was not."""
+    """Return a note on the cost if numba was started with other features than the best ones; otherwise an empty
+    text."""
     if choose_instructions():
         return ""
     return (
-        "numba was started, or set, by other code: kernels use its instruction set; where vectors of 512 bits are "
-        "missed, sums of rows take up to 1.5 times as long; import threegen's kernels first, or unset NUMBA_CPU_*"
+        "numba was started, or configured, by other code: kernels use its instruction set; without vectors of 512 "
+        "bits, sums of rows take up to 1.5 times as long; import threegen's kernels first, or unset NUMBA_CPU_*"
     )
 
 

@@ -1,4 +1,4 @@
-"""Draws for the rows that one of several processes has of a batch, as one process draws them for all of it."""
+"""Draws for the share of a batch of one of several processes, equal to the draws of a single process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 Draw = Callable[[Tensor, torch.Generator | None], Tensor]
-SHARE: list[tuple[int, int, int]] = []  # the rows that this process has of a batch: first, end, all; empty outside
+SHARE: list[tuple[int, int, int]] = []  # this process's rows of a batch: first, end, total; empty outside the block
 
 
 @contextmanager
 def share_of_rows(first: int, end: int, count: int) -> Iterator[None]:
-    """Draw inside the block as for a batch of `count` rows, of which this process has those from `first` to `end`.
+    """Inside the block, draw as for a batch of `count` rows, of which this process has those from `first` to `end`.
 
-    Processes that share a batch, with generators in one state, then draw what one process draws for all of it.
+    Processes that share a batch, with generators in the same state, then draw the same numbers as a single process.
     """
     SHARE.append((first, end, count))
     try:
@@ -26,7 +26,7 @@ def share_of_rows(first: int, end: int, count: int) -> Iterator[None]:
 
 
 def draw_as_share(draw: Draw, values: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Return the share's rows of what `draw` gives for the whole batch."""
+    """Return the share's rows of the draw for the whole batch."""
     first, end, count = SHARE.pop()
     try:
         if values.dim() < 2 or len(values) != end - first:

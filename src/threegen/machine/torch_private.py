@@ -1,7 +1,8 @@
-"""All of torch's private names that this package uses: no other file may name one (`tests/architecture` sees to it).
+"""All of torch's private names that this package uses: no other file may use one (`tests/architecture` checks that).
 
-torch may rename or drop a private name in any release. `NAMES` lists them, `missing_names` says which ones the present
-torch lacks, and a test asks for that, so that a new torch is refused with a sentence and not by a wrong result.
+torch may rename or drop a private name in any release. `NAMES` lists them, `missing_names` returns those that the
+installed torch lacks, and a test checks that, so that an incompatible torch gives a clear message and not a wrong
+result.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.nn.modules import module as _all_modules
 
 MODULE_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
-# where each name is looked up: a module of torch, or an object made for the purpose
+# the place of each name: a module of torch, or an object made for the lookup
 NAMES: dict[str, tuple[str, ...]] = {
     "torch": ("_int_mm", "_C._len_torch_function_stack", "_C._len_torch_dispatch_stack"),
     "torch._C": ("_disabled_torch_function_impl",),
@@ -35,7 +36,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 
 
 def missing_names() -> list[str]:
-    """Return the names that the present torch lacks, such as `torch._int_mm`; empty if all is well.
+    """Return the names that the installed torch lacks, such as `torch._int_mm`; empty if all is well.
 
     Example:
         >>> missing_names()
@@ -58,7 +59,7 @@ def missing_names() -> list[str]:
 
 
 def own_modules(module: nn.Module) -> dict[str, nn.Module | None]:
-    """Return the dictionary of a module's own sub-modules: `named_children` leaves out what occurs twice or is None."""
+    """Return the dictionary of a module's own sub-modules: `named_children` leaves out duplicates and None."""
     return module._modules
 
 
@@ -68,7 +69,8 @@ def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Return whether calling a module does more than the `forward` of its class: hooks, or a `forward` of its own."""
+    """Return whether calling a module does more than the `forward` of its class: hooks, or a `forward` on the
+    instance."""
     return hooks_among(module.__dict__)
 
 
@@ -106,7 +108,7 @@ plain_results: Any = torch._C._disabled_torch_function_impl
 
 
 def functions_are_watched() -> bool:
-    """Return whether a mode of torch (`TorchFunctionMode`, `TorchDispatchMode`) sees each function that is called."""
+    """Return whether a mode of torch (`TorchFunctionMode`, `TorchDispatchMode`) intercepts function calls."""
     return bool(torch._C._len_torch_function_stack() or torch._C._len_torch_dispatch_stack())
 
 
@@ -124,7 +126,7 @@ def gather_group(optimizer: Any, kind: type, group: dict[str, Any], *lists: list
 
 
 class GathersGroups:
-    """Put before an optimiser of torch: what it is about to move goes through `handed` first."""
+    """A mix-in for torch's optimisers: parameters, gradients and states pass through `handed` before an update."""
 
     def handed(self, parameters: list[Tensor], gradients: list[Tensor], states: tuple[list[Tensor], ...]) -> None:
         """Replace entries of the lists in place."""
@@ -141,8 +143,8 @@ class GathersGroups:
 class PlainStep:
     """An optimiser's step without the wrapper in which torch calls hooks and marks profiles.
 
-    The wrapper takes a third of the time of a small step. If there are hooks or a profiler runs, or if torch wraps
-    otherwise than here expected, it stays in place.
+    The wrapper takes a third of the time of a small step. The wrapper is kept if there are hooks, if a profiler runs,
+    or if torch wraps in an unexpected way.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:

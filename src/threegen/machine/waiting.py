@@ -1,9 +1,9 @@
-"""How many threads run and how they wait, chosen before torch is loaded, so nothing here imports it.
+"""The number of threads and how they wait, chosen before torch is loaded, so nothing here imports it.
 
-A thread of OpenMP that waits for another one spins. On a quiet machine that is quickest. Beside a busy process the
-spinning takes the core from the very thread that is waited for, and an update costs up to five times as much. How long
-threads spin is read once, when the library is loaded, and the number of threads is fixed for a run, because sums over
-another number of threads may differ in the last bit.
+An OpenMP thread that waits for another one spins. On an idle machine that is fastest. If another process is busy, the
+spinning takes the core from the thread that is waited for, and an update takes up to five times as long. The spin time
+is read once, when the library is loaded. The number of threads is fixed for a run, because sums over another number of
+threads may differ in the last bit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import MutableMapping
 from pathlib import Path
 
-_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # any of these is the user's own choice
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # if any of these is set, the user has chosen
 _THREADS = "OMP_NUM_THREADS"
 _LOOKS, _PAUSE = 25, 0.01  # how often the number of running threads is read, seconds between
 
@@ -25,9 +25,9 @@ def available_cores() -> int:
 
 
 def busy_neighbours() -> int:
-    """Return how many other threads keep a core busy: the fewest seen within a quarter of a second.
+    """Return the number of other threads that keep a core busy: the minimum within a quarter of a second.
 
-    The first look at which nobody else runs ends it, so a quiet machine waits for nothing. 0 if it cannot be known.
+    It ends at the first sample without other running threads, so that an idle machine does not wait. 0 if unknown.
     """
     fewest: int | None = None
     try:
@@ -43,10 +43,10 @@ def busy_neighbours() -> int:
 
 
 def choose_waiting(environment: MutableMapping[str, str] | None = None) -> int | None:
-    """Make room for busy neighbours, if torch is not loaded yet; return the number of threads chosen, or None.
+    """Adapt to other busy processes, if torch is not loaded yet; return the chosen number of threads, or None.
 
-    On a quiet machine nothing is changed. Otherwise the neighbours' cores are left to them, and waiting threads sleep
-    at once. What the user has set is left alone. Only the command line calls this, before anything else: a library must
+    On an idle machine nothing is changed. Otherwise the busy cores are left to the other processes, and waiting threads
+    sleep at once. Settings of the user are kept. Only the command line calls this, before anything else: a library must
     not change the settings of its user's process.
     """
     environment = os.environ if environment is None else environment
@@ -64,7 +64,8 @@ def choose_waiting(environment: MutableMapping[str, str] | None = None) -> int |
 
 
 def waiting_note(environment: MutableMapping[str, str] | None = None) -> tuple[str, str]:
-    """Return how many threads were asked for and how they wait, and what to set beside a busy neighbour, or nothing."""
+    """Return the number of threads and how they wait, and advice for a machine with other busy processes, or
+    nothing."""
     environment = os.environ if environment is None else environment
     chosen = [f"{name}={environment[name]}" for name in (_THREADS, *_WAITING) if name in environment]
     if chosen:
@@ -72,6 +73,6 @@ def waiting_note(environment: MutableMapping[str, str] | None = None) -> tuple[s
     fewer = max(1, available_cores() - 1)
     return (
         "all cores; waiting threads spin, then sleep",
-        f"beside a busy program set {_THREADS}={fewer} and GOMP_SPINCOUNT=0 before Python starts "
+        f"while another program is busy, set {_THREADS}={fewer} and GOMP_SPINCOUNT=0 before Python starts "
         "(the command line does so by itself)",
     )

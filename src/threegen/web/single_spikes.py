@@ -45,7 +45,7 @@ def spikes_sent(model: Mozafari2019, images: Tensor) -> int:
 
 
 def frames(times: Tensor, steps: int) -> Tensor:
-    """Return spike times [...] of one example as spikes [T, N], one a neuron at most."""
+    """Return spike times [...] of one example as spikes [T, N], one per neuron at most."""
     flat = times.flatten()
     return (flat.unsqueeze(0) == torch.arange(steps).unsqueeze(1)).float()
 

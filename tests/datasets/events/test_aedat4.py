@@ -34,7 +34,7 @@ def test_every_compression_and_other_streams(file: Path) -> None:
 
 def test_a_recording_that_was_broken_off() -> None:
     """The table's place lies behind the end then, and the last packet may be cut short."""
-    with pytest.warns(UserWarning, match="cut short and was left out"):
+    with pytest.warns(UserWarning, match="truncated and was left out"):
         found = read_aedat4(PLAIN[:-3000])
     assert 0 < len(found) < 300
     assert found.t.tolist() == drawn()[: len(found), 0].tolist()
@@ -42,7 +42,7 @@ def test_a_recording_that_was_broken_off() -> None:
 
 def test_streams_by_number() -> None:
     assert len(read_aedat4(FILES / "davis.aedat4", stream=0)) == 300
-    with pytest.raises(DataError, match=r"streams of events \[0\]; choose one of them by stream="):
+    with pytest.raises(DataError, match=r"streams of events \[0\]; choose one of them with stream="):
         read_aedat4(FILES / "davis.aedat4", stream=1)
 
 

@@ -1,4 +1,4 @@
-"""AEDAT 1.0 and 2.0, jAER's files: address and time per event, big-endian, behind a text header.
+"""AEDAT 1.0 and 2.0, jAER's files: address and time per event, big-endian, after a text header.
 
     2.0: 32-bit address, 32-bit time in microseconds        1.0: 16-bit address, 32-bit time
 
@@ -58,15 +58,15 @@ def read_aedat2(
         source: a path, or the file's bytes.
         chip: "dvs128", "davis240", "davis346" or "davis640". None takes the one that the header names, else DVS128.
         orientation: for the DVS128, whose origin is the lower left corner: "spikingjelly" gives x = 127 - row,
-            y = 127 - column, the picture on which most published accuracies of CIFAR10-DVS rest (transposed);
-            "jaer" the picture as jAER draws it, x = 127 - column, y = 127 - row; "raw" the numbers of the file. None
-            takes "spikingjelly" for the DVS128 and, for a DAVIS, "jaer": y = height - 1 - row.
-        on: the value of the polarity bit that means ON. None takes 0 for the DVS128, as jAER and iniVation's own
-            library do (an old page of the format says 1), and 1 for a DAVIS.
+            y = 127 - column, the orientation behind most published accuracies of CIFAR10-DVS (transposed); "jaer" the
+            picture as jAER draws it, x = 127 - column, y = 127 - row; "raw" the numbers of the file. None takes
+            "spikingjelly" for the DVS128 and, for a DAVIS, "jaer": y = height - 1 - row.
+        on: the value of the polarity bit that means ON. None means 0 for the DVS128, as in jAER and iniVation's library
+            (an old page of the format says 1), and 1 for a DAVIS.
         size: the sensor's (height, width), if it is not the chip's.
         start_at_zero: subtract the time of the first event; by default times are kept.
-        repair: drop events off the sensor and odd last bytes, and sort times, with a warning, instead of refusing.
-        name: what messages call the recording; by default its file name.
+        repair: drop events off the sensor and incomplete last bytes, and sort times, with a warning, instead of
+            raising. name: the recording's name in messages; by default its file name.
 
     Raises `DataError`, with the event's number, for a fault, `ConfigError` for an unknown chip or orientation.
     """
@@ -132,7 +132,7 @@ def _turn(row: Array, column: Array, orientation: str, chip: str, sensor: tuple[
 
 
 def write_aedat2(path: str | os.PathLike[str], events: Events, *, orientation: str = "spikingjelly") -> None:
-    """Write a DVS128 recording as AEDAT 2.0; `read_aedat2` gives the same events again.
+    """Write a DVS128 recording as AEDAT 2.0; `read_aedat2` returns the same events.
 
     Raises `DataError` for places off the 128 x 128 sensor and for pauses of more than 35.8 minutes.
     """

@@ -56,11 +56,11 @@ def read_aedat3(
         source: a path, or the file's bytes.
         size: the sensor's (height, width); None takes the smallest that holds all events.
         start_at_zero: subtract the time of the first event; by default times are kept (labels refer to them).
-        repair: drop events off the sensor and sort times, with a warning, instead of refusing.
-        name: what messages call the recording; by default its file name.
+        repair: drop events off the sensor and sort times, with a warning, instead of raising. name: the recording's
+            name in messages; by default its file name.
 
-    A last packet that is cut short is read as far as it goes, with a warning. Raises `DataError` for a damaged packet,
-    with its place in the file, and for faults of events, with the event's number.
+    A truncated last packet is read as far as possible, with a warning. Raises `DataError` for a damaged packet, with
+    its position in the file, and for invalid events, with the event's number.
     """
     with opened(source, name) as (file, length, label):
         header = text_header(file, b"#", (b"\r\n", b"\n"), _END)
@@ -85,7 +85,7 @@ def _upside_down(header: list[str], label: str) -> bool:
 
 
 class _Walk:
-    """Goes from packet to packet and decodes the polarity events of many at a time."""
+    """Iterates over packets and decodes the polarity events of many at a time."""
 
     def __init__(self, file: IO[bytes], length: int, sink: Sink) -> None:
         self.file, self.length, self.sink = file, length, sink
@@ -130,7 +130,7 @@ class _Walk:
         there = min(whole, self.length - self.file.tell())
         if there < whole:
             self.over = True
-            self.sink.note(f"the last packet, at byte {here:,}, is cut short: {there:,} of {whole:,} bytes")
+            self.sink.note(f"the last packet, at byte {here:,}, is truncated: {there:,} of {whole:,} bytes")
         if kind != _POLARITY:
             self.file.seek(there, os.SEEK_CUR)
             return None
@@ -140,7 +140,7 @@ class _Walk:
 
 
 def write_aedat3(path: str | os.PathLike[str], events: Events, *, packet: int = 4096) -> None:
-    """Write a recording as AEDAT 3.1, `packet` events at a time; `read_aedat3` gives the same events again.
+    """Write a recording as AEDAT 3.1, `packet` events at a time; `read_aedat3` returns the same events.
 
     Raises `DataError` for places beyond 32,767 and times below 0 or beyond 2^62 us.
     """

@@ -46,12 +46,12 @@ def read_aedat4(
         stream: the number of the stream of events; None takes the only one.
         size: the sensor's (height, width); None takes the header's.
         start_at_zero: subtract the time of the first event; by default times are kept.
-        repair: drop events off the sensor and sort times, with a warning, instead of refusing.
-        name: what messages call the recording; by default its file name.
+        repair: drop events off the sensor and sort times, with a warning, instead of raising. name: the recording's
+            name in messages; by default its file name.
 
-    A last packet that is cut short is left out with a warning, as the format has it for a recording that was broken
-    off. Raises `MissingExtraError` without the packages that decompress, `DataError` for a damaged file, with its
-    place in the file, and for faults of events, with the event's number.
+    A truncated last packet is left out with a warning: the format allows it for an interrupted recording. Raises
+    `MissingExtraError` without the packages for decompression, `DataError` for a damaged file, with the position in the
+    file, and for invalid events, with the event's number.
     """
     with opened(source, name) as (file, length, label):
         head = _read_head(file, length, label)
@@ -97,7 +97,7 @@ def _choose(streams: dict[int, Size], stream: int | None, label: str) -> int:
     if stream is None and len(streams) == 1:
         return next(iter(streams))
     if stream is None or stream not in streams:
-        raise DataError(f"{label} has the streams of events {sorted(streams)}; choose one of them by stream=")
+        raise DataError(f"{label} has the streams of events {sorted(streams)}; choose one of them with stream=")
     return stream
 
 
@@ -110,20 +110,20 @@ def _packets_of(file: IO[bytes], head: _Head, stream: int, sink: Sink) -> Iterat
         if size < 0 and left >= 8:
             raise _damaged(sink.name, here, f"a packet would take {size:,} bytes")
         if not 0 <= size <= left - 8:
-            sink.note(f"the last packet, at byte {here:,}, is cut short and was left out: {left:,} bytes")
+            sink.note(f"the last packet, at byte {here:,}, is truncated and was left out: {left:,} bytes")
             return
         if which != stream:
             file.seek(size, 1)
             continue
         try:
             content = decompress(file.read(size))
-        except Exception as problem:  # each of the packages raises kinds of its own
+        except Exception as problem:  # each of the packages raises its own error types
             raise _damaged(sink.name, here, f"a packet cannot be decompressed: {problem}") from problem
         yield _Table.at_root(content[4:], b"EVTS", sink.name, here).vector(0, _EVENT)
 
 
 def _decompressor(compression: int, label: str) -> Callable[[bytes], bytes]:
-    """Return what turns a packet's bytes into its content, no more than `_LARGEST_PACKET`."""
+    """Return the function that decompresses a packet's bytes, to at most `_LARGEST_PACKET`."""
     if compression == 0:
         return lambda content: content
     try:
@@ -167,7 +167,7 @@ class _Table:
 
     @classmethod
     def at_root(cls, content: bytes, identifier: bytes, label: str, place: int) -> _Table:
-        """Return the table that a buffer begins with; `place` is where it lies in the file."""
+        """Return the table that a buffer begins with; `place` is its position in the file."""
 
         def fail(what: str) -> DataError:
             return _damaged(label, place, what)
@@ -188,12 +188,12 @@ class _Table:
         return self.at + offset if offset else None
 
     def number(self, number: int, form: str, otherwise: int = 0) -> int:
-        """Return a number, or `otherwise` where the field is not there."""
+        """Return a number, or `otherwise` if the field is absent."""
         at = self._field(number)
         return otherwise if at is None else self._read(form, at)
 
     def vector(self, number: int, dtype: Any) -> Array:
-        """Return a vector `[N]` of fixed structs; empty if the field is not there."""
+        """Return a vector `[N]` of fixed structs; empty if the field is absent."""
         at = self._field(number)
         if at is None:
             return np.empty(0, dtype)

@@ -1,4 +1,4 @@
-"""Recordings that lie in a folder or in a zip archive, one file each, named CLASS/NUMBER.ending."""
+"""Recordings in a folder or in a zip archive, one file each, named CLASS/NUMBER.ending."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DAMAGE = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedErro
 def recording_names(path: Path, endings: tuple[str, ...] = (".bin", ".bs2")) -> list[str]:
     """Return the names of all recordings below a folder or in a zip archive, in the order of their numbers.
 
-    Raises `DataError` for what is neither, and for a damaged archive.
+    Raises `DataError` for another path, and for a damaged archive.
     """
     if path.is_dir():
         found = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.suffix.lower() in endings]
@@ -62,4 +62,4 @@ def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except _DAMAGE as problem:
-        raise DataError(f"{path.name} is no whole zip archive: {problem}; get it again") from problem
+        raise DataError(f"{path.name} is not a complete zip archive: {problem}; get it again") from problem

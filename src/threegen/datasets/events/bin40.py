@@ -46,8 +46,8 @@ def read_bin(
         source: a path, or the file's bytes.
         size: the sensor's (height, width); N-Caltech101 has (180, 240).
         start_at_zero: subtract the time of the first event; by default times are kept.
-        repair: drop events off the sensor and odd last bytes, and sort times, with a warning, instead of refusing.
-        name: what messages call the recording; by default its file name.
+        repair: drop events off the sensor and incomplete last bytes, and sort times, with a warning, instead of
+            raising. name: the recording's name in messages; by default its file name.
 
     Raises `DataError`, with the event's number, for a fault.
     """
@@ -72,9 +72,9 @@ def read_bin(
 
 
 def write_bin(path: str | os.PathLike[str], events: Events) -> None:
-    """Write a recording of 40-bit events; `read_bin` gives the same events again.
+    """Write a recording of 40-bit events; `read_bin` returns the same events.
 
-    Raises `DataError` for what the format cannot hold: places beyond 255, rows from 240, a first time below 0 or
+    Raises `DataError` for events that the format cannot hold: places beyond 255, rows from 240, a first time below 0 or
     beyond 8.39 s, and pauses of more than 4 s.
     """
     t, x, y = events.t, events.x, events.y

@@ -1,4 +1,4 @@
-"""Recordings gathered on disk: all events of a part in one file, read through a memory map.
+"""The cache of recordings on disk: all events of a part in one file, read through a memory map.
 
 FOLDER/train.events     9 bytes per event: time since the recording's first (u4), x (u2), y (u2), polarity (u1)
 FOLDER/train.npz        offsets [N + 1], labels [N], starts [N] (times of the first events), size [2], speakers [N]
@@ -27,7 +27,7 @@ PARTS = ("train", "test")
 
 @dataclass(frozen=True)
 class Example:
-    """One recording on its way into the cache."""
+    """One recording to be written into the cache."""
 
     part: str
     label: int
@@ -36,7 +36,7 @@ class Example:
 
 
 class Store:
-    """The recordings of one part: `store.read(n)` gives recording n; nothing else is in memory but the offsets."""
+    """The recordings of one part: `store.read(n)` returns recording n; only the offsets are in memory."""
 
     def __init__(self, folder: Path, part: str) -> None:
         self.folder, self.part = folder, part
@@ -48,12 +48,12 @@ class Store:
             path = folder / f"{part}.events"
             total = int(self.offsets[-1])
             if path.stat().st_size != total * PACKED.itemsize:
-                raise DataError(f"{path.name} in {folder} has not the size that its index says; import the data again")
+                raise DataError(f"{path.name} in {folder} does not have the size in its index; import the data again")
             self.events: Any = np.memmap(path, PACKED, "r", shape=(total,)) if total else np.empty(0, PACKED)
         except (OSError, KeyError, ValueError) as problem:
             if isinstance(problem, DataError):
                 raise
-            raise DataError(f"{folder} holds no whole {part} part: {problem}; import the data again") from problem
+            raise DataError(f"{folder} holds no complete {part} part: {problem}; import the data again") from problem
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,7 +73,7 @@ class Store:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """Return what `about.json` says; raises `DataError` if it is damaged or of another release."""
+    """Return the content of `about.json`; raises `DataError` if it is damaged or of another release."""
     try:
         about = json.loads((folder / "about.json").read_bytes())
         if about["format"] != FORMAT or set(about["sha256"]) != set(PARTS):
@@ -86,7 +86,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def write_store(folder: Path, name: str, source: str, examples: Iterable[Example]) -> dict[str, int]:
-    """Write examples into `folder`, one at a time; return how many there are of each part.
+    """Write examples into `folder`, one at a time; return the number in each part.
 
     Raises `DataError` for a recording that lasts more than 71 minutes or has another size than the first.
     """

@@ -1,12 +1,12 @@
-"""Prophesee's raw streams: EVT 2.0 (32-bit words) and EVT 3.0 (16-bit words), behind text lines that begin with `%`.
+"""Prophesee's raw streams: EVT 2.0 (32-bit words) and EVT 3.0 (16-bit words), after text lines that begin with `%`.
 
 EVT 2.0, by the upper 4 bits of a word: 0 OFF and 1 ON (6 low bits of the time, column 11 bits, row 11 bits), 8 the
 upper 28 bits of the time.
 
 EVT 3.0, by the upper 4 bits of a word: 0 row; 2 column and polarity, an event; 3 first column and polarity of a vector;
 4 and 5 the next 12 and 8 pixels, an event for each bit that is set; 6 and 8 the low and high 12 bits of the time. Each
-value holds until another comes. A high word that falls by more than half its range has wrapped; nothing is ever
-inferred from a low word that falls.
+value holds until another comes. A high word that decreases by more than half its range has wrapped; nothing is inferred
+from a decreasing low word.
 
 Source: Prophesee's pages on both formats.
 """
@@ -59,8 +59,8 @@ def read_evt(
         size: the sensor's (height, width). None takes the header's, else the smallest that holds all events.
         order: byte order of the words, "little" or, on some sensors, "big".
         start_at_zero: subtract the time of the first event; by default times are kept.
-        repair: drop events off the sensor and odd last bytes, and sort times, with a warning, instead of refusing.
-        name: what messages call the recording; by default its file name.
+        repair: drop events off the sensor and incomplete last bytes, and sort times, with a warning, instead of
+            raising. name: the recording's name in messages; by default its file name.
 
     Events before the first word of time have none; they are left out with a warning. Raises `DataError` for a header
     that does not say which version it is, and for faults, with the event's number.
@@ -122,7 +122,7 @@ class _Evt2:
 
 
 def _count_events(file: IO[bytes], word: Any) -> int:
-    """Return how many events the words of EVT 3.0 hold."""
+    """Return the number of events in the words of EVT 3.0."""
     total = 0
     for piece in read_records(file, word):
         kind = piece >> 12

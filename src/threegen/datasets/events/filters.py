@@ -1,6 +1,6 @@
 """Events in, events out: crop, flip, denoise, drop, jitter, hot pixels, sub-sampling, stabilisation.
 
-Each is a plain function; the given recording is left as it is.
+Each is a plain function; the given recording is not changed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def crop_time(events: Events, start: int, end: int) -> Events:
 def flip(events: Events, axis: str) -> Events:
     """Mirror a recording: "horizontal" (columns), "vertical" (rows), "polarity" (ON and OFF), or "time" (backwards).
 
-    Backwards in time what had become brighter becomes darker, so polarities are swapped too.
+    With time reversed, brightening becomes darkening, so polarities are swapped too.
     """
     require_choice("axis", axis, AXES)
     array = events.array.copy()
@@ -89,7 +89,7 @@ def without_hot_pixels(events: Events, hertz: float) -> Events:
 
 
 def drop(events: Events, share: float, generator: torch.Generator | None = None) -> Events:
-    """Leave out each event with the chance `share`, 0..1."""
+    """Leave out each event with probability `share`, 0..1."""
     require_number("share", share, least=0.0, most=1.0)
     return events.pick(_random(generator).random(len(events)) >= share)
 
@@ -112,7 +112,8 @@ def jitter(
 
 
 def shrink(events: Events, factor: int) -> Events:
-    """Sum `factor` x `factor` pixels into one: all events are kept, on a smaller sensor. A last part block counts."""
+    """Sum `factor` x `factor` pixels into one: all events are kept, on a smaller sensor. An incomplete last block is
+    kept too."""
     require_whole("factor", factor)
     height, width = -(-events.height // factor), -(-events.width // factor)
     small = dataclasses.replace(events, height=height, width=width)
@@ -120,7 +121,7 @@ def shrink(events: Events, factor: int) -> Events:
 
 
 def stabilise(events: Events, motion: Motion | None = None) -> Events:
-    """Move each event back by the way the image has gone, so that a digit of N-MNIST stands still.
+    """Shift each event back by the movement of the image, so that a digit of N-MNIST does not move.
 
     `motion` is that of the camera; None takes the strokes fitted to N-MNIST. The image stays where it began. Events
     that leave the sensor are left out.

@@ -1,4 +1,4 @@
-"""From events to tensors: frames by time, by count and sliding, voxel grids and time surfaces.
+"""Convert events to tensors: frames by time, by count and sliding, voxel grids and time surfaces.
 
 Shapes: N events, T frames, [2, H, W] polarity (0 OFF first), rows, columns.
 """
@@ -35,7 +35,7 @@ def to_frames(
         milliseconds: parts of the time from 0 to this; None takes the time from the first to the last event.
         binary: 1 where there are events, instead of their number.
 
-    Events outside of the boundaries are left out. Returns float32 `[T, 2, H, W]`. Raises `ConfigError`.
+    Events outside the boundaries are left out. Returns float32 `[T, 2, H, W]`. Raises `ConfigError`.
 
     Example:
         to_frames(events, 10, milliseconds=300)        to_frames(events, (0, 103, 206, 310))
@@ -52,7 +52,7 @@ def frame_numbers(
     require_choice("by", by, BY)
     if not isinstance(steps, int):
         if by == "count" or milliseconds is not None:
-            raise ConfigError("boundaries between frames are times of their own; leave out by= and milliseconds=")
+            raise ConfigError("frames= already gives the times as boundaries; leave out by= and milliseconds=")
         return _between(events.t, steps)
     require_whole("steps", steps)
     if by == "count":
@@ -87,12 +87,12 @@ def _counted(events: Events, number: Array, count: int, binary: bool) -> Tensor:
 
 
 def to_sliding_frames(events: Events, window: float, stride: float, *, binary: bool = False) -> Tensor:
-    """Count the events of each pixel in windows that may overlap: the frames of a movie.
+    """Count the events of each pixel in windows that may overlap, as frames of a movie.
 
     Args:
         events: the recording.
-        window, stride: length of a window and distance of their beginnings, milliseconds; the first begins with the
-            first event.
+        window, stride: length of a window and distance of window starts, milliseconds; the first begins with the first
+            event.
         binary: 1 where there are events, instead of their number.
 
     Returns float32 `[T, 2, H, W]`; the last window is the last that ends within the recording, at least one.
@@ -132,7 +132,7 @@ def to_voxel_grid(events: Events, bins: int) -> Tensor:
 
 
 def to_time_surface(events: Events, steps: int, tau: float, *, milliseconds: float | None = None) -> Tensor:
-    """Return how fresh each pixel's last event is, exp(-(t_ref - t_last) / tau), at the ends of `steps` equal parts.
+    """Return the recency of each pixel's last event, exp(-(t_ref - t_last) / tau), at the ends of `steps` equal parts.
 
     Args:
         events: the recording.

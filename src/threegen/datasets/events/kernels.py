@@ -1,4 +1,4 @@
-"""The compiled loops over events: those that need what came before."""
+"""The compiled loops over events, for functions that depend on earlier events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published sets of recordings: what they hold, how their files are laid out, how they are split."""
+"""The published sets of recordings: contents, file layouts and splits."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
     *("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun"),
 )
-CIFAR10_DVS_TRAIN = 900  # of each class, by their numbers; the others are the test part
+CIFAR10_DVS_TRAIN = 900  # recordings per class, by number; the others are the test part
 
 
 @dataclass(frozen=True)
 class KnownEvents:
     """A published set of recordings: `train` and `test` are its published sizes, `read` goes through its files.
 
-    `steps` and `milliseconds` are the frames that `load_data` makes if it is not told otherwise.
+    `steps` and `milliseconds` are the defaults for the frames of `load_data`.
     """
 
     name: str
@@ -88,7 +88,7 @@ def _n_mnist(paths: Sequence[Path]) -> Iterator[Example]:
     for name, read in _members(paths, (".bin", ".bs2")):
         match = re.search(r"(?:^|/)(\d)/[^/]*$", name)
         if match is None:
-            raise DataError(f"{name} is in no folder 0 to 9 that names its digit; expected Train/5/00001.bin")
+            raise DataError(f"{name} is not in a folder 0 to 9 named after its digit; expected Train/5/00001.bin")
         part = "test" if re.search(r"(?:^|/)test", name.lower()) else "train"
         yield Example(part, int(match[1]), read_bin(read(), name=name))
 

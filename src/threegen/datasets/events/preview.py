@@ -1,4 +1,4 @@
-"""Recordings drawn: ON and OFF events in two colours as a PNG, and as a film, a GIF beside it."""
+"""Drawings of recordings: ON and OFF events in two colours as a PNG, and an animation as a GIF."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from threegen.gif import animated_gif
 from threegen.plots import png
 
 MOST_ROWS = 20
-ON, OFF = (217, 114, 46), (22, 66, 122)  # orange and dark blue: told apart by the colour-blind too
+ON, OFF = (217, 114, 46), (22, 66, 122)  # orange and dark blue: distinguishable for the colour-blind too
 _FILM_STEPS, _SECONDS = 30, 0.06
-_PARTS = 10  # of a recording's time, of which the busiest is drawn
+_PARTS = 10  # parts of a recording; the one with the most events is drawn
 
 
 def colour_picture(frames: Array) -> Array:
@@ -48,15 +48,15 @@ def _grey(events: Events, steps: int) -> Array:
 
 
 def busiest_picture(frames: Array) -> Array:
-    """Return the frame of `[T, 2, H, W]` with the most events, coloured: summed over time ON and OFF would mix."""
+    """Return the frame of `[T, 2, H, W]` with the most events, coloured: summed over all time, ON and OFF would mix."""
     return colour_picture(frames[frames.sum((1, 2, 3)).argmax()])
 
 
 def preview_events(part: Dataset, target: Path, per_class: int = 10) -> list[Path]:
-    """Draw the first recordings of each class into `target` (PNG) and one of each as a film (GIF, beside it).
+    """Draw the first recordings of each class into `target` (PNG) and one of each as an animation (GIF, next to it).
 
-    Of each recording the tenth of its time with the most events is drawn. Returns both paths.
-    Raises `ConfigError` for data that are no recordings.
+    For each recording, the tenth of its duration with the most events is drawn. Returns both paths. Raises
+    `ConfigError` for data that are not recordings.
     """
     if not isinstance(part, EventDataset) or part.targets is None or not len(part):
         raise ConfigError(f"{part.name} holds no recordings")

@@ -1,6 +1,6 @@
 """Prophesee's DAT files, such as those of N-Cars: text lines that begin with `%`, then 8 bytes per event.
 
-Behind the text: the type of the events (0x00 or 0x0C for changes of brightness) and their size, a byte each. An event
+After the text: the type of the events (0x00 or 0x0C for changes of brightness) and their size, a byte each. An event
 is, little-endian, its time in microseconds (32 bits, wraps) and a word: column bits 0..13, row bits 14..27, polarity
 bits 28..31.
 
@@ -44,8 +44,8 @@ def read_dat(
         source: a path, or the file's bytes.
         size: the sensor's (height, width). None takes the header's, else the smallest that holds all events.
         start_at_zero: subtract the time of the first event; by default times are kept.
-        repair: drop events off the sensor and odd last bytes, and sort times, with a warning, instead of refusing.
-        name: what messages call the recording; by default its file name.
+        repair: drop events off the sensor and incomplete last bytes, and sort times, with a warning, instead of
+            raising. name: the recording's name in messages; by default its file name.
 
     Raises `DataError` for files of triggers and the like, and for faults, with the event's number.
     """
@@ -55,7 +55,7 @@ def read_dat(
         if len(kind) < 2 or kind[0] not in CHANGES or kind[1] != 8:
             found = ", ".join(str(code) for code in kind) or "nothing"
             raise DataError(
-                f"{label}: expected events of type 0 or 12 with 8 bytes each behind the header, found {found}; "
+                f"{label}: expected events of type 0 or 12 with 8 bytes each after the header, found {found}; "
                 "triggers and other types are not read"
             )
         body = length - file.tell()

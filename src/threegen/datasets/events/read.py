@@ -1,4 +1,4 @@
-"""`read_events`: a recording of any format, by what its file says it is."""
+"""`read_events`: read a recording of any format, recognised from its file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BY_ENDING: dict[str, Callable[..., Events]] = {
 def read_events(source: Source, **options: Any) -> Events:
     """Read a recording: N-MNIST `.bin`, AEDAT 1 to 4, Prophesee `.dat` or `.raw`.
 
-    AEDAT files are told apart by their first line, the others by their ending. `options` go to the reader of the
+    AEDAT files are recognised by their first line, the others by their ending. `options` go to the reader of the
     format: `size`, `start_at_zero`, `repair`, `orientation`, ... Raises `DataError` for an unknown kind of file.
     """
     with opened(source) as (file, _, label):
@@ -38,9 +38,9 @@ def read_events(source: Source, **options: Any) -> Events:
             raise DataError(f"{label} is AEDAT of version {start[9:12]!r}; versions 1 to 4 are read")
         return reader(source, **options)
     if isinstance(source, bytes):
-        raise DataError("bytes that are not AEDAT do not say what they are; call read_bin, read_dat or read_evt")
+        raise DataError("the format of bytes that are not AEDAT is unknown; call read_bin, read_dat or read_evt")
     found = BY_ENDING.get(Path(source).suffix.lower())
     if found is None:
         known = ", ".join((*BY_ENDING, ".aedat"))
-        raise DataError(f"{label} is no recording that is known by its ending; expected {known}")
+        raise DataError(f"{label} has an unknown ending for a recording; expected {known}")
     return found(source, **options)

@@ -30,7 +30,7 @@ from threegen.randomness import make_generator
 
 @dataclass(frozen=True)
 class FrameOptions:
-    """How recordings become frames `[T, 2, H, W]`; see `to_frames`."""
+    """The options for frames `[T, 2, H, W]` of recordings; see `to_frames`."""
 
     steps: int | tuple[float, ...]
     milliseconds: float | None = None
@@ -44,7 +44,7 @@ class FrameOptions:
 
 
 class EventDataset(LazyDataset):
-    """Recordings as frames `[T, 2, H, W]`, made when a batch is asked for; `recording(n)` gives the events."""
+    """Recordings as frames `[T, 2, H, W]`, computed when a batch is read; `recording(n)` returns the events."""
 
     def __init__(
         self,
@@ -100,13 +100,13 @@ def load_event_data(
     Args:
         name: the set.
         root: the data folder into which `import_event_data` put it, or the published folder or archive itself, which is
-            then gathered into a cache in the user's data folder once.
+            then converted once into a cache in the user's data folder.
         frames: how many frames per recording, or the boundaries between them in milliseconds.
-        milliseconds: the time that is cut into frames; each set has its default.
+        milliseconds: the time that is split into frames; each set has its default.
         binary: frames of 0 and 1 instead of counts.
-        test_share, seed: what becomes the test part if the files hold no test part; that is said by a warning.
+        test_share, seed: the choice of the test part if the files hold none; a warning says so.
 
-    Raises `DataError` if it is not there, damaged or incomplete.
+    Raises `DataError` if it is missing, damaged or incomplete.
     """
     known = EVENT_SETS[name]
     folder = find_store(known, root)
@@ -116,7 +116,7 @@ def load_event_data(
     if len(test):
         return Data(name, train, test)
     warnings.warn(
-        f"{name} in {folder} has no test part; {test_share:.0%} of the recordings, drawn at random, are it now",
+        f"{name} in {folder} has no test part; {test_share:.0%} of the recordings, drawn at random, form it",
         stacklevel=2,
     )
     share = require_number("test_share", test_share, above=0.0, below=1.0)
@@ -135,12 +135,12 @@ def frame_options(
     milliseconds: float | None = None,
     binary: bool = False,
 ) -> FrameOptions:
-    """Return how recordings of a set become frames; arguments as in `load_event_data`. Raises `ConfigError`."""
+    """Return the options for frames of a set's recordings; arguments as in `load_event_data`. Raises `ConfigError`."""
     if frames is None or isinstance(frames, int):
         steps = known.steps if frames is None else frames
         return FrameOptions(steps, known.milliseconds if milliseconds is None else milliseconds, binary=binary)
     if milliseconds is not None:
-        raise ConfigError("boundaries between frames are times of their own; leave milliseconds out")
+        raise ConfigError("frames= already gives the times as boundaries; leave milliseconds out")
     return FrameOptions(tuple(float(edge) for edge in frames), None, binary=binary)
 
 
@@ -152,7 +152,7 @@ def read_frames(
     milliseconds: float | None = None,
     binary: bool = False,
 ) -> Tensor:
-    """Read one recording and return its frames `[T, 2, H, W]`, as `load_event_data` makes them for the set `name`.
+    """Read one recording and return its frames `[T, 2, H, W]`, as `load_event_data` returns them for the set `name`.
 
     Other arguments as in `load_event_data`; errors as in `read_events`, which finds the format of the file.
     """
@@ -161,7 +161,7 @@ def read_frames(
 
 
 def find_store(known: KnownEvents, root: Root = None) -> Path:
-    """Return the folder of a set's cache, gathered now if `root` is the published folder or archive.
+    """Return the folder of a set's cache, built now if `root` is the published folder or archive.
 
     Raises `DataError` that says how to get the set if it is not there.
     """
@@ -173,14 +173,14 @@ def find_store(known: KnownEvents, root: Root = None) -> Path:
                 return folder
     if given is None or not given.exists():
         raise DataError(
-            f"{known.name} is not in {data_root(root)}; take {known.files} with "
+            f"{known.name} is not in {data_root(root)}; import {known.files} with "
             f"`threegen data import {known.name} PATH`"
         )
     return _gathered(known, given)
 
 
 def _gathered(known: KnownEvents, given: Path) -> Path:
-    """Return the cache of published files, made once per path, size and time of change."""
+    """Return the cache of published files, built once per path, size and modification time."""
     facts = given.stat()
     stamp = f"{given.resolve()} {facts.st_size} {facts.st_mtime_ns}"
     key = hashlib.sha256(stamp.encode()).hexdigest()[:12]
@@ -197,7 +197,7 @@ def import_event_data(
 ) -> Path:
     """Read a published set of recordings from folders or archives into the data folder; return its new folder.
 
-    Raises `DataError` for a damaged file, by its name; nothing is changed then.
+    Raises `DataError` naming a damaged file; nothing is changed then.
     """
     known = EVENT_SETS[name]
     given = [path] if isinstance(path, str | os.PathLike) else list(path)

@@ -34,7 +34,7 @@ class Events:
     """The events of one recording.
 
     `array` has the fields `t`, `x`, `y`, `p` (see `EVENT`); `height` and `width` are the sensor's size in pixels;
-    `notes` says what the reader had to recover, one sentence each.
+    `notes` lists what the reader had to repair, one sentence each.
     """
 
     array: Array
@@ -71,7 +71,7 @@ class Events:
         return int(self.t[-1] - self.t[0]) if len(self) else 0
 
     def pick(self, chosen: Any) -> Events:
-        """Return the events that a mask, a slice or indices choose, of the same sensor."""
+        """Return the events selected by a mask, a slice or indices, of the same sensor."""
         return replace(self, array=self.array[chosen])
 
 
@@ -103,14 +103,14 @@ def write_recording(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 class Sink:
-    """Where a reader puts decoded events: checks places and the order of times, and keeps the position of faults.
+    """Collects the decoded events of a reader: checks places and the order of times, and reports the position of
+    faults.
 
     Args:
-        capacity: how many events are expected; more memory is asked for where more come.
+        capacity: the expected number of events; memory grows if there are more.
         size: the sensor's (height, width); None takes the smallest that holds all events.
-        name: what messages call the recording.
-        repair: False refuses places off the sensor and times that run back, naming the first such event; True drops
-            and sorts them, with a warning.
+        name: the recording's name in messages. repair: False raises for places off the sensor and decreasing times,
+            naming the first such event; True drops or sorts them, with a warning.
         start_at_zero: subtract the time of the first event.
     """
 
@@ -126,11 +126,11 @@ class Sink:
         self.notes: list[str] = []
 
     def note(self, sentence: str) -> None:
-        """Keep a sentence on what was recovered; `close` warns with all of them."""
+        """Store a sentence on a repair; `close` warns with all of them."""
         self.notes.append(sentence)
 
     def put(self, t: Array, x: Array, y: Array, p: Array) -> None:
-        """Append decoded events `[N]`; raises `DataError` for a fault that is not to be repaired."""
+        """Append decoded events `[N]`; raises `DataError` for a fault if `repair` is off."""
         if not len(t):
             return
         first = self.seen
@@ -145,14 +145,14 @@ class Sink:
                 return
         self._check_order(t, first)
         end = self.count + len(t)
-        if end > len(self.array):  # the system moves pages, not bytes, so both sizes are never in memory together
+        if end > len(self.array):  # the system remaps pages, so both sizes are never in memory together
             self.array.resize(max(end, end + end // 8), refcheck=False)
         room = self.array[self.count : end]
         room["t"], room["x"], room["y"], room["p"] = t, x, y, p
         self.count, self.last = end, int(t[-1])
 
     def refuse_outside(self, x: Array, y: Array, first: int = 0) -> None:
-        """Raise `DataError` that names the first event off the sensor, if there is one."""
+        """Raise `DataError` naming the first event off the sensor, if there is one."""
         height, width = self.size or (MOST_SIDE, MOST_SIDE)
         outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
         if outside.any():
@@ -171,14 +171,14 @@ class Sink:
             at = 0 if at_start else int(back.argmax()) + 1
             before = self.last if at_start else int(t[at - 1])
             raise DataError(
-                f"{self.name}: time runs back at event {first + at:,}, from {before:,} to {int(t[at]):,} us; "
+                f"{self.name}: time decreases at event {first + at:,}, from {before:,} to {int(t[at]):,} us; "
                 "give repair=True to sort the events by time"
             )
         self.disordered = True
 
     def close(self) -> Events:
-        """Return the events; warns once for each thing that was recovered."""
-        self.array.resize(self.count, refcheck=False)  # gives back what was not used, in place
+        """Return the events; warn once for each kind of repair."""
+        self.array.resize(self.count, refcheck=False)  # frees the unused memory, in place
         found = self.array
         if self.dropped:
             self.note(f"{self.dropped:,} events off the sensor were dropped")
@@ -205,9 +205,9 @@ def _smallest(found: Array) -> tuple[int, int]:
 
 
 class Unwrap:
-    """Times of `bits` bits that begin again from the bottom when they overflow, made to run on.
+    """Unwraps times of `bits` bits that restart from the smallest value when they overflow.
 
-    A fall by more than half of the range is an overflow; a smaller one is left as it is: time that runs back.
+    A decrease by more than half of the range is an overflow; a smaller one is kept as a decreasing time.
     """
 
     def __init__(self, bits: int) -> None:
@@ -215,7 +215,7 @@ class Unwrap:
         self.last: int | None = None
 
     def __call__(self, t: Array) -> Array:
-        """Return the times `[N]` (int64) that follow those of the calls before."""
+        """Return the times `[N]` (int64), continuing those of earlier calls."""
         if not len(t):
             return t
         at_start = self.last is not None and int(t[0]) - self.last < -(self.range // 2)
@@ -230,7 +230,7 @@ class Unwrap:
 
 @contextmanager
 def opened(source: Source, name: str | None = None) -> Iterator[tuple[IO[bytes], int, str]]:
-    """Open a path, or bytes as a file, and give (file, its size in bytes, its name for messages)."""
+    """Open a path, or bytes as a file, and yield (file, its size in bytes, its name for messages)."""
     if isinstance(source, bytes):
         yield io.BytesIO(source), len(source), name or "the recording"
         return
@@ -244,9 +244,9 @@ def opened(source: Source, name: str | None = None) -> Iterator[tuple[IO[bytes],
 
 
 def read_records(file: IO[bytes], dtype: Any, size: int | None = None) -> Iterator[Array]:
-    """Yield the records of a file from where it is, `CHUNK` at a time; what is left of a last one is not given.
+    """Yield the records of a file from its current position, `CHUNK` at a time, without an incomplete last one.
 
-    `size` is that of the file in bytes, if it is known: no more memory is then asked for than a small file needs.
+    `size` is that of the file in bytes, if it is known: a small file then needs no more memory than its size.
     """
     kind = np.dtype(dtype)
     most = CHUNK * kind.itemsize if size is None else min(CHUNK * kind.itemsize, size + 1)
@@ -260,21 +260,21 @@ def read_records(file: IO[bytes], dtype: Any, size: int | None = None) -> Iterat
 
 
 def odd_bytes(sink: Sink, size: int, record: int, what: str) -> None:
-    """Refuse what is left behind the last whole record of `record` bytes, or note it if faults are to be repaired."""
+    """Raise for bytes left after the last whole record of `record` bytes, or note them if `repair` is on."""
     left = size % record
     if left and not sink.repair:
         raise DataError(
-            f"{sink.name}: {size:,} bytes of events are no whole {what} of {record} bytes, {left} are left over; "
+            f"{sink.name}: the events have {size:,} bytes, {left} more than whole {what} of {record} bytes; "
             "get the file again, or give repair=True to drop them"
         )
     if left:
-        sink.note(f"the last {left} bytes are no whole {what} and were dropped")
+        sink.note(f"the last {left} bytes are an incomplete {what} and were dropped")
 
 
 def text_header(file: IO[bytes], mark: bytes, ends: tuple[bytes, ...], last: bytes | None = None) -> list[str]:
     """Read the header: lines of printable text that begin with `mark` and end with one of `ends`.
 
-    Stops behind the line `last`, or before the first line that is none of these, where the events begin.
+    It stops after the line `last`, or before the first other line, where the events begin.
     """
     lines: list[str] = []
     while True:

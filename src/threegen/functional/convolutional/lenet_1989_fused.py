@@ -1,7 +1,7 @@
 """LeNet of 1989, one example at a time: forward, backward and update in one compiled kernel.
 
 A step of this net is 64,660 products, a few microseconds of arithmetic; called function by function from Python it
-takes a hundred times as long. The kernel walks through the images in order and moves the weights after each.
+takes a hundred times as long. The kernel processes the images in order and updates the weights after each.
 
 Legend: planes, then sites; taps are the inputs of one unit under its 5x5 kernels, in the order of torch's weights.
   image [16, 16]   u1 x1 [12, 64]   taps1 [64, 25]   u2 x2 [12, 16]   taps2 [3, 16, 200]   x3 [30]   x4 [K]
@@ -29,7 +29,7 @@ def squash(u: Any, x: Any, count: int) -> None:
 
 @serial
 def slope(x: Any, delta: Any, count: int) -> None:
-    """Multiply delta by f'(u) = S (A - x^2 / A), written with the state x = f(u)."""
+    """Multiply delta by f'(u) = S (A - x^2 / A), expressed by the state x = f(u)."""
     for i in range(count):
         delta[i] *= S * (A - x[i] * x[i] / A)
 
@@ -100,7 +100,7 @@ def potentials(weight: Any, bias: Any, columns: Any, u: Any) -> None:
 
 @serial
 def move_planes(weight: Any, bias: Any, rows: Any, delta: Any, rate: Any) -> None:
-    """Move kernels and unit biases against their gradients: delta [P, N], rows [N, taps]."""
+    """Update kernels and unit biases against their gradients: delta [P, N], rows [N, taps]."""
     for p in range(weight.shape[0]):
         for n in range(delta.shape[1]):
             step = rate * delta[p, n]
@@ -127,7 +127,7 @@ def full_forward(weight: Any, bias: Any, x: Any, u: Any) -> None:
 
 @serial
 def full_backward(weight: Any, bias: Any, x: Any, delta: Any, d_x: Any, rate: Any) -> None:
-    """Write the deltas of x, taken before the weights move, then move weights and biases."""
+    """Write the deltas of x, computed before the weights change, then update weights and biases."""
     d_x[:] = 0
     for k in range(weight.shape[0]):
         own = delta[k]
@@ -153,8 +153,8 @@ def learn_one_by_one(
     w4: Any,
     b4: Any,
 ) -> float:
-    """Move the weights in place after each of `images` [N, 16, 16] down the gradient of the mean square over the K
-    outputs of x4 - targets [N, K]; return the mean loss, each taken before its step.
+    """Update the weights in place after each of `images` [N, 16, 16] against the gradient of the mean square over the K
+    outputs of x4 - targets [N, K]; return the mean of the losses, each computed before its step.
 
     w1 [12, 25], b1 [12, 64], w2 [12, 200], b2 [12, 16], w3 [30, 192], b3 [30], w4 [K, 30], b4 [K], all float32 and
     contiguous; reads [3, 8]. Nothing is checked here.

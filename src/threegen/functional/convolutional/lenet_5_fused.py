@@ -4,9 +4,9 @@
     t3 = tanh(S (w3 * A t2 + b3))       t4 = tanh(S (c4 sum_4 A t3 + b4))
 
 A step over 16 images is so short that torch's convolutions, poolings and scalings take several times as long as their
-arithmetic. Here the images of a batch lie side by side, `[planes, height, width * B]`: one line of a plane times one
-weight is one run of memory. Same values and gradients as the modules of `gen2/lenet_5.py` up to rounding; these stay as
-the oracle.
+arithmetic. Here the images of a batch are stored row by row next to each other, `[planes, height, width * B]`: one line
+of a plane times one weight is one pass over contiguous memory. Values and gradients equal those of the modules of
+`gen2/lenet_5.py` up to rounding; these remain the reference.
 
 Legend: x [32, 32 B]   t1 [6, 28, 28 B]   four1, t2 [6, 14, 14 B]   t3 [16, 10, 10 B]   four3, t4 [16, 5, 5 B]
   w1 [6, 25]   pairs [60, 2] (plane of C3, plane of S2)   w3 [60, 25]   b, c: one value per plane
@@ -26,7 +26,7 @@ from threegen.machine.compiler import regrouping, serial
 A, S = np.float32(1.7159), np.float32(2.0 / 3.0)
 SA = np.float32(S * A)
 ONE, TWO, EIGHTH, FAR = np.float32(1.0), np.float32(2.0), np.float32(0.125), np.float32(9.0)
-# The continued fraction of tanh, cut off: exact to float32 up to 9 / 8.
+# The truncated continued fraction of tanh: exact to float32 up to 9 / 8.
 P0, P1, P2 = np.float32(10395.0), np.float32(1260.0), np.float32(21.0)
 Q1, Q2 = np.float32(4725.0), np.float32(210.0)
 
@@ -69,7 +69,8 @@ def product(lines: Any, others: Any) -> Any:
 
 @regrouping
 def convolve(planes: Any, kernel: Any, batch: int, out: Any) -> None:
-    """Add what a kernel [25] sums up of one plane [h + 4, w + 4 B] to out [h, w]; w counts all images of a batch."""
+    """Add the convolution of a kernel [25] with one plane [h + 4, w + 4 B] to out [h, w]; w counts all images of a
+    batch."""
     high, width = out.shape
     for k in range(5):
         w0, w1, w2, w3, w4 = kernel[5 * k], kernel[5 * k + 1], kernel[5 * k + 2], kernel[5 * k + 3], kernel[5 * k + 4]
@@ -83,7 +84,7 @@ def convolve(planes: Any, kernel: Any, batch: int, out: Any) -> None:
 
 @regrouping
 def correlate(planes: Any, delta: Any, batch: int, found: Any) -> None:
-    """Write into found [25] the sums over all places of delta times what each tap reads of one plane."""
+    """Write into found [25] the sums over all positions of delta times the input of each tap from one plane."""
     high, width = delta.shape
     for k in range(5):
         s0 = s1 = s2 = s3 = s4 = np.float32(0.0)
@@ -102,7 +103,7 @@ def correlate(planes: Any, delta: Any, batch: int, found: Any) -> None:
 
 @serial
 def subsample(t: Any, coefficient: Any, bias: Any, batch: int, fours: Any, out: Any) -> None:
-    """Write the sums of four neighbours in t into fours, and the states behind them into out; all of one plane."""
+    """Write the sums of four neighbours in t into fours, and the resulting states into out; all of one plane."""
     high, width = out.shape[0], out.shape[1] // batch
     for y in range(high):
         upper, lower, row, state = t[2 * y], t[2 * y + 1], fours[y], out[y]
@@ -164,7 +165,7 @@ def backward(
 ) -> None:  # fmt: skip
     """Fill the gradients g..., given that of t4, d4, which is changed."""
     edge, row = 4 * batch, 10 * batch
-    around = np.zeros((16, 18, 18 * batch), np.float32)  # the gradient at C3, with silent units around it
+    around = np.zeros((16, 18, 18 * batch), np.float32)  # the gradient at C3, with zeros around it
     d3, d2, d1 = np.empty_like(t3), np.zeros_like(t2), np.empty_like(t1[0])
     for o in range(16):
         through_tanh(d4[o].reshape(-1), t4[o].reshape(-1))
@@ -187,7 +188,7 @@ def backward(
 
 
 def planes_of_lenet_5(images: Tensor, pairs: Any, *parameters: Tensor) -> Tensor:
-    """Return the states of S4 `[B, 400]` for scaled images `[B, 1, 32, 32]`, differentiable by the parameters alone.
+    """Return the states of S4 `[B, 400]` for scaled images `[B, 1, 32, 32]`, differentiable only by the parameters.
 
     `parameters`: C1's kernels `[6, 1, 5, 5]` and biases `[6]`, S2's coefficients and biases `[6]`, C3's kernels
     `[60, 5, 5]`, one for each of `pairs`, and biases `[16]`, S4's coefficients and biases `[16]`. Float32 on the CPU.

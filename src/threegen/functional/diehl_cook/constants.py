@@ -1,4 +1,4 @@
-"""The constants of Diehl and Cook's network and of its learning rules, and the arrays in which kernels get them.
+"""The constants of Diehl and Cook's network and of its learning rules, and the arrays that pass them to kernels.
 
 Values are those of the script that its authors published with P. U. Diehl and M. Cook, "Unsupervised learning of digit
 recognition using spike-timing-dependent plasticity", Frontiers in Computational Neuroscience 9:99 (2015). Potentials
@@ -17,7 +17,7 @@ from threegen.errors import ConfigError
 
 Array = np.ndarray[Any, Any]
 
-# Places in the array of numbers, which is of the weights' type.
+# Indices in the array of numbers, which has the weights' type.
 (
     ZERO,
     START,
@@ -48,7 +48,7 @@ Array = np.ndarray[Any, Any]
     EXPONENT,
     BETA,
 ) = range(28)
-# Places in the array of whole numbers.
+# Indices in the array of whole numbers.
 STEPS, REST_STEPS, SLOTS, WIDTH, HELD_E, HELD_I, LAYER, LEAST, MOST, KIND = range(10)
 KINDS = ("triplet", "pair", "power", "exponential", "symmetric")
 TRIPLET, PAIR, POWER, EXPONENTIAL, SYMMETRIC = range(5)
@@ -56,12 +56,12 @@ TRIPLET, PAIR, POWER, EXPONENTIAL, SYMMETRIC = range(5)
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to simulate the network; `paper` is the published script's, the others say what they change.
+    """One way to simulate the network; `paper` is that of the published script, the others describe their changes.
 
-    `inhibition`: "layer" (an inhibitory neuron behind each excitatory one) or "winner" (of the neurons at threshold
-    only the one furthest above it fires; the others are reset and all but the winner inhibited at once).
-    `delays`: "synapse" (each its own, uniform in 0..10 ms), "grouped" (an input's synapses onto 16 neurons that lie
-    side by side share one) or "none". `rest` 0 ms resets the state between presentations instead.
+    `inhibition`: "layer" (an inhibitory neuron for each excitatory one) or "winner" (of the neurons at threshold only
+    the one furthest above it fires; the others are reset and all but the winner inhibited at once).
+    `delays`: "synapse" (each its own, uniform in 0..10 ms), "grouped" (an input's synapses onto 16 adjacent neurons
+    share one) or "none". `rest` 0 ms resets the state between presentations instead.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Variant:
     inhibition: str = "layer"
     delays: str = "synapse"
     intensity: float = 2.0  # of the first presentation; 2 means at most 63.75 Hz
-    more_intensity: float = 1.0  # what each further presentation of the same example adds
+    more_intensity: float = 1.0  # the increment for each further presentation of the same example
 
     def __post_init__(self) -> None:
         require_choice("inhibition", self.inhibition, ("layer", "winner"))
@@ -89,19 +89,19 @@ class Variant:
 
     @property
     def rest_steps(self) -> int:
-        """The steps of the rest behind a presentation."""
+        """The steps of the rest after a presentation."""
         return round(self.rest / self.dt)
 
     @property
     def slots(self) -> int:
-        """The steps that a delay may take, 0 without delays."""
+        """The number of possible delays in steps, 0 without delays."""
         return 0 if self.delays == "none" else round(10.0 / self.dt)
 
 
 VARIANTS = {
     one.name: one
     for one in (
-        Variant("paper", "the published network: inhibitory layer, a delay a synapse, 350 + 150 ms at 0.5 ms"),
+        Variant("paper", "the published network: inhibitory layer, a delay per synapse, 350 + 150 ms at 0.5 ms"),
         Variant("grouped", "the published network with delays shared by 16 neurons each", delays="grouped"),
         Variant(
             "fast",
@@ -135,7 +135,7 @@ class Plasticity:
     `power`: post +eta_post (x_pre - target) (w_max - w)^exponent.
     `exponential`: post +eta_post (x_pre e^(-beta w) - target e^(-beta (w_max - w))).
     `symmetric`: pre -eta_pre x_post1 w^exponent; post as `power`.
-    `rate` multiplies both rates and `theta_plus`: what a schedule turns down.
+    `rate` multiplies both rates and `theta_plus`: a schedule reduces it.
     """
 
     kind: str = "triplet"

@@ -1,7 +1,7 @@
-"""How the weights of Diehl and Cook's network move: kernels for one spike, and the normalisation.
+"""The weight updates of Diehl and Cook's network: kernels for one spike, and the normalisation.
 
-Only the columns of neurons that fired in this presentation are ever touched; see `Plasticity` for the rules. The
-plain versions stand in `diehl_cook_plain.py`.
+Only the columns of neurons that fired in this presentation are changed; see `Plasticity` for the rules. The plain
+versions are in `network.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LAST_PRE, LIT = 0, 1  # rows of `Cell.ends`
 
 @serial
 def potentiate(net: Any, cell: Any, j: int, t: int) -> None:
-    """Neuron j fires at step t: its weights move by the traces of its inputs, before its own traces are set."""
+    """Neuron j fires at step t: its weights change by the traces of its inputs, before its own traces are set."""
     k, kind, weight, tables, ends = net.k, net.n[KIND], net.weight, net.tables, cell.ends
     zero, largest, eta, target = k[ZERO], k[LARGEST], k[ETA_POST], k[TARGET]
     if kind <= PAIR:  # triplet or pair
@@ -63,7 +63,7 @@ def potentiate(net: Any, cell: Any, j: int, t: int) -> None:
 def depress(
     weight: Array, k: Array, kind: int, tables: Array, whole: Array, fired: int, ends: Array, i: int, t: int
 ) -> None:
-    """Input i fires at step t: its weights fall by the traces of the `fired` neurons that have fired."""
+    """Input i fires at step t: its weights decrease by the traces of the `fired` neurons that have fired."""
     ends[LAST_PRE, i] = t
     if kind > PAIR and kind != SYMMETRIC:
         return
@@ -80,7 +80,7 @@ def depress(
 
 @serial
 def normalise_columns(net: Any, columns: Array, sums: Array) -> None:
-    """Scale the weights of the neurons `columns` so that each neuron's sum is the norm; `sums` is room for them."""
+    """Scale the weights of the neurons `columns` so that each neuron's sum is the norm; `sums` is a buffer for them."""
     weight = net.weight
     sums[: len(columns)] = 0.0
     for i in range(len(weight)):

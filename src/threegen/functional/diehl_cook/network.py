@@ -1,8 +1,8 @@
-"""The network of Diehl and Cook in plain PyTorch, step by step: what the kernels are measured by.
+"""The network of Diehl and Cook in plain PyTorch, step by step: the reference of the kernels.
 
 One example at a time. Input spikes are given (`input_spikes` draws those that the kernels would); the order within a
-step is that of `diehl_cook_kernels.py`. With `learn`, `simulate` yields each change of the weights that is due and goes
-on with the weights as it finds them then.
+step is that of `network_fused.py`. With `learn`, `simulate` yields each change of the weights that is due and continues
+with the weights that it finds afterwards.
 
 Shapes: T steps of a presentation, D inputs, N neurons.
 """
@@ -44,7 +44,7 @@ def presentation_key(key: int, example: int, attempt: int, *, learning: bool) ->
 
 @dataclass
 class Trace:
-    """What a simulation has seen: spikes of the neurons [T, N], potentials [T, N] before a reset, the final state."""
+    """The record of a simulation: spikes of the neurons [T, N], potentials [T, N] before a reset, the final state."""
 
     spikes: list[Tensor] = field(default_factory=list)
     potentials: list[Tensor] = field(default_factory=list)
@@ -102,7 +102,7 @@ class _State:
         self.g_i = torch.where(fired, self.g_i - k[c.INH_TO_EXC], self.g_i) + k[c.INH_TO_EXC] * int(fired.sum())
 
     def fire(self, t: int, limit: Tensor) -> Tensor:
-        """Return which neurons fire [N], after their resets and what their spikes do to the others at once."""
+        """Return which neurons fire [N], after their resets and the immediate effect of their spikes on the others."""
         k = self.k
         ready = (self.v >= limit) & (self.free <= t)
         if not self.n[c.LAYER] and bool(ready.any()):
@@ -118,7 +118,7 @@ class _State:
         return ready
 
     def send(self, weight: Tensor, sources: Tensor, t: int) -> None:
-        """Let the spikes of the inputs `sources` set out and those that are due arrive; one after another, in order."""
+        """Send the spikes of the inputs `sources` and add those that are due; one after another, in order."""
         slots = len(self.ring)
         for i in sources.tolist():
             if slots:
@@ -136,7 +136,7 @@ def simulate(
 ) -> Iterator[Tensor]:
     """Present `raster` (see `input_spikes`) and rest; yield changes [D, N] of `weight`, which must then be made.
 
-    `theta` [N] moves in place where the network learns. `trace` gets what happened.
+    `theta` [N] changes in place if the network learns. `trace` records the simulation.
     """
     state = _State(net, theta, potential)
     nothing = torch.empty(0, dtype=torch.int64)
@@ -160,12 +160,12 @@ def simulate(
 
 
 def _decay(table: Array, last: Tensor, t: int) -> Tensor:
-    """Return the trace that the last spike (-1: none) has left at step t."""
+    """Return the trace of the last spike (-1: none) at step t."""
     return torch.from_numpy(table)[t - last.clamp(min=0)] * (last >= 0)
 
 
 def potentiation(net: Net, weight: Tensor, state: _State, fired: Tensor, t: int) -> Tensor:
-    """Return how the weights [D, N] move as the neurons `fired` fire at step t."""
+    """Return the change of the weights [D, N] when the neurons `fired` fire at step t."""
     k, kind = state.k, int(net.n[c.KIND])
     x_pre = _decay(net.tables[0], state.last_pre, t)[:, None]
     if kind in (c.TRIPLET, c.PAIR):
@@ -180,7 +180,7 @@ def potentiation(net: Net, weight: Tensor, state: _State, fired: Tensor, t: int)
 
 
 def depression(net: Net, weight: Tensor, state: _State, sources: Tensor, t: int) -> Tensor:
-    """Return how the weights [D, N] move as the inputs `sources` fire at step t."""
+    """Return the change of the weights [D, N] when the inputs `sources` fire at step t."""
     k, kind, change = state.k, int(net.n[c.KIND]), torch.zeros_like(weight)
     if kind in (c.TRIPLET, c.PAIR, c.SYMMETRIC):
         rows = (k[c.ETA_PRE] * _decay(net.tables[1], state.last_post, t)).expand(len(sources), -1)
@@ -189,7 +189,7 @@ def depression(net: Net, weight: Tensor, state: _State, sources: Tensor, t: int)
 
 
 def normalisation(net: Net, weight: Tensor) -> Tensor:
-    """Return how the weights [D, N] move so that each neuron's sum is the norm; a sum of zero stays."""
+    """Return the change of the weights [D, N] after which each neuron's sum is the norm; a sum of zero stays."""
     sums = weight.double().sum(0)
     scale = torch.where(sums > 0, float(net.k[c.NORM]) / sums, 1.0)
     return (weight.double() * scale).to(weight.dtype) - weight

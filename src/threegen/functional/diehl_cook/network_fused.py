@@ -2,16 +2,16 @@
 
     tau dv/dt = (v_rest - v) + g_e (E_exc - v) + g_i (E_inh - v)      dg_e/dt = -g_e / tau_e      dg_i/dt = -g_i / tau_i
 
-One step of Euler, in this order: v moves by the conductances of the step before; conductances fade; neurons at or above
-their threshold fire and potentiate their inputs; the step's input spikes are sent (their synapses depress) and those
-that are due arrive, for the next step. Constants are named in `diehl_cook_constants.py`; a step-by-step version in
-plain PyTorch is `diehl_cook_plain.py`, with the same spikes.
+One step of Euler, in this order: v moves by the conductances of the step before; conductances decay; neurons at or
+above their threshold fire and potentiate their inputs; the step's input spikes are sent (their synapses depress) and
+those that are due arrive, for the next step. Constants are defined in `constants.py`; `network.py` is a step-by-step
+version in plain PyTorch, with the same spikes.
 
-What makes it quick: weights lie [inputs, neurons], so that an input spike adds one row; input spikes are drawn by
-skipping from spike to spike over the lit pixels alone; traces are looked up by the time since the last spike; only
-the columns of neurons that fired are changed and normalised again; the rest period is stepped until all conductances
-are zero and from there taken in closed form. Conductances below a floor are zero, which also keeps denormal numbers
-away.
+Reasons for its speed: weights are stored as [inputs, neurons], so that an input spike adds one row; input spikes are
+drawn by skipping from spike to spike over non-zero pixels only; traces are looked up by the time since the last spike;
+only the columns of neurons that fired are changed and normalised again; the rest period is stepped until all
+conductances are zero and computed in closed form from there. Conductances below a floor are set to zero, which also
+avoids denormal numbers.
 
 Shapes: B examples, F frames of each (images have one), D inputs, N neurons, G groups of neurons with a common delay.
 """
@@ -64,7 +64,7 @@ LAST_PRE, LIT, TOGETHER = 0, 1, 2
 
 
 class Net(NamedTuple):
-    """What a network is for the kernels: weights [D, N], theta [N], delays in steps [D, G], constants and tables.
+    """A network for the kernels: weights [D, N], theta [N], delays in steps [D, G], constants and tables.
 
     `tables` [3, steps + 1] are the decays of the input's trace and of the neuron's two traces since the last spike.
     """
@@ -82,9 +82,9 @@ class Cell(NamedTuple):
 
     `floats` [7, N]: the potential, both conductances, the rate (dt / tau, or 0 while a neuron is refractory), the
     threshold; the inhibitory neuron's potential and conductance. `whole` [8, N]: the steps at which the two
-    neurons are free again, at which the inhibitory one fell asleep (-1 while it is awake) and at which the excitatory
-    one fired last (-1 for never); its spikes; three lists of neurons. `ring` [slots, N] is what arrives later. `ends`
-    [2, D]: the step of each input's last spike, and the list of inputs that may fire.
+    neurons are free again, at which the inhibitory one became inactive (-1 while it is active) and at which the
+    excitatory one fired last (-1 for never); its spikes; three lists of neurons. `ring` [slots, N] holds later
+    arrivals. `ends` [2, D]: the step of each input's last spike, and the list of inputs that may fire.
     """
 
     floats: Any
@@ -104,7 +104,8 @@ def hashed(z: Any) -> Any:
 
 @serial
 def draw_input(pixels: Array, intensity: float, key: Any, net: Net, cell: Cell, when: Array, which: Array) -> int:
-    """Draw the input spikes of one presentation; return how many: steps into `when`, inputs into `which`, unsorted.
+    """Draw the input spikes of one presentation; return their number: steps go into `when`, inputs into `which`,
+    unsorted.
 
     `pixels` [F, D] share the presentation's steps evenly. Each step a pixel x fires with the chance x * intensity *
     255 / 8 Hz * dt, at most one; the gap to its next spike is geometric and drawn at once by a hash of the key and a
@@ -159,18 +160,18 @@ def sort_by_step(when: Array, which: Array, many: int, starts: Array, sources: A
 def _move(v: Array, g_e: Array, g_i: Array, rate: Array, limit: Array, k: Array, due: Array | None) -> Any:
     """Move potentials and conductances by one step; return whether any potential reaches its threshold.
 
-    Conductances decay; those below the floor are zero. What is `due` arrives before, and its place is emptied.
+    Conductances decay; those below the floor are zero. Input that is `due` arrives before, and its slot is cleared.
     """
     rest, gain, e_exc, e_inh = k[REST_E], k[GAIN], k[E_EXC], k[E_INH]
     keep_e, keep_i, floor, zero = k[DECAY_E], k[DECAY_I], k[FLOOR], k[ZERO]
     crossed = False
     for j in range(len(v)):
         e, i = g_e[j], g_i[j]
-        if due is not None:  # decided by the compiler
+        if due is not None:  # resolved at compile time
             e += due[j]
             due[j] = zero
         u = v[j] + rate[j] * ((rest - v[j]) + gain * e * (e_exc - v[j]) + i * (e_inh - v[j]))
-        u = max(u, e_inh)  # where Euler's step is too long for the inhibition of many at once
+        u = max(u, e_inh)  # if Euler's step is too long for simultaneous inhibition by many neurons
         v[j] = u
         crossed |= u >= limit[j]
         e, i = e * keep_e, i * keep_i
@@ -194,7 +195,7 @@ def _add_three(first: Array, second: Array, third: Array, total: Array) -> None:
 
 @serial
 def advance(floats: Array, k: Array, weight: Array, sources: Array, first: int, last: int) -> Any:
-    """Let the rows `sources[first:last]` arrive, then move all by one step; return whether any reaches its threshold.
+    """Add the rows `sources[first:last]`, then advance all by one step; return whether any reaches its threshold.
 
     Tile by tile: a tile's state stays in the first-level cache.
     """
@@ -218,7 +219,7 @@ def advance(floats: Array, k: Array, weight: Array, sources: Array, first: int, 
 def _send_sixteens(weight: Array, delays: Array, ring: Array, sources: Array, slot: int) -> None:
     slots, count = ring.shape
     for place in range(len(sources)):
-        i = np.uintp(sources[place])  # unsigned numbers: they cannot count from the end
+        i = np.uintp(sources[place])  # unsigned, so that no negative index is possible
         own = sources[place] * count
         for g in range(count // LANES):
             due = slot + delays[i, np.uintp(g)]
@@ -228,7 +229,7 @@ def _send_sixteens(weight: Array, delays: Array, ring: Array, sources: Array, sl
 
 @serial
 def _send_last(weight: Array, delays: Array, ring: Array, sources: Array, slot: int) -> None:
-    """Send to the neurons that do not fill the last group."""
+    """Send to the neurons of the last, incomplete group."""
     slots, count = ring.shape
     for i in sources:
         due = slot + delays[i, delays.shape[1] - 1]
@@ -251,9 +252,9 @@ def _send_singly(weight: Array, delays: Array, ring: Array, sources: Array, slot
 
 @serial
 def send_later(weight: Array, delays: Array, ring: Array, sources: Array, slot: int, width: int) -> None:
-    """Let spikes of the inputs `sources` set out to each group of `width` (16 or 1) neurons, by the groups' delays.
+    """Send spikes of the inputs `sources` to each group of `width` (16 or 1) neurons, with the groups' delays.
 
-    `slot` is the place of the present in `ring`.
+    `slot` is the current index in `ring`.
     """
     if width == 1:
         _send_singly(weight, delays, ring, sources, slot)
@@ -265,13 +266,13 @@ def send_later(weight: Array, delays: Array, ring: Array, sources: Array, slot: 
 
 @serial
 def advance_delayed(floats: Array, k: Array, due: Array) -> Any:
-    """Let what is `due` [N] arrive and empty its place, then move all by one step; return as `advance` does."""
+    """Add the input that is `due` [N] and clear its slot, then advance all by one step; return as `advance` does."""
     return _move(floats[V], floats[G_E], floats[G_I], floats[RATE], floats[LIMIT], k, due)
 
 
 @serial
 def release(floats: Array, whole: Array, marks: Array, t: int, leak: Any) -> None:
-    """Let the neurons move again whose refractory period ends at step t."""
+    """Release the neurons whose refractory period ends at step t."""
     place = 0
     while place < marks[HELD]:
         j = whole[HELD, place]
@@ -305,7 +306,7 @@ def _spike(net: Net, cell: Cell, j: int, t: int, learn: bool) -> None:
 
 @serial
 def fire_layer(net: Net, cell: Cell, t: int, learn: bool) -> int:
-    """Let every neuron at its threshold fire and wake its inhibitory neuron; return how many fired."""
+    """Let every neuron at its threshold fire and activate its inhibitory neuron; return how many fired."""
     floats, whole, marks, k, many = cell.floats, cell.whole, cell.marks, net.k, 0
     for j in range(floats.shape[1]):
         if floats[V, j] >= floats[LIMIT, j] and floats[RATE, j] > k[ZERO]:
@@ -343,7 +344,7 @@ def fire_winner(net: Net, cell: Cell, t: int, learn: bool) -> int:
 
 @serial
 def inhibit(floats: Array, whole: Array, marks: Array, k: Array, held: int, t: int) -> None:
-    """One step of the inhibitory neurons that are awake; each one's spike reaches all neurons but its own."""
+    """One step of the active inhibitory neurons; each one's spike reaches all neurons but its own."""
     place, many = 0, 0
     while place < marks[AWAKE]:
         i = whole[AWAKE, place]

@@ -1,4 +1,4 @@
-"""Whole presentations, training and answering: what the rule and the model of Diehl and Cook's network call."""
+"""Whole presentations, training and answering: called by the rule and the model of Diehl and Cook's network."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ numba = ready_numba()
 Array = np.ndarray[Any, Any]
 
 BLOCK = 8  # examples that one thread answers in one go
-# Columns of an outcome, a row an example: spikes of the neurons, further presentations and the most neurons that fired
-# in one step, all of the last presentation; input spikes and spikes of the neurons in all presentations.
+# Columns of an outcome, one row per example: spikes of the neurons, further presentations and the most neurons that
+# fired in one step, all of the last presentation; input spikes and spikes of the neurons in all presentations.
 SPIKES, REPEATS, MOST_TOGETHER, SENT, ALL_SPIKES = OUTCOME = range(5)
 
 
@@ -85,7 +85,7 @@ def draw_sorted(pixels: Array, intensity: float, key: Any, net: Net, cell: Cell,
 
 @serial
 def make_cell(net: Net) -> Any:
-    """Return a cell with nothing in it; `begin` puts it to rest before each presentation."""
+    """Return an empty cell; `begin` resets it before each presentation."""
     inputs, count = net.weight.shape
     floats = np.zeros((7, count), net.weight.dtype)
     floats[V, :] = net.k[REST_E]
@@ -95,7 +95,7 @@ def make_cell(net: Net) -> Any:
 
 @serial
 def _begin(net: Net, cell: Cell) -> None:
-    """Forget what happened before; only the potentials stay, where the rest does not reset them."""
+    """Reset the cell; only the potentials stay, unless the rest resets them."""
     k, floats, whole = net.k, cell.floats, cell.whole
     for j in range(floats.shape[1]):
         if net.n[REST_STEPS] == 0:
@@ -122,7 +122,7 @@ def _is_quiet(g_e: Array, g_i: Array, zero: Any) -> bool:
 
 @serial
 def _rest(v: Array, rest: Any, still: Any) -> None:
-    """Let potentials leak: `still` of what they are away from rest is left."""
+    """Let potentials leak: the share `still` of their distance from rest remains."""
     for j in range(len(v)):
         v[j] = rest + (v[j] - rest) * still
 
@@ -175,10 +175,10 @@ def _forget(theta: Array, keep: Any) -> None:
 def train_images(
     net: Net, potential: Array, pixels: Array, key: Any, intensity: Array, outcome: Array, wins: Array
 ) -> None:
-    """Train on pixels [B, F, D] in order; `net.weight`, `net.theta` and `potential` [N] move.
+    """Train on pixels [B, F, D] in order; `net.weight`, `net.theta` and `potential` [N] change.
 
-    `intensity` holds the first one and what each further presentation adds. `outcome` [B, 5] gets a row an
-    example (see `OUTCOME`); `wins` [N] gains each neuron's spikes.
+    `intensity` holds the first one and the increment of each further presentation. `outcome` [B, 5] gets one row per
+    example (see `OUTCOME`); each neuron's spikes are added to `wins` [N].
     """
     examples, size = len(pixels), pixels.shape[2] * net.n[STEPS]
     buffers = make_buffers(size, net.n[STEPS])
@@ -212,7 +212,7 @@ def train_images(
 def count_spikes(net: Net, pixels: Array, key: Any, intensity: Array, counts: Array, outcome: Array) -> None:
     """Answer pixels [B, F, D] without learning, each from rest: `counts` [B, N] gets the spikes of each neuron.
 
-    `outcome` is that of `train_images`. Nothing of the network changes, and no example depends on another.
+    `outcome` is that of `train_images`. The network does not change, and no example depends on another.
     """
     examples, size = len(pixels), pixels.shape[2] * net.n[STEPS]
     for block in numba.prange((examples + BLOCK - 1) // BLOCK):

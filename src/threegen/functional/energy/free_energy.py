@@ -4,8 +4,8 @@
     F(v)    = -log sum over h of exp(-E(v, h)) = E0(v) - a . v - A(b + W v)
 
 with E0 and A of the kinds of units (`functional/energy/units.py`); for binary hidden units A is sum softplus. p(v) is
-exp(-F(v)) / Z. With one label unit for each class beside the visible ones, all classes share W v, so that one product
-serves them all:
+exp(-F(v)) / Z. With one label unit per class in addition to the visible ones, all classes share W v, so that one
+product is enough:
 
     F(v, y) = E0(v) - a . v - c_y - sum_j softplus(b_j + (W v)_j + U_jy)
 
@@ -32,21 +32,22 @@ def free_energy(visible: Units, hidden: Units, states: Tensor, visible_bias: Ten
 
 
 def class_free_energies(hidden_input: Tensor, label_weight: Tensor, label_bias: Tensor) -> Tensor:
-    """Return -c_y - sum_j softplus(x_j + U_jy) [B, C] for every class: F(v, y) without what all classes share.
+    """Return -c_y - sum_j softplus(x_j + U_jy) [B, C] for every class: F(v, y) without the terms that all classes
+    share.
 
-    `hidden_input` [B, H] is b + W v, `label_weight` U [H, C], `label_bias` c [C]. Examples are taken in blocks, so
-    that B x C x H numbers never lie in memory at once.
+    `hidden_input` [B, H] is b + W v, `label_weight` U [H, C], `label_bias` c [C]. Examples are processed in blocks, so
+    that B x C x H numbers are never in memory at once.
     """
     columns = label_weight.T.contiguous()
     block = max(1, 2_000_000 // columns.numel())
-    # An exported net must not depend on the number of examples, so it takes them all at once.
+    # An exported net must not depend on the number of examples, so it processes all of them at once.
     parts = (hidden_input,) if torch.compiler.is_exporting() else torch.split(hidden_input, block)
     sums = [F.softplus(part.unsqueeze(1) + columns).sum(2) for part in parts]
     return -(torch.cat(sums) + label_bias)
 
 
 def join_labels(inputs: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return [B, V + C]: `inputs` [B, V] with the one-hot code of `labels` [B] beside them.
+    """Return [B, V + C]: `inputs` [B, V] with the one-hot code of `labels` [B] appended.
 
     Labels may also be probabilities [B, C]. Raises `DataError` for labels outside 0..C-1.
     """

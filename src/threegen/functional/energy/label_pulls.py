@@ -1,4 +1,4 @@
-"""How the classifier in an associative memory learns: the exact gradient of log P(y|x), label units beside inputs.
+"""Learning of the classifier in an associative memory: the exact gradient of log P(y|x) with label units.
 
     o_c = d + U x + L_c       s_c = a_c + sum_j softplus(o_cj)       p = softmax(s) = P(y|x)       e_c = [c = y] - p_c
 
@@ -26,7 +26,7 @@ from threegen.functional.energy.rbm_kernels import exponential
 from threegen.machine.compiler import regrouping, serial
 
 _ZERO, _ONE, _TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
-_BLOCK = 512  # units whose softplus are summed in float32
+_BLOCK = 512  # units whose softplus values are summed in float32
 _ODD = tuple(np.float32(2.0 / n) for n in (3, 5, 7, 9, 11, 13))
 
 
@@ -47,7 +47,7 @@ def label_pulls(inputs: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) ->
 
 
 def plain_label_pulls(inputs: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> LabelPulls:
-    """Return the same by torch's own operations; B x C x T numbers lie in memory at once."""
+    """Return the same by torch's own operations; B x C x T numbers are in memory at once."""
     total = inputs.unsqueeze(1) + weight.T  # [B, C, T]
     chances = (bias + F.softplus(total).sum(2)).softmax(1)
     errors = F.one_hot(labels, len(bias)).to(chances.dtype) - chances  # [B, C]
@@ -87,7 +87,8 @@ def _add(slopes: Any, error: Any, hidden: Any, weight: Any) -> None:
 
 @serial
 def _pull(inputs: Any, weight: Any, bias: Any, labels: Any, hidden: Any, weight_pull: Any, bias_pull: Any) -> None:
-    """Add to `hidden` [B, T], `weight_pull` [C, T] and `bias_pull` [C] what each case gives; `weight` is [C, T]."""
+    """Add to `hidden` [B, T], `weight_pull` [C, T] and `bias_pull` [C] the contribution of each case; `weight` is [C,
+    T]."""
     slopes, scores = np.empty(weight.shape, np.float32), np.empty(len(bias))
     for b in range(len(inputs)):
         for c in range(len(bias)):

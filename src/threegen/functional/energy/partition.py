@@ -8,10 +8,9 @@ Annealed importance sampling walks from a net without weights, whose Z is known,
     log w       = sum over k of log p*_k+1(v_k) - log p*_k(v_k),            v_k+1 from a Gibbs step that keeps p*_k+1
     Z           = mean(w) Z_0,                                              log Z_0 = A_v(a0) + A_h(0)
 
-The mean of w is unbiased, its logarithm is not: log Z is rather estimated too low, log-probabilities too high. The
+The mean of w is unbiased, its logarithm is not: log Z tends to be estimated too low, log-probabilities too high. The
 error bar is three standard errors of the mean of w, as in the paper. It is itself estimated from the weights: if few
-runs have nearly all the weight, both the estimate and its bar miss what the other runs would have found. The effective
-number of runs says so,
+runs have nearly all the weight, both the estimate and its bar are unreliable. The effective number of runs shows this,
 
     n = (sum w)^2 / sum w^2          R if all weights are equal, 1 if a single run has all of the weight.
 
@@ -39,17 +38,17 @@ from threegen.functional.energy.units import BernoulliUnits, Units
 
 MOST_ENUMERATED = 25  # units; 2^25 terms take about a minute for small nets
 _BLOCK = 1 << 13  # states at a time
-# Effective runs below which the bar is not trusted: on RBMs trained on digits, whose log Z is known exactly, it covered
-# that in 31 of 87 estimates with fewer and in 53 of 57 with more (docs/energy-rbm.md).
+# Effective runs below which the bar is not reliable: on RBMs trained on digits, whose log Z is known exactly, it
+# covered the exact value in 31 of 87 estimates with fewer and in 53 of 57 with more (docs/energy-rbm.md).
 FEWEST_EFFECTIVE = 10.0
 
 
 @dataclass(frozen=True)
 class LogPartition:
-    """log Z in nats, with the ends `low` and `high` of its error bar; both are `value` where it is exact.
+    """log Z in nats, with the ends `low` and `high` of its error bar; both are `value` if it is exact.
 
-    Of an estimate, `runs` are the runs and `effective` how many of them count: the effective sample size of their
-    weights. The bar is to be trusted only if that is not small. Both are 0 of an exact sum.
+    For an estimate, `runs` is the number of runs and `effective` the effective sample size of their weights. The bar is
+    reliable only if that is not small. Both are 0 for an exact sum.
     """
 
     value: float
@@ -117,7 +116,7 @@ def exact_log_partition(net: Net) -> LogPartition:
 def paper_schedule(steps: int) -> list[float]:
     """Return inverse temperatures from 0 to 1, spaced as in the paper: 500 to .5, 4,000 to .9, 10,000 to 1.
 
-    `steps` says how many there are in all; the three parts keep their proportions.
+    `steps` is their total number; the three parts keep their proportions.
     """
     require_whole("steps", steps, least=3)
     ends, shares = (0.0, 0.5, 0.9, 1.0), (500, 4_000, 10_000)
@@ -140,9 +139,9 @@ def annealed_log_partition(
 ) -> LogPartition:
     """Return the estimate of log Z from `runs` walks over `steps` intermediate distributions, with its error bar.
 
-    `base_bias` a0 [V] belongs to the net without weights; biases that give the data's means make the walk short.
-    `temperatures`, where given, are the inverse temperatures t themselves, rising from 0 to 1. Warns if so few runs
-    count that the bar cannot be trusted.
+    `base_bias` a0 [V] is that of the net without weights; biases that give the data's means make the walk short.
+    `temperatures`, if given, are the inverse temperatures t themselves, rising from 0 to 1. Warns if the effective
+    number of runs is too small for a reliable bar.
     """
     require_whole("runs", runs, least=2)
     betas = paper_schedule(steps) if temperatures is None else list(temperatures)

@@ -1,14 +1,14 @@
-"""What lies between the matrix products of contrastive divergence, each as one pass over memory.
+"""The operations between the matrix products of contrastive divergence, each as one pass over memory.
 
     p = sigmoid(x + bias)        state = 1 where u < p        the total inputs become probabilities and drawn states
     v <- momentum v + g - cost w        w <- w + rate v       the update of weights
 
-Loops have no branches and no calls inside, so that the compiler turns them into vector code; exp is a polynomial
-(relative error below 3e-7). States are the same as those of `draw_bernoulli` for the same key and probabilities.
-One thread does each pass: several were not measurably faster, for they are not those of the matrix products.
+Loops have no branches and no calls inside, so that the compiler vectorises them; exp is a polynomial (relative error
+below 3e-7). States are the same as those of `draw_bernoulli` for the same key and probabilities.
+One thread runs each pass: several were not measurably faster, because they are not those of the matrix products.
 
-Total inputs lie where the means or the states will be, so that a step touches less memory. A loop over two arrays that
-are one and the same memory is not made into vector code: such loops get one array, or go through a buffer of one row.
+Total inputs are stored where the means or the states will be, so that a step uses less memory. A loop over two arrays
+with the same memory is not vectorised: such loops get one array, or use a buffer of one row.
 
 Shapes: R rows, N units.
 """
@@ -22,7 +22,7 @@ import numpy as np
 from threegen.machine.compiler import regrouping, serial
 from threegen.machine.draws import GOLDEN, hashed, high_level, low_level
 
-_MOST = np.float32(87.0)  # beyond it exp leaves float32
+_MOST = np.float32(87.0)  # beyond it exp overflows float32
 _LOG2_E, _LN_2 = np.float32(1.4426950408889634), np.float32(0.6931471805599453)
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 _TERMS = tuple(np.float32(1.0 / n) for n in (2.0, 6.0, 24.0, 120.0, 720.0))
@@ -30,7 +30,7 @@ _TERMS = tuple(np.float32(1.0 / n) for n in (2.0, 6.0, 24.0, 120.0, 720.0))
 
 @serial
 def exponential(x: Any) -> Any:
-    """Return exp(x), float32: 2^n times the Taylor polynomial of what is left, at most half of log 2."""
+    """Return exp(x), float32: 2^n times the Taylor polynomial of the remainder, at most half of log 2."""
     t = min(max(x, -_MOST), _MOST) * _LOG2_E
     n = np.floor(t + _HALF)
     r = (t - n) * _LN_2
@@ -59,7 +59,7 @@ def _scaled_means_here(values: Any, bias: Any, scale: Any) -> None:
 
 @serial
 def _draw_pair(high: Any, low: Any, upper: Any, lower: Any, counter: Any, on: Any, off: Any) -> None:
-    """Draw the states `upper` and `lower` of two rows from their means `high` and `low`: one hash serves a unit of
+    """Draw the states `upper` and `lower` of two rows from their means `high` and `low`: one hash is used for a unit of
     each."""
     for j in range(len(high)):
         z = hashed(counter + GOLDEN * np.uint64(j))
@@ -81,7 +81,8 @@ def _add(values: Any, total: Any) -> None:
 
 @serial
 def take_rows(given: Any, values: Any, total: Any) -> None:
-    """Copy `given` to `values`, both [R, N] float32; `total` [N] becomes the sum of the rows, as in all that follow."""
+    """Copy `given` to `values`, both [R, N] float32; `total` [N] becomes the sum of the rows, as in all functions
+    below."""
     total[:] = _ZERO
     for r in range(len(values)):
         values[r] = given[r]
@@ -90,7 +91,7 @@ def take_rows(given: Any, values: Any, total: Any) -> None:
 
 @serial
 def sum_rows(values: Any, total: Any) -> None:
-    """Make `total` [N] the sum of the rows of `values` [R, N]."""
+    """Set `total` [N] to the sum of the rows of `values` [R, N]."""
     total[:] = _ZERO
     for r in range(len(values)):
         _add(values[r], total)

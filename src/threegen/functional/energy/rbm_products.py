@@ -1,9 +1,9 @@
 """The memory and the matrix products of one step of contrastive divergence, for a batch of a fixed size.
 
-Visible states of the data and of the chains stand one above the other, as do the hidden means, the chains' with the
-factor -B/N: one product of the two stacks is then the gradient of the weights. States most of which are 0, as those of
-written digits, are listed instead (`machine.sparse.sparse_matrix`), visible ones once for the way up and the
-gradient, where the weights lie by inputs in memory; data, chains and hidden states are judged each for itself, batch
+Visible states of the data and of the chains are stacked, as are the hidden means, those of the chains with the factor
+-B/N: one product of the two stacks is then the gradient of the weights. States that are mostly 0, such as those of
+handwritten digits, are listed instead (`machine.sparse.sparse_matrix`), visible ones once for the upward pass and the
+gradient, if the weights are stored by inputs; the choice is made separately for data, chains and hidden states, batch
 by batch.
 
 Shapes: B examples, N chains, V visible units, H hidden units.
@@ -39,7 +39,7 @@ Speeds = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Motion:
-    """How the parameters move: rate, momentum, weight cost, the sparsity pull [H] and the centres [V] and [H]."""
+    """The constants of an update: rate, momentum, weight cost, the sparsity pull [H] and the centres [V] and [H]."""
 
     rate: float
     momentum: float = 0.0
@@ -49,7 +49,7 @@ class Motion:
 
 
 class Layers(Protocol):
-    """The parameters that are multiplied, and how visible units are drawn."""
+    """The parameters of the products, and the drawing of visible units."""
 
     weight: nn.Parameter  # [H, V]
     visible_bias: nn.Parameter  # [V]
@@ -82,32 +82,37 @@ class Products:
         self.v0, self.vk = self.v[:batch], self.v[batch:]
         self.h0_means, self.hk = self.h[:batch], self.h[batch:]
         self.states = torch.empty(chains, hidden, dtype=self.dtype)  # hidden states of the chains
-        self.speeds: Speeds = (torch.empty(0), torch.empty(0), torch.empty(0))  # velocities; whoever moves sets them
+        self.speeds: Speeds = (
+            torch.empty(0),
+            torch.empty(0),
+            torch.empty(0),
+        )  # velocities; the caller of `move` sets them
         self.scale = -batch / chains
-        # The weights lie as `table` [V, H] where they can be summed row by row; lists of v0 and vk, where they pay.
+        # `table` [V, H] are the weights if they can be summed row by row; lists of v0 and vk if they are faster.
         self.table = self.weight.t()
         self.lists = data, chained = self._memory_for_lists(self.v0), self._memory_for_lists(self.vk)
         self.stack = None if data is None or chained is None else Stack(data, chained)
         self.state_lists = self._memory_for_lists(self.states)
         self.listed = [False, False]
-        self.data = self.v0  # where v0 stands: in the caller's own memory, if it is listed
-        # Sums over the rows of v0, vk, P(h0|v0) and -B/N P(hk|vk), in the type of the weights; each is made when its
-        # rows are, and read by the compiled passes as an array.
+        self.data = self.v0  # v0: in the caller's own memory, if it is listed
+        # Sums over the rows of v0, vk, P(h0|v0) and -B/N P(hk|vk), in the type of the weights; each is computed with
+        # its rows, and read by the compiled passes as an array.
         self.v0_sum, self.vk_sum = (torch.zeros(visible, dtype=self.dtype) for _ in range(2))
         self.h0_sum, self.hk_sum = (torch.zeros(hidden, dtype=self.dtype) for _ in range(2))
 
     def _memory_for_lists(self, states: Tensor) -> SparseMatrix | None:
-        """Return memory for the lists of such states, None if products are quicker whatever the states are."""
+        """Return memory for the lists of such states, None if products are faster for any states."""
         useful = self.binary and states.dtype == torch.float32 and lies_by_inputs(self.weight)
         if not (useful and pays(len(states), *self.weight.shape)):
             return None
         return SparseMatrix(states.shape, states.dtype)
 
     def array(self, own: Tensor) -> Any:
-        """Return one of these tensors as an array over the same memory; each is made once, for a step asks for many."""
+        """Return one of these tensors as an array over the same memory; each is made once, because per step needs
+        many."""
         kept = self._arrays.get(id(own))
         if kept is None:
-            kept = self._arrays[id(own)] = (own, own.numpy())  # held here, so that its id stays its own
+            kept = self._arrays[id(own)] = (own, own.numpy())  # kept here, so that its id is not reused
         return kept[1]
 
     def fits(self, net: Any, batch: int, chains: int) -> bool:
@@ -116,7 +121,7 @@ class Products:
         return same and net.weight.data_ptr() == self.weight.data_ptr() and net.weight.dtype == self.dtype
 
     def take(self, given: Tensor) -> None:
-        """Take the data v0 [B, V]; they must not change before the step is over."""
+        """Take the data v0 [B, V]; they must not change before the step ends."""
         usable = given.dtype == self.dtype and given.is_contiguous()
         self.data = given if usable else self.v0.copy_(given)
         lists = self.lists[0]
@@ -151,7 +156,7 @@ class Products:
             self._squash_and_draw(self.h0_means, self.hidden_bias, self.states, generator, self.h0_sum)
 
     def down(self, generator: torch.Generator) -> None:
-        """Draw the chains' visible states given their hidden ones, or leave them at their means."""
+        """Draw the chains' visible states given their hidden ones, or set them to their means."""
         if not self.binary:
             mean = self.net.visible_given_hidden(self.states)
             self.vk.copy_(self.net.draw_visible(mean, generator) if self.drawn else mean)
@@ -176,7 +181,7 @@ class Products:
             self.hk_sum.mul_(self.scale)
 
     def _multiply_up(self, part: int, states: Tensor, result: Tensor) -> None:
-        """Make `result` the products of the weights with v0 (part 0) or vk (part 1), without the biases."""
+        """Set `result` to the products of the weights with v0 (part 0) or vk (part 1), without the biases."""
         lists = self.lists[part]
         if lists is not None and self.listed[part]:
             lists.times(self.array(self.table), self.array(result))
@@ -184,7 +189,7 @@ class Products:
             torch.mm(states, self.weight.T, out=result)
 
     def _multiply_down(self) -> None:
-        """Make vk the products of the weights with the chains' hidden states, without the biases."""
+        """Set vk to the products of the weights with the chains' hidden states, without the biases."""
         lists = self.state_lists
         if lists is not None and lists.take(self.states, MOST_TURNED):
             lists.times(self.array(self.table), self.array(self.vk), turned=True)
@@ -192,7 +197,7 @@ class Products:
             torch.mm(self.states, self.weight, out=self.vk)
 
     def _sum(self, rows: Tensor, total: Tensor) -> None:
-        """Make `total` [N] the sum of the rows."""
+        """Set `total` [N] to the sum of the rows."""
         torch.sum(rows, 0, dtype=self.dtype, out=total)
 
     def _squash(self, inputs: Tensor, bias: Tensor, total: Tensor, scale: float = 1.0) -> None:
@@ -226,7 +231,7 @@ class Products:
         return squared_error(self.data, self.vk)
 
     def move(self, motion: Motion) -> None:
-        """Move the three parameters and their velocities `speeds` by one update."""
+        """Update the three parameters and their velocities `speeds` once."""
         speed = self.speeds[0]
         if any(self.listed):
             self._add_listed_gradient(speed, motion.momentum)
@@ -241,7 +246,7 @@ class Products:
             self.weight.add_(speed.sub_(self.weight, alpha=motion.cost), alpha=motion.rate)
 
     def _add_listed_gradient(self, speed: Tensor, keep: float) -> None:
-        """Make `speed` [H, V] `keep` times itself plus the gradient, where v0 or vk is listed."""
+        """Set `speed` [H, V] to `keep` times itself plus the gradient, if v0 or vk is listed."""
         share, flat = 1.0 / self.batch, speed.t().numpy()
         if self.stack is not None and all(self.listed):
             self.stack.transposed_times(self.array(self.h), flat, scale=share, keep=keep)
@@ -255,7 +260,7 @@ class Products:
             keep = 1.0
 
     def _move_biases(self, motion: Motion) -> list[tuple[Tensor, Tensor]]:
-        """Move the biases; return pairs whose outer products belong to the weights' direction."""
+        """Update the biases; return pairs whose outer products are part of the weights' direction."""
         outer: list[tuple[Tensor, Tensor]] = []
         sides = [(self.v0_sum, self.vk_sum, self.scale), (self.h0_sum, self.hk_sum, 1.0)]
         if motion.centres is not None or motion.pull is not None:
@@ -276,7 +281,7 @@ class Products:
         return outer
 
     def _centred(self, visible: Tensor, hidden: Tensor, m: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """Return da - dW^T l and db - dW m for the centred dW, from the stacked states alone."""
+        """Return da - dW^T l and db - dW m for the centred dW, from only the stacked states."""
         if self.data is not self.v0:
             self.v0.copy_(self.data)
         v, h = self.v.to(m.dtype), self.h.to(m.dtype)
@@ -286,5 +291,5 @@ class Products:
 
 
 def _by_rows(tensor: Tensor) -> Tensor:
-    """Return a matrix, or its transpose if that is the one that lies row by row in memory."""
+    """Return a matrix, or its transpose if that is the one stored row by row."""
     return tensor if tensor.is_contiguous() else tensor.t()

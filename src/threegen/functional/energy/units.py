@@ -34,7 +34,7 @@ from threegen.machine.draws import draw_bernoulli, draw_normal, draw_one_of
 
 @runtime_checkable
 class Units(Protocol):
-    """What every kind of units can do; `size` is how many numbers hold their states."""
+    """The interface of all kinds of units; `size` is the number of values of their states."""
 
     @property
     def size(self) -> int:
@@ -164,7 +164,7 @@ class SoftmaxUnits:
 
 @dataclass(frozen=True)
 class JoinedUnits:
-    """Units of several kinds side by side, for example 500 binary ones and 10 for the label."""
+    """Units of several kinds in one layer, for example 500 binary ones and 10 for the label."""
 
     parts: tuple[Units, ...]
 
@@ -224,10 +224,10 @@ def make_units(name: str, size: int, choice: str | Units | Sequence[Units]) -> U
 
 
 def require_unit_values(owner: str, units: Units, states: Tensor, *, finite: bool = True) -> Tensor:
-    """Return `states` [..., size] if `units` can have them: binary and softmax units take values in 0..1 alone.
+    """Return `states` [..., size] if `units` can have them: binary and softmax units take only values in 0..1.
 
-    Real-valued units, and kinds of a user's own, take any. Raises `ConfigError`, and `NumericError` for values that
-    are not finite (with `finite=False` NaN is let through: see `require_unit_range`).
+    Real-valued units, and a user's own kinds, take any. Raises `ConfigError`, and `NumericError` for values that are
+    not finite (with `finite=False` NaN is accepted: see `require_unit_range`).
     """
     if are_binary(units):
         require_unit_range(owner, states, finite=finite)
@@ -238,7 +238,7 @@ def require_unit_values(owner: str, units: Units, states: Tensor, *, finite: boo
 
 
 def are_binary(units: Units) -> bool:
-    """Return whether all of `units` take values in 0..1 alone."""
+    """Return whether all of `units` take only values in 0..1."""
     if isinstance(units, JoinedUnits):
         return all(are_binary(part) for part in units.parts)
     return isinstance(units, BernoulliUnits | SoftmaxUnits)

@@ -4,16 +4,17 @@
     top      [x_n, y] <-> t, k steps of Gibbs sampling                   W   += r/B (t0^T [x_n, y] - tk^T [xk, yk])
     sleep    z_n = xk, z_l ~ P(z_l | z_(l+1)) by G_(l+1), downwards      R_l += r/B (z_l - P(z_l | z_(l-1)))^T z_(l-1)
 
-Every state and every prediction is computed before the first weight moves, as in the pseudo-code of Hinton, Osindero
-and Teh, Neural Computation 18 (2006) 1527-1554, appendix B; the biases move likewise. t0 and tk are probabilities, as
-in contrastive divergence; x_0 is the image itself and z_0 its probabilities; y is one-hot and yk the softmax.
+Every state and every prediction is computed before the first weight changes, as in the pseudo-code of Hinton, Osindero
+and Teh, Neural Computation 18 (2006) 1527-1554, appendix B; the biases are updated in the same way. t0 and tk are
+probabilities, as in contrastive divergence; x_0 is the image itself and z_0 its probabilities; y is one-hot and yk the
+softmax.
 
-Where labels are to count for more, the memory climbs log p(x_n, y) + w log P(y|x_n), the objective of Larochelle and
-Bengio's hybrid machines (ICML 2008); the second gradient is exact (`energy.label_pulls`). The paper has w = 0.
+To weight labels more, the memory ascends log p(x_n, y) + w log P(y|x_n), the objective of Larochelle and Bengio's
+hybrid machines (ICML 2008); the second gradient is exact (`energy.label_pulls`). The paper has w = 0.
 
-Centred, states are counted from their running means m: with u = x - m in the place of each input x of a weight, the
-biases' part is the mean error less m times the weights' direction. The mean of a layer's units is what all of them
-have in common; where it is not taken off, it limits the rate at which the weights can learn what sets cases apart.
+With centring, states are measured from their running means m: with u = x - m instead of each input x of a weight, the
+biases' direction is the mean error minus m times the weights' direction. The mean of a layer's states is common to all
+cases; if it is not subtracted, it limits the rate at which the weights can learn the differences between cases.
 Schraudolph, "Centering neural network gradient factors", in: Neural Networks: Tricks of the Trade (1998); for Boltzmann
 machines Melchior, Fischer and Wiskott, JMLR 17 (2016) 1-61.
 
@@ -61,19 +62,19 @@ class Centres:
         self.means: list[Tensor] = []
 
     def follow(self, now: Sequence[Tensor]) -> None:
-        """Move each mean towards that of a batch by the share 1 - decay; they begin there."""
+        """Move each mean towards that of a batch by the share 1 - decay; they start at the first batch's."""
         if not self.means:
             self.means = [mean.clone() for mean in now]
         for own, mean in zip(self.means, now, strict=True):
             own.lerp_(mean, 1.0 - self.decay)
 
     def layer(self, number: int, width: int) -> Tensor:
-        """Return the means of layer `number`, `width` units wide; of the last but one list those without labels."""
+        """Return the means of layer `number`, `width` units wide; of the last but one those without labels."""
         return self.means[number][:width]
 
 
 def learn_errors(inputs: Tensor, errors: Tensor, centre: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return what `errors` [B, E] of units with `inputs` [B, I] teach: the direction of weights [I, E], of biases [E].
+    """Return the directions of weights [I, E] and biases [E] from `errors` [B, E] of units with `inputs` [B, I].
 
     Without a centre these are the means of the products and of the errors over the batch.
     """
@@ -84,7 +85,7 @@ def learn_errors(inputs: Tensor, errors: Tensor, centre: Tensor | None) -> tuple
 
 
 class UpDownStep:
-    """Carries out steps for batches of one size, and keeps the memory for them."""
+    """Runs steps for batches of one size, and holds their memory."""
 
     def __init__(self, layers: Sequence[Directed], top: Memory, batch: int) -> None:
         self.layers, self.top, self.batch = layers, top, batch
@@ -118,7 +119,7 @@ class UpDownStep:
     ) -> Tensor:
         """Move all weights once by `inputs` [B, L] and `labels` [B]; return the squared error of the wake phase, 0-d.
 
-        `steps` is k, `rate` r; `weight_cost` times a weight is taken off its ascent direction, biases are left alone.
+        `steps` is k, `rate` r; `weight_cost` times a weight is subtracted from its ascent direction, not for biases.
         `centres` follow the states of this batch before they are used; `discriminative` is w.
         """
         wake = self._climb(inputs, generator)
@@ -155,7 +156,7 @@ class UpDownStep:
     ) -> None:
         """Fill the two halves of visible and hidden units: from the data, and after `steps` of Gibbs sampling.
 
-        With `pull` find the labels' pulls as well, from the same product.
+        With `pull` also compute the labels' pulls, from the same product.
         """
         batch, below, top = self.batch, self.below, self.top
         data, chain = self._visible[:batch], self._visible[batch:]
@@ -195,7 +196,7 @@ class UpDownStep:
             hidden.sub_(middle)
         hidden[batch:].neg_()
         extra = None
-        if self._pulls is not None:  # the pulls on what is below go with the data's states, those on labels alone
+        if self._pulls is not None:  # the pulls on lower units go with the data's states, those on labels separately
             pulls = self._pulls
             labels = visible[:batch, below:] if centres is None else visible[:batch, below:] + m[below:]
             extra = pulls.weight - pulls.hidden.t() @ labels
@@ -221,7 +222,7 @@ class UpDownStep:
 def _teach(
     weight: Tensor, bias: Tensor, inputs: Tensor, errors: Tensor, centre: Tensor | None, share: float, keep: float
 ) -> None:
-    """Move `weight` [I, E] and `bias` [E] as `learn_errors` says, in place; `inputs` are counted from their centre."""
+    """Update `weight` [I, E] and `bias` [E] in place by `learn_errors`; `inputs` are measured from their centre."""
     pull = errors.sum(0)
     if centre is not None:
         inputs.sub_(centre)

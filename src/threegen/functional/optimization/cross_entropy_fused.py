@@ -2,9 +2,9 @@
 
     p_k = exp(s_k - max s) / sum exp        E = -log p_t        dE/ds_k = (p_k - [k = t]) / B
 
-Elementary operations on a batch of scores take eight calls, each as long as all of this.
+Elementary operations on a batch of scores take eight calls, each as slow as this whole function.
 
-Shapes: K classes, B examples; scores of one class lie side by side.
+Shapes: K classes, B examples; scores of one class are contiguous.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Array = np.ndarray[Any, Any]
 def softmax_errors(scores: Array, labels: Array, errors: Array) -> Any:
     """Fill `errors` [K, B] with dE/ds, E the mean over the batch, and return E.
 
-    `scores` [K, B] and `errors` are float32, `labels` [B] whole numbers. Returns -1 for a label that is no class.
-    Scores that are not finite give a result that is not.
+    `scores` [K, B] and `errors` are float32, `labels` [B] whole numbers. Returns -1 for a label out of range.
+    Non-finite scores give a non-finite result.
     """
     classes, batch = scores.shape
     highest, total = scores[0].copy(), np.zeros(batch, np.float32)
@@ -35,7 +35,7 @@ def softmax_errors(scores: Array, labels: Array, errors: Array) -> Any:
         row, own = scores[k], errors[k]
         for b in range(batch):
             below = row[b] - highest[b]
-            own[b] = exponential(below) + (below - below)  # what is not finite stays so
+            own[b] = exponential(below) + (below - below)  # non-finite values remain so
         for b in range(batch):
             total[b] += own[b]
     share, loss = np.float32(1.0) / np.float32(batch), 0.0

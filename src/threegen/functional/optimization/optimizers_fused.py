@@ -1,7 +1,7 @@
 """Updates of weights in one pass over memory.
 
-An optimiser written with elementary operations reads and writes each weight's numbers a dozen times; for nets of this
-size that is a fifth of a training step. torch has no fused kernel for RMSprop with epsilon inside of the root.
+An optimiser written with elementary operations reads and writes the numbers of each weight a dozen times; for nets of
+this size that takes a fifth of a training step. torch has no fused kernel for RMSprop with epsilon inside the root.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def shift_average(average: Tensor, rho: float, eps: float) -> Tensor:
 
 
 def unshift_average(shifted: Tensor, rho: float, eps: float) -> Tensor:
-    """Return v = (1 - rho) s - eps; values far below eps lose their digits, which no update can notice."""
+    """Return v = (1 - rho) s - eps; values far below eps lose precision, without effect on any update."""
     return (shifted * (1.0 - rho) - eps).clamp_(min=0.0)
 
 
@@ -40,7 +40,7 @@ def rmsprop_(
     weight_decay: float = 0.0,
     fused: bool = True,
 ) -> None:
-    """Apply one update of RMSprop, epsilon inside of the root, to `weights` and `shifted` in place.
+    """Apply one update of RMSprop, epsilon inside the root, to `weights` and `shifted` in place.
 
         v <- rho v + (1 - rho) g^2        w <- w - lr g / sqrt(v + eps)        g includes weight_decay * w
 
@@ -48,8 +48,8 @@ def rmsprop_(
 
         s <- (rho s + eps) + g^2          w <- w - lr / sqrt(1 - rho) * g / sqrt(s)
 
-    one pass. Tensors on other devices, of other types than float32 and float64 or scattered in memory take elementary
-    operations, as all do with `fused=False`.
+    which is one pass. Elementary operations are used for tensors on other devices, of types other than float32 and
+    float64 or not dense in memory, and for all with `fused=False`.
     """
     rate = lr / math.sqrt(1.0 - rho)
     rest: list[Triple] = []
@@ -63,7 +63,7 @@ def rmsprop_(
 
 
 def _in_one_pass(triple: Triple, *constants: float) -> None:
-    """Move a weight and its average; `constants` are rho, epsilon, the rate and the weight decay."""
+    """Update a weight and its average; `constants` are rho, epsilon, the rate and the weight decay."""
     weight, gradient, shifted = (flat(tensor.detach()).numpy() for tensor in triple)
     move_weights(weight, gradient, shifted, *map(weight.dtype.type, constants))
 
@@ -76,11 +76,12 @@ def _elementary(triples: list[Triple], rate: float, rho: float, eps: float, weig
 
 
 def can_fuse(first: Tensor, *others: Tensor) -> bool:
-    """Return whether a kernel may walk over the tensors as flat memory: real numbers on the CPU, dense alike."""
+    """Return whether a kernel can treat the tensors as flat memory: real numbers on the CPU, all dense in the same
+    order."""
     dtype, stride = first.dtype, first.stride()
     if dtype not in _REAL or not first.is_cpu or not is_table(first):
         return False
-    for other in others:  # as large as the first, so its memory is dense where the steps are the same
+    for other in others:  # as large as the first, so its memory is dense if the strides are equal
         if other.layout != torch.strided or other.dtype != dtype or other.stride() != stride or not other.is_cpu:
             return False
     return True

@@ -1,4 +1,4 @@
-"""A step of RMSprop, epsilon inside of the root, in one pass over memory; its door is `optimizer_kernels.py`."""
+"""A step of RMSprop, epsilon inside the root, in one pass over memory; it is called through `optimizer_kernels.py`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from threegen.machine.compiler import parallel
 
-numba: Any = None  # the module, once a kernel is compiled: optimisers are imported by everybody
+numba: Any = None  # the module, once a kernel is compiled: the optimisers are always imported
 
 BLOCK = 16_384  # weights at a time, for one thread
 
 
 def move_weights(weight: Any, *rest: Any) -> None:
-    """Move flat weights; arguments as of the kernel below. Few are moved by one thread."""
+    """Update flat weights; the arguments are those of the kernel below. One thread updates small ones."""
     kernel = _move if weight.size > BLOCK else _move.serial
     kernel(weight, *rest)
 

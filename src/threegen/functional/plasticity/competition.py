@@ -1,4 +1,4 @@
-"""How neurons of one layer compete: winners, lateral inhibition, equal shares of weight.
+"""Competition between neurons of one layer: winners, lateral inhibition, normalised weights.
 
 Shapes: N neurons in the last axis, anything before it; maps [F, H, W] of F features.
 """
@@ -15,7 +15,7 @@ from threegen.checks import require_number, require_whole
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """A neuron of a convolutional layer that won: its map, when it fired, and when its inputs [C, k, k] did."""
+    """A winning neuron of a convolutional layer: its map, its spike time, and those of its inputs [C, k, k]."""
 
     feature: int
     time: int
@@ -23,7 +23,7 @@ class Winner:
 
 
 def keep_winners(fired: Tensor, margin: Tensor, winners: int) -> Tensor:
-    """Return `fired` (bool [..., N]) with only the `winners` largest `margin` [..., N] left; of equals the first."""
+    """Return `fired` (bool [..., N]) with only the `winners` largest `margin` [..., N] kept; among equals the first."""
     ranked = margin.masked_fill(~fired, -torch.inf).sort(stable=True, dim=-1, descending=True).indices
     first = torch.zeros_like(fired).scatter_(-1, ranked[..., : require_whole("winners", winners)], True)
     return fired & first
@@ -44,10 +44,10 @@ def normalise_rows(weight: Tensor, total: float) -> Tensor:
 
 
 def inhibit_across_maps(times: Tensor, potentials: Tensor, never: int) -> Tensor:
-    """Return spike times [F, H, W] in which at each place only one map still fires: the earliest.
+    """Return spike times [F, H, W] in which only one map fires at each position: the earliest.
 
-    Of several in the same step the one with the highest potential [F, H, W] at its spike stays, of equals the first.
-    `never` stands for no spike. Kheradpisheh et al., Neural Networks 99 (2018), lateral inhibition.
+    Among several in the same step the one with the highest potential [F, H, W] at its spike is kept, among equals the
+    first. `never` means no spike. Kheradpisheh et al., Neural Networks 99 (2018), lateral inhibition.
     """
     earliest = times.amin(0, keepdim=True)
     rivals = potentials.masked_fill(times != earliest, -torch.inf)
@@ -60,8 +60,8 @@ def pick_winners(
 ) -> list[tuple[int, int, int]]:
     """Return at most `winners` (feature, row, column) of maps [F, H, W], the earliest first, then the strongest.
 
-    A winner silences its whole map and, in all maps, the places within `radius` rows and columns. Of equals the one
-    with the lowest index wins. `times` holds `never` where nothing fires.
+    A winner silences its whole map and, in all maps, the positions within `radius` rows and columns. Among equals the
+    one with the lowest index wins. `times` is `never` where no neuron fires.
     """
     require_whole("winners", winners)
     require_whole("radius", radius, least=0)

@@ -1,14 +1,14 @@
-"""A deciding layer that learns from reward, image by image, without computing most of its potentials.
+"""A decision layer that learns from reward, image by image, without computing most of its potentials.
 
-Only the winner's kernel moves, so between two visits of an image nearly all potentials change little. Per batch of
+Only the winner's kernel changes, so between two visits of an image nearly all potentials change little. Per batch of
 images a matrix product gives all potentials P0 for the weights w0 of that moment. Later, for weights w,
 
-    P(f, p) <= P0(f, p) + D(f, p)        D: the sum of max(0, w - w0) over the synapses of map f at place p
+    P(f, p) <= P0(f, p) + D(f, p) D: the sum of max(0, w - w0) over the synapses of map f at position p
 
-so only pairs (f, p) whose bound reaches the exact potential of the last winner are added up; the others cannot win. The
-product is repeated when the sums that it saves cost more than it does. Weights are float32 and inputs are bits: a sum
+so only pairs (f, p) whose bound reaches the exact potential of the last winner are summed; the others cannot win. The
+product is repeated when the sums that it saves would cost more than it. Weights are float32 and inputs are bits: a sum
 in float64 is exact, so the winners are those of `DecisionConv(strict=True)`, ties included, however images are batched.
-A sum in float32 comes first, and only what may win within its rounding is added up exactly.
+A sum in float32 is computed first, and only candidates within its rounding error are summed exactly.
 
 Shapes: B images, C channels, L input places (H W), P output places, F features, O = k k offsets.
 """
@@ -27,15 +27,15 @@ from threegen.functional.plasticity.decision_fused import measure_distances, rou
 
 Array = np.ndarray[Any, Any]
 
-_SUMS_PER_PRODUCT = 900  # one image's part in the product costs as much as so many single sums
+_SUMS_PER_PRODUCT = 900  # one image's share of the product costs as much as this number of single sums
 _AT_ONCE = 250  # images in one product
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Which inputs a place of the output sees: pairs (input place, offset in the kernel), those in the border left out.
+    """The inputs of each output position: pairs (input position, offset in the kernel), without those in the border.
 
-    Place p has the pairs `begin[p] : begin[p + 1]`.
+    Position p has the pairs `begin[p] : begin[p + 1]`.
     """
 
     begin: Array
@@ -60,10 +60,10 @@ class Geometry:
 
 @dataclass(slots=True)
 class Bounds:
-    """What is known of the potentials of one batch: for which weights, and how far each is below the largest."""
+    """Bounds of the potentials of one batch: the weights they are for, and the distance of each from the largest."""
 
     weight: Array  # [F, O, C], when the product was made
-    gaps: Array  # [B, P, F], in units, 255 for that and more
+    gaps: Array  # [B, P, F], in units, 255 for 255 and more
     top: Array  # [B], at least the largest potential
     leader: Array  # [B], the last winner f P + p
     sums: float = 0.0  # per image, since the product was made
@@ -72,19 +72,19 @@ class Bounds:
 
 @dataclass
 class BoundsStore:
-    """The bounds of the batches that were seen last, found again by their bits; at most `most` bytes."""
+    """The bounds of the most recent batches, looked up by their bits; at most `most` bytes."""
 
     most: int = 2 << 30
     held: dict[bytes, Bounds] = field(default_factory=dict)
 
     def find(self, bits: Array) -> tuple[bytes, Bounds | None]:
-        """Return the key of a batch and what is known of it, or None."""
+        """Return the key of a batch and its bounds, or None."""
         packed = np.packbits(bits)
         key = hashlib.blake2b(packed.data, digest_size=16, person=repr(bits.shape).encode()[:16]).digest()
         return key, self.held.pop(key, None)
 
     def keep(self, key: bytes, bounds: Bounds) -> None:
-        """Store bounds as the newest; the oldest ones are dropped where memory ends."""
+        """Store bounds as the newest; the oldest ones are dropped at the memory limit."""
         self.held[key] = bounds
         each = bounds.weight.nbytes + bounds.gaps.nbytes
         while len(self.held) > max(1, self.most // each):
@@ -93,14 +93,15 @@ class BoundsStore:
 
 @dataclass(slots=True)
 class RewardState:
-    """The numbers of the reward rule: rates of active and other inputs, their factors, and the window that counts."""
+    """The numbers of the reward rule: rates of active and other inputs, their factors, and the window of counted
+    answers."""
 
     reward: tuple[float, float]
     punish: tuple[float, float]
     right_share: float
     wrong_share: float
     counts: list[int]  # right, wrong, seen
-    window: int  # 0: the factors stay
+    window: int  # 0: the factors are fixed
     bounds: tuple[float, float]
     stabiliser: bool
     floor: float = 0.0  # the least factor
@@ -126,7 +127,7 @@ def learn_by_reward(
     state: RewardState,
     store: BoundsStore | None = None,
 ) -> tuple[Tensor, Tensor, float]:
-    """Let the layer answer images `bits` [B, C, H, W] (uint8, 0 or 1) one after another and learn from each answer.
+    """Classify images `bits` [B, C, H, W] (uint8, 0 or 1) one after another and learn from each answer.
 
     Moves `weight` [F, C, k, k] (float32) and `state` in place. Returns the winners f P + p [B] (-1 where nobody fires)
     of the last attempt, the verdicts [B] (1, -1, or 0) of the first and how many potentials were added up per image.
@@ -189,7 +190,7 @@ def all_potentials(own: Array, seen: Array, shape: Geometry) -> Array:
 
 
 def measure(own: Array, seen: Array, shape: Geometry) -> Bounds:
-    """Return fresh bounds of bits [B, L, C] for weights [F, O, C]."""
+    """Return new bounds of bits [B, L, C] for weights [F, O, C]."""
     potentials = all_potentials(own, seen, shape)
     batch, places, features = potentials.shape
     slack = np.empty(batch)
@@ -203,7 +204,7 @@ def measure(own: Array, seen: Array, shape: Geometry) -> Bounds:
 
 
 def answers(weight: Tensor, bits: Tensor, padding: int) -> Tensor:
-    """Return the winners f P + p [B] for bits [B, C, H, W] (uint8), -1 where nobody fires; nothing is learnt."""
+    """Return the winners f P + p [B] for bits [B, C, H, W] (uint8), -1 if no neuron fires; without learning."""
     batch, channels, height, width = bits.shape
     features, size = len(weight), weight.shape[-1]
     shape = Geometry.of(height, width, size, padding)

@@ -1,4 +1,4 @@
-"""The walk of `decision_bounds` over images, compiled: few potentials are added up, the winner is the exact one.
+"""The compiled loop of `decision_bounds` over images: few potentials are summed, the winner is exact.
 
 Shapes: B images, C channels, L input places, P output places, F features, O offsets in the kernel.
 """
@@ -19,13 +19,14 @@ UNIT = 0.25  # of the stored distances to the largest potential, one byte each
 
 @serial
 def rounding(count: int, high: float) -> float:
-    """Return a bound of the error of a float32 sum of `count` numbers up to `high`, in whatever order."""
+    """Return a bound of the error of a float32 sum of `count` numbers up to `high`, in any order."""
     return float(count) * float(count) * high * 2.0**-23
 
 
 @serial
 def measure_distances(potentials: Array, slack: Array, gaps: Array, top: Array, leader: Array) -> None:
-    """Write how far each potential [B, P, F] is below the image's largest one, that one's bound, and whose it is."""
+    """Write the distance of each potential [B, P, F] from the image's largest one, the bound of the largest, and its
+    index."""
     batch, places, features = potentials.shape
     for b in range(batch):
         flat, out = potentials[b].ravel(), gaps[b].ravel()
@@ -69,7 +70,7 @@ def _grown(weight: Array, before: Array) -> float:
 
 @serial
 def _measure_drift(weight: Array, before: Array, begin: Array, offset: Array, each: Array, drift: Array) -> None:
-    """Write by how many units the potentials of one map may have grown at each place: `drift` [P]."""
+    """Write the largest possible increase of the potentials of one map at each position, in units: `drift` [P]."""
     for o in range(len(weight)):
         each[o] = _grown(weight[o], before[o])
     for p in range(len(begin) - 1):
@@ -138,7 +139,8 @@ def walk(
     marks: Array,
     verdicts: Array,
 ) -> int:
-    """Walk the images; write winners into `leader` (-1: nobody fires) and `verdicts`; return how many sums it took."""
+    """Process the images; write winners into `leader` (-1: no neuron fires) and `verdicts`; return the number of
+    sums."""
     features, offsets, _ = weight.shape
     places = len(begin) - 1
     drift, own_drift = np.empty((places, features), np.int32), np.empty(places, np.int32)

@@ -1,10 +1,10 @@
 """One step of a layer of leaky integrate-and-fire neurons that compete and adapt: the definition, for any device.
 
     u[t] = decay u[t-1] (1 - o[t-1]) + W x[t] - inhibition sum over others of o[t-1]      0 while refractory
-    o[t] = 1 where u[t] >= threshold + theta, of these only the `winners` furthest above
-    theta <- theta_decay theta + theta_plus o[t]                                          homeostasis, while learning
+    o[t] = 1 where u[t] >= threshold + theta, of these only the `winners` furthest above it theta <- theta_decay theta +
+    theta_plus o[t] homeostasis, while learning
 
-Shapes: B stimuli side by side, O neurons.
+Shapes: B stimuli in parallel, O neurons.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threegen.functional.plasticity.competition import keep_winners, lateral_inh
 
 @dataclass(frozen=True, slots=True)
 class LayerConstants:
-    """What does not change in a layer; times in steps. `winners=0` lets all fire that reach the threshold."""
+    """The constants of a layer; times in steps. With `winners=0` all neurons that reach the threshold fire."""
 
     decay: float
     threshold: float
@@ -48,7 +48,8 @@ def at_rest(like: Tensor, stimuli: int, neurons: int) -> LayerState:
 
 
 def layer_step(currents: Tensor, state: LayerState, theta: Tensor, own: LayerConstants) -> tuple[Tensor, LayerState]:
-    """Return spikes [B, O] and the state after one step of summed input `currents` [B, O]; `theta` [O] stays."""
+    """Return spikes [B, O] and the state after one step of summed input `currents` [B, O]; `theta` [O] does not
+    change."""
     potentials = own.decay * state.potentials + currents
     if own.inhibition:
         potentials = potentials - lateral_inhibition(state.spikes, own.inhibition)

@@ -1,7 +1,7 @@
-"""Learning by spike timing as pure formulas: what a spike changes in the weights at the moment it is sent.
+"""Learning by spike timing as pure formulas: the weight change at the moment of a spike.
 
-A synapse from input i to neuron o remembers spikes as traces, which decay with e^(-dt/tau) between spikes. At a spike
-of the input the weight is changed by the neuron's trace, at a spike of the neuron by the input's:
+A synapse from input i to neuron o stores spikes as traces, which decay with e^(-dt/tau) between spikes. At a spike of
+the input the neuron's trace changes the weight, at a spike of the neuron the input's trace:
 
     pair          pre  -a_minus x_post[o]                          post  +a_plus x_pre[i]
     triplet       pre  -x_post[o] (A2- + A3- x_slow_pre[i])        post  +x_pre[i] (A2+ + A3+ x_slow_post[o])
@@ -12,12 +12,13 @@ of the input the weight is changed by the neuron's trace, at a spike of the neur
     order         once per stimulus, for each winner: (a_plus where t_pre <= t_post, else a_minus) (w - low) (high - w)
     MSTDP         eligibility  post[o] x_pre[i] - pre[i] x_post[o];  dw = rate reward eligibility
 
-Order within one time step: traces decay; spikes of the inputs enter x_pre; then the changes of both kinds; then spikes
-of the neurons enter x_post. So an input spike in the step of the neuron's own (dt = 0) counts as before it. Traces that
-saturate are set to 1 by a spike (nearest neighbours); those that do not grow by 1 (all pairs).
+Order within one time step: traces decay; spikes of the inputs are added to x_pre; then both kinds of changes are
+computed; then spikes of the neurons are added to x_post. So an input spike in the same step as the neuron's (dt = 0)
+counts as earlier. Traces that saturate are set to 1 by a spike (nearest neighbours); the others are increased by 1 (all
+pairs).
 
 Shapes: inputs [..., I], neurons [..., O], weights and changes [..., O, I]; leading axes broadcast. Spikes hold 0 and 1.
-Every function returns the change and moves nothing. Changes are exact at a spike: both kinds in one step add up.
+Every function returns the change without applying it. Changes are exact at a spike: both kinds in one step are added.
 
 Sources: pair Song, Miller and Abbott, Nature Neuroscience 3 (2000); nearest neighbours Morrison, Diesmann and Gerstner,
 Biological Cybernetics 98 (2008); triplet Pfister and Gerstner, J. Neuroscience 26 (2006) 9673-9682; power law,
@@ -38,12 +39,13 @@ from threegen.checks import require_number
 
 
 def trace_decay(tau: float, dt: float = 1.0) -> float:
-    """Return e^(-dt/tau), what is left of a trace after `dt`; `tau` in the same unit. Raises `ConfigError`."""
+    """Return e^(-dt/tau), the share of a trace that remains after `dt`; `tau` in the same unit. Raises
+    `ConfigError`."""
     return math.exp(-require_number("dt", dt, above=0.0) / require_number("tau", tau, above=0.0))
 
 
 def mark_spikes(trace: Tensor, spikes: Tensor, saturate: bool) -> Tensor:
-    """Return `trace` with `spikes` (of its shape) in it: set to 1 where `saturate`, else grown by 1."""
+    """Return `trace` with `spikes` (of its shape) added: set to 1 with `saturate`, else increased by 1."""
     if saturate:
         return trace + (1 - trace) * spikes
     return trace + spikes
@@ -73,7 +75,7 @@ def at_neurons(post: Tensor, pre_side: Tensor) -> Tensor:
 def pair_change(pre: Tensor, post: Tensor, x_pre: Tensor, x_post: Tensor, a_plus: float, a_minus: float) -> Tensor:
     """Return the pair rule's change: +a_plus x_pre at neurons that spike, -a_minus x_post at inputs that spike.
 
-    `x_pre` holds this step's spikes already, `x_post` not yet. With saturating traces this is post-pre learning over
+    `x_pre` includes this step's spikes, `x_post` does not. With saturating traces this is post-pre learning over
     nearest neighbours, with growing ones the sum over all pairs.
     """
     return at_neurons(post, a_plus * x_pre) - at_inputs(pre, a_minus * x_post)
@@ -104,9 +106,9 @@ def triplet_change(
 def power_law_change(
     weight: Tensor, post: Tensor, x_pre: Tensor, rate: float, target: float, w_max: float = 1.0, mu: float = 0.2
 ) -> Tensor:
-    """Return rate (x_pre - target) (w_max - w)^mu at neurons that spike: inputs silent of late lose weight.
+    """Return rate (x_pre - target) (w_max - w)^mu at neurons that spike: recently silent inputs lose weight.
 
-    `weight` [O, I] at most `w_max`; `target` is the trace at which nothing changes.
+    `weight` [O, I] at most `w_max`; `target` is the trace without a change.
     """
     room = (w_max - weight).clamp(min=0.0).pow(mu)
     return at_neurons(post, rate * (x_pre - target)) * room
@@ -145,8 +147,8 @@ def order_change(
 ) -> Tensor:
     """Return a_plus where `not_later` (the input fired, and not after the neuron), else a_minus, for every synapse.
 
-    `a_minus` is below 0. Multiplied by the stabiliser (w - low) (high - w) unless `bounds` is None. For punishment
-    the same with the signs turned (Mozafari et al., Pattern Recognition 94 (2019) 87-95).
+    `a_minus` is below 0. Multiplied by the stabiliser (w - low) (high - w) unless `bounds` is None. For punishment use
+    opposite signs (Mozafari et al., Pattern Recognition 94 (2019) 87-95).
     """
     change = torch.where(not_later, a_plus, a_minus).to(weight.dtype)
     if bounds is None:
@@ -164,5 +166,5 @@ def eligibility(pre: Tensor, post: Tensor, p_plus: Tensor, p_minus: Tensor) -> T
 
 
 def update_eligibility(z: Tensor, zeta: Tensor, decay: float, tau: float) -> Tensor:
-    """Return the eligibility trace one step on: decay z + zeta / tau (Florian 2007, MSTDPET); `tau` in steps."""
+    """Return the eligibility trace after one step: decay z + zeta / tau (Florian 2007, MSTDPET); `tau` in steps."""
     return z * decay + zeta / tau

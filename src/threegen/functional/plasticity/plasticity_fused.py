@@ -1,10 +1,11 @@
-"""Learning by pairs and triplets of spikes as one compiled walk over stimuli: only what spikes is touched.
+"""Learning by pairs and triplets of spikes as one compiled loop over stimuli that computes only for spikes.
 
-The rule is `plasticity.triplet_change`, the neurons are `plastic_neurons.layer_step`; this is the quick twin of both:
+The rule is `plasticity.triplet_change`, the neurons are `plastic_neurons.layer_step`; this is the fast version of both:
 
-- an input spike adds one contiguous row of W (weights lie as [I, O] in memory), no spike costs nothing;
-- traces are not decayed: each keeps its value at its last spike and when that was, and a table of e^(-k dt/tau);
-- an input spike lowers only the weights to neurons that have fired in this stimulus, a neuron's spike moves only the
+- an input spike adds one contiguous row of W (weights are stored as [I, O]), no spike costs nothing;
+- traces are not decayed: each stores its value at its last spike and the step of that spike; a table holds e^(-k
+  dt/tau);
+- an input spike lowers only the weights to neurons that have fired in this stimulus, a neuron's spike changes only the
   weights from inputs that have;
 - only neurons that fired are normalised after a stimulus.
 
@@ -38,11 +39,12 @@ def learn_triplets(
     minus: tuple[float, float],
     saturate: bool,
 ) -> Tensor:
-    """Show `trains` [T, B, I] one after another, moving `weight` [O, I] and `theta` [O] in place; return the spikes.
+    """Present `trains` [T, B, I] one after another, changing `weight` [O, I] and `theta` [O] in place; return the
+    spikes.
 
     `taus` are the time constants of r1, o1, r2, o2 in steps, `plus` and `minus` the (pair, triplet) rates as in
-    `triplet_change`, at least 0. Returns spikes [B, T, O] (uint8). Weights must lie in 0..w_max, on the CPU; they are
-    walked in place where they are stored as [I, O], else copied in and out.
+    `triplet_change`, at least 0. Returns spikes [B, T, O] (uint8). Weights must be in 0..w_max, on the CPU; they are
+    changed in place if stored as [I, O], else copied in and out.
     """
     steps, stimuli, inputs = trains.shape
     events = list_events(trains.reshape(steps * stimuli, inputs))
@@ -95,7 +97,7 @@ def _learn_one(
     saturate: bool,
     spikes: Array,
 ) -> None:
-    """Show one stimulus: walk its steps, then normalise the neurons that fired."""
+    """Present one stimulus: run its steps, then normalise the neurons that fired."""
     inputs, neurons = weight.shape
     potentials = np.zeros(neurons, weight.dtype)
     drive = np.zeros(neurons, weight.dtype)
@@ -107,7 +109,7 @@ def _learn_one(
     seen_count = active_count = 0
     fired = np.empty(neurons, np.int64)
     fired_count = 0
-    now = np.zeros(inputs, weight.dtype)  # what each input that spikes in this step takes away, per unit of o1
+    now = np.zeros(inputs, weight.dtype)  # the decrease by each input that spikes in this step, per unit of o1
     for t in range(len(spikes)):
         here = index[begin[t, stimulus] : end[t, stimulus]]
         drive[:] = 0
@@ -162,7 +164,8 @@ def _advance(
     numbers: Array,
     wholes: Array,
 ) -> int:
-    """Move the neurons one step on; write who fires into `fired` and return how many. `before` fired last time."""
+    """Advance the neurons by one step; write the firing ones into `fired` and return their number. `before` fired in
+    the last step."""
     decay, threshold, inhibition = numbers[0], numbers[1], numbers[2]
     neurons = len(potentials)
     if inhibition > 0 and before > 0:
@@ -189,7 +192,8 @@ def _advance(
 
 @serial
 def _best(potentials: Array, theta: Array, fired: Array, many: int, winners: int) -> int:
-    """Bring the `winners` furthest above threshold to the front of `fired`, of equals the first; return how many."""
+    """Move the `winners` furthest above threshold to the front of `fired`, among equals the first; return their
+    number."""
     kept = min(many, winners)
     for place in range(kept):
         best = place
@@ -203,7 +207,7 @@ def _best(potentials: Array, theta: Array, fired: Array, many: int, winners: int
 
 @serial
 def _mark(trace: Array, last: Array, i: int, t: int, fast: Array, slow: Array, saturate: bool) -> None:
-    """Enter a spike of unit `i` at step `t` into its two traces."""
+    """Add a spike of unit `i` at step `t` to its two traces."""
     if saturate or last[i] < 0:
         trace[0, i] = trace[1, i] = 1.0
     else:

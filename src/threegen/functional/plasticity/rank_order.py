@@ -1,4 +1,4 @@
-"""Pictures into the order of spikes: contrast by differences of Gaussians, then the strongest first.
+"""Encode images as the order of spikes: contrast by differences of Gaussians, then the strongest first.
 
     DoG(r) = 1/(2 pi) (e^(-r^2/2 s1^2)/s1^2 - e^(-r^2/2 s2^2)/s2^2), less its mean, over its largest value
     time   = floor(rank steps / count)       rank 0 is the largest of the `count` values above 0 of one example
@@ -26,7 +26,7 @@ from threegen.errors import ConfigError, ShapeError
 
 
 def difference_of_gaussians(size: int, first: float, second: float) -> Tensor:
-    """Return the filter [size, size] of two deviations in pixels: on-centre where `first` is the smaller one.
+    """Return the filter [size, size] of two deviations in pixels: on-centre if `first` is the smaller one.
 
     Its mean is 0 and its largest value 1. Raises `ConfigError` for an even size or equal deviations.
     """
@@ -50,7 +50,7 @@ def difference_of_gaussians(size: int, first: float, second: float) -> Tensor:
 def contrast_filters(sizes: Sequence[int] = (3, 7, 13)) -> Tensor:
     """Return on- and off-centre filters [2 len(sizes), 1, K, K], deviations size/9 and 2 size/9, K the largest size.
 
-    The default is Mozafari's six. Smaller filters stand in the middle of zeros. Raises `ConfigError`.
+    The default is Mozafari's six. Smaller filters are padded with zeros. Raises `ConfigError`.
     """
     widest = max(sizes)
     filters = []
@@ -61,7 +61,7 @@ def contrast_filters(sizes: Sequence[int] = (3, 7, 13)) -> Tensor:
 
 
 def contrasts(images: Tensor, filters: Tensor, least: float) -> Tensor:
-    """Return [B, C, H, W]: `images` [B, 1, H, W] in 0..1, times 255, filtered; what is below `least` becomes 0.
+    """Return [B, C, H, W]: `images` [B, 1, H, W] in 0..1, times 255, filtered; values below `least` become 0.
 
     Borders are padded with zeros. Raises `ShapeError`.
     """
@@ -72,17 +72,19 @@ def contrasts(images: Tensor, filters: Tensor, least: float) -> Tensor:
 
 
 def normalise_locally(maps: Tensor, radius: int) -> Tensor:
-    """Return maps [B, C, H, W], each value over its map's mean within `radius` rows and columns (zeros outside)."""
+    """Return maps [B, C, H, W], each value divided by its map's mean within `radius` rows and columns (zeros
+    outside)."""
     width = 2 * require_whole("radius", radius) + 1
     means = F.avg_pool2d(maps, width, stride=1, padding=radius)
     return maps / (means + 1e-12)
 
 
 def rank_latencies(values: Tensor, steps: int, equal_bins: bool = False) -> Tensor:
-    """Return spike times [B, ...] (int64) of values [B, ...]: in each example the largest first, as many in each step.
+    """Return spike times [B, ...] (int64) of values [B, ...]: in each example the largest first, equally many in each
+    step.
 
-    Values of 0 and below never fire: their time is `steps`. Of equal values the one that comes first in memory does.
-    `equal_bins=True` lets exactly floor(count / steps) values fire in each step and the weakest left over never.
+    Values of 0 and below never fire: their time is `steps`. Among equal values the first in memory fires first. With
+    `equal_bins=True` exactly floor(count / steps) values fire in each step and the remaining weakest never.
     """
     require_whole("steps", steps)
     flat = values.flatten(1)

@@ -1,10 +1,11 @@
-"""Layers of neurons that fire at most once as compiled walks over spikes: the quick twin of `OrderedConv(strict=True)`.
+"""Layers of neurons that fire at most once as compiled loops over spikes: the fast version of
+`OrderedConv(strict=True)`.
 
-- inputs are sorted by their step; each adds one contiguous row of whole-number weights per place that it reaches;
-- a layer that learns stops at the step in which its last winner is found: later spikes cannot win;
+- inputs are sorted by their step; each adds one contiguous row of whole-number weights per position that it reaches;
+- a learning layer stops at the step in which its last winner is found: later spikes cannot win;
 - without competition a neuron's time is the number of steps in which it is not above its threshold.
 
-Potentials are whole numbers (`whole_sums`), so winners and times are those of the plain tensors, bit by bit.
+Potentials are whole numbers (`whole_sums`), so winners and times are identical to those of the plain tensors.
 
 Shapes: B examples, C input maps, H x W inputs, F features, k x k kernels, R x S outputs.
 """
@@ -27,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class FiringLayer:
-    """What the kernels need to know of a layer: its geometry, its threshold, and who may win."""
+    """The description of a layer for the kernels: its geometry, its threshold, and its competition."""
 
     steps: int
     padding: int
@@ -44,7 +45,7 @@ class FiringLayer:
 
 @dataclass(slots=True)
 class OrderState:
-    """The rates of the order rule as it walks: a_plus doubles every so many examples, up to `most`."""
+    """The current rates of the order rule: a_plus doubles after a fixed number of examples, up to `most`."""
 
     a_plus: float
     ratio: float
@@ -63,8 +64,8 @@ def rows_of(weight: Tensor, bits: int) -> Array:
 def firing_times(weight: Tensor, times: Tensor, layer: FiringLayer, pool: int = 1) -> Tensor:
     """Return the spike times (uint8) of all neurons for input times [B, C, H, W] (uint8), without competition.
 
-    `pool` takes the earliest of `pool` x `pool` places, [B, F, R // pool, S // pool]; what is left over at the edge is
-    dropped.
+    `pool` takes the earliest of `pool` x `pool` positions, [B, F, R // pool, S // pool]; what is left over at the edge
+    is dropped.
     """
     size = weight.shape[-1]
     rows = (times.shape[2] + 2 * layer.padding - size + 1) // pool
@@ -76,7 +77,8 @@ def firing_times(weight: Tensor, times: Tensor, layer: FiringLayer, pool: int = 
 
 
 def learn_by_order(weight: Tensor, times: Tensor, layer: FiringLayer, state: OrderState) -> Tensor:
-    """Show input times [B, C, H, W] (uint8) one after another; move `weight` and `state`; return how many won, [B]."""
+    """Present input times [B, C, H, W] (uint8) one after another; change `weight` and `state`; return the numbers of
+    winners [B]."""
     bits = whole_bits(weight[0].numel(), layer.bounds[1])
     counts = np.zeros(len(times), np.int64)
     rates = np.array([state.a_plus, state.ratio, state.most, *layer.bounds], np.float64)
@@ -196,7 +198,7 @@ def find_winners(
     """Write the winners, the earliest and strongest first; return how many there are."""
     steps, pad, limit, most, radius = wholes[0], wholes[1], np.int32(wholes[2]), wholes[3], wholes[4]
     high, wide, features = potentials.shape
-    decided = np.zeros((high, wide), np.bool_)  # places at which some map has fired, or that a winner has closed
+    decided = np.zeros((high, wide), np.bool_)  # positions at which a map has fired, or that a winner has inhibited
     taken = np.zeros(features, np.bool_)
     strongest, owner = np.empty((high, wide), np.int32), np.empty((high, wide), np.int64)
     potentials[:] = 0

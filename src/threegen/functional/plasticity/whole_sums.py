@@ -1,10 +1,10 @@
-"""Potentials that are exact: weights rounded to whole units, so that sums do not depend on their order.
+"""Exact potentials: weights rounded to whole units, so that sums do not depend on their order.
 
     w' = round(w / unit)      unit = 2^-bits, the smallest with which the sum of all inputs stays below 2^31
 
 After learning, weights of order-based STDP are close to 0 and 1 and potentials close to whole numbers, as thresholds
-are: in float32 the order of summation would decide who fires. Sums of whole numbers below 2^31 are exact in int32
-and in float64, so that kernels, convolutions and all step sizes agree in every bit.
+are: in float32 the order of summation would decide which neuron fires. Sums of whole numbers below 2^31 are exact in
+int32 and in float64, so that kernels, convolutions and all step sizes agree in every bit.
 
 Shapes: F features, C input maps, k x k kernels.
 """
@@ -19,7 +19,7 @@ MOST_BITS = 24
 
 
 def whole_bits(inputs: int, high: float = 1.0) -> int:
-    """Return the bits behind the point of weights up to `high` of which `inputs` are added up; at most 24.
+    """Return the number of fractional bits for sums of `inputs` weights up to `high`; at most 24.
 
     Example:
         >>> whole_bits(270)

@@ -1,10 +1,9 @@
-"""A convolution, its neurons and the pooling behind them as one layer of `time_blocks`; everything is channels last.
+"""A convolution, its neurons and the pooling after them as one layer of `time_blocks`; everything is channels last.
 
-    u[t] = decay * u[t-1] * (1 - o[t-1]) + s W * x[t] + b            what goes on: counts of o over windows of k by k
+    u[t] = decay * u[t-1] * (1 - o[t-1]) + s W * x[t] + b output: counts of o over windows of k by k
 
-The mean over a window is its count times 1/k^2; that scale is folded into the weights of the layer behind. Where single
-spikes arrive and they are few, they are pushed through the kernel one by one; counts, and many spikes, are convolved
-densely.
+The mean over a window is its count times 1/k^2; that scale is folded into the weights of the next layer. Few single
+spikes are added through the kernel one by one; counts, and many spikes, are convolved densely.
 
 Shapes: t steps of a block, B examples, H x W places, C channels in, O channels out.
 """
@@ -25,7 +24,7 @@ from threegen.functional.spiking.event_driven import sum_rows
 from threegen.functional.spiking.event_neurons import Product
 from threegen.functional.spiking.time_blocks import Neurons
 
-CROSSOVER = 0.2  # share of places with a spike above which the dense convolution is taken
+CROSSOVER = 0.2  # share of positions with a spike above which the dense convolution is used
 
 
 class ConvLayer:
@@ -106,7 +105,8 @@ class ConvLayer:
         return by_input.permute(0, 2, 3, 1).contiguous().view(*shape[:2], *planes.shape[1:])  # type: ignore[no-any-return]
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradients of weight and bias and forget them: autograd copies what somebody else holds on to."""
+        """Return the gradients of weight and bias and forget them: autograd would copy a gradient with other
+        references."""
         by_weight, by_bias = self.by_weight, self.by_bias
         self.by_weight = self.by_bias = None
         return by_weight, None if self.bias is None else by_bias
@@ -118,5 +118,5 @@ def _planes(spikes: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _padded(spikes: Tensor, border: int) -> Tensor:
-    """Return [R, H, W, C] with `border` rows and columns of silence on each side; a negative border is cut off."""
+    """Return [R, H, W, C] with `border` rows and columns of zeros on each side; a negative border is cut off."""
     return spikes if border == 0 else F.pad(spikes, (0, 0, border, border, border, border)).contiguous()

@@ -1,12 +1,12 @@
-"""Convolution and pooling of spikes, channels last: a spike is pushed through the kernel, silence costs nothing.
+"""Convolution and pooling of spikes, channels last: each spike adds its kernel, silent inputs cost nothing.
 
     forward           y[p - q, :]  += w[q, c, :]       for each spike x[p, c] = 1 and each place q of the kernel
-    weight gradient   dw[q, c, :]  += g[p - q, :]      the same walk
-    pooled counts     n[p, c]       = sum of x over a window of k by k; its mean is n / k^2
+    weight gradient dw[q, c, :] += g[p - q, :] the same loop pooled counts n[p, c] = sum of x over a window of k by k;
+    its mean is n / k^2
 
-The places p - q beyond the picture go to a border that is cut off afterwards, so that inner loops have no branch. The
-output channels of all places of a row of the kernel lie side by side in memory: one spike is k sums of k O.
-Every element of a result is summed by one thread in one order: the number of threads does not change it.
+The positions p - q outside the picture go to a border that is cut off afterwards, so that inner loops have no branch.
+The output channels of all positions of a row of the kernel are contiguous in memory: one spike is k sums of k O. Every
+element of a result is summed by one thread in one order: the number of threads does not change it.
 
 Shapes: R rows (time steps times examples), H x W places, C channels in, O channels out, k x k kernels, stride 1.
 """
@@ -26,14 +26,14 @@ numba = ready_numba()
 
 Array = np.ndarray[Any, Any]
 
-SHARES = 8  # parts of the rows whose weight gradients are summed apart, whatever the number of threads
+SHARES = 8  # parts of the rows whose weight gradients are summed separately, for any number of threads
 
 
 @serial
 def _push(spikes: Array, weight: Array, padded: Array, outputs: int) -> None:
     """Add the spikes [H, W, C] of one picture to `padded` [H + k - 1, (W + k - 1) O].
 
-    `weight` is [C, k, k O], turned round: the place that a spike reaches last comes first.
+    `weight` is [C, k, k O], flipped: the position that a spike reaches last comes first.
     """
     height, width, channels = spikes.shape
     size = weight.shape[1]
@@ -58,7 +58,7 @@ def _convolve(spikes: Array, weight: Array, bias: Array, result: Array) -> None:
     size, outputs = weight.shape[1], weight.shape[2] // weight.shape[1]
     high, wide = spikes.shape[1] + size - 1, (spikes.shape[2] + size - 1) * outputs
     for part in numba.prange(SHARES):
-        padded = np.zeros((high, wide), result.dtype)  # what gathers in its border is never read
+        padded = np.zeros((high, wide), result.dtype)  # the sums in its border are never read
         start = (size - 1) * outputs
         for r in range(part, len(spikes), SHARES):
             for y in range(result.shape[1]):
@@ -75,7 +75,7 @@ def _convolve(spikes: Array, weight: Array, bias: Array, result: Array) -> None:
 
 @serial
 def _pull(spikes: Array, padded: Array, result: Array, outputs: int) -> None:
-    """Add to `result` [C, k, k O] what the gradient around each spike says; the walk of `_push`."""
+    """Add to `result` [C, k, k O] the gradient around each spike; the loop of `_push`."""
     height, width, channels = spikes.shape
     size, reach = result.shape[1], result.shape[2]
     for y in range(height):
@@ -110,7 +110,8 @@ def _convolve_gradient(spikes: Array, gradient: Array, shares: Array, outputs: i
 def _pool(spikes: Array, first: Array, across: int, size: int, result: Array) -> None:
     """Fill counts `result` [R, H // k, N] from `spikes` [R, H, W C]; `first` [N] is where in a row a window begins.
 
-    The next places of a window lie `across` further on. Unsigned places: numba need not ask whether one is negative.
+    The next positions of a window are `across` further on. Positions are unsigned, so that numba need not check for
+    negative ones.
     """
     for r in numba.prange(len(spikes)):
         row = np.empty(spikes.shape[2], np.uint8)
@@ -155,7 +156,7 @@ def _turned(weight: Tensor) -> Array:
 
 
 def pool_counts(spikes: Tensor, size: int) -> Tensor:
-    """Return how many spikes of each window of `size` by `size` fired, bytes [R, H // k, W // k, C]."""
+    """Return the number of spikes in each window of `size` by `size`, bytes [R, H // k, W // k, C]."""
     rows, height, width, channels = spikes.shape
     result = torch.empty(rows, height // size, width // size, channels, dtype=torch.uint8)
     _pool(spikes.flatten(2).numpy(), _first_places(width, channels, size), channels, size, result.flatten(2).numpy())
@@ -164,14 +165,14 @@ def pool_counts(spikes: Tensor, size: int) -> Tensor:
 
 @cache
 def _first_places(width: int, channels: int, size: int) -> Array:
-    """Return the place in a row [W, C] of the first corner of each window [W // k, C], flat."""
+    """Return the position in a row [W, C] of the first corner of each window [W // k, C], flat."""
     places = np.arange(width * channels, dtype=np.uintp).reshape(width, channels)
     return places[: width // size * size : size].ravel()
 
 
 @cache
 def window_numbers(height: int, width: int, channels: int, size: int) -> Array:
-    """Return in which window of [H // k, W // k, C] each place of [H, W, C] lies, flat; their number for none."""
+    """Return the window of [H // k, W // k, C] of each position of [H, W, C], flat; the number of windows for none."""
     high, wide = height // size, width // size
     numbers = np.full((height, width, channels), high * wide * channels, np.uintp)
     windows = np.arange(high * wide * channels, dtype=np.uintp).reshape(high, wide, channels)

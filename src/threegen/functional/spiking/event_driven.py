@@ -1,21 +1,22 @@
-"""Linear layers that compute only where a spike arrives: rows of weights are gathered for the spikes that are there.
+"""Linear layers that compute only for arriving spikes: the rows of weights of the spikes are gathered.
 
     forward           y[t, b]  = bias + sum over i with x[t, b, i] = 1 of W[i]
     weight gradient   dW[i]    = sum over t, b with x[t, b, i] = 1 of g[t, b]
-    input gradient    dx[t, b, i] = W[i] . g[t, b]              a dense product: every input asks for its gradient
+    input gradient dx[t, b, i] = W[i] . g[t, b] a dense product: every input needs its gradient
 
-A spike costs one addition per connection, no spike costs nothing. What an input sends at most steps of an example is
-added once for all of them, and subtracted where it is silent (see `event_lists.Changes`):
+A spike costs one addition per connection, no spike costs nothing. An input that fires at most steps of an example is
+added once for all steps, and subtracted at steps where it is silent (see `event_lists.Changes`):
 
     y[t, b] = (bias + sum of W[i] over steady[b]) + sum of the changes: W[i] or -W[i]
     dW[i]   = sum over b with steady[b, i] of (sum over t of g[t, b]) + sum of the changes: g[t, b] or -g[t, b]
 
-Kernels take weights stored as [inputs, outputs], so that a row is what one input sends out: `fit` stores them so, any
-other weight is copied at each call (`machine.sparse.layouts`). Every element of a result is summed by one thread in one
+Kernels take weights stored as [inputs, outputs], so that a row holds the weights of one input: `fit` stores them in
+this way, any other weight is copied at each call (`machine.sparse.layouts`). Every element of a result is summed by one
+thread in one
 order: the number of threads does not change it.
 
-Above some density the dense product is quicker and is taken. Where that is depends on the machine: `crossover` measures
-it on first use, on one thread, and keeps it beside the compiled kernels, so that later runs choose alike.
+Above some density the dense product is faster and is used. This density depends on the machine: `crossover` measures it
+on first use, on one thread, and stores it with the compiled kernels, so that later runs make the same choice.
 
 Shapes: t time steps, B examples, R = t B rows, I inputs, O outputs.
 """
@@ -46,18 +47,18 @@ numba = ready_numba()
 
 Array = np.ndarray[Any, Any]
 
-KERNELS = "sums in registers, 8 steps"  # what was timed: other kernels have another crossover
-BOUNDS = (0.05, 0.7)  # a crossover beyond these is a disturbed measurement
-NARROW = 32  # layers with fewer outputs are not gathered by lists: see `narrow_layers`, or the dense product
-WIDE = 128  # outputs whose sums are kept in registers; so much of thousands of rows fits the second-level cache
-COLUMNS = 3 * WIDE  # outputs at a time, forward: so much of the weights of an image fits the second-level cache
-SHARES = 8  # parts of the rows that are summed apart, whatever the number of threads
+KERNELS = "sums in registers, 8 steps"  # the timed kernels: other kernels have another crossover
+BOUNDS = (0.05, 0.7)  # a crossover outside is a disturbed measurement
+NARROW = 32  # layers with fewer outputs do not use lists: see `narrow_layers`, or the dense product
+WIDE = 128  # outputs whose sums are kept in registers; this part of thousands of rows fits the second-level cache
+COLUMNS = 3 * WIDE  # outputs at a time, forward: this part of the weights of an image fits the second-level cache
+SHARES = 8  # parts of the rows that are summed separately, for any number of threads
 INPUTS = 16  # inputs at a time, for one thread
 
 
 @serial
 def add_narrow(source: Array, low: int, high: int, codes: Array, start: int, stop: int, result: Array, at: int) -> None:
-    """Add columns low..high, fewer than 128, of rows of `source` to `result` from its place `at` on.
+    """Add columns low..high, fewer than 128, of rows of `source` to `result` from index `at` on.
 
     The rows are those of codes[start:stop], in this order: row c is added for c >= 0, row ~c subtracted for c < 0. Both
     arrays are contiguous; `at` counts through all dimensions.
@@ -118,7 +119,7 @@ def _gather_gradient(
 ) -> None:
     """Add to `result` [I, O] the rows of `gradient` [R, O] in which each input fires; `totals` [B, O] are over time.
 
-    A `fresh` result is taken as 0, whatever it holds.
+    A `fresh` result is treated as 0, whatever it contains.
     """
     inputs, outputs = result.shape
     blocks = (inputs + INPUTS - 1) // INPUTS
@@ -167,7 +168,7 @@ def sum_rows(values: Tensor) -> Tensor:
 
 
 def event_linear(changes: Changes, weight: Tensor, bias: Tensor | None, result: Tensor) -> None:
-    """Fill `result` [t, B, O] with what `changes` send through `weight` [O, I], whose memory is [I, O]."""
+    """Fill `result` [t, B, O] with the product of `changes` and `weight` [O, I], stored as [I, O]."""
     rows_IO = memory_of(weight)
     offset = np.zeros(len(weight), rows_IO.dtype) if bias is None else bias.detach().numpy()
     _gather(*arrays_of(changes), rows_IO, offset, result.numpy())
@@ -176,9 +177,9 @@ def event_linear(changes: Changes, weight: Tensor, bias: Tensor | None, result: 
 def event_gradients(
     changes: Changes, gradient: Tensor, result: Tensor, totals: Tensor | None = None, *, fresh: bool = False
 ) -> Tensor:
-    """Add to `result` [O, I], whose memory is [I, O], the weight gradient of `gradient` [t, B, O]; return the bias's.
+    """Add to `result` [O, I], stored as [I, O], the weight gradient of `gradient` [t, B, O]; return the bias's.
 
-    `totals` [B, O] are the sums of `gradient` over time, where they are known. A `fresh` result may hold anything.
+    `totals` [B, O] are the sums of `gradient` over time, if they are known. A `fresh` result may contain anything.
     """
     if totals is None and len(gradient) == 1:
         totals = gradient[0]
@@ -191,12 +192,12 @@ def event_gradients(
 
 
 def arrays_of(changes: Changes) -> list[Array]:
-    """Return the lists as the kernels take them."""
+    """Return the lists as arrays for the kernels."""
     return [changes.steady.at, changes.steady.index, changes.changing.at, changes.changing.index]
 
 
 def memory_of(weight: Tensor) -> Array:
-    """Return a weight [O, I] as the array [I, O] that it lies over in memory, copied where it lies otherwise."""
+    """Return a weight [O, I] as an array [I, O] over the same memory, copied if it is stored otherwise."""
     array: Array = weight.detach().t().contiguous().numpy()
     return array
 
@@ -207,11 +208,11 @@ def is_event_driven(outputs: int, density: float) -> bool:
 
 
 def spike_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None = None, backend: str = "auto") -> Tensor:
-    """Return `F.linear(spikes, weight, bias)` for spikes [..., I] of 0 and 1, visiting only the spikes that are there.
+    """Return `F.linear(spikes, weight, bias)` for spikes [..., I] of 0 and 1, computing only for the spikes.
 
-    `backend` is "auto" (by density and width), "event" or "dense". Gradients flow to weight and bias, and to the
-    spikes where they ask. On a GPU, and for other types than float32 and float64, it is the dense product.
-    Raises `ShapeError`.
+    `backend` is "auto" (by density and width), "event" or "dense". Gradients flow to weight and bias, and to the spikes
+    if they require it. On a GPU, and for other types than float32 and float64, it is the dense product. Raises
+    `ShapeError`.
     """
     if spikes.shape[-1:] != weight.shape[1:]:
         raise ShapeError(
@@ -261,10 +262,10 @@ class _EventLinear(torch.autograd.Function):
 
 @cache
 def crossover() -> float:
-    """Return the density of visits above which the dense product is taken on this machine, a share of inputs.
+    """Return the density of visits above which the dense product is used on this machine, a share of inputs.
 
-    It is read from `crossover.json` in the folder of compiled kernels. Where it does not stand there for this
-    processor, torch and numba it is measured (see `find_crossover`; about a fifth of a second) and written.
+    It is read from `crossover.json` in the folder of compiled kernels. If it is not stored there for this processor,
+    torch and numba, it is measured (see `find_crossover`; about a fifth of a second) and written.
     """
     machine = f"{processor_name()} {capability()}, torch {torch.__version__}, numba {numba.__version__}, {KERNELS}"
     path = cache_folder() / "crossover.json"
@@ -288,7 +289,7 @@ def crossover() -> float:
 def find_crossover(inputs: int = 784, outputs: int = 800, rows: int = 640, repeats: int = 3) -> float:
     """Measure the density at which gathering and the dense product take the same time, forward and weight gradient.
 
-    Bisects over densities with random spikes in blocks of 8 steps; the best of `repeats` runs counts. Returns a share
+    Bisects over densities with random spikes in blocks of 8 steps; the best of `repeats` runs is used. Returns a share
     of inputs, 0 to 0.5: above, most inputs are steady and visits become fewer again. `rows` is a multiple of 8.
     """
     generator = torch.Generator().manual_seed(0)
@@ -304,9 +305,9 @@ def find_crossover(inputs: int = 784, outputs: int = 800, rows: int = 640, repea
 
 
 def time_both(spikes: Tensor, weight: Tensor, gradient: Tensor, repeats: int = 3) -> dict[str, float]:
-    """Return the seconds of the event-driven and the dense way: forward and weight gradient, best of `repeats`.
+    """Return the seconds of the event-driven and the dense version: forward and weight gradient, best of `repeats`.
 
-    `spikes` is [R, I], or [t, B, I] where steps of an example come one after another; `gradient` is [R, O].
+    `spikes` is [R, I], or [t, B, I] with the steps of an example in order; `gradient` is [R, O].
     """
     block, rows = _steps(spikes), spikes.reshape(-1, spikes.shape[-1])
     result = torch.empty(len(rows), len(weight))

@@ -1,7 +1,7 @@
-"""Lists of spikes, and of what changes around those that keep coming.
+"""Lists of spikes, and of changes relative to inputs that fire at most steps.
 
-`Events` are the spikes of each row. `Changes` say the same of a block of time in fewer words: an input that fires at
-most steps of an example is *steady* there, and only where it is silent is it mentioned again.
+`Events` are the spikes of each row. `Changes` encode a block of time with fewer entries: an input that fires at most
+steps of an example is *steady* there, and is listed again only at steps where it is silent.
 
     x[t, b, i] = steady[b, i] + change[t, b, i], the change 1, 0 or -1       steady where x fires at > (t + 1) / 2 steps
 
@@ -29,7 +29,8 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Which inputs fire in each row: those of row r are `index[begin[r]:end[r]]`, in rising order; `inputs` is I."""
+    """The inputs that fire in each row: those of row r are `index[begin[r]:end[r]]`, in ascending order; `inputs` is
+    I."""
 
     begin: Array
     end: Array
@@ -55,7 +56,7 @@ class Events:
 class Visits:
     """Inputs of each example in sections: those of example b in section k are `index[at[b, k]:at[b, k + 1]]`.
 
-    `at` is [B, K + 1]: one section, K = 1, or one for each time step. Inputs rise within a section.
+    `at` is [B, K + 1]: one section, K = 1, or one for each time step. Inputs are ascending within a section.
     """
 
     at: Array
@@ -87,7 +88,7 @@ class Changes:
 
     @property
     def density(self) -> float:
-        """Visits in parts of those that spikes everywhere would make one by one."""
+        """Visits as a share of those for spikes at all inputs and steps."""
         visits = self.steady.count + self.changing.count
         return visits / max(1, self.batch * self.steps * self.inputs)
 
@@ -103,7 +104,7 @@ def _count_spikes(spikes: Array, counts: Array) -> None:
 
 @parallel
 def _list_spikes(spikes: Array, begin: Array, index: Array) -> None:
-    """Write the places of spikes; without a branch: a place is overwritten by the next one unless it fired."""
+    """Write the positions of spikes, without a branch: a position is overwritten by the next one unless it fired."""
     for r in numba.prange(len(spikes)):
         at = begin[r]
         last = begin[r + 1]
@@ -149,10 +150,10 @@ def _count_changes(spikes: Array, counts: Array, sizes: Array) -> None:
 def _list_changes(
     spikes: Array, counts: Array, begins: Array, steady: Array, changing: Array, changing_at: Array
 ) -> None:
-    """Fill the lists of every example from `begins` [2, B]; each has a place to spare at its end.
+    """Fill the lists of every example from `begins` [2, B]; each has one spare entry at its end.
 
-    Without a branch: a place is overwritten by the next one unless it counts. An input that fires at every step is
-    mentioned once, and those that never do are not looked at again.
+    There is no branch: an entry is overwritten by the next one unless it counts. An input that fires at every step is
+    listed once; inputs that never fire are not visited again.
     """
     steps, batch, inputs = spikes.shape
     for b in numba.prange(batch):
@@ -212,7 +213,7 @@ def _sort_by_input(at: Array, index: Array, first: Array, rows: Array) -> None:
 
 
 def sort_by_input(changes: Changes) -> list[Array]:
-    """Return for what is steady and what changes `first` [I + 1] and `rows`: `rows[first[i]:first[i + 1]]` name i.
+    """Return, for steady inputs and for changes, `first` [I + 1] and `rows`: `rows[first[i]:first[i + 1]]` name i.
 
     Those of steady are examples, the others are rows of a matrix [t B, ...], or their complements.
     """

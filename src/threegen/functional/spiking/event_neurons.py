@@ -1,17 +1,17 @@
-"""Spiking neurons with the layers around them in one pass: what is summed stays in the cache until it is used.
+"""Spiking neurons with the layers around them in one pass: sums stay in the cache until they are used.
 
-Forward, behind an event-driven linear layer, rows of weights are summed where the potential is needed:
+Forward, after an event-driven linear layer, rows of weights are summed when the potential is needed:
 
     u[t] = decay * k[t-1] + bias + sum of W[i] over the inputs i that fire at t          k, o: see `fused_neurons`
 
-Backward, in front of a narrow layer, what it sends back comes as a `Product` and is multiplied out where it is needed:
+Backward, before a narrow layer, its gradient arrives as a `Product` and is multiplied out when it is needed:
 
     dL/do[t, b] = sum over k of g[t, b, k] V[k]          g: gradient of the narrow layer's currents, V its weights
 
-The sums are those of `event_driven`, the neurons those of `fused_neurons`. The loop over columns stands in both files:
-as a function that both call it made an update of 784-800-10 a twentieth slower, or more.
+The sums are those of `event_driven`, the neurons those of `fused_neurons`. The loop over columns is in both files: as a
+shared function it made an update of 784-800-10 at least 5 % slower.
 
-Shapes: t time steps, B examples, I inputs, O neurons, K neurons of the layer behind.
+Shapes: t time steps, B examples, I inputs, O neurons, K neurons of the next layer.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _gather_and_fire(
     potentials: Array,
     spikes: Array,
 ) -> None:
-    """Fill `potentials` and `spikes` [t, B, O]; `held` [B, O] is what came from before and is replaced."""
+    """Fill `potentials` and `spikes` [t, B, O]; `held` [B, O] is the earlier state and is replaced."""
     steps, batch, outputs = potentials.shape
     hard = k[RESETS] > 0
     parts = (outputs + COLUMNS - 1) // COLUMNS
@@ -91,10 +91,10 @@ def _gather_and_fire(
 def event_neurons(
     changes: Changes, weight: Tensor, bias: Tensor | None, rest: Tensor, k: Array, potentials: Tensor, spikes: Tensor
 ) -> None:
-    """Fill `potentials` and the bytes of `spikes`, [t, B, O], with what `changes` make of neurons at `rest` [B, O].
+    """Fill `potentials` and the bytes of `spikes`, [t, B, O], from the effect of `changes` on neurons at `rest` [B, O].
 
-    `weight` [O, I] lies as [I, O] in memory. `rest` is decay times what an earlier step left; that of the last step
-    here takes its place. `k` is made by `constants_of`.
+    `weight` [O, I] is stored as [I, O] in memory. `rest` is decay times the potential after the previous step; that of
+    the last step here replaces it. `k` comes from `constants_of`.
     """
     rows = memory_of(weight)
     offset = np.zeros(len(weight), rows.dtype) if bias is None else bias.detach().numpy()
@@ -129,7 +129,7 @@ def _product_backward_loop(
     k: Array,
     kind: int,
 ) -> None:
-    """`backward_loop` in front of a narrow layer: `by_next` [t, B, K] times `next_weight` [K, O] is what it sends back.
+    """`backward_loop` before a narrow layer: its gradient is `by_next` [t, B, K] times `next_weight` [K, O].
 
     `potentials` and `result` are [t, B, O], `later` and `totals` [B, O].
     """
@@ -153,7 +153,7 @@ def product_backward(
 ) -> None:
     """Fill `result` [t, B, O] with the gradient of the currents and `totals` [B, O] with its sums over time.
 
-    `later` [B, O] is the gradient of the step after the last one. `k` is made by `constants_of`.
+    `later` [B, O] is the gradient of the step after the last one. `k` comes from `constants_of`.
     """
     arrays = (potentials, by_spikes.gradient, by_spikes.weight, later, result, totals)
     _product_backward_loop(*(one.numpy() for one in arrays), k, kind)

@@ -1,16 +1,16 @@
-"""Leaky integrate-and-fire neurons whose spikes fall between the steps: rates are those of continuous time.
+"""Leaky integrate-and-fire neurons with spike times between the steps: rates are those of continuous time.
 
     s[t] = k s[t-1] + (1 - k) I[t], s[1] = I[1]        the input, filtered by the synapses: k = exp(-1 / synapse), or 0
     tau du/dt = s - u        a spike and u = 0 where u reaches 1, then `refractory` steps of rest
     f_t = max(0, 1 - w[t])                                              the part of step t in which the neuron is free
     u[t] = v[t-1] + (s[t] - v[t-1]) (1 - exp(-f_t / tau))
-    o[t] = 1 where u[t] >= 1        d = tau log((s[t] - 1) / (s[t] - u[t]))     how long before the end of the step
-    v[t] = u[t] (1 - o[t])          w[t+1] = refractory - d after a spike, else max(0, w[t] - 1)
+    o[t] = 1 where u[t] >= 1 d = tau log((s[t] - 1) / (s[t] - u[t])) the time before the end of the step v[t] = u[t] (1
+    - o[t]) w[t+1] = refractory - d after a spike, else max(0, w[t] - 1)
 
 For one input I > 1 at every step a neuron fires once in refractory + tau log(I / (I - 1)) steps, the rate of Hunsberger
-and Eliasmith, arXiv:1611.05141 (2016), as long as that is one step or more; without d every interval would be rounded
-up. The filter, of 5 ms in the paper, makes of spikes what comes near a steady input. The surrogate is the derivative of
-a spike by u; w is taken as a constant.
+and Eliasmith, arXiv:1611.05141 (2016), if that is at least one step; without d every interval would be rounded up. The
+filter, of 5 ms in the paper, smooths spikes to a nearly steady input. The surrogate is the derivative of a spike by u;
+w is treated as a constant.
 
 Shapes: T time steps, B examples, then any neuron shape.
 """
@@ -30,7 +30,7 @@ from threegen.functional.spiking.neurons import LIFParameters, NeuronState, chec
 
 @dataclass(frozen=True)
 class LeakyConstants:
-    """Time constants in steps: of the membrane, of the rest after a spike, of the synapses (0: they pass all at once).
+    """Time constants in steps: of the membrane, of the refractory period, of the synapses (0: they act at once).
 
     Raises `ConfigError`.
     """

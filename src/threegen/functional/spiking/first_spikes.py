@@ -4,10 +4,11 @@
 
 The sum is linear in each o[s], so its derivative by o[s] is exactly the difference that a spike at s makes:
 
-    dt/do[s] = t with a spike at s - t without one       -(t - s) before the first spike; 0 behind it
+    dt/do[s] = t with a spike at s - t without one -(t - s) before the first spike; 0 after it
 
-and dt/do at the first spike is minus the steps by which the second one comes later. A neuron that never fires is pulled
-to fire by all its steps, the early ones most. Behind o, the surrogate of the neuron takes over.
+and dt/do at the first spike is minus the number of steps between it and the second one. A neuron that never fires gets
+a gradient towards firing at all steps, largest at the early ones. From o on, the surrogate of the neuron gives the
+gradient.
 
 Shapes: T time steps, then any shape.
 """
@@ -19,7 +20,8 @@ from torch import Tensor
 
 
 def first_spike_times(spikes: Tensor) -> Tensor:
-    """Return after how many silent steps each neuron fired first, from spikes [T, ...], 0 or 1; T where it never did.
+    """Return the number of silent steps before each neuron's first spike, from spikes [T, ...], 0 or 1; T if there is
+    none.
 
     Example:
         >>> first_spike_times(torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))

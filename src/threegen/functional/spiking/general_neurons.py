@@ -3,7 +3,7 @@
     tau du/dt = -(u - u_r1) + sum_j w_j sum_{t_j in [t - T_w, t]} K(t - t_j)        u := u_r2 where u reaches threshold
 
 Wu, Deng, Li, Zhu and Shi, Frontiers in Neuroscience 12:331 (2018). Between two steps the equation is solved exactly,
-with decay = exp(-1 / tau) and the weights in units of what a spike adds to u:
+with decay = exp(-1 / tau) and the weights in units of the increase of u by a spike:
 
     I[t] = sum_k K[k] c[t-k]           k = 0 .. T_w - 1      c[t] the summed input W x[t] + b of step t
     u[t] = u_r1 + decay (v[t-1] - u_r1) + I[t]               held at v[t-1] while the neuron is refractory
@@ -29,16 +29,16 @@ from threegen.checks import require_number, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.spiking.neurons import LIFParameters, NeuronState, check_currents, check_state, spike
 
-Feedback = Callable[[Tensor], Tensor]  # spikes [B, ...] of the last step -> what they add to the summed input
+Feedback = Callable[[Tensor], Tensor]  # spikes [B, ...] of the last step -> their contribution to the summed input
 
 
 @dataclass(frozen=True, slots=True)
 class GeneralOptions:
-    """What the general neuron has beyond the iterative form, checked once when it is made.
+    """The options of the general neuron beyond the iterative form, checked once at construction.
 
     `rest` is u_r1 and `reset_to` u_r2. `kernel` holds K[0], K[1], ..., one number for each step of the window T_w.
-    `refractory` steps follow a spike in which the neuron is held. Each spike lifts the threshold by `adaptation`
-    (beta); `adaptation_decay` (rho, 0..1) is the share of that which is left after a step. Raises `ConfigError`.
+    After a spike the neuron is held for `refractory` steps. Each spike raises the threshold by `adaptation` (beta);
+    `adaptation_decay` (rho, 0..1) is the share of this increase that remains after a step. Raises `ConfigError`.
     """
 
     rest: float = 0.0
@@ -90,8 +90,8 @@ def general_step(
 ) -> NeuronState:
     """Advance a layer by one time step from its summed input `current` [B, ...]; `state=None` is the resting state.
 
-    `decay` and `threshold` take the place of those of `parameters` where they are learnt or each neuron has its own.
-    Raises `ShapeError`.
+    `decay` and `threshold` replace those of `parameters` if they are learned or differ between neurons. Raises
+    `ShapeError`.
     """
     start = resting_state(current, options) if state is None else state
     require_state(start, current, options)
@@ -126,9 +126,8 @@ def general_loop(
 ) -> tuple[Tensor, Tensor, NeuronState]:
     """Return spikes and potentials [T, B, ...] of all steps and the state after the last.
 
-    `feedback` says what the spikes of one step add to the summed input of the next: recurrent weights. `decay` and
-    `threshold` are tensors, [] or one value per neuron, in the place of those of `parameters`.
-    Raises `ShapeError`.
+    `feedback` returns the contribution of one step's spikes to the summed input of the next: recurrent weights. `decay`
+    and `threshold` are tensors, [] or one value per neuron, that replace those of `parameters`. Raises `ShapeError`.
     """
     check_currents(currents)
     spikes, potentials = [], []
@@ -143,9 +142,9 @@ def general_loop(
 
 
 def after_window(currents: Tensor, recent: Tensor | None, kernel: Sequence[float]) -> tuple[Tensor, Tensor | None]:
-    """Return I[t] = sum_k K[k] c[t-k] for all steps [T, B, ...], and the inputs that the next step still feels.
+    """Return I[t] = sum_k K[k] c[t-k] for all steps [T, B, ...], and the inputs that still affect the next step.
 
-    `recent` holds those that were felt before, the newest first. Raises `ShapeError` if it does not fit.
+    `recent` holds the earlier inputs in the window, the newest first. Raises `ShapeError` if it does not fit.
     """
     if len(kernel) == 1:
         return (currents if kernel[0] == 1.0 else kernel[0] * currents), None
@@ -165,7 +164,7 @@ def after_window(currents: Tensor, recent: Tensor | None, kernel: Sequence[float
 def after_reset(
     state: NeuronState, parameters: LIFParameters, options: GeneralOptions, threshold: Tensor | None = None
 ) -> Tensor:
-    """Return v, what a spike has left of the potential."""
+    """Return v, the potential after the reset."""
     fired = state.spikes.detach() if parameters.detach_reset else state.spikes
     if parameters.reset == "soft":
         level = parameters.threshold if threshold is None else threshold
@@ -175,7 +174,7 @@ def after_reset(
 
 
 def require_state(state: NeuronState, current: Tensor, options: GeneralOptions) -> None:
-    """Raise `ShapeError` if `state` does not belong to input [B, ...] of a layer with these options."""
+    """Raise `ShapeError` if `state` does not fit input [B, ...] of a layer with these options."""
     check_state(state, current)
     needed = {"adaptation": bool(options.adaptation), "countdown": options.refractory > 0}
     for name, wanted in needed.items():

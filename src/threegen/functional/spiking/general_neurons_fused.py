@@ -1,17 +1,17 @@
-"""The time loop of general neurons as one compiled pass forward and one backward: the fast twin of `general_loop`.
+"""The time loop of general neurons as one compiled pass forward and one backward: the fast version of `general_loop`.
 
     u[t] = q + decay (v[t-1] - q) + I[t]        held at v[t-1] while refractory          q = u_r1, r = u_r2
     o[t] = u[t] >= threshold + a[t-1], not refractory        a[t] = rho a[t-1] + beta o[t]
     v[t] = u + o (r - u) hard, u - o (threshold - r) soft
 
-With A and B the gradients of a[t] and v[t], h the surrogate at u - a, n = 1 where the neuron is not held:
+With A and B the gradients of a[t] and v[t], h the surrogate at u - a, n = 1 if the neuron is not refractory:
 
     G[t] = G_o[t] + beta A[t] + p B[t] (r - u[t]) hard, - p B[t] (threshold - r) soft       p = 0: reset detached
     g[t] = G_u[t] + B[t] (1 - o[t]) hard, B[t] soft + n h G[t]
     A[t-1] = rho A[t] - n h G[t]        B[t-1] = g[t] (decay where n, else 1)        dL/dI[t] = n g[t]
 
-The window of the kernel K is laid over the currents before the loop. Each block of neurons runs through all steps while
-it stays in the cache, without branches.
+The kernel K is convolved with the currents before the loop. Each block of neurons runs through all steps while it stays
+in the cache, without branches.
 
 Shapes: T time steps, M neurons of all examples in one row.
 """
@@ -46,7 +46,7 @@ ZERO, ONE, DECAY, LIMIT, REST, TO, WAY, HARD, THROUGH, PERIOD, BETA, RHO = range
 
 
 def general_constants(parameters: LIFParameters, options: GeneralOptions, dtype: torch.dtype) -> Array:
-    """Return the numbers that the kernels work with, in the type of the potentials."""
+    """Return the constants for the kernels, in the type of the potentials."""
     values = [0.0, 1.0, parameters.decay, parameters.threshold, options.rest, options.reset_to]
     values += [parameters.threshold - options.reset_to]
     values += [float(parameters.reset == "hard"), float(not parameters.detach_reset)]
@@ -86,7 +86,8 @@ def general_forward(
     wait: Array,
     k: Array,
 ) -> None:
-    """Turn currents into potentials, all [T, M], and fill what backward needs; the states [M] become the last ones."""
+    """Turn currents into potentials, all [T, M], and fill the arrays that backward needs; the states [M] become the
+    last ones."""
     steps, count = potentials.shape
     for block in numba.prange((count + BLOCK - 1) // BLOCK):
         low, high = block * BLOCK, min((block + 1) * BLOCK, count)
@@ -116,7 +117,7 @@ def _back(
     result: Array,
     k: Array,
 ) -> None:
-    """One step of a block backwards; `by_left` and `by_raised` are B and A, and go from step t to step t - 1."""
+    """One step of a block backwards; `by_left` and `by_raised` are B and A, and change from step t to step t - 1."""
     zero, one, decay, limit, to, way = k[ZERO], k[ONE], k[DECAY], k[LIMIT], k[TO], k[WAY]
     hard, through, beta, rho = k[HARD], k[THROUGH], k[BETA], k[RHO]
     for i in range(len(u)):
@@ -148,7 +149,7 @@ def general_backward(
 ) -> None:
     """Fill `result` [T, M] with the gradient of the summed input; `by_left`, `by_raised` [M] become the state's.
 
-    `by_spikes` and `by_potentials` are [T, M], or [1, M] where they are the same at every step.
+    `by_spikes` and `by_potentials` are [T, M], or [1, M] if they are the same at every step.
     """
     steps, count = potentials.shape
     for block in numba.prange((count + BLOCK - 1) // BLOCK):
@@ -259,6 +260,6 @@ class _FusedGeneral(torch.autograd.Function):
         if decay is not None:
             fired = (active[:-1] & (potentials[:-1] - lifted[:-1] >= now.threshold)).to(result.dtype)
             before = after_reset(NeuronState(potentials[:-1], fired), now, options)
-            total = (result[1:] * (before - options.rest)).numpy().sum()  # in one order on any number of cores
+            total = (result[1:] * (before - options.rest)).numpy().sum()  # in one fixed order on any number of cores
             by_decay = decay.new_tensor(float(total + (result[0] * (left - options.rest)).numpy().sum()))
         return result, by_left[0], by_raised[0], None, by_decay, None, None

@@ -1,13 +1,13 @@
-"""Converted nets without gradients: integrate-and-fire neurons, pooled counts as bytes, work only where counts are.
+"""Converted nets without gradients: integrate-and-fire neurons, pooled counts as bytes, work only for counts above 0.
 
     u[t] = u[t-1] - o[t-1] + s_in . W x[t] + b      o[t] = 1 where u[t] >= 1      n[t] = sum of o over windows k by k
 
-The first layer's summed input is the same at every step and computed once. Behind it each image goes through all its
-time steps layer by layer: a count n that is not zero adds n rows of the weights, silence costs nothing. What is not
-read is not kept: potentials live for the steps of one image.
+The first layer's summed input is the same at every step and computed once. After it each image goes through all time
+steps layer by layer: a count n above zero adds n times a row of the weights, zero counts cost nothing. Only what is
+read is stored: potentials exist for the steps of one image.
 
-Every element is summed by one thread in one order: the number of threads does not change it. The plain way sums in
-another order; a potential that meets its threshold to the last bits may fire there and not here.
+Every element is summed by one thread in one order, so the number of threads does not change it. The plain version sums
+in another order; a potential that equals its threshold up to rounding may fire in only one of them.
 
 Shapes: T time steps, B images, H x W places, C channels in, O channels out, channels last; k x k kernels, stride 1.
 """
@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 @serial
 def _fire(currents: Array, potential: Array, fired: Array) -> None:
-    """One step of a row of neurons: `potential` goes on, `fired` gets one more where it reaches 1."""
+    """One step of a row of neurons: `potential` is updated, `fired` is incremented where it reaches 1."""
     for j in range(len(potential)):
         reached = potential[j] + currents[j]
         spike = np.float32(1.0) if reached >= np.float32(1.0) else np.float32(0.0)
@@ -38,7 +38,7 @@ def _fire(currents: Array, potential: Array, fired: Array) -> None:
 
 @serial
 def _pooled(fired: Array, size: int, channels: int, result: Array) -> None:
-    """Write the sums over `size` places side by side of a row [W C] to bytes [W // size, C]."""
+    """Write the sums over `size` adjacent positions of a row [W C] to bytes [W // size, C]."""
     for x in range(len(result) // channels):
         target = result[x * channels : (x + 1) * channels]
         for c in range(channels):
@@ -52,7 +52,7 @@ def _pooled(fired: Array, size: int, channels: int, result: Array) -> None:
 def analog_counts(currents: Array, start: Array, size: int, channels: int, counts: Array) -> None:
     """Fill `counts` [T, B, H // size, (W // size) C], bytes, from the summed input `currents` [B, H, W C] of each step.
 
-    `start` [W C] holds the first potentials of a row.
+    `start` [W C] holds the initial potentials of a row.
     """
     steps, batch, high = counts.shape[0], counts.shape[1], counts.shape[2]
     width = currents.shape[2]
@@ -73,7 +73,7 @@ def analog_counts(currents: Array, start: Array, size: int, channels: int, count
 def _add_rows(
     result: Array, at: int, width: int, weight: Array, first: int, stride: int, codes: Array, times: Array, many: int
 ) -> None:
-    """Add times[p] rows codes[p] of `weight`, for `many` p, to `width` numbers of `result` from place `at` on.
+    """Add times[p] rows codes[p] of `weight`, for `many` p, to `width` numbers of `result` from index `at` on.
 
     Row c begins at first + c stride; both arrays are flat.
     """
@@ -98,7 +98,7 @@ def _add_rows(
 
 @serial
 def _listed(arrived: Array, codes: Array, times: Array) -> int:
-    """List which of a vector of counts are not 0, and how large they are; return how many there are."""
+    """List the non-zero counts of a vector and their sizes; return their number."""
     many = 0
     for c in range(len(arrived)):
         codes[many] = c
@@ -109,9 +109,9 @@ def _listed(arrived: Array, codes: Array, times: Array) -> int:
 
 @serial
 def _push(arrived: Array, weight: Array, kernel: int, outputs: int, padded: Array, codes: Array, times: Array) -> None:
-    """Add the counts [H, W, C] of one image, each with its rows of weights, to `padded`.
+    """Add the rows of weights for the counts [H, W, C] of one image to `padded`.
 
-    `padded` is [H + k - 1, (W + k - 1) O], `weight` [C, k, k O] turned round, both flat.
+    `padded` is [H + k - 1, (W + k - 1) O], `weight` [C, k, k O] flipped, both flat.
     """
     height, width, _ = arrived.shape
     reach, wide = kernel * outputs, (width + kernel - 1) * outputs
@@ -129,7 +129,7 @@ def conv_counts(
 ) -> None:
     """Fill `counts` [T, B, H' // size, (W' // size) O] from `arrived` [T, B, H, W, C], both bytes.
 
-    `weight` [C, k, k O] is turned round; `bias` and `start` [W' O] hold those of every place of a row; `border` is the
+    `weight` [C, k, k O] is flipped; `bias` and `start` [W' O] hold those of every position of a row; `border` is the
     padding with zeros.
     """
     steps, batch, high = counts.shape[0], counts.shape[1], counts.shape[2]

@@ -1,4 +1,4 @@
-"""The compiled time loop with a decay that is learnt: the gradient of the decay comes from what backward has anyway.
+"""The compiled time loop with a learned decay: the gradient of the decay follows from values that backward has anyway.
 
     u[t] = decay * v[t-1] + I[t]        dL/d decay = sum_t g[t] v[t-1]        g[t] = dL/du[t]
 
@@ -119,13 +119,13 @@ def _left(potentials: Tensor, fired: Tensor, parameters: LIFParameters) -> Tenso
 
 
 def _total(products: Tensor) -> float:
-    """Return the sum, in numpy's one-thread order: the number of cores does not change it."""
+    """Return the sum, in numpy's single-thread order, which does not depend on the number of cores."""
     return float(products.numpy().sum(dtype=np.float64))
 
 
 @parallel
 def _sum_products(potentials: Array, gradient: Array, sums: Array, k: Array) -> None:
-    """Fill `sums` [M] with sum_t g[t] v[t-1] of each neuron; v is what a spike has left of the potentials [T, M]."""
+    """Fill `sums` [M] with sum_t g[t] v[t-1] of each neuron; v are the potentials [T, M] after the reset."""
     steps, count = potentials.shape
     zero, threshold, hard = k[ZERO], k[THRESHOLD], k[RESETS] > 0
     for block in numba.prange((count + BLOCK - 1) // BLOCK):

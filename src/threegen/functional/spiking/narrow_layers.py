@@ -1,9 +1,9 @@
-"""Linear layers of at most sixteen outputs behind spikes: a spike costs one vector addition, no list is kept.
+"""Linear layers of at most sixteen outputs with spikes as input: a spike costs one vector addition, no list is stored.
 
     y[r]  = bias + sum over i with x[r, i] = 1 of W[i]          dW[i] = sum over r with x[r, i] = 1 of g[r]
 
-A dense product spends its time on turning bytes into numbers, and is slow at so few columns. Rows are summed in shares
-whose number does not depend on that of the threads, so neither do the results.
+A dense product spends its time on converting bytes to numbers, and is slow for so few columns. Rows are summed in parts
+whose number does not depend on the number of threads, so the results do not depend on it either.
 
 Shapes: R rows (time steps times examples), I inputs, O <= 16 outputs.
 """
@@ -20,9 +20,9 @@ from threegen.machine.simd.vector_kernels import LANES, add_16, add_sixteen, lis
 
 numba = ready_numba()
 
-MOST = 0.3  # share of inputs that fire; above, the dense product is taken
+MOST = 0.3  # share of inputs that fire; above, the dense product is used
 ROWS = 32  # rows at a time, for one thread
-SHARES = 4  # parts of the rows whose gradients are summed apart
+SHARES = 4  # parts of the rows whose gradients are summed separately
 
 
 @serial
@@ -39,7 +39,7 @@ def _list_spikes(spikes: Array, row: int, places: Array) -> int:
 
 @parallel
 def _sum_weights(spikes: Array, weight: Array, bias: Array, result: Array) -> None:
-    """Fill `result` [R, O] from bytes [R, I]; `weight` [I, 16] and `bias` [16] are filled up with zeros."""
+    """Fill `result` [R, O] from bytes [R, I]; `weight` [I, 16] and `bias` [16] are padded with zeros."""
     count, inputs = spikes.shape
     for job in numba.prange((count + ROWS - 1) // ROWS):
         places, total = np.empty(inputs + LANES, np.int32), np.empty(LANES, result.dtype)
@@ -64,7 +64,7 @@ def _sum_gradients(spikes: Array, gradient: Array, shares: Array) -> None:
 
 
 def is_sparse_and_narrow(spikes: Tensor, outputs: int) -> bool:
-    """Return whether these kernels take spikes [t, B, I]: bytes, few of them, as the step in the middle tells."""
+    """Return whether these kernels take spikes [t, B, I]: bytes, with few spikes in the middle step."""
     if outputs > LANES or spikes.dtype != torch.uint8 or not spikes.numel():
         return False
     middle = spikes[len(spikes) // 2]
@@ -82,7 +82,7 @@ def narrow_linear(spikes: Tensor, weight: Tensor, bias: Tensor | None, result: T
 
 
 def narrow_gradient(spikes: Tensor, gradient: Tensor) -> Tensor:
-    """Return the weight gradient [I, O] of `gradient` [R, O] behind the bytes of `spikes` [R, I]."""
+    """Return the weight gradient [I, O] of `gradient` [R, O] for the bytes of `spikes` [R, I]."""
     shares = torch.zeros(SHARES, spikes.shape[1], LANES, dtype=gradient.dtype)
     _sum_gradients(spikes.contiguous().numpy(), gradient.contiguous().numpy(), shares.numpy())
     return shares.sum(0)[:, : gradient.shape[1]]

@@ -4,14 +4,14 @@
 
 This is the iterative form of Wu, Deng, Li, Zhu and Shi, "Spatio-temporal backpropagation for training
 high-performance spiking neural networks", Frontiers in Neuroscience 12:331 (2018): u is the membrane potential,
-o the spike, I the summed synaptic input, and (1 - o) the reset to zero. With `reset="soft"` the neuron keeps what
-it had above the threshold: u[t] = decay * (u[t-1] - threshold * o[t-1]) + I[t].
+o the spike, I the summed synaptic input, and (1 - o) the reset to zero. With `reset="soft"` the neuron keeps the part
+of its potential above the threshold: u[t] = decay * (u[t-1] - threshold * o[t-1]) + I[t].
 
-A spike has no useful derivative, so the backward pass puts a *surrogate* h(u - threshold) in its place, in
-training and in eval mode alike. Every surrogate here has height 1/a at the threshold and area 1, where a is
-`surrogate_width`; the rectangular one with a = 1 is the paper's.
+A spike has no useful derivative, so the backward pass replaces it by a *surrogate* h(u - threshold), in training and in
+eval mode. Every surrogate here has height 1/a at the threshold and area 1, where a is `surrogate_width`; the
+rectangular one with a = 1 is the paper's.
 
-Shapes: T time steps, B examples, then any neuron shape. Time comes first. State is explicit and never hidden.
+Shapes: T time steps, B examples, then any neuron shape. Time comes first. State is always explicit.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ SURROGATES: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 @dataclass(frozen=True, slots=True)
 class LIFParameters:
-    """The constants of a layer of neurons, checked once when they are made.
+    """The constants of a layer of neurons, checked once at construction.
 
     `decay` in 0..1 (1: no leak), `threshold` above 0, `reset` "hard" or "soft", `surrogate` one of `SURROGATES` or your
     own function of (u - threshold, width),
@@ -102,11 +102,11 @@ class LIFParameters:
 
 
 class NeuronState(NamedTuple):
-    """What a layer carries from one time step to the next: potentials before the reset, and spikes, [B, ...].
+    """The state of a layer between two time steps: potentials before the reset, and spikes, [B, ...].
 
-    The others are there only where an option needs them (see `functional.general_neurons`): how much the threshold is
-    lifted and how many refractory steps are left, [B, ...]; the inputs within the window, the newest first,
-    [T_w - 1, B, ...]; what a normalisation behind the layer remembers; and the synaptic current [B, ...].
+    The other fields are set only if an option needs them (see `functional.general_neurons`): the increase of the
+    threshold and the remaining refractory steps, [B, ...]; the inputs within the window, the newest first, [T_w - 1, B,
+    ...]; the state of a normalisation after the layer; and the synaptic current [B, ...].
     """
 
     potential: Tensor
@@ -159,7 +159,7 @@ class _SpikeOver(torch.autograd.Function):
 def spike(potential: Tensor, parameters: LIFParameters, threshold: Tensor | None = None) -> Tensor:
     """Return 1 where `potential` >= threshold, else 0, in its type; differentiable by the surrogate.
 
-    A tensor given as `threshold` takes the place of the number in `parameters`, and has a gradient too.
+    A tensor given as `threshold` replaces the number in `parameters`, and also gets a gradient.
     """
     if threshold is None:
         return _Spike.apply(potential, parameters)  # type: ignore[no-untyped-call,no-any-return]
@@ -182,7 +182,7 @@ def lif_step(current: Tensor, state: NeuronState | None, parameters: LIFParamete
 
 
 def lif_loop(currents: Tensor, state: NeuronState | None, parameters: LIFParameters) -> tuple[Tensor, Tensor]:
-    """Return (spikes, potentials) [T, B, ...] by elementary steps: the definition, and the oracle of `lif`."""
+    """Return (spikes, potentials) [T, B, ...] by elementary steps: the definition, and the reference of `lif`."""
     check_currents(currents)
     states = []
     for current in currents:
@@ -192,11 +192,11 @@ def lif_loop(currents: Tensor, state: NeuronState | None, parameters: LIFParamet
 
 
 def lif(currents: Tensor, state: NeuronState | None, parameters: LIFParameters) -> tuple[Tensor, Tensor]:
-    """Return (spikes, potentials) of a layer over all time steps; the fast twin of `lif_loop`.
+    """Return (spikes, potentials) of a layer over all time steps; the fast version of `lif_loop`.
 
-    `currents` [T, B, ...] is the summed synaptic input; `state` what an earlier call left, or None for rest.
-    Both results have the shape of `currents`; potentials are those before the reset. The backward pass is written by
-    hand, keeps the potentials only and rebuilds spikes and surrogate from them. Raises `ShapeError`.
+    `currents` [T, B, ...] is the summed synaptic input; `state` is the state after an earlier call, or None for rest.
+    Both results have the shape of `currents`; potentials are those before the reset. The hand-written backward pass
+    stores only the potentials and recomputes spikes and surrogate from them. Raises `ShapeError`.
     """
     check_currents(currents)
     if state is None:
@@ -217,7 +217,7 @@ def check_currents(currents: Tensor) -> None:
 
 
 def check_state(state: NeuronState, current: Tensor) -> None:
-    """Raise `ShapeError` if `state` does not belong to input of the shape of `current` [B, ...]."""
+    """Raise `ShapeError` if `state` does not fit input of the shape of `current` [B, ...]."""
     for name, values in (("potential", state.potential), ("spikes", state.spikes)):
         if values.shape != current.shape:
             raise ShapeError(
@@ -285,7 +285,7 @@ class _LIF(torch.autograd.Function):
 
 
 def _carried(potentials: Tensor, slope: Tensor, parameters: LIFParameters) -> Tensor:
-    """Return c[t], the slope of the next potential by this one; `slope` is used up."""
+    """Return c[t], the derivative of the next potential by this one; `slope` is overwritten."""
     if parameters.reset == "hard":
         alive = (potentials < parameters.threshold).to(potentials.dtype)
         if not parameters.detach_reset:
@@ -299,7 +299,7 @@ def _carried(potentials: Tensor, slope: Tensor, parameters: LIFParameters) -> Te
 def initial_gradients(
     first: Tensor, potential: Tensor, fired: Tensor, parameters: LIFParameters
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the gradients of the state that the loop started from; there potential and spikes are independent."""
+    """Return the gradients of the initial state, in which potential and spikes are independent."""
     scaled = first * parameters.decay
     if parameters.reset == "hard":
         return scaled * (1 - fired), None if parameters.detach_reset else -scaled * potential

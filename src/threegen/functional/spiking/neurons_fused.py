@@ -1,12 +1,12 @@
-"""The time loop of a layer of neurons as one compiled pass forward and one backward: the fast twin of `lif_loop`.
+"""The time loop of a layer of neurons as one compiled pass forward and one backward: the fast version of `lif_loop`.
 
     u[t] = decay * k[t-1] + I[t]        k = u (1 - o), hard reset, or u - threshold * o, soft        o = u >= threshold
     g[t] = G_u[t] + G_o[t] h[t] + g[t+1] c[t]
     c[t] = decay (1 - r o[t] - p u[t] h[t] - q h[t])
 
-with h the surrogate, r = 1 for the hard reset, p = 1 where the gradient also flows through it (q = threshold for the
-soft one), else 0. Neurons are independent, so each block of them runs through all time steps while it stays in the
-first-level cache; inner loops have no branches, the compiler turns them into vector code. Only potentials are kept.
+with h the surrogate, r = 1 for the hard reset, p = 1 if the gradient also flows through it (q = threshold for the soft
+one), else 0. Neurons are independent, so each block of them runs through all time steps while it stays in the
+first-level cache; inner loops have no branches, so that the compiler vectorises them. Only potentials are stored.
 
 Shapes: T time steps, M neurons of all examples in one row. Spikes are bytes or the type of the potentials.
 """
@@ -37,12 +37,12 @@ Array = np.ndarray[Any, Any]
 
 BLOCK = 1024  # neurons: a row of potentials, of spikes and of gradients fits the first-level cache together
 KINDS = {name: number for number, name in enumerate(SURROGATES)}
-# Places in the array of constants: numba takes 1 and 1.0 for 64-bit numbers, so each comes in the type of the data.
+# Places in the array of constants: numba treats 1 and 1.0 as 64-bit numbers, so each is passed in the type of the data.
 ZERO, ONE, DECAY, THRESHOLD, RESETS, THROUGH, SOFT, HALF, INVERSE, STEEP, PI = range(11)
 
 
 def constants_of(parameters: LIFParameters, dtype: torch.dtype) -> Array:
-    """Return the numbers that the kernels work with, in the type of the potentials."""
+    """Return the constants for the kernels, in the type of the potentials."""
     hard, through, width = parameters.reset == "hard", not parameters.detach_reset, parameters.surrogate_width
     values = {
         ZERO: 0.0,
@@ -78,7 +78,7 @@ def step(before: Array, potential: Array, spikes: Array, k: Array, hard: bool) -
 
 @serial
 def first_step(start: Array, potential: Array, spikes: Array, k: Array) -> None:
-    """The first step of a block; `start` is what is left of an earlier potential."""
+    """The first step of a block; `start` is the remainder of an earlier potential."""
     threshold = k[THRESHOLD]
     for i in range(len(potential)):
         potential[i] += start[i]
@@ -87,7 +87,7 @@ def first_step(start: Array, potential: Array, spikes: Array, k: Array) -> None:
 
 @serial
 def rest_of_step(potential: Array, rest: Array, k: Array, hard: bool) -> None:
-    """Fill `rest` with decay times what a step leaves to the next one."""
+    """Fill `rest` with decay times the potential after the reset."""
     zero, decay, threshold = k[ZERO], k[DECAY], k[THRESHOLD]
     for i in range(len(potential)):
         lost = (potential[i] if hard else threshold) if potential[i] >= threshold else zero
@@ -98,7 +98,7 @@ def rest_of_step(potential: Array, rest: Array, k: Array, hard: bool) -> None:
 def forward_loop(potentials: Array, spikes: Array, rest: Array, k: Array) -> None:
     """Turn currents into potentials and fill spikes, all [T, M].
 
-    `rest` [M], decay times what an earlier step left, is replaced by that of the last step here.
+    `rest` [M], decay times the potential after the previous step, is replaced by that of the last step here.
     """
     steps, count = potentials.shape
     hard = k[RESETS] > 0
@@ -174,7 +174,7 @@ def backward_loop(
 ) -> None:
     """Fill `result` [T, M] with the gradient of the currents and `totals` [M], or [0], with its sums over time.
 
-    `by_spikes` is [T, M], or [1, M] where it is the same at every step; `by_potentials` is [T, M], or [0, M] for none;
+    `by_spikes` is [T, M], or [1, M] if it is the same at every step; `by_potentials` is [T, M], or [0, M] for none;
     `later` [M] is the gradient of the step after the last.
     """
     steps, count = potentials.shape
@@ -204,10 +204,10 @@ def pooled_backward_loop(
     k: Array,
     kind: int,
 ) -> None:
-    """`backward_loop` behind a pooling layer, with the gradient of each window's count instead of each spike's.
+    """`backward_loop` before a pooling layer, with the gradient of each window's count instead of each spike's.
 
-    `by_counts` is [T, B, N], or [1, B, N] where it is the same at every step; `windows` [P], unsigned, says in which of
-    the N windows a neuron of an example lies, N for none. `potentials` and `result` are [T, B P], `later` is [B P] and
+    `by_counts` is [T, B, N], or [1, B, N] if it is the same at every step; `windows` [P], unsigned, is the window
+    0..N-1 of each neuron of an example, N for none. `potentials` and `result` are [T, B P], `later` is [B P] and
     `totals` [B P] or [0].
     """
     steps, count = potentials.shape
@@ -237,7 +237,7 @@ def can_fuse(currents: Tensor) -> bool:
 
 
 def rest_of(state: NeuronState, parameters: LIFParameters) -> Tensor:
-    """Return decay times what a step leaves to the next one, [B, ...]."""
+    """Return decay times the potential after the reset, [B, ...]."""
     if parameters.reset == "hard":
         return parameters.decay * (state.potential * (1 - state.spikes))
     return parameters.decay * (state.potential - parameters.threshold * state.spikes)
@@ -250,7 +250,7 @@ def rows(tensor: Tensor) -> Array:
 
 
 def shared_rows(tensor: Tensor) -> Array:
-    """Return a gradient [T, ...] as an array [T, M], or [1, M] where all steps share the same memory."""
+    """Return a gradient [T, ...] as an array [T, M], or [1, M] if all steps share the same memory."""
     return rows((tensor[:1] if tensor.stride(0) == 0 else tensor).contiguous())
 
 
@@ -269,7 +269,7 @@ def fused_lif(currents: Tensor, state: NeuronState | None, parameters: LIFParame
 
 
 class _FusedLIF(torch.autograd.Function):
-    """The compiled loops, with the gradients of the currents and of the state that they started from."""
+    """The compiled loops, with the gradients of the currents and of the initial state."""
 
     @staticmethod
     def forward(

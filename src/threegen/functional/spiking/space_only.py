@@ -1,11 +1,11 @@
-"""The older, space-only gradient of a spiking net: it flows through aggregated spike counts alone.
+"""The older, space-only gradient of a spiking net: it flows only through aggregated spike counts.
 
     a_l = 1/T sum_t o_l[t]        I_l = W_l a_{l-1} + b_l        h_l = 1/T sum_t h(u_l[t] - threshold)
     da_l/dI_l := h_l              dL/dW_l = (dL/da_l * h_l) a_{l-1}^T
 
-What happens over time, leak and reset, is left out of the backward pass: a layer is a map from mean spikes to mean
-spikes, with the mean surrogate as its slope. This is the spatial-domain back-propagation that Wu et al. (Frontiers in
-Neuroscience 12:331, 2018) compare theirs with; it needs one backward pass a batch, whatever T.
+Leak and reset, the effects over time, are left out of the backward pass: a layer is a map from mean spikes to mean
+spikes, with the mean surrogate as its slope. This is the spatial-domain back-propagation with which Wu et al.
+(Frontiers in Neuroscience 12:331, 2018) compare their own; it needs one backward pass per batch for any T.
 
 Shapes: T time steps, B examples, then any neuron shape.
 """
@@ -23,7 +23,7 @@ from threegen.functional.spiking.neurons import LIFParameters
 def aggregated(mean_input: Tensor, spikes: Tensor, potentials: Tensor, parameters: LIFParameters) -> Tensor:
     """Return the mean spikes [B, ...] of a layer, as a function of its mean input [B, ...] with slope h_l.
 
-    `spikes` and `potentials` [T, B, ...] are what the layer did.
+    `spikes` and `potentials` [T, B, ...] are those of the layer.
     """
     slope = torch.zeros_like(mean_input)
     for potential in potentials:  # one step at a time: no second tensor of the size of T steps

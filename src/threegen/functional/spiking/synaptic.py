@@ -1,9 +1,9 @@
-"""The synaptic current of two-state neurons: what arrives does not act at once, it charges a current that decays.
+"""The synaptic current of two-state neurons: input does not act at once, but charges a decaying current.
 
     i[t] = alpha i[t-1] + c[t]          c[t] the summed input W x[t] + b of step t, alpha = exp(-1 / tau_syn)
 
 Neftci, Mostafa and Zenke, "Surrogate gradient learning in spiking neural networks", IEEE Signal Processing Magazine 36
-(2019), with the input of a step already in the current of that step.
+(2019), with the input of a step included in the current of that step.
 
 Shapes: T time steps, B examples, then any neuron shape.
 """
@@ -20,8 +20,8 @@ def synaptic_currents(currents: Tensor, before: Tensor | None, alpha: float | Te
     """Return i [T, B, ...] of all steps from the summed input `currents` [T, B, ...].
 
     Args:
-        before: the synaptic current [B, ...] that an earlier call ended with; None: none flows.
-        alpha: what is left of a current after one step, a number or a tensor with one for each neuron.
+        before: the synaptic current [B, ...] at the end of an earlier call; None: no current.
+        alpha: the share of a current that remains after one step, a number or a tensor with one for each neuron.
 
     Raises `ShapeError` if `before` is of another batch or layer.
 

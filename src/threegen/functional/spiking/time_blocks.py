@@ -1,11 +1,11 @@
-"""A whole spiking net in blocks of time steps: kernels that visit spikes, spikes as bytes, memory that hardly grows.
+"""A whole spiking net in blocks of time steps: event-driven kernels, spikes as bytes, memory almost independent of T.
 
     u_l[t] = decay * u_l[t-1] * (1 - o_l[t-1]) + s W_l x_l[t] + b_l            x_l: spikes, or counts of pooled spikes
 
 Every layer is a linear map or a convolution followed by neurons (and a sum over pooling windows: the scale s = 1/k^2 of
-the mean goes into the weights behind it). A block of steps runs through all layers before the next one starts, so the
-large tensors of one block stay below `BLOCK_BYTES`, whatever T is. The potentials, the bytes of the spikes and the
-lists of events are all that is kept for the backward pass, which runs the blocks in the opposite order.
+the mean is folded into the next weights). A block of steps runs through all layers before the next one starts, so the
+large tensors of one block stay below `BLOCK_BYTES` for any T. Only the potentials, the bytes of the spikes and the
+lists of events are kept for the backward pass, which runs the blocks in the opposite order.
 
 Shapes: t steps of a block, B examples, then the layer's own; convolutional layers are channels last, [t, B, H, W, C].
 """
@@ -44,7 +44,7 @@ from threegen.functional.spiking.neurons_fused import (
 from threegen.machine import buffers
 from threegen.machine.sparse.layouts import lay_out
 
-# The largest tensor of a block. Small blocks stay in the caches; from 32 MiB on the system maps fresh pages every time.
+# The largest tensor of a block. Small blocks stay in the caches; from 32 MiB on the system maps new pages every time.
 BLOCK_BYTES = 4 << 20
 PART_BYTES = 1 << 20  # of spikes that are turned from bytes into numbers at a time
 
@@ -52,20 +52,21 @@ Source = Callable[[int, int], Tensor]  # (first step, steps) -> spikes [t, B, ..
 
 
 class Layer(Protocol):
-    """One layer of a net that runs in time blocks. A fresh one is made for every pass; it keeps what backward needs."""
+    """One layer of a net that runs in time blocks. A new one is created for every pass; it stores what backward
+    needs."""
 
     neurons: Neurons
     weight: Tensor
     bias: Tensor | None
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Return what the neurons send on, bytes [t, B, ...], from the incoming spikes or counts."""
+        """Return the output of the neurons, bytes [t, B, ...], from the incoming spikes or counts."""
         ...
 
     def backward(
         self, block: int, by_spikes: Tensor | Product | None, by_currents: Tensor | None
     ) -> Tensor | Product | None:
-        """Go back through a block, the last one first; return the gradient by what came in, where it is wanted."""
+        """Run backward through a block, the last one first; return the gradient by its input, if it is needed."""
         ...
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:
@@ -91,14 +92,15 @@ class Neurons:
         return spikes
 
     def gather(self, changes: Changes, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Return spikes [t, B, O] as bytes, from what `changes` send through `weight` [O, I]."""
+        """Return spikes [t, B, O] as bytes, from the product of `changes` and `weight` [O, I]."""
         potentials = buffers.empty((changes.steps, changes.batch, len(weight)), weight.dtype)
         spikes, rest = self._begin(potentials)
         event_neurons(changes, weight, bias, rest, constants_of(self.parameters, weight.dtype), potentials, spikes)
         return spikes
 
     def _begin(self, potentials: Tensor) -> tuple[Tensor, Tensor]:
-        """Return spikes to be filled and the rest [B, ...] to go on from; keep what is to become `potentials`."""
+        """Return spikes to be filled and the rest [B, ...] to continue from; store the array that becomes
+        `potentials`."""
         if self.rest is None:
             self.rest = torch.zeros(potentials.shape[1:], dtype=potentials.dtype)
         if self.keep:
@@ -114,8 +116,8 @@ class Neurons:
     ) -> tuple[Tensor, Tensor]:
         """Return the gradient of the currents of a block, and its sums over time; the blocks come in opposite order.
 
-        `by_spikes` is [t, B, ...], or expanded over time; behind a pooling layer it is by the counts, and `windows`
-        says in which window each neuron of an example lies. `by_currents` [B, ...] is added at every step, behind the
+        `by_spikes` is [t, B, ...], or expanded over time; before a pooling layer it is the gradient by the counts, and
+        `windows` is the window of each neuron of an example. `by_currents` [B, ...] is added at every step, after the
         neurons.
         """
         potentials = self.potentials[block]
@@ -147,7 +149,7 @@ class Neurons:
 
 
 class LinearLayer:
-    """A linear map and neurons; gathers weight rows where the incoming spikes are few, multiplies densely elsewhere."""
+    """A linear map and neurons; gathers weight rows if the incoming spikes are few, else multiplies densely."""
 
     def __init__(
         self,
@@ -170,7 +172,7 @@ class LinearLayer:
         self.summed: Tensor | None = None  # currents summed over time, [B, O]
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Return spikes [t, B, O] from spikes or counts [t, B, ...]; `picture` (C, H, W) lies channels last."""
+        """Return spikes [t, B, O] from spikes or counts [t, B, ...]; `picture` (C, H, W) is stored channels last."""
         if self.picture is not None and not self.first:
             spikes = spikes.permute(0, 1, 4, 2, 3)
         self.shape, outputs = spikes.shape, len(self.weight)
@@ -201,7 +203,7 @@ class LinearLayer:
         return self.scale == 1.0 and is_sparse_and_narrow(spikes, len(self.weight))
 
     def _numbers(self, spikes: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield bytes [t, B, I] as matrices of the weights' type, some rows at a time: as many as stay in the cache."""
+        """Yield bytes [t, B, I] as matrices of the weights' type, some rows at a time: as many as fit in the cache."""
         matrix = spikes.flatten(0, 1)
         many = max(1, PART_BYTES // (matrix.shape[1] * self.weight.element_size()))
         part = buffers.empty((min(many, len(matrix)), matrix.shape[1]), self.weight.dtype)
@@ -237,7 +239,7 @@ class LinearLayer:
 
     def _by_input(self, gradient: Tensor) -> Tensor | Product:
         """Return the gradient of the input from that of the currents [t, B, O]."""
-        if len(self.weight) < NARROW and len(self.shape) == 3:  # a linear layer stands in front of this one
+        if len(self.weight) < NARROW and len(self.shape) == 3:  # a linear layer precedes this one
             return Product(gradient, self.scaled.contiguous())
         by_input = buffers.empty((*gradient.shape[:2], self.weight.shape[1]), gradient.dtype)
         torch.mm(gradient.flatten(0, 1), self.scaled, out=by_input.flatten(0, 1))
@@ -245,14 +247,15 @@ class LinearLayer:
         return shaped if self.picture is None else shaped.permute(0, 1, 3, 4, 2).contiguous()
 
     def gradients(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradients of weight and bias and forget them: autograd copies what somebody else holds on to."""
+        """Return the gradients of weight and bias and forget them: autograd would copy a gradient with other
+        references."""
         by_weight, by_bias = self.by_weight, self.by_bias
         self.by_weight = self.by_bias = None
         return by_weight, None if self.bias is None else by_bias
 
 
 def steps_per_block(steps: int, batch: int, largest: int, element: int) -> int:
-    """Return how many steps one block takes, where the largest layer has `largest` values an example and step."""
+    """Return the number of steps of one block, if the largest layer has `largest` values per example and step."""
     return max(1, min(steps, BLOCK_BYTES // max(1, batch * largest * element)))
 
 
@@ -261,13 +264,13 @@ def run_in_blocks(
 ) -> tuple[Tensor, Tensor]:
     """Run `layers` over `steps` time steps, `block` at a time; return spikes and currents of the last, summed, [B, K].
 
-    The last layer must be linear. `weights` lists weight and bias of each layer, in order: autograd sees them here.
+    The last layer must be linear. `weights` lists weight and bias of each layer, in order, for autograd.
     """
     return _TimeBlocks.apply(layers, source, steps, block, *weights)  # type: ignore[no-untyped-call,no-any-return]
 
 
 class _TimeBlocks(torch.autograd.Function):
-    """Blocks forward in time through all layers, and back again."""
+    """Runs blocks forward in time through all layers, and backward."""
 
     @staticmethod
     def forward(
@@ -286,9 +289,9 @@ class _TimeBlocks(torch.autograd.Function):
         last = layers[-1]
         if counts is None or not isinstance(last, LinearLayer) or last.summed is None:
             raise TypeError("time blocks need at least one step and a linear layer at the end")
-        summed, last.summed = last.summed, None  # a result that `ctx` leads to would keep itself alive
+        summed, last.summed = last.summed, None  # a result referenced by `ctx` would keep itself alive
         ctx.layers, ctx.blocks = layers, blocks
-        ctx.save_for_backward(*weights)  # autograd refuses a backward pass through weights that were changed since
+        ctx.save_for_backward(*weights)  # autograd rejects a backward pass through weights changed since
         ctx.set_materialize_grads(False)
         return counts.to(last.weight.dtype), summed
 

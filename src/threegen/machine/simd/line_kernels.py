@@ -1,11 +1,11 @@
-"""Vector instructions for lists of numbers and the rows of a table that they weigh (`sparse_matrix.py`).
+"""Vector instructions for sums of table rows weighted by lists of numbers (`sparse_matrix.py`).
 
 A table is packed into a cache-resident buffer of `WIDE` columns.
 
 Instructions: masked loads, stores and `vfmadd231ps` on eight registers of sixteen numbers (AVX-512F: Intel from
 Skylake-X, AMD from Zen 4).
-By hand: the compiler writes the 128 sums of a row back to memory after each listed row.
-Elsewhere: `sparse.layouts.pays` says no and torch's dense products run; the code itself is right there too.
+Written by hand because the compiler writes the 128 sums of a row back to memory after each listed row. On other
+processors `sparse.layouts.pays` returns False and torch's dense products run; the code itself is correct there too.
 
 All of this is for kernels: arrays are contiguous, places count through all their dimensions, nothing is checked.
 """
@@ -68,7 +68,7 @@ def size_of(vector: Any) -> int:
 
 @extending.intrinsic  # type: ignore[untyped-decorator]
 def copy_line(typing: Any, table: Any, at: Any, width: Any, scale: Any, buffer: Any, to: Any) -> Any:
-    """Copy `width` numbers of `table` from `at` on, times `scale`, to `buffer` from `to` on, and 0 behind them."""
+    """Copy `width` numbers of `table` from `at` on, times `scale`, to `buffer` from `to` on, and 0 after them."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers, kept = begins_of(context, builder, signature, arguments, 0, 4)
@@ -83,7 +83,7 @@ def copy_line(typing: Any, table: Any, at: Any, width: Any, scale: Any, buffer: 
 
 
 def _keep(builder: Any, values: list[Any], begin: Any) -> None:
-    """Store vectors side by side."""
+    """Store vectors contiguously."""
     for number, value in enumerate(values):
         place = builder.gep(begin, [ir.Constant(WORD, LANES * number)])
         builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=size_of(value.type))
@@ -95,8 +95,8 @@ def copy_turned(
 ) -> Any:
     """Copy sixteen columns of sixteen rows of `table`, times `scale`, as rows to `buffer`.
 
-    The rows begin at places at + r stride, their first `columns` numbers count, and the first `rows` rows; the others
-    are taken as 0. What was column c is stored from place to + WIDE c on. The sixteen rows that follow are fetched.
+    The rows begin at places at + r stride. Only the first `columns` numbers of the first `rows` rows are used; the
+    others are taken as 0. Column c is stored from place to + WIDE c on. The following sixteen rows are prefetched.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -155,8 +155,8 @@ def add_line(
 
         keep old[at ...] + start[...] + the rows places[p] of `buffer` times factors[p], p = begin .. end - 1
 
-    but at least `least`. Sums are kept in registers. A `keep` of 0 forgets `old`, whose numbers that lie `apart` behind
-    are fetched otherwise. `start` holds WIDE numbers.
+    but at least `least`. Sums are kept in registers. A `keep` of 0 ignores `old`; otherwise its numbers at the distance
+    `apart` are prefetched. `start` holds WIDE numbers.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -197,7 +197,7 @@ def add_line(
 
 
 def _take_over(builder: Any, totals: list[Any], before: list[Any], share: Any) -> None:
-    """Add a share of what was there before to registers."""
+    """Add a share of the previous values to registers."""
     for total, old in zip(totals, before, strict=True):
         builder.store(builder.fadd(builder.fmul(old, share), builder.load(total)), total)
 
@@ -226,7 +226,7 @@ def _add_numbers(builder: Any, totals: list[Any], lists: list[Any], begin: Any, 
 
 
 def _row(builder: Any, buffer: Any, places: Any, p: Any) -> Any:
-    """Return where the p-th listed row begins."""
+    """Return the start of the p-th listed row."""
     row = builder.sext(builder.load(builder.gep(places, [p])), WORD)
     return builder.gep(buffer, [builder.mul(row, ir.Constant(WORD, WIDE))])
 
@@ -238,7 +238,7 @@ def _add_product(builder: Any, total: Any, piece: Any, factor: Any) -> None:
 
 
 def bring(builder: Any, place: Any) -> None:
-    """Have the line of memory at `place` brought nearer; a place outside of all memory does no harm."""
+    """Prefetch the cache line at `place`; an address outside all memory does no harm."""
     byte = ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [byte, CODE, CODE, CODE])
     fetching = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -248,7 +248,7 @@ def bring(builder: Any, place: Any) -> None:
 
 @extending.intrinsic  # type: ignore[untyped-decorator]
 def fetch(typing: Any, array: Any, at: Any) -> Any:
-    """Have the line of memory that holds place `at` of an array brought nearer."""
+    """Prefetch the cache line that holds place `at` of an array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (begin,) = begins_of(context, builder, signature, arguments, 0)

@@ -1,8 +1,8 @@
 """Vector instructions that list the entries of a matrix, row by row and then column by column (`sparse_lists.py`).
 
 Instruction: `vpcompressd`/`vcompressps`, packing in a register (AVX-512F: Intel from Skylake-X, AMD from Zen 4).
-By hand: the loop "if not 0, append" has a branch per number and is never made into vectors.
-Elsewhere: `sparse.layouts.pays` says no and torch's dense products run; the code itself is right there too.
+Written by hand because the loop "if not 0, append" has a branch per number and is never vectorised. On other processors
+`sparse.layouts.pays` returns False and torch's dense products run; the code itself is correct there too.
 
 All of this is for kernels: arrays are contiguous, places count through all their dimensions, nothing is checked.
 """
@@ -33,10 +33,10 @@ from threegen.machine.simd.vector_parts import (
 
 @extending.intrinsic  # type: ignore[untyped-decorator]
 def list_numbers(typing: Any, source: Any, start: Any, count: Any, places: Any, factors: Any, at: Any) -> Any:
-    """List which of `count` numbers of `source` from place `start` on are not 0; return how many there are.
+    """List which of `count` numbers of `source` from place `start` on are not 0; return their number.
 
-    Their numbers, which rise and count from `start`, go to `places` (int32) and they themselves to `factors`, both from
-    place `at` on, with space for `count` and sixteen more.
+    Their indices, ascending and relative to `start`, are stored in `places` (int32) and their values in `factors`, both
+    from place `at` on, with space for `count` and sixteen more.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -61,13 +61,13 @@ def list_numbers(typing: Any, source: Any, start: Any, count: Any, places: Any, 
 
 
 def _pack(builder: Any, vector: Any, place: Any, mask: Any) -> None:
-    """Store the numbers of a vector that a mask names side by side, and anything behind them."""
+    """Store the numbers of a vector that a mask selects contiguously, and arbitrary values after them."""
     kind = vector.type
     name = "f" if kind != NUMBERS else "i"
     if size_of(kind) == 8 or not (has_wide_vectors() and knows("avx512f")):
         builder.call(packer(builder, kind, f"{name}{8 * size_of(kind)}"), [vector, place, mask])
         return
-    # in a register, then all sixteen at once: half the time of the instruction that stores them itself
+    # in a register, then all sixteen at once: half the time of the instruction that compresses into memory
     packing = ir.FunctionType(kind, [kind, kind, MASKS])
     pack = cgutils.get_or_insert_function(builder.module, packing, f"llvm.x86.avx512.mask.compress.v{LANES}{name}32")
     packed = builder.call(pack, [vector, ir.Constant(kind, None), mask])
@@ -105,8 +105,8 @@ def enter_line(
 ) -> Any:
     """Enter the entries p = begin .. end - 1 of a list by rows in lists by columns.
 
-    Entry p goes to place now[first + places[p]] (int64), which rises by one, of `row_places`, which get `row` (int32),
-    and of `row_factors`, which get factors[p].
+    Entry p goes to place now[first + places[p]] (int64), which is then incremented, of `row_places`, which get `row`
+    (int32), and of `row_factors`, which get factors[p].
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -1,10 +1,10 @@
-"""Vector instructions for which the compiler would take numbers one by one, or carry sums to memory and back.
+"""Vector instructions for loops in which the compiler would process numbers one by one, or spill sums to memory.
 
-Instructions: `vaddps`/`vfmadd` on registers of sixteen float32 numbers, and `vpcompressd`, which packs the numbers of a
-mask side by side (AVX-512F: Intel from Skylake-X, AMD from Zen 4).
-By hand: LLVM cannot know that the two arrays do not overlap, so it adds number by number (four times the cost), and it
-keeps no sums in registers over a loop of listed rows.
-Elsewhere: the same code; LLVM splits the vectors into two of AVX2 or four of SSE or NEON, and packs by branches.
+Instructions: `vaddps`/`vfmadd` on registers of sixteen float32 numbers, and `vpcompressd`, which packs the numbers
+selected by a mask (AVX-512F: Intel from Skylake-X, AMD from Zen 4).
+Written by hand because LLVM cannot know that the two arrays do not overlap, so it adds number by number (four times the
+cost), and it keeps no sums in registers over a loop of listed rows. On other processors the same code runs; LLVM splits
+the vectors into two of AVX2 or four of SSE or NEON, and packs by branches.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def add_sixteen(typing: Any, total: Any, at: Any, row: Any, start: Any) -> Any:
     """Add the sixteen numbers of `row` from place `start` on to those of `total` from place `at` on.
 
     For kernels only. Both arrays are contiguous and of the same type of floating-point numbers; places count through
-    all their dimensions and are not checked. The two may lie in the same memory for all that the compiler knows, so a
-    loop over the sixteen is compiled number by number, at four times the cost.
+    all their dimensions and are not checked. The compiler must assume that they may overlap, so that a plain loop over
+    the sixteen is compiled number by number, at four times the cost.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -149,10 +149,10 @@ weigh_16, weigh_32, weigh_64, weigh_160 = (_weighted_adder(vectors) for vectors 
 
 @extending.intrinsic  # type: ignore[untyped-decorator]
 def list_sixteens(typing: Any, source: Any, start: Any, count: Any, places: Any) -> Any:
-    """List which of `count` bytes of `source` from place `start` on are not 0, in `places`; return how many there are.
+    """List in `places` which of `count` bytes of `source` from place `start` on are not 0; return their number.
 
     For kernels only. `count` is a multiple of sixteen; `source` (uint8) and `places` (int32, `count` + 16 of
-    them at least) are contiguous, and nothing is checked. The numbers rise and count from `start`.
+    them at least) are contiguous, and nothing is checked. The listed numbers are ascending and relative to `start`.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

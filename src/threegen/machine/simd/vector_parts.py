@@ -1,7 +1,8 @@
 """The pieces from which vector instructions are written out (`vector_kernels`, `line_kernels`), in terms of LLVM.
 
 Instruction: vectors of sixteen numbers, one register of AVX-512 each (Intel from Skylake-X, AMD from Zen 4).
-By hand: numba has no vector type of its own. Elsewhere: LLVM splits each vector into the registers that there are.
+Written by hand because numba has no vector type. On other processors LLVM splits each vector into the available
+registers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ STEPS = ir.Constant(NUMBERS, list(range(LANES)))
 
 
 def begins_of(context: Any, builder: Any, signature: Any, arguments: Any, *numbers: int) -> list[Any]:
-    """Return where the arrays among the arguments begin."""
+    """Return the start addresses of the arrays among the arguments."""
     return [context.make_array(signature.args[number])(context, builder, arguments[number]).data for number in numbers]
 
 
@@ -36,14 +37,14 @@ def splat(builder: Any, value: Any) -> Any:
 
 
 def pieces_from(builder: Any, begin: Any, vectors: int) -> list[Any]:
-    """Return where the first, second, ... sixteen numbers from `begin` on lie."""
+    """Return the addresses of the first, second, ... sixteen numbers from `begin` on."""
     vector = ir.VectorType(begin.type.pointee, LANES).as_pointer()
     ends = (builder.gep(begin, [ir.Constant(WORD, LANES * number)]) for number in range(vectors))
     return [builder.bitcast(end, vector) for end in ends]
 
 
 def registers(builder: Any, values: list[Any]) -> list[Any]:
-    """Return places that hold `values`; the compiler makes registers of them."""
+    """Return stack slots that hold `values`; the compiler turns them into registers."""
     places = [cgutils.alloca_once(builder, value.type) for value in values]
     for place, value in zip(places, values, strict=True):
         builder.store(value, place)
@@ -51,7 +52,7 @@ def registers(builder: Any, values: list[Any]) -> list[Any]:
 
 
 def packer(builder: Any, vector: Any, suffix: str) -> Any:
-    """Return the instruction that stores the numbers of a vector that a mask names side by side."""
+    """Return the instruction that stores the numbers of a vector that a mask selects contiguously."""
     kind = ir.FunctionType(ir.VoidType(), [vector, vector.element.as_pointer(), MASKS])
     return cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.compressstore.v{LANES}{suffix}")
 
