@@ -86,7 +86,7 @@ def test_neurons_of_a_small_net() -> None:
     assert len(list(root.iter("{http://www.w3.org/2000/svg}line"))) == 12 + 8
     with pytest.raises(ConfigError, match="too many"):
         explain(MLP([784, 512, 10])).neurons()
-    with pytest.raises(ConfigError, match="no chain of linear layers"):
+    with pytest.raises(ConfigError, match="not a chain of linear layers"):
         explain(Pooled()).neurons()
 
 

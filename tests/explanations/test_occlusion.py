@@ -56,7 +56,7 @@ def test_a_net_that_branches_takes_the_plain_path_and_insisting_is_an_error() ->
 
     look = explain(Residual())
     assert not look.occlusion(images(1), window=8, stride=8).incremental
-    with pytest.raises(ConfigError, match="no chain"):
+    with pytest.raises(ConfigError, match="not a chain"):
         look.occlusion(images(1), window=8, stride=8, incremental=True)
 
 

@@ -38,10 +38,9 @@ class RankLatency(nn.Module):
     """Grey images [B, 1, H, W] in 0..1 to spike times [B, C, H, W]: contrast, local gain, the strongest first.
 
     `sizes` are those of the on- and off-centre filters, C = 2 len(sizes), or `filters` [C, 1, K, K] are given;
-    responses below `least` (of 255) are cut; `radius` is that of the local normalisation, 0 for none.
-    `equal_bins=True` fills each step with equally many values;
-    the weakest ones left over, up to steps - 1, never fire (the published script). Defaults: Mozafari et al. 2019, all
-    values fire. Raises `ConfigError`.
+    responses below `least` (of 255) are set to 0; `radius` is that of the local normalisation, 0 for none.
+    `equal_bins=True` puts the same number of values into each step; the weakest remaining ones, up to steps - 1, never
+    fire (as in the published script). Defaults: Mozafari et al. 2019, all values fire. Raises `ConfigError`.
     """
 
     needs_unit_range = True
@@ -248,7 +247,7 @@ class DecisionConv(OrderedConv):
         )
         self.classes = require_whole("classes", classes)
         if features % classes:
-            raise ConfigError(f"{features} features do not share out evenly to {classes} classes")
+            raise ConfigError(f"{features} features cannot be divided evenly among {classes} classes")
         self.register_buffer("dropped", torch.zeros(features, dtype=torch.bool), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:

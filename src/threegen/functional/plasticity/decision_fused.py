@@ -166,7 +166,7 @@ def walk(
                 if attempt == 0:
                     count_answer(rates, marks, 0)
                 break
-            if marks[6]:  # nothing is to be learnt
+            if marks[6]:  # no learning
                 break
             f, p = divmod(winner, places)
             right = f // marks[5] == targets[b]
@@ -197,7 +197,7 @@ def changes(rates: Array, right: bool, again: bool) -> tuple[np.float32, np.floa
 
 @serial
 def count_answer(rates: Array, marks: Array, verdict: int) -> None:
-    """Count into the window; when it is full its shares become the factors of the rates."""
+    """Count the answer in the window; when it is full its shares become the factors of the rates."""
     if marks[3] == 0:
         return
     marks[2] += 1
@@ -223,7 +223,7 @@ def _reinforce(
     right: bool,
     again: bool,
 ) -> None:
-    """Move the winner's weights [O, C]: one way where its input is active, the other way everywhere else."""
+    """Change the winner's weights [O, C]: in one direction for active inputs, in the other for all others."""
     up, down = changes(rates, right, again)
     low, high = np.float32(rates[6]), np.float32(rates[7])
     n, last = begin[place], begin[place + 1]

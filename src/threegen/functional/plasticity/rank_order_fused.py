@@ -103,7 +103,8 @@ def learn_by_order(weight: Tensor, times: Tensor, layer: FiringLayer, state: Ord
 
 @serial
 def sort_inputs(times: Array, steps: int, places: Array, begin: Array) -> None:
-    """Write the flat places of all inputs that fire, step by step; `begin` [steps + 1] says where a step's begin."""
+    """Write the flat positions of all inputs that fire, step by step; `begin` [steps + 1] is the start of each
+    step's."""
     flat = times.ravel()
     begin[:] = 0
     for i in range(len(flat)):
