@@ -106,7 +106,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard the run that --out holds.")] = False,
     holdout: Annotated[int | None, typer.Option(help="Keep this many training examples for validation.")] = None,
-    checkpoint_every: Annotated[int | None, typer.Option(help="Also save after every so many batches.")] = None,
+    checkpoint_every: Annotated[int | None, typer.Option(help="Also save after this number of batches.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     quiet: Quiet = False,
     as_json: Json = False,

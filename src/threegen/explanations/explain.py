@@ -109,7 +109,8 @@ class Explainer:
         """Return a small net's neurons and connections, coloured by weight (see `diagram.neuron_drawing`)."""
         return neuron_drawing(self.subject)
 
-    # -- what it has learnt --------------------------------------------------------------------------------------------
+    # -- what it has learned
+    # --------------------------------------------------------------------------------------------
     def filters(self, layer: Layer = None, *, shape: tuple[int, ...] | None = None) -> Maps:
         """Return a layer's weights as pictures (see `filters.filters`)."""
         return filters(self.subject, layer, shape=shape)

@@ -5,9 +5,9 @@
                                       C1: the earliest spike of a square;  C2: 1 where a neuron of a square has fired
     scores = V c + b                  c: the bits of C2; V and b are those of a linear support vector machine
 
-While S2 learns, only the map that fires first goes on at each place of C1. Neither layer sees a label. Weights are
-never negative and nothing leaks, so a neuron has fired by the last step if its potential over all inputs is above its
-threshold.
+While S2 learns, only the map that fires first is passed on at each position of C1. Neither layer sees a label. Weights
+are never negative and nothing leaks, so a neuron has fired by the last step if its potential over all inputs is above
+its threshold.
 
 Kheradpisheh, Ganjtabesh, Thorpe and Masquelier, "STDP-based spiking deep convolutional neural networks for object
 recognition", Neural Networks 99 (2018) 56-67; sizes and constants of the MNIST script that the group published later.

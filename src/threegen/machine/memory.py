@@ -59,7 +59,7 @@ def give_back_freed() -> None:
 
     Worth it before a process forks (what it holds then stays in memory until its children end, even where it is
     overwritten) and after sizes have changed (blocks of other sizes leave gaps). The time is that of touching the
-    pages anew, about a quarter of a millisecond per megabyte.
+    pages again, about a quarter of a millisecond per megabyte.
     """
     trim = _trim()
     if trim is not None:

@@ -63,7 +63,7 @@ def deep_reward_stages(
         schedule: of S3's rule, such as `EpochSteps("rate", {0: 4.0, 20: 1.0})`.
         shuffle: a new order in each pass; the script keeps that of the data.
         batch_sizes: for each layer; they determine when checkpoints may be written, not the result.
-        images: only the first so many images of the data; None uses all.
+        images: only this number of first images of the data; None uses all.
         folder: of files for spike times, so that a resumed run finds them; None keeps them in memory.
         distortions: S3 also learns from distorted images: its passes show the images and `copies` distorted versions of
             all of them in turn. None (the script): only the images. S1 and S2 never see them.

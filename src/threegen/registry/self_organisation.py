@@ -42,8 +42,8 @@ def self_organisation(
     1980: S1, S2, S3 compete without labels, then C3-planes are labelled with classes. 1988: a teacher presents line
     segments to S1, windows of typical digits to S2 and S3, whole typical digits to S4. 2003: S2 and S3 grow without
     labels, S4 is trained on whole digits with labels. `epochs` are passes through the data for each layer, `top_epochs`
-    those of the labelled top layer of 2003; `digits` uses only the first so many of the data (the paper of 2003:
-    3,000). Raises `ConfigError` for another model and for `digits` below one.
+    those of the labelled top layer of 2003; `digits` uses only this number of first digits of the data (the paper of
+    2003: 3,000). Raises `ConfigError` for another model and for `digits` below one.
     """
     if digits is not None:
         require_whole("digits", digits)

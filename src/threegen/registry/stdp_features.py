@@ -45,7 +45,7 @@ def kheradpisheh_stages(
     Args:
         model: a `Kheradpisheh2018`.
         passes: through the data, for each layer.
-        batch_size: decides when checkpoints may be written, not what is learnt.
+        batch_size: decides when checkpoints may be written; it does not affect the result.
         shuffle: a new order in each pass; the script keeps that of the data.
         folder: where spike times are stored as files, so that a resumed run finds them; None keeps them in memory.
 

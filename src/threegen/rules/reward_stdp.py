@@ -10,7 +10,7 @@ over the last full `window` of examples; before the first one is full they are .
 classes. (The published script computes these two but applies full rates to the first window: `first_shares=(1, 1)`.)
 With a `floor` f the factors are f + (1 - f) c_r and f + (1 - f) c_p (the shallow net of 2018: .2).
 
-With `tries` an example is shown again after a wrong answer, at most so many times, until the answer is right; that is
+With `tries` an example is shown again after a wrong answer, at most that many times, until the answer is right; that is
 rewarded in full (c_r = 1), since it was not expected. (Ours: neither script does so.)
 
 Mozafari, Ganjtabesh, Nowzari-Dalini, Thorpe and Masquelier, "Bio-inspired digit recognition using reward-modulated

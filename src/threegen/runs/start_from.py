@@ -1,4 +1,4 @@
-"""Fine-tuning: a model begins with the weights of a run, its last layer drawn anew where the classes are others."""
+"""Fine-tuning: a model starts from the weights of a run; its last layer is initialised again if the classes differ."""
 
 from __future__ import annotations
 

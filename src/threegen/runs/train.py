@@ -71,7 +71,7 @@ def train_run(
         train, validation: other parts than `data.train` and the holdout.
         device, progress, callbacks, checkpoint_every: as in `fit`.
         start: a run of the same model, or a name whose weights ship, with whose weights training begins; where the
-            classes are of another number, the last layer is drawn anew.
+            number of classes differs, the last layer is initialised again.
 
     Raises `ConfigError` for settings that cannot work and what `fit` raises.
     """

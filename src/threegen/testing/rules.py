@@ -288,7 +288,7 @@ def _learns(bench: _Bench) -> None:
             run.model.train()
         if done:
             return
-    raise Broken(f"the toy problem is not learnt in {bench.passes} passes at rate {bench.rate:g}")
+    raise Broken(f"the toy problem is not learned in {bench.passes} passes at rate {bench.rate:g}")
 
 
 def _oracle(bench: _Bench) -> None:
@@ -339,7 +339,7 @@ def _part(batch: Batch, which: slice | Tensor) -> Batch:
 
 def _mostly_right(model: nn.Module, batch: Batch) -> bool:
     if batch.targets is None:
-        raise Broken("give learnt=, which says when a toy problem without labels is learnt")
+        raise Broken("give learnt=, which says when a toy problem without labels is solved")
     predict = getattr(model, "predict", None)
     guesses = predict(batch.inputs) if predict else answer(model, batch.inputs, make_generator("answers")).argmax(1)
     return float((guesses == batch.targets).double().mean()) >= 0.95

@@ -173,7 +173,7 @@ def accuracy_by_steps(member: PageModel, images: Tensor, labels: Tensor) -> dict
         generator = make_generator("accuracy by steps")
         right = []
         for part, targets in zip(torch.split(images[:count], PART), torch.split(labels[:count], PART), strict=True):
-            with member.lock, torch.no_grad():  # released between parts, so that the card goes on answering
+            with member.lock, torch.no_grad():  # released between parts, so that the card continues to answer
                 right.append(_answers_by_steps(model, part, generator) == targets)
         shares = torch.cat(right, 1).float().mean(1)
         member.known["by steps"] = _last_of_bin(shares, -(-len(shares) // MOST_STEPS)).tolist()

@@ -17,6 +17,6 @@ FIGURE = Figure(
     make=partial(train_lenet_5, distortions=Distortions()),
     differs="each pass sees 60,000 distorted digits; the paper adds 540,000 to the plain ones",
     note=SETTINGS
-    + "Each pass sees each of the 60,000 digits once, shifted, scaled, sheared and deformed anew; the paper "
+    + "Each pass sees each of the 60,000 digits once, with a new random shift, scale, shear and deformation; the paper "
     "adds 540,000 distorted ones to them. The strength of the distortions was not tuned. " + READ_ONCE,
 )

@@ -1,7 +1,7 @@
 """A layer whose first spike is the answer and which learns from reward, as a compiled walk over spikes.
 
-The quick twin of `RewardSTDP` on `DecisionConv(strict=True)` with a finite threshold: winners, verdicts and weights are
-those of the plain tensors, in all bits.
+The fast version of `RewardSTDP` on `DecisionConv(strict=True)` with a finite threshold: winners, verdicts and weights
+are those of the plain tensors, in all bits.
 
 Shapes: B examples, C input maps, H x W inputs, F features, k x k kernels.
 """

@@ -27,7 +27,8 @@ ENTRY = Entry(
     generation=3,
     year=2018,
     paper="Wu, Deng, Li, Zhu and Shi, Spatio-temporal backpropagation, Frontiers in Neuroscience 12:331 (2018)",
-    about="Small kernels slide over the spikes of the image; averaged spikes go on to the next layer, step by step.",
+    about="Small kernels slide over the spikes of the image; averaged spikes are passed to the next layer, step by "
+    "step.",
     equations="u[t] = decay * u[t-1] * (1 - o[t-1]) + W * x[t] + b;  o[t] = 1 where u[t] >= threshold;\n"
     "x behind a pooling layer = mean of o over 2 x 2;  score = the last layer's input, summed over t.",
     rule_name="spatio-temporal back-propagation of the cross-entropy, rectangular surrogate",
