@@ -65,27 +65,18 @@ def shallow_reward_stages(
 ) -> list[Stage]:
     """Return the one stage that trains `model`: reward STDP whose factors are .2 + .8 times the shares of a window.
 
-        Args:
-            model: a `Mozafari2018`.
-    <<<<<<< HEAD
-            passes: through the data.
-            reward: sizes of the changes after a right answer, of inputs that fired in time and of all others.
-            punish: the same after a wrong answer, with the signs turned.
-            dropout: the probability with which a map is switched off in a window.
-            window: images in a batch, after which dropout and factors change.
-    =======
-            images: the number of images of the data, after which factors are measured again.
-            passes: through the data.
-            reward: sizes of the changes after a right answer, of inputs that fired in time and of all others.
-            punish: the same after a wrong answer, with the signs turned.
-            dropout: the probability with which a map is switched off in a pass.
-            batch_size: decides when checkpoints may be written; it does not affect the result.
-    >>>>>>> 0cc3cfd (More sentences)
-            shuffle: a new order in each pass; the script keeps one order.
-            seed: of the dropout.
+    Args:
+        model: a `Mozafari2018`.
+        passes: through the data.
+        reward: sizes of the changes after a right answer, of inputs that fired in time and of all others.
+        punish: the same after a wrong answer, with the signs turned.
+        dropout: the probability with which a map is switched off in a window.
+        window: images in a batch, after which dropout and factors change.
+        shuffle: a new order in each pass; the script keeps one order.
+        seed: of the dropout.
 
-        Defaults are ours, for digits: the script's three tasks have rates of .005 to .05. Raises `ConfigError` for another
-        model.
+    Defaults are ours, for digits: the script's three tasks have rates of .005 to .05. Raises `ConfigError` for another
+    model.
     """
     if not isinstance(model, Mozafari2018):
         raise ConfigError(f"shallow_reward_stages trains a Mozafari2018, got {type(model).__name__}")
