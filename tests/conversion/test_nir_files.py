@@ -95,7 +95,7 @@ STRANGE: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"w": product(), "n": neurons(), "b": nir.Affine(np.ones((2, 2), np.float32), ones), **OUTPUT},
         [*CHAIN, ("n", "b"), ("b", "n")],
     ),
-    r"n takes nothing": ({"w": product(), "n": neurons(), **OUTPUT}, [("input", "w"), ("n", "output")]),
+    r"n has no input": ({"w": product(), "n": neurons(), **OUTPUT}, [("input", "w"), ("n", "output")]),
     r"the inputs of n have different shapes": (
         {"w": product(), "x": product(5), "n": neurons(), **OUTPUT},
         [*CHAIN, ("input", "x"), ("x", "n")],

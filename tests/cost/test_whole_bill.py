@@ -396,7 +396,7 @@ def test_attention_and_cells_that_take_time_first_and_what_cannot_be_known() -> 
             return self.head(self.rnn(x.reshape(9, -1, 6)[:, :9])[0][-1])
 
     assert count(Fixed(), torch.rand(9, 2, 6)).operations["mac"] == 2485
-    with pytest.raises(ConfigError, match="say time=0"):
+    with pytest.raises(ConfigError, match="give time=0"):
         count(Fixed(), torch.rand(9, 9, 6))
     assert count(Fixed(), torch.rand(9, 9, 6), time=0).operations["mac"] == 2485
     with pytest.raises(ConfigError, match="axis of the input"):

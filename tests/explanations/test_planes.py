@@ -126,7 +126,7 @@ def test_grad_cam_of_tokens_is_that_of_the_planes_they_are(time_first: bool, fro
     assert look.grad_cam_plus_plus(x, 1, layer="keep", reshape=(4, 4)).shape == (3, 1, 12, 12)
     with pytest.raises(ConfigError, match="at least 100"):
         look.grad_cam(x, 1, layer="keep", reshape=(10, 10))
-    with pytest.raises(ConfigError, match="reshape must make planes"):
+    with pytest.raises(ConfigError, match="reshape must turn"):
         look.grad_cam(x, 1, layer="keep", reshape=lambda tokens: tokens[0])
     with pytest.raises(ConfigError, match="say which"):
         look.grad_cam(x, 1, reshape=(4, 4))

@@ -183,7 +183,7 @@ def test_where_time_cannot_be_known_the_user_is_asked() -> None:
 
     x = torch.rand(4, 4, 6)
     for ask in (lambda: explain(Fixed()).saliency(x), lambda: explain(Fixed()).summary(x)):
-        with pytest.raises(ConfigError, match="say time=0"):
+        with pytest.raises(ConfigError, match="give time=0"):
             ask()
     assert explain(Fixed(), time=0).saliency(x).shape == x.shape
     assert explain(Fixed(), time=0).summary(x).rows[0].output == (4, 7)

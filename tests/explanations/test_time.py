@@ -90,7 +90,7 @@ def test_through_an_encoder_that_learns_the_map_is_of_the_image() -> None:
     net = SpikingMLP([16, 12, 4], steps=5, encoder=Learnt(), generator=generator())
     found = explain(net).saliency(torch.rand(2, 1, 4, 4, generator=generator(1)), 0)
     assert found.shape == (2, 1, 4, 4)
-    with pytest.raises(ShapeError, match="no axis of time"):
+    with pytest.raises(ShapeError, match="no time axis"):
         explain(net).saliency(torch.rand(2, 1, 4, 4), 0, per_step=True)
 
 

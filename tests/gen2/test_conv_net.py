@@ -42,7 +42,7 @@ def test_layers_are_those_of_the_string() -> None:
         ("16X5-10", "is not a layer"),
         ("10-16C5", "comes after"),
         ("16C5-P2", "number of classes"),
-        ("4C9-10", "no place"),
+        ("4C9-10", "to nothing"),
     ],
 )
 def test_strings_that_cannot_be_are_refused(layers: str, message: str) -> None:

@@ -265,7 +265,7 @@ def test_data_without_a_length_are_walked_to_their_end(data: Dataset) -> None:
 
 
 def test_an_iterator_is_refused_it_would_be_empty_in_the_second_epoch(data: Dataset) -> None:
-    with pytest.raises(DataError, match="walked only once"):
+    with pytest.raises(DataError, match="read only once"):
         fit(MLP([12, 4]), Backprop(), iter(list(data.batches(10))))
 
 

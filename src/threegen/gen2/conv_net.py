@@ -121,8 +121,7 @@ def _parts(layers: str) -> list[re.Match[str]]:
         if part is None:
             raise ConfigError(
                 f"layers {layers!r}: {text!r} is not a layer; write 16C5 (convolution), 16C5p2 (with a border), P2 or "
-                f"M2 "
-                "(pooling) or 128 (units), joined by -"
+                "M2 (pooling) or 128 (units), joined by -"
             )
         if parts and parts[-1]["units"] and not part["units"]:
             raise ConfigError(f"layers {layers!r}: {text!r} comes after a full layer; convolutions come first")
