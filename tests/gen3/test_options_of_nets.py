@@ -238,8 +238,8 @@ def test_both_ways_learn_which_quarter_is_bright(gradient: str) -> None:
     ("options", "words"),
     [
         ({"readout": "leaky"}, "cannot use readout"),
-        ({"learnable_decay": True}, "cannot train a decay, recurrent weights"),
-        ({"recurrent": True}, "cannot train a decay, recurrent weights"),
+        ({"learnable_decay": True}, "cannot train decays, recurrent weights"),
+        ({"recurrent": True}, "cannot train decays, recurrent weights"),
         ({"adaptation": 0.1}, "neither adaptive thresholds nor refractory steps"),
     ],
 )

@@ -276,7 +276,7 @@ BAD: list[tuple[Any, str]] = [
     (lambda: SpikingMLP([20, 12, 4], per="row", learnable_decay=True), "per is .row.; choose layer, channel, neuron"),
     (
         lambda: SpikingMLP([20, 12, 4], gradient="space", learnable_threshold=True),
-        "cannot train a decay, recurrent weights or thresholds",
+        "cannot train decays, recurrent weights, thresholds",
     ),
 ]
 

@@ -88,7 +88,7 @@ def test_the_teacher_points() -> None:
     ("targets", "error", "match"),
     [
         (torch.tensor([3]), DataError, "outside 0..2"),
-        (torch.tensor([[0, 4, 0]]), DataError, "points at"),
+        (torch.tensor([[0, 4, 0]]), DataError, "outside the planes"),
         (torch.tensor([[0, 1]]), ShapeError, "teacher gives"),
     ],
 )

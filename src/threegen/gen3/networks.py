@@ -5,8 +5,7 @@
 
 Wu, Deng, Li, Zhu and Shi, "Spatio-temporal backpropagation for training high-performance spiking neural networks",
 Frontiers in Neuroscience 12:331 (2018): equations 1 to 5 and the rate read-out of its loss. The gradient flows through
-layers and through time, with a surrogate for the spike's slope; any loss of the scores can be used; `Backprop` trains
-it.
+layers and through time, with a surrogate for the spike's slope; any loss of the scores works with `Backprop`.
 
 Shapes: T time steps, B examples, D inputs, N neurons of a layer, K classes.
 """
@@ -175,9 +174,7 @@ class SpikingNet(nn.Module):
         Raises what `forward` raises, and `ShapeError` if `state` is of another net or batch.
         """
         if state is not None and len(state) != len(self.neurons):
-            raise ShapeError(
-                f"the state is of {len(state)} spiking layers, the net has {len(self.neurons)} spiking layers"
-            )
+            raise ShapeError(f"the state is of {len(state)} spiking layers, the net has {len(self.neurons)}")
         inputs = self.encode(x, generator)
         fired: list[Tensor] = []
         potentials: list[Tensor] = []
@@ -232,8 +229,7 @@ class SpikingNet(nn.Module):
         return next(self.synapses.parameters())
 
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the spikes [T, B, ...] of images or vectors in 0..1; for frames [B, T, ...] only the time axis is
-        moved to the front."""
+        """Return the spikes [T, B, ...] of images or vectors in 0..1; frames [B, T, ...] get time first."""
         if is_train(x, self.one_input):
             return self.frames(x)
         return cast(Tensor, self.encoder(self.pixels(x), self.steps, generator))
@@ -395,10 +391,7 @@ def require_spatial(net: SpikingNet) -> None:
             raise ConfigError(f'gradient="space" does not support {type(part).__name__}; use gradient="space-time"')
     for module in net.modules():
         if isinstance(module, LIF) and (not module.uniform or module.recurrent_weight is not None):
-            raise ConfigError(
-                'gradient="space" cannot train a decay, recurrent weights or thresholds, and all neurons of a '
-                "layer must be equal"
-            )
+            raise ConfigError('gradient="space" cannot train decays, recurrent weights, thresholds or unequal neurons')
         if isinstance(module, LIF) and (module.options.adaptation or module.options.refractory):
             raise ConfigError('gradient="space" supports neither adaptive thresholds nor refractory steps')
         if isinstance(module, AnyBatchNorm | NeuNorm):
