@@ -172,7 +172,7 @@ class SpikingGraph(SpikingNet):
         keeps = state is not None or notes is not None or torch.is_grad_enabled()
         if keeps or inputs.shape[1] <= together or self._looked_at():
             return through(inputs, state, notes)
-        return torch.cat([through(part) for part in inputs.split(together, 1)])
+        return torch.cat([through(part) for part in torch.split(inputs, together, 1)])
 
     def _looked_at(self) -> bool:
         """Return whether somebody may look at what the parts of the net get and return."""

@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from threegen.conversion.convert import ConversionWarning, ConvertedNet, convert
 from threegen.datasets.dataset import Dataset
@@ -76,8 +76,10 @@ def _every_readout(net: ConvertedNet, test: Dataset) -> dict[str, float]:
     spike, and the spikes before, are their summed input in these units.
     """
     generator, right = make_generator(0, "conversion-curves"), {"potential": 0.0, "rate": 0.0, "counts alone": 0.0}
+    targets = cast(Tensor, test.targets)
     with torch.no_grad():
-        for images, labels in zip(test.inputs.split(BATCH), test.targets.split(BATCH), strict=True):
+        for start in range(0, len(test), BATCH):
+            images, labels = test.inputs[start : start + BATCH], targets[start : start + BATCH]
             record = net.run(images, generator=generator)
             counts = record.counts[-1]
             summed = record.potentials[-1][-1] + counts - record.spikes[-1][-1]
