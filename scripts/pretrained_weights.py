@@ -18,6 +18,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ from torch.nn.functional import cross_entropy
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.load import load_data
 from threegen.datasets.strokes import mnist_form_of_strokes
+from threegen.figures.recordings import MILLISECONDS, STEPS, real_frames, simulated_frames
 from threegen.gen1.neocognitron import Neocognitron
 from threegen.gen1.neocognitron_cells import GrowingSCells
 from threegen.randomness import forked_randomness
@@ -40,11 +42,14 @@ from threegen.runs.train import train_run
 from threegen.training.evaluate import evaluate
 from threegen.training.persistence.checkpoint import load_weights
 from threegen.training.persistence.files import write_whole
+from threegen.web.lineup import for_drawings
 
 DRAWINGS = Path(__file__).parents[1] / "tests" / "fixtures" / "hundred_strokes.json"
 LARGE = 4096  # values from which a tensor is stored in float16
 ALLOWED = 2  # allowed loss of right answers in 10,000 by float16
 CHECKED = 500  # first test images that the tests classify again
+CHECKED_BY_CAMERA = 50  # of them, if each is recorded by the simulated camera first
+SIMULATED = 24_000  # digits of MNIST's training split after the first 1,000, recorded by the simulated camera
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Recipe:
     `answering` are options of the shipped network that replace those of the training. `fitted` returns options and
     tensors of a smaller network with the same answers. `likelihood` says that the softmax of the scores is already a
     probability, because the network was trained with it. `judged` is the number of training images for the check of
-    float16.
+    float16. `data` loads the training and the test data; `facts` replace those of the run in the manifest.
     """
 
     mode: str = "full"
@@ -64,6 +69,8 @@ class Recipe:
     fitted: Callable[[nn.Module], tuple[dict[str, Any], dict[str, Tensor]]] | None = None
     likelihood: bool = False
     judged: int = 10_000
+    data: Callable[[], Data] = cache(lambda: load_data("mnist"))
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def existing_planes(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -78,6 +85,12 @@ def existing_planes(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]
     return {"planes": counts}, weights
 
 
+@cache
+def recordings() -> Data:
+    """Return simulated recordings for training; the 1,000 real ones at hand, of other digits, are the test split."""
+    return Data("n-mnist-simulated", simulated_frames(STEPS, seed=0, count=SIMULATED), real_frames(STEPS))
+
+
 RECIPES = {
     "perceptron": Recipe(),
     "neocognitron": Recipe(
@@ -90,8 +103,20 @@ RECIPES = {
     "rbm-softmax": Recipe(likelihood=True),
     "dbn": Recipe("quick", epochs=6, likelihood=True),
     "diehl-cook": Recipe(),
+    "mozafari": Recipe(),
     "spiking-mlp": Recipe("quick", epochs=5, answering={"steps": 10}),
     "converted": Recipe("quick", epochs=1, likelihood=True, judged=2000),
+    "spiking-events": Recipe(
+        judged=2000,
+        data=recordings,
+        facts={
+            "data": "n-mnist",
+            "data_options": {"frames": STEPS, "milliseconds": MILLISECONDS, "binary": True},
+            "trained_on": f"{SIMULATED:,} digits of MNIST's training images shown to the simulated camera of N-MNIST",
+            "tested_on": "the 1,000 real recordings of N-MNIST that show the first 1,000 training images, none of which "
+            "it was trained on",
+        },
+    ),
     "spiking-conv": Recipe("quick", epochs=1, answering={"steps": 10}, likelihood=True, judged=2000),
 }
 
@@ -102,17 +127,17 @@ def main() -> None:
     parser.add_argument("name", choices=[*RECIPES, "all"])
     parser.add_argument("--runs", type=Path, default=Path("runs/pretrained"))
     given = parser.parse_args()
-    data = load_data("mnist")
     for name in RECIPES if given.name == "all" else [given.name]:
-        facts = make_weights(name, RECIPES[name], given.runs / name, data)
+        facts = make_weights(name, RECIPES[name], given.runs / name)
         sys.stdout.write(
             f"{name}: {facts['correct']} of {facts['count']}, {facts['bytes']:,} bytes, {facts['precision']}\n"
         )
 
 
-def make_weights(name: str, recipe: Recipe, folder: Path, data: Data) -> dict[str, Any]:
+def make_weights(name: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Train, store and evaluate one model, write its entry of the manifest and return it."""
-    run = trained(name, recipe, folder)
+    data = recipe.data()
+    run = trained(name, recipe, folder, data)
     entry, facts = find_entry(name), run.facts
     options = {**facts["plan"].get("options", {}), **recipe.answering}
     weights = dict(run.model.state_dict())
@@ -144,7 +169,7 @@ def make_weights(name: str, recipe: Recipe, folder: Path, data: Data) -> dict[st
         "settings": facts["settings"],
         "plan": facts["plan"],
         "options": options,
-        "steps": options.get("steps") or getattr(getattr(model, "variant", None), "steps", None),
+        "steps": options.get("steps") or getattr(getattr(model, "variant", None) or model, "steps", None),
         "module": "",
         "data": facts["data"],
         "data_options": facts["data_options"],
@@ -157,32 +182,37 @@ def make_weights(name: str, recipe: Recipe, folder: Path, data: Data) -> dict[st
         "versions": facts["versions"],
         "date": datetime.date.today().isoformat(),
         "command": f"python scripts/pretrained_weights.py {name}",
+        **recipe.facts,
     }
+    if "tested_on" in recipe.facts:  # it is not the test split of the data by their name
+        found["data_sha256"] = {"train": facts["data_sha256"]["train"], "tested_on": facts["data_sha256"]["test"]}
     shipped = build_pretrained(found, WEIGHTS)
     found["temperature"] = 1.0 if recipe.likelihood else temperature(shipped, data.train.take(10_000))
     whole = evaluate(shipped, data.test, seed=0)
-    few = evaluate(shipped, data.test.take(CHECKED), seed=0)
+    reader = for_drawings(shipped, found)
+    checked = load_data("mnist").test.take(CHECKED if reader is shipped else CHECKED_BY_CAMERA)
+    few = evaluate(reader, checked, seed=0)
     found |= {
         "accuracy": whole.accuracy,
         "interval": list(whole.interval),
         "correct": whole.correct,
         "count": whole.count,
-        "checked": {"images": CHECKED, "correct": few.correct, "seed": 0},
-        "drawings": drawings_read(shipped),
+        "checked": {"images": len(checked), "correct": few.correct, "seed": 0},
+        "drawings": drawings_read(reader),
     }
     note(name, found)
     return found
 
 
-def trained(name: str, recipe: Recipe, folder: Path) -> Run:
+def trained(name: str, recipe: Recipe, folder: Path, data: Data) -> Run:
     """Return the finished run in `folder`, resumed or trained if there is none."""
     begun = (folder / NAME).is_file()
     if begun and read_record(folder)["finished"]:
         return open_run(folder)
     if begun:
-        return train_run(out=folder, resume=True, progress=True)
+        return train_run(data=data, out=folder, resume=True, progress=True)
     settings = {"mode": recipe.mode, "epochs": recipe.epochs, "options": recipe.options or None}
-    return train_run(name, "mnist", **settings, seed=0, out=folder, progress=True)  # type: ignore[arg-type]
+    return train_run(name, data, **settings, seed=0, out=folder, progress=True)  # type: ignore[arg-type]
 
 
 def packed(

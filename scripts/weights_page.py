@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ threegen predict lenet-5 picture.png     # a picture file, or the number of a te
 threegen explain lenet-5 7 --method occlusion
 threegen evaluate mlp
 threegen spikes spiking-mlp 7
+threegen predict spiking-events RECORDING.bin     # a recording of an event camera
 ```
 
 A folder of that name that holds a run is used instead of the weights that ship; the answer says which of them it was.
@@ -50,7 +52,7 @@ the weights as they are stored (for six of them again when facts were added to t
 reading). Intervals are Wilson's at 95 %. The last column counts the drawings read out of the one
 hundred of `tests/fixtures/hundred_strokes.json`: ten of each digit in five hands, large and small, slanted and off
 center.
-
+{exceptions}
 | name | year | rule | T | test accuracy | interval | stored as | kB | drawings |
 |---|---|---|---|---|---|---|---|---|
 """
@@ -110,7 +112,16 @@ def page(models: dict[str, dict[str, Any]]) -> str:
     total = sum(facts["bytes"] for facts in models.values()) / 1e6
     sentence = f"{len(rows)} of the one hundred are misread by at least one model, in brackets by which digit."
     tail = TAIL.format(sentence=sentence, rows="\n".join(rows))
-    return HEAD + "\n".join(lines) + "\n" + MIDDLE.format(total=total) + "\n".join(making) + "\n" + tail
+    head = HEAD.replace("{exceptions}", "".join(_exception(name, facts) for name, facts in models.items()))
+    return head + "\n".join(lines) + "\n" + MIDDLE.format(total=total) + "\n".join(making) + "\n" + tail
+
+
+def _exception(name: str, facts: dict[str, Any]) -> str:
+    """Return a sentence on a model that was trained or tested on other data than MNIST."""
+    if "trained_on" not in facts:
+        return ""
+    sentence = f"`{name}` was trained on {facts['trained_on']} and tested on {facts['tested_on']}. Drawings are"
+    return f"\n{fill(sentence + ' recorded by that camera, too.', 120)}\n"
 
 
 def _options(options: dict[str, Any] | None) -> str:

@@ -99,6 +99,29 @@ def test_the_raster_moves_and_the_decision_forms(open_page: Any) -> None:
     opened.until("document.querySelector('.spikes > .hint:last-child').textContent.includes('says')")
 
 
+EVENTS = """(() => { const c = document.querySelector('.spikes .time canvas'), found = [0, 0, 0];
+  if (!c || c.width !== 34) return found;
+  const d = c.getContext('2d').getImageData(0, 0, 34, 34).data;
+  for (let i = 0; i < d.length; i += 4) found[d[i] > 200 ? 0 : d[i + 2] > 200 ? 1 : 2] += 1;
+  return found; })()"""
+
+
+def test_a_camera_records_the_drawing_and_its_events_are_shown(open_page: Any) -> None:
+    """ON and OFF events in two colours, on 34 by 34 pixels, most of which see nothing; the card names the camera."""
+    opened = open_page()
+    page = opened.page
+    card = page.locator("[data-name=spiking-events]")
+    assert "simulated event camera" in card.inner_text()
+    opened.draw(*SEVEN)
+    assert card.locator(".bars .best").inner_text().strip() == "7"
+    card.locator("footer button").click()
+    opened.until(f"{EVENTS}[0] > 10")
+    on, off, none = page.evaluate(EVENTS)
+    assert off > 10
+    assert none > on + off
+    assert "ON orange" in page.locator(".spikes figcaption").first.inner_text()
+
+
 SHARES = "[...document.querySelectorAll('[data-name=lenet-5-modern] .bars i')].map(one => one.style.height).join()"
 
 

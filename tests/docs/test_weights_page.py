@@ -13,6 +13,7 @@ import torch
 from threegen.datasets.strokes import mnist_form_of_strokes
 from threegen.randomness import forked_randomness
 from threegen.runs.pretrained import pretrained, pretrained_models
+from threegen.web.lineup import for_drawings
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +38,7 @@ def test_drawings_are_read_as_the_manifest_says(name: str, maker: ModuleType) ->
     drawings = json.loads(maker.DRAWINGS.read_text())
     images = torch.stack([mnist_form_of_strokes(one["strokes"]) for one in drawings])
     with torch.no_grad(), forked_randomness(0, "drawings"):
-        answers = pretrained(name)(images).argmax(1).tolist()
+        answers = for_drawings(pretrained(name), pretrained_models()[name])(images).argmax(1).tolist()
     found = pretrained_models()[name]["drawings"]
     assert {str(n): a for n, (a, one) in enumerate(zip(answers, drawings, strict=True)) if a != one["digit"]} == found[
         "misread"

@@ -12,7 +12,7 @@ import torch
 from threegen.datasets.dataset import Data, Dataset
 from threegen.registry.entry import build_model, find_entry
 from threegen.web.guards import Guard
-from threegen.web.lineup import PageModel, page_model
+from threegen.web.lineup import PageModel, for_drawings, page_model
 from threegen.web.server import make_app
 from threegen.web.start import Page
 from threegen.web.state import PageState
@@ -30,13 +30,21 @@ SMALL: dict[str, dict[str, Any]] = {
     "diehl-cook": {"neurons": 8},
     "spiking-mlp": {"hidden": [14], "steps": 3},
     "mozafari": {"maps": [6, 8, 20]},
+    "spiking-events": {"hidden": [14]},
+}
+RECORDED: dict[str, Any] = {
+    "name": "spiking-events",
+    "data": "n-mnist",
+    "data_options": {"frames": 3, "binary": True},
+    "shape": [3, 2, 34, 34],
 }
 
 
 def member(name: str) -> PageModel:
     entry = find_entry(name)
-    options = dict(SMALL[name])
-    made = page_model(entry, build_model(entry, (1, 28, 28), 10, 0, options), accuracy=0.5, tested=10, temperature=1.0)
+    facts: dict[str, Any] = RECORDED if name == "spiking-events" else {"data": "mnist", "shape": [1, 28, 28]}
+    model = for_drawings(build_model(entry, facts["shape"], 10, 0, dict(SMALL[name])), facts)
+    made = page_model(entry, model, accuracy=0.5, tested=10, temperature=1.0)
     if name == "perceptron":  # untrained it is all zero
         with torch.no_grad():
             made.model.weight.copy_(torch.randn(10, 784, generator=torch.Generator().manual_seed(1)))

@@ -19,11 +19,11 @@ DRAWINGS = Path(__file__).parents[1] / "fixtures" / "hundred_strokes.json"
 
 def test_every_model_that_ships_and_reads_digits_has_a_card() -> None:
     found = {one.name: one for one in models_for_page()}
-    facts = {name: one for name, one in pretrained_models().items() if one["shape"] == [1, 28, 28]}
+    facts = pretrained_models()
     assert set(found) == set(facts)
     for name, one in found.items():
         told = one.describe()
-        assert (told["accuracy"], told["tested"]) == (facts[name]["accuracy"], 10_000)
+        assert (told["accuracy"], told["tested"]) == (facts[name]["accuracy"], facts[name]["count"])
         assert (told["title"], told["year"], told["rule"]) == tuple(
             facts[name][key] for key in ("title", "year", "rule")
         )

@@ -52,7 +52,8 @@ def pretrained(name: str) -> nn.Module:
 
     Returns:
         The network in its own type (float32), trained on MNIST's 60,000 training images. It takes images
-        `[B, 1, 28, 28]` in 0..1 and returns scores `[B, 10]`.
+        `[B, 1, 28, 28]` in 0..1 and returns scores `[B, 10]`. "spiking-events" was trained on simulated recordings and
+        takes binary frames of events `[B, 10, 2, 34, 34]` of 30 ms.
 
     Raises `ConfigError` for a name that does not ship, `CheckpointError` if the package's files are missing or damaged.
 

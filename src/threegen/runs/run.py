@@ -78,7 +78,7 @@ class Run:
         if not source:
             raise DataError(f"{self.folder} does not say where its data are; name them: --data NAME")
         data = load_data(source, **self.facts["data_options"])
-        if data.test.fingerprint() != self.facts["data_sha256"].get("test"):
+        if data.test.fingerprint() != self.facts["data_sha256"].get("test", data.test.fingerprint()):
             raise DataError(
                 f"the test part of {source} has changed since {self.entry.name} was trained: it has {len(data.test):,} "
                 "examples now, and their fingerprint differs; to evaluate on them anyway: --data "

@@ -15,6 +15,7 @@ from threegen.gen2.dbn import DBN
 from threegen.gen3.diehl_cook import DiehlCook
 from threegen.gen3.mozafari import Mozafari2019
 from threegen.randomness import make_generator
+from threegen.web.camera import BehindCamera
 from threegen.web.lineup import PageModel
 from threegen.web.request import Asked, encoded_image
 from threegen.web.single_spikes import contrast_fields
@@ -22,6 +23,7 @@ from threegen.web.units import activations, hidden_layers, switched_off
 
 METHODS = ("saliency", "guided", "grad-cam", "occlusion")
 WINDOW, STRIDE = 6, 2  # pixels of the occluding window: as wide as two strokes
+COARSE = 4  # the stride if the camera must record each covered drawing
 MOST_TILES = 48  # units of a layer that are shown
 DREAM_STEPS = 200
 
@@ -38,7 +40,8 @@ def heat(member: PageModel, asked: Asked, method: str) -> dict[str, Any]:
             target = int(member.scores(x, asked.seed)[0].argmax())
             look = explain(member.model, seed=asked.seed)
             if method == "occlusion":
-                maps = look.occlusion(x, target, window=WINDOW, stride=STRIDE)
+                stride = COARSE if isinstance(member.model, BehindCamera) else STRIDE
+                maps = look.occlusion(x, target, window=WINDOW, stride=stride)
             elif method == "grad-cam":
                 maps = look.grad_cam(x, target)
             else:
@@ -122,7 +125,8 @@ def first_fields(member: PageModel, most: int = MOST_TILES) -> dict[str, Any] | 
             weight = contrast_fields(model)
         elif hasattr(model, "receptive_fields"):
             fields: Any = model.receptive_fields
-            weight = fields().reshape(-1, 28, 28)
+            weight = fields()
+            weight = weight if weight.dim() == 3 else weight.reshape(-1, 28, 28)
         else:
             weight = explain(model).filters().detach().as_subclass(Tensor).sum(1)
     except (ThreegenError, RuntimeError):

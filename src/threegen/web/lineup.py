@@ -22,6 +22,7 @@ from threegen.registry.entry import Entry, find_entry
 from threegen.runs.pretrained import pretrained, pretrained_models
 from threegen.runs.run import open_run
 from threegen.tracing.inputs import answer as answer_of_model
+from threegen.web.camera import BehindCamera, behind_camera, reads_recordings_of_digits
 from threegen.web.single_spikes import plain_scores
 
 CLASSES = 10
@@ -52,6 +53,11 @@ class PageModel:
     def spiking(self) -> bool:
         """Whether the network sends spikes over time steps, which can be shown one by one."""
         return isinstance(self.model, SpikingNet | DiehlCook | Mozafari2019)
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether an answer takes so long that fewer images must do for a measurement."""
+        return not isinstance(self.model, SpikingNet) or isinstance(self.model, BehindCamera)
 
     def scores(self, images: Tensor, seed: int = 0) -> Tensor:
         """Return the scores [B, K] of images [B, 1, 28, 28]; `seed` draws the spikes. The caller holds the lock."""
@@ -84,6 +90,7 @@ class PageModel:
             "steps": self.steps,
             "spiking": self.spiking,
             "own": self.own,
+            "camera": _camera(self.model),
             "parameters": sum(one.numel() for one in self.model.parameters()),
         }
 
@@ -107,7 +114,20 @@ def models_for_page(names: Sequence[str] = (), runs: Sequence[str | Path] = ()) 
 
 def _reads_digits(facts: Mapping[str, Any]) -> bool:
     digits = [str(digit) for digit in range(CLASSES)]
-    return tuple(facts["shape"]) == (1, 28, 28) and [str(name) for name in facts["classes"]] == digits
+    seen = tuple(facts["shape"]) == (1, 28, 28) or reads_recordings_of_digits(facts)
+    return seen and [str(name) for name in facts["classes"]] == digits
+
+
+def for_drawings(model: nn.Module, facts: Mapping[str, Any]) -> nn.Module:
+    """Return a network that takes drawings: a net for recordings is put behind the simulated camera."""
+    return behind_camera(model, facts) if reads_recordings_of_digits(facts) else model
+
+
+def _camera(model: nn.Module) -> dict[str, Any] | None:
+    """Return the facts of the camera that records drawings for a network, if there is one."""
+    if not isinstance(model, BehindCamera):
+        return None
+    return {"planes": list(model.planes), "milliseconds": model.lasts}
 
 
 def _shipped(name: str, facts: Mapping[str, Any]) -> PageModel:
@@ -115,7 +135,7 @@ def _shipped(name: str, facts: Mapping[str, Any]) -> PageModel:
     told = {"title": facts["title"], "year": facts["year"], "rule_name": facts["rule"], "paper": facts["paper"]}
     entry = replace(entry, generation=facts["generation"], **told)
     known = {"accuracy": facts["accuracy"], "tested": facts["count"], "temperature": facts.get("temperature")}
-    return page_model(entry, pretrained(name), name=name, **known)
+    return page_model(entry, for_drawings(pretrained(name), facts), name=name, **known)
 
 
 def _from_run(path: str | Path) -> PageModel:
@@ -129,7 +149,7 @@ def _from_run(path: str | Path) -> PageModel:
     name = Path(path).name
     if name in pretrained_models():
         name = f"{name}-own"
-    return page_model(run.entry, run.model, name=name, own=True)
+    return page_model(run.entry, for_drawings(run.model, run.facts), name=name, own=True)
 
 
 def page_model(entry: Entry, model: nn.Module, *, name: str = "", **facts: Any) -> PageModel:

@@ -104,7 +104,8 @@ export function showFacts(name) {
     [t("card.memory"), cost && !cost.error ? bytes(cost.memory.total) : "–"]];
   if (model.spiking) rows.push([t("card.spikes"), cost && cost.spikes !== null && !cost.error ? amount(cost.spikes) : "–"]);
   const rule = has(`model.${name}.rule`) ? t(`model.${name}.rule`) : model.rule;
-  parts.facts.replaceChildren(element("dd", { class: "full" }, rule), ...rows.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
+  const note = has(`model.${name}.note`) ? [element("dd", { class: "full note" }, t(`model.${name}.note`))] : [];
+  parts.facts.replaceChildren(element("dd", { class: "full" }, rule), ...note, ...rows.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
 }
 
 /** The stroke has changed: every card shows it, below the evidence of before until new evidence comes. */

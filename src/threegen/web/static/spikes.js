@@ -30,13 +30,17 @@ export function stopSpikes() { pause(); parts = null; model = null; record = nul
 export async function describeSpikes(body = null) {
   if (!parts) return;
   parts.title.textContent = t("spikes.title");
-  parts.help.textContent = t("spikes.help", { steps: model.steps });
+  const camera = model.camera;
+  parts.help.textContent = camera ? t("spikes.help.camera", { steps: model.steps, each: Math.round(camera.milliseconds / model.steps) }) : t("spikes.help", { steps: model.steps });
   parts.play.textContent = t(playing ? "spikes.pause" : "spikes.play");
   parts.slider.setAttribute("aria-label", t("spikes.step"));
   parts.measure.textContent = t("spikes.measure");
   parts.measure.hidden = steps !== null;
-  for (const [name, caption] of Object.entries(parts.captions)) caption.textContent = t(`spikes.${name}`);
-  for (const name of ["input", "raster", "potentials", "decision", "accuracy"]) parts[name].setAttribute("aria-label", t(`spikes.${name}`));
+  for (const [name, caption] of Object.entries(parts.captions)) {
+    const words = t(camera && name === "input" ? "spikes.input.camera" : `spikes.${name}`);
+    caption.textContent = words;
+    parts[name].setAttribute("aria-label", words);
+  }
   if (record && !body) show(frame);
   if (!body) return;
   const mine = ++number, asked = model;
@@ -102,11 +106,16 @@ function show(now) {
   parts.said.textContent = `${t("spikes.says", { step: Math.min(record.steps, (frame + 1) * record.bin), digit: best, share: percent(shares[best]) })} ${spikes}`;
 }
 
+const SPIKE = [255, 255, 255, 255], OFF = [70, 150, 230, 255], ON = [245, 130, 40, 255];
+
+/** Pixels that spike are white; events of a camera, OFF and then ON, have two colours. */
 function paintInput() {
-  const c = parts.input.getContext("2d"), image = new ImageData(28, 28);
-  for (let i = 0; i < 784; i++) image.data.set([0, 0, 0, 255], 4 * i);
-  for (const pixel of record.input[frame]) if (pixel < 784) image.data.set([255, 255, 255, 255], 4 * pixel);
-  c.putImageData(image, 0, 0);
+  const [, height, width] = model.camera?.planes ?? [1, 28, 28], size = height * width;
+  const image = new ImageData(width, height);
+  for (let i = 0; i < size; i++) image.data.set([0, 0, 0, 255], 4 * i);
+  for (const place of record.input[frame]) image.data.set(model.camera ? (place < size ? OFF : ON) : SPIKE, 4 * (place % size));
+  parts.input.width = width; parts.input.height = height;
+  parts.input.getContext("2d").putImageData(image, 0, 0);
 }
 
 /** One row a neuron, one column a frame, layers under each other; what is still to come is left empty. */
