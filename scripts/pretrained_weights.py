@@ -52,6 +52,18 @@ CHECKED_BY_CAMERA = 50  # of them, if each is recorded by the simulated camera f
 SIMULATED = 24_000  # digits of MNIST's training split after the first 1,000, recorded by the simulated camera
 
 
+@cache
+def digits() -> Data:
+    """Return MNIST."""
+    return load_data("mnist")
+
+
+@cache
+def recordings() -> Data:
+    """Return simulated recordings for training; the 1,000 real ones at hand, of other digits, are the test split."""
+    return Data("n-mnist-simulated", simulated_frames(STEPS, seed=0, count=SIMULATED), real_frames(STEPS))
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one model is trained and stored: its plan and options, and the options that differ in inference.
@@ -69,7 +81,7 @@ class Recipe:
     fitted: Callable[[nn.Module], tuple[dict[str, Any], dict[str, Tensor]]] | None = None
     likelihood: bool = False
     judged: int = 10_000
-    data: Callable[[], Data] = cache(lambda: load_data("mnist"))
+    data: Callable[[], Data] = digits
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -83,12 +95,6 @@ def existing_planes(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]
             weights[f"layers.{name}.{key}"] = weights[f"layers.{name}.{key}"][:own]
         weights[f"layers.{name}.a"] = weights[f"layers.{name}.a"][:, :below]
     return {"planes": counts}, weights
-
-
-@cache
-def recordings() -> Data:
-    """Return simulated recordings for training; the 1,000 real ones at hand, of other digits, are the test split."""
-    return Data("n-mnist-simulated", simulated_frames(STEPS, seed=0, count=SIMULATED), real_frames(STEPS))
 
 
 RECIPES = {
@@ -113,8 +119,8 @@ RECIPES = {
             "data": "n-mnist",
             "data_options": {"frames": STEPS, "milliseconds": MILLISECONDS, "binary": True},
             "trained_on": f"{SIMULATED:,} digits of MNIST's training images shown to the simulated camera of N-MNIST",
-            "tested_on": "the 1,000 real recordings of N-MNIST that show the first 1,000 training images, none of which "
-            "it was trained on",
+            "tested_on": "the 1,000 real recordings of N-MNIST that show the first 1,000 training images, none of "
+            "which it was trained on",
         },
     ),
     "spiking-conv": Recipe("quick", epochs=1, answering={"steps": 10}, likelihood=True, judged=2000),
