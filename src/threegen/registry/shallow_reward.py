@@ -56,8 +56,8 @@ def shallow_reward_stages(
     model: Mozafari2018,
     *,
     passes: int = 12,
-    reward: tuple[float, float] = (0.05, 0.0175),
-    punish: tuple[float, float] = (0.05, 0.003),
+    reward: tuple[float, float] = (0.05, 0.003),
+    punish: tuple[float, float] = (0.05, 0.0005),
     dropout: float = 0.5,
     window: int = 500,
     shuffle: bool = False,
@@ -75,8 +75,7 @@ def shallow_reward_stages(
         shuffle: a new order in each pass; the script keeps one order.
         seed: of the dropout.
 
-    Defaults are ours, for digits: the script's three tasks have rates of .005 to .05. Raises `ConfigError` for another
-    model.
+    Rates are those of the script for toys (NORB). Raises `ConfigError` for another model.
     """
     if not isinstance(model, Mozafari2018):
         raise ConfigError(f"shallow_reward_stages trains a Mozafari2018, got {type(model).__name__}")
