@@ -14,7 +14,7 @@ import torch
 from threegen.datasets import picture_dataset, stored_pictures
 from threegen.datasets.augmentation import Augmentation, TenCrops, principal_colours, ten_crops
 from threegen.datasets.load import load_data, load_examples
-from threegen.datasets.picture_dataset import PictureDataset
+from threegen.datasets.picture_dataset import PictureDataset, _in_unit_range
 from threegen.datasets.picture_files import find_pictures
 from threegen.errors import ConfigError, DataError, ShapeError, WorkerError
 
@@ -193,6 +193,11 @@ def test_ten_crops_are_the_corners_the_middle_and_their_mirrors() -> None:
 
     wanted = torch.stack([Corner()(crop).softmax(1) for crop in crops]).mean(0).log()
     assert torch.allclose(TenCrops(Corner(), 4)(picture), wanted)
+
+
+def test_bytes_become_the_same_numbers_on_one_thread_and_many() -> None:
+    every = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(_in_unit_range(every, alone=True), _in_unit_range(every, alone=False))
 
 
 def test_memory_is_stated(folder: Path) -> None:

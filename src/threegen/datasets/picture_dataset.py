@@ -192,16 +192,18 @@ class PictureDataset(LazyDataset):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*worker processes", category=UserWarning)
+            # Small tensors would go to the workers by a file descriptor each; arrays go as the bytes that they are.
+            sent = [(places.numpy(), None if draws is None else draws.numpy()) for places, draws in requests]
             loader = DataLoader(
-                _Reader(self), batch_size=None, sampler=requests, num_workers=workers, collate_fn=_as_it_is, **options
+                _Reader(self), batch_size=None, sampler=sent, num_workers=workers, collate_fn=_as_it_is, **options
             )
             replies = iter(loader)
         for number, request in enumerate(requests):
             try:
-                reply = next(replies)
+                pictures, chosen, failed = next(replies)
             except RuntimeError as problem:
                 raise self._stuck(number, request, problem) from problem
-            yield reply
+            yield pictures, torch.from_numpy(chosen), failed
 
     def _stuck(self, number: int, request: Request, problem: RuntimeError) -> WorkerError:
         names = ", ".join(self.files.names[place] for place in request[0][:3].tolist())
@@ -272,7 +274,7 @@ class PictureDataset(LazyDataset):
         return batch
 
     def _images(self, reply: Reply, draws: Tensor | None) -> Batch:
-        images = reply[0].to(torch.float32).div_(255.0)
+        images = _in_unit_range(reply[0], alone=self.workers >= torch.get_num_threads())
         if draws is not None and self.augmentation is not None:
             images = self.augmentation.coloured(images, draws[reply[1]])
         return Batch(images, finite=True)
@@ -310,14 +312,25 @@ class PictureDataset(LazyDataset):
         return self._hashes[0]
 
 
-class _Reader(TorchDataset[Reply]):
-    """The data set of a worker process: an index is a whole request."""
+def _in_unit_range(pictures: Tensor, *, alone: bool) -> Tensor:
+    """Return bytes as float32 in 0..1; `alone` keeps to one thread: others would wait for cores that workers use."""
+    if not alone:
+        return pictures.to(torch.float32).div_(255.0)
+    values = pictures.numpy().astype(np.float32)
+    values /= np.float32(255.0)
+    return torch.from_numpy(values)
+
+
+class _Reader(TorchDataset[Any]):
+    """What a worker process asks: an index is a whole request, as arrays."""
 
     def __init__(self, data: PictureDataset) -> None:
         self.data = data
 
-    def __getitem__(self, request: Request) -> Reply:
-        return self.data.reply(request)
+    def __getitem__(self, request: Any) -> Any:
+        places, draws = request
+        reply = self.data.reply((torch.from_numpy(places), None if draws is None else torch.from_numpy(draws)))
+        return reply[0], reply[1].numpy(), reply[2]
 
     def __len__(self) -> int:
         return len(self.data)
