@@ -1,4 +1,4 @@
-"""Mozafari's net of 2019, trained to be as good as we can: wrong answers are tried again."""
+"""Mozafari's net of 2019 in 20 passes instead of hundreds: wrong answers are tried again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def try_again(model: Mozafari2019) -> RewardSTDP:
 
 
 RECIPE = Recipe(
-    "mozafari-best",
+    "mozafari-tries",
     passes=(1, 1, 20),
     reward=try_again,
     schedule=EpochSteps("rate", {0: 1.0, 8: 0.5, 12: 0.25, 16: 0.1}),
@@ -25,7 +25,7 @@ RECIPE = Recipe(
 )
 
 FIGURE = Figure(
-    name="mozafari-best",
+    name="mozafari-tries",
     paper=PAPER,
     published=97.2,
     unit="per cent test accuracy",
