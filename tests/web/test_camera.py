@@ -8,6 +8,7 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
+from threegen.cost.count import count
 from threegen.datasets.events.frames import to_frames
 from threegen.datasets.saccades import simulate
 from threegen.datasets.strokes import mnist_form_of_strokes
@@ -41,18 +42,27 @@ def test_the_net_gets_the_frames_of_the_simulated_recording(net: BehindCamera) -
     x = drawing(0)
     frames = to_frames(simulate(x)[0], 3, milliseconds=300.0, binary=True)[None]
     assert frames.sum() > 100
-    assert torch.equal(net.recorded(x), frames)
-    assert net.recorded(frames) is frames
     torch.testing.assert_close(net(x), net(frames))
     assert torch.equal(net.encode(x), frames.transpose(0, 1).flatten(2))
     assert torch.equal(net.run(x).inputs, net.encode(x))
 
 
 def test_equal_drawings_give_equal_events_wherever_they_stand(net: BehindCamera) -> None:
-    together = net.recorded(torch.cat([drawing(0), drawing(30), drawing(0)]))
+    together = net.encode(torch.cat([drawing(0), drawing(30), drawing(0)])).transpose(0, 1)
     assert torch.equal(together[0], together[2])
     assert not torch.equal(together[0], together[1])
-    assert torch.equal(net.recorded(drawing(30))[0], together[1])
+    assert torch.equal(net.encode(drawing(30))[:, 0], together[1])
+
+
+def test_the_cost_is_one_accumulate_per_event_and_connection(net: BehindCamera) -> None:
+    """By hand: each event reaches 14 units, each of their spikes 10; the camera is no computation of the net."""
+    x = drawing(0)
+    record = net.run(x)
+    rows = {row.name: row for row in count(net, x).rows}
+    assert rows["synapses.0"].operations["ac"] == 14 * int(record.inputs.sum())
+    assert rows["synapses.1"].operations["ac"] == 10 * int(record.spikes[0].sum())
+    assert not any("mac" in row.operations for row in rows.values())
+    assert not rows["encoder"].operations
 
 
 def test_the_layers_are_the_net_s_own_and_their_fields_are_on_less_off() -> None:
@@ -68,8 +78,10 @@ def test_which_nets_can_stand_behind_it() -> None:
     assert reads_recordings_of_digits(RECORDED)
     assert not reads_recordings_of_digits({"data": "cifar10-dvs", "shape": [3, 2, 128, 128]})
     assert not reads_recordings_of_digits({"data": "mnist", "shape": [1, 28, 28]})
-    with pytest.raises(ConfigError, match="a SpikingMLP, this is a Linear"):
+    with pytest.raises(ConfigError, match="a SpikingMLP trained on binary"):
         behind_camera(torch.nn.Linear(3, 2), RECORDED)
+    with pytest.raises(ConfigError, match="binary"):
+        behind_camera(SpikingMLP([2312, 4, 10]), {**RECORDED, "data_options": {"frames": 3}})
 
 
 def test_its_card_shows_events_and_no_gradient(client: TestClient, state: PageState, seven: dict[str, Any]) -> None:
@@ -77,8 +89,8 @@ def test_its_card_shows_events_and_no_gradient(client: TestClient, state: PageSt
     assert told["camera"] == {"planes": [2, 34, 34], "milliseconds": 300.0}
     assert told["spiking"]
     played = client.post("/api/spikes", json={**seven, "model": "spiking-events"}).json()
-    frames = state.by_name["spiking-events"].model.recorded(mnist_form_of_strokes(seven["strokes"])[None])  # type: ignore[operator]
-    assert [len(fired) for fired in played["input"]] == frames[0].flatten(1).sum(1).int().tolist()
+    events = state.by_name["spiking-events"].model.encode(mnist_form_of_strokes(seven["strokes"])[None])  # type: ignore[operator]
+    assert [len(fired) for fired in played["input"]] == events[:, 0].sum(1).int().tolist()
     inside = client.post("/api/inside", json={**seven, "model": "spiking-events"}).json()
     assert (inside["fields"]["height"], inside["fields"]["width"]) == (34, 34)
     asked = {**seven, "models": ["spiking-events"], "method": "saliency"}

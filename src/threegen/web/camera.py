@@ -17,58 +17,71 @@ from threegen.datasets.events.known import EVENT_SETS
 from threegen.datasets.events.recordings import FrameOptions, frame_options
 from threegen.datasets.saccades import Camera, simulate
 from threegen.errors import ConfigError
+from threegen.gen3.encoders import Encoder
 from threegen.gen3.networks import SpikingMLP
-from threegen.gen3.trains import is_train
+from threegen.gen3.parts import ENCODER, Cost, Use
 from threegen.randomness import make_generator
 
 DATA = EVENT_SETS["n-mnist"]
 
 
+class SimulatedCamera(Encoder):
+    """The camera as an encoder: drawings [B, 1, 28, 28] in 0..1 become events [T, B, 2 H W], OFF before ON.
+
+    `cut` says how events become frames, which must be binary; `seed` draws the noise.
+    """
+
+    def __init__(self, cut: FrameOptions, *, seed: int = 0) -> None:
+        super().__init__()
+        self.cut, self.sensor, self.seed = cut, Camera(), seed
+        self.latest: tuple[bytes, Tensor] | None = None
+
+    def forward(self, x: Tensor, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return events [T, B, 2 H W]."""
+        return torch.cat([self.frames(one[None]) for one in x]).flatten(2).transpose(0, 1)
+
+    def frames(self, drawing: Tensor) -> Tensor:
+        """Return one drawing [1, 1, 28, 28] as frames [1, T, 2, H, W].
+
+        The frames of the last drawing are kept, because an answer, its cost and its pictures need the same ones.
+        """
+        key = drawing.detach().contiguous().numpy().tobytes()
+        if self.latest is None or self.latest[0] != key:
+            events = simulate(drawing.detach(), self.sensor, seed=self.seed)[0]
+            self.latest = key, self.cut.frames(events)[None]
+        return self.latest[1]
+
+    def cost(self, use: Use) -> Cost:
+        """Return no operations: a sensor makes the events, not the net."""
+        return Cost(ENCODER, {}, use.output, "spikes", spikes=use.output)
+
+
 class BehindCamera(SpikingMLP):
     """A spiking net for events that also takes drawings [B, 1, 28, 28] in 0..1, which the camera records first.
 
-    The layers are those of `net`, not copies. `cut` says how events become frames; `seed` draws the camera's noise.
+    The layers are those of `net`, not copies. `cut` and `seed` are those of `SimulatedCamera`.
     """
 
     def __init__(self, net: SpikingMLP, cut: FrameOptions, *, seed: int = 0) -> None:
         steps = cut.steps if isinstance(cut.steps, int) else len(cut.steps) - 1
         super().__init__(net.sizes, steps=steps, generator=make_generator("replaced at once"))
         self.synapses, self.neurons, self.readout = net.synapses, net.neurons, net.readout
-        self.cut, self.camera, self.seed = cut, Camera(), seed
-        self.latest: tuple[bytes, Tensor] | None = None
+        self.camera = self.encoder = SimulatedCamera(cut, seed=seed)
 
     @property
     def planes(self) -> tuple[int, int, int]:
         """The shape of a frame: OFF and ON events, rows, columns."""
-        return 2, self.camera.height, self.camera.width
+        return 2, self.camera.sensor.height, self.camera.sensor.width
 
     @property
     def lasts(self) -> float:
         """How long all frames together last, milliseconds."""
-        steps = self.cut.steps
-        return float(self.cut.milliseconds or self.camera.motion.lasts) if isinstance(steps, int) else float(steps[-1])
+        steps, whole = self.camera.cut.steps, self.camera.cut.milliseconds or self.camera.sensor.motion.lasts
+        return float(whole if isinstance(steps, int) else steps[-1])
 
-    def recorded(self, x: Tensor) -> Tensor:
-        """Return drawings as frames [B, T, 2, H, W]; frames and spike trains are returned as they are.
-
-        The frames of the last drawing are kept, because an answer, its cost and its pictures need the same ones.
-        """
-        if is_train(x, self.one_input):
-            return x
-        if len(x) != 1:
-            return torch.cat([self.recorded(one[None]) for one in x])
-        key = x.detach().contiguous().numpy().tobytes()
-        if self.latest is None or self.latest[0] != key:
-            self.latest = key, self.cut.frames(simulate(x.detach(), self.camera, seed=self.seed)[0])[None]
-        return self.latest[1]
-
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return scores [B, K] of drawings [B, 1, 28, 28] or of frames."""
-        return super().forward(self.recorded(x), generator)
-
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the events [T, B, 2 H W] of drawings or frames."""
-        return super().encode(self.recorded(x), generator)
+    def pixels(self, x: Tensor) -> Tensor:
+        """Return drawings as the camera takes them: unchanged."""
+        return x
 
     def receptive_fields(self) -> Tensor:
         """Return what the first units respond to [units, H, W]: weights of ON events less those of OFF events."""
@@ -83,10 +96,10 @@ def reads_recordings_of_digits(facts: Mapping[str, Any]) -> bool:
 
 def behind_camera(net: Any, facts: Mapping[str, Any]) -> BehindCamera:
     """Return the net of `facts` behind the camera; raises `ConfigError` for another net than `SpikingMLP`."""
-    if not isinstance(net, SpikingMLP):
+    options = facts["data_options"]
+    if not isinstance(net, SpikingMLP) or not options.get("binary"):
         raise ConfigError(
-            f"{facts['name']} takes recordings; of such nets the page can show a SpikingMLP, this is a "
-            f"{type(net).__name__}"
+            f"{facts['name']} takes recordings; of such nets the page can show a SpikingMLP trained on binary frames "
+            "(--binary)"
         )
-    options = {key: facts["data_options"].get(key) for key in ("frames", "milliseconds")}
-    return BehindCamera(net, frame_options(DATA, **options, binary=bool(facts["data_options"].get("binary"))))
+    return BehindCamera(net, frame_options(DATA, options.get("frames"), options.get("milliseconds"), binary=True))

@@ -34,13 +34,16 @@ def heat(member: PageModel, asked: Asked, method: str) -> dict[str, Any]:
     If the method cannot be used for this model, `error` says why.
     """
     found: dict[str, Any] = {"name": member.name, "method": method}
-    x = asked.image[None]
+    x, stride = asked.image[None], STRIDE
+    if isinstance(member.model, BehindCamera):
+        stride = COARSE
+        if method != "occlusion":
+            return {**found, "error": "gradients end at the camera and do not reach the drawing", "code": "cannot"}
     try:
         with member.lock, switched_off(member, asked.off.get(member.name, {})):
             target = int(member.scores(x, asked.seed)[0].argmax())
             look = explain(member.model, seed=asked.seed)
             if method == "occlusion":
-                stride = COARSE if isinstance(member.model, BehindCamera) else STRIDE
                 maps = look.occlusion(x, target, window=WINDOW, stride=stride)
             elif method == "grad-cam":
                 maps = look.grad_cam(x, target)

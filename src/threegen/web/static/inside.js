@@ -156,10 +156,11 @@ function drawCost(model) {
   const cost = state.costs[model.name];
   if (!cost || cost.error) { parts.cost.replaceChildren(); return; }
   const most = Math.max(...Object.values(state.costs).map((one) => one.total || 0));
+  const part = cost.total / (most || 1);
   const rows = [["cost.multiplications", amount(cost.multiplications)], ["cost.additions", amount(cost.additions)], ["cost.zeros", amount(cost.skipping_zeros)]];
   if (model.spiking) rows.push(["cost.updates", amount(cost.neuron_updates)], ["cost.spikes", amount(cost.spikes)], ["cost.encoder", amount(cost.encoder)]);
   for (const kind of ["weights", "activations", "potentials", "spikes"]) if (cost.memory[kind]) rows.push([`cost.memory.${kind}`, bytes(cost.memory[kind])]);
   const bar = element("meter", { min: 0, max: most || 1, value: cost.total, "aria-label": t("cost.share") });
-  parts.cost.replaceChildren(element("h3", {}, t("cost.title")), bar, element("p", { class: "hint" }, t("cost.share.of", { share: percent(cost.total / (most || 1), 1) })),
+  parts.cost.replaceChildren(element("h3", {}, t("cost.title")), bar, element("p", { class: "hint" }, t("cost.share.of", { share: part > 0 && part < 0.0005 ? "< 0.1%" : percent(part, 1) })),
     element("dl", { class: "facts" }, ...rows.flatMap(([key, value]) => [element("dt", {}, t(key)), element("dd", {}, value)])), element("p", { class: "hint" }, t("cost.rule")));
 }

@@ -13,9 +13,10 @@ import { makeTrain } from "./train.js";
 import { makeTabs } from "./tabs.js";
 import { METHODS, makeWhy, whyHelp } from "./why.js";
 
+const UNFINISHED = 400; // ms until answers are summed up while some networks still answer
 const SETTLED = 220; // ms after the last change until costs and heat maps are asked for
 const get = (id) => document.getElementById(id);
-let settle = 0, lastSaid = 0, saying = 0, agreeing = false;
+let settle = 0, lastSaid = 0, saying = 0, agreeing = false, finished = false;
 
 const answering = new Latest("/api/answer", { each: takeAnswer, problem: complain, idle: () => { document.body.dataset.idle = "yes"; } });
 const costing = new Latest("/api/cost", { each: (line) => { if (line.name) { state.costs[line.name] = line; cards.showFacts(line.name); } } });
@@ -23,6 +24,7 @@ const why = makeWhy((name) => cards.showHeat(name));
 
 function takeAnswer(line) {
   if (line.seen) {
+    finished = false;
     state.seen = decoded(line.seen);
     paintGrey(get("seen"), state.seen);
     cards.showStroke();
@@ -30,23 +32,26 @@ function takeAnswer(line) {
     state.answers[line.name] = line;
     cards.showAnswer(line.name);
     agree();
-  } else if (line.done) document.body.dataset.answered = String(performance.now());
+  } else if (line.done) {
+    document.body.dataset.answered = String(performance.now());
+    finished = true;
+    agree();
+  }
 }
 
 /** Lines that come together are summed up together. */
 function agree() {
   if (agreeing) return;
   agreeing = true;
-  queueMicrotask(() => { agreeing = false; say(cards.showAgreement()); });
+  queueMicrotask(() => { agreeing = false; say(cards.showAgreement(), finished ? 0 : UNFINISHED); });
 }
 
-/** The region that is read aloud changes at most once a second, and ends with what holds. */
-function say(sentence) {
+/** The region that is read aloud changes at most once a second and not before `wait` ms; it ends with what holds. */
+function say(sentence, wait = 0) {
   clearTimeout(saying);
-  const wait = Math.max(0, 1000 - (performance.now() - lastSaid));
   saying = setTimeout(() => {
     if (get("verdict").textContent !== sentence) { get("verdict").textContent = sentence; lastSaid = performance.now(); }
-  }, wait);
+  }, Math.max(wait, 1000 - (performance.now() - lastSaid)));
 }
 
 function complain(problem) {
