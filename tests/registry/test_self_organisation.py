@@ -126,7 +126,7 @@ def test_a_classifier_of_scikit_learn(digits: Dataset) -> None:
 
 
 def test_other_models_are_refused() -> None:
-    with pytest.raises(ConfigError, match="1980, 1988 and 2003"):
+    with pytest.raises(ConfigError, match="1980, 1988 or 2003"):
         self_organisation(tg.MLP([4, 2]))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="digits"):
         self_organisation(small(), digits=0)
