@@ -2,8 +2,8 @@
 
     max          lambda = max a                       Diehl et al., IJCNN 2015, data-based normalisation
     percentile   lambda = the 99.9th percentile of a  Rueckauer et al., Frontiers in Neuroscience 11:682 (2017)
-    model lambda = the largest possible sum of positive weights times inputs Diehl et al. 2015, model-based balance
-    lambda = max over steps of the summed input from spikes Sengupta et al., Frontiers in
+    model        lambda = the largest possible sum of positive weights times inputs      Diehl et al. 2015, model-based
+    balance      lambda = max over steps of the summed input from spikes              Sengupta et al., Frontiers in
                                                                                       Neuroscience 13:95 (2019)
     least-squares   lambda = argmin |a - lambda/T clip(floor(a T / lambda + 1/2), 0, T)|^2     Li et al., ICML 2021
 

@@ -1,8 +1,9 @@
 """The deep belief net of Hinton, Osindero and Teh 2006 on MNIST, and three ways to fine-tune it.
 
     greedy-SEED      784-500-500-2000 and ten label units, layer by layer
-    up-down-SEED the same net, fine-tuned by the up-down algorithm long-SEED that one, continued at a rate that rises
-    again backprop-SEED its `to_mlp()`, fine-tuned by back-propagation
+    up-down-SEED     the same net, fine-tuned by the up-down algorithm
+    long-SEED        that one, continued at a rate that rises again
+    backprop-SEED    its `to_mlp()`, fine-tuned by back-propagation
 
 Each is a folder under `runs/belief-nets` with checkpoints: an interrupted run continues. The figures of one seed share
 the greedy net, whose time counts for each of them.

@@ -1,7 +1,8 @@
 """The Boltzmann machine: binary units, each connected with every other, some of them visible.
 
-    E(s) = -1/2 s^T W s - b . s W symmetric, zero diagonal, s in {0, 1}^N P(s_i = 1 | rest) = 1 / (1 + exp(-u_i / T)) u
-    = W s + b, T the temperature P(s) = exp(-E(s) / T) / Z
+    E(s)              = -1/2 s^T W s - b . s               W symmetric, zero diagonal, s in {0, 1}^N
+    P(s_i = 1 | rest) = 1 / (1 + exp(-u_i / T))            u = W s + b, T the temperature
+    P(s)              = exp(-E(s) / T) / Z
 
 Without hidden units and at T = 0 it is a Hopfield net: a unit takes the state of lower E, and patterns stored by Hebb's
 rule are minima of E.

@@ -294,7 +294,7 @@ class DBN(nn.Module):
             fields = weight @ fields
         return fields
 
-    # -- fine-tuning by back-propagation-------------------------------------------------------------------------------
+    # -- fine-tuning by back-propagation -------------------------------------------------------------------------------
 
     @torch.no_grad()
     def to_mlp(

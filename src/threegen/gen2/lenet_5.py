@@ -1,8 +1,8 @@
 """LeNet-5 as in the paper: connection table, trainable sub-sampling, radial-basis outputs. 60,000 parameters.
 
     convolution    x = f(sum_(k in table) w_k * x_k + b)                  f(a) = 1.7159 tanh(2/3 a)
-    sub-sampling x = f(c (x_1 + x_2 + x_3 + x_4) + b) one c and one b per plane output y_i = sum_j (x_j - w_ij)^2 w_i =
-    -1 / +1: a drawing of digit i, fixed
+    sub-sampling   x = f(c (x_1 + x_2 + x_3 + x_4) + b)                   one c and one b per plane
+    output         y_i = sum_j (x_j - w_ij)^2                             w_i = -1 / +1: a drawing of digit i, fixed
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of the
 IEEE 86 (1998) 2278-2324, section II.B.

@@ -195,8 +195,7 @@ class RBM(nn.Module):
         """Return log p(v) = -F(v) - log Z in nats `[B]` of visible states `[B, V]`."""
         return -self.free_energy(visible) - float(log_partition)
 
-    # -- initialisation and
-    # sampling-------------------------------------------------------------------------------------
+    # -- initialisation and sampling -----------------------------------------------------------------------------------
 
     @torch.no_grad()
     def start_visible_bias(self, data: Tensor) -> None:

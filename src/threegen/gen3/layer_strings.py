@@ -1,11 +1,12 @@
 """Spiking convolutional nets as text, such as 15C5-P2-40C5-P2-300-10, in the notation of the papers.
 
     15C5     a convolution, 15 kernels of 5 by 5 without padding          15C5S   with padding that keeps the size
-    P2, AP2 the mean over windows of 2 by 2, after a convolution or a block BN threshold-dependent batch normalisation
-    of the summed input, after a convolution, a block or a full layer NN NeuNorm, after a convolution or a block
+    P2, AP2  the mean over windows of 2 by 2, after a convolution or a block
+    BN       threshold-dependent batch normalisation of the summed input, after a convolution, a block or a full layer
+    NN       NeuNorm, after a convolution or a block
     R64C3    a residual block: two convolutions of 64 kernels of 3 by 3 that keep the size, and a shortcut
     300      a full layer; 300FC is the same
-    10V5 as last layer: 10 classes, 5 voting neurons each (voting layer)
+    10V5     as last layer: 10 classes, 5 voting neurons each (voting layer)
 
 Neurons follow every convolution and every full layer.
 """

@@ -1,7 +1,7 @@
 """Decays and thresholds: one number for a layer, or one for each neuron or channel, fixed or learned.
 
-    decay = sigmoid(leak) learned, stays within 0..1 (Fang et al., ICCV 2021, where it is one per layer) threshold =
-    exp(log_threshold) learned, stays above 0
+    decay = sigmoid(leak)           learned, stays within 0..1 (Fang et al., ICCV 2021, where it is one per layer)
+    threshold = exp(log_threshold)  learned, stays above 0
 
 Leaks and thresholds learned together: Rathi and Roy, "DIET-SNN: a low-latency spiking neural network with direct input
 encoding and leakage and threshold optimization", IEEE Transactions on Neural Networks and Learning Systems 34 (2023).

@@ -1,9 +1,9 @@
 """A layer of spiking neurons that learns by spike timing, with the parts that make such learning stable.
 
     u[t]  = decay u[t-1] (1 - o[t-1]) + W x[t] - inhibition sum over others of o[t-1]     decay = e^(-dt/tau)
-    o[t] = 1 where u[t] >= threshold + theta, only the `winners` furthest above it theta <- theta e^(-dt/theta_tau) +
-    theta_plus o[t] only while a rule learns W in 0..w_max; after a stimulus the weights of each neuron that fired sum
-    to `norm`
+    o[t]  = 1 where u[t] >= threshold + theta, only the `winners` furthest above it
+    theta <- theta e^(-dt/theta_tau) + theta_plus o[t]                                    only while a rule learns
+    W     in 0..w_max; after a stimulus the weights of each neuron that fired sum to `norm`
 
 Leaky integrate-and-fire neurons with an adaptive threshold, lateral inhibition and weight normalisation as in Diehl
 and Cook, "Unsupervised learning of digit recognition using spike-timing-dependent plasticity", Frontiers in

@@ -3,8 +3,8 @@
     rate        s = 1/T sum_t o[t]                  ties go to the higher potential
     potential   s = sum_t I[t]
     first-spike s = -(silent steps before the first spike)         ties go to the higher potential
-    leaky s = u[T], u[t] = decay * u[t-1] + I[t] the potential of leaky neurons that never fire votes s_k = mean of the
-    scores above over the `votes` neurons of class k: the voting layer of Wu et al.,
+    leaky       s = u[T],  u[t] = decay * u[t-1] + I[t]        the potential of leaky neurons that never fire
+    votes       s_k = mean of the scores above over the `votes` neurons of class k: the voting layer of Wu et al.,
                 "Direct training for spiking neural networks: faster, larger, better", AAAI 2019
 
 Shapes: T time steps, B examples, K classes, N = K * votes neurons of the last layer, those of one class adjacent.

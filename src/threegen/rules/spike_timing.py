@@ -2,7 +2,7 @@
 
 for pre in spikes of the input, step by step:
     post  = the neurons' spikes, with the weights as they are now
-    dW = change(traces, pre, post) yield if it is not zero
+    dW    = change(traces, pre, post)                     yield if it is not zero
 
 Weights change within a stimulus, at the spike that causes the change. Constraints (bounds) are applied after every
 step, normalisation after every stimulus. Neurons and traces start each stimulus from rest. Rules use layers through the

@@ -1,10 +1,10 @@
 """Wake-sleep, the up-down algorithm: the weights of each direction learn to invert the other direction.
 
-    wake up by the recognition weights, drawing; the generative weights learn to reconstruct each layer from the next
+    wake    up by the recognition weights, drawing; the generative weights learn to reconstruct each layer from the next
                 dG_l = x_(l+1)^T (x_l - P(x_l | x_(l+1)))          dc_l = x_l - P(x_l | x_(l+1))
     top     contrastive divergence of the associative memory, k steps from the states that the wake phase reached
                 dW = t0^T [x_n, y] - tk^T [xk, yk]                 and so for its biases
-    sleep down from xk by the generative weights, drawing; the recognition weights learn to recover the dreamed states
+    sleep   down from xk by the generative weights, drawing; the recognition weights learn to recover the dreamed states
                 dR_l = (z_l - Q(z_l | z_(l-1)))^T z_(l-1)          db_l = z_l - Q(z_l | z_(l-1))
 
 all averaged over the batch. With `discriminative` w > 0 the top-level RBM is additionally trained on w log P(y | x_n),

@@ -2,10 +2,10 @@
 
     reconstruction error   mean over cases of |v - E(v1)|^2, one way up and down with nothing drawn
     divergence             mean over cases of sum_i KL(v_i || reconstruction_i), in nats; grey pixels are probabilities
-    pseudo-likelihood mean over cases of sum_i log p(v_i | all other v), in nats per case: exact over all flips, or
+    pseudo-likelihood      mean over cases of sum_i log p(v_i | all other v), in nats per case: exact over all flips, or
                            estimated from one flip per case, V log p(v_i | others) for a random i
-    free-energy gap mean F of validation cases minus that of training cases: it grows when the net overfits dead,
-    saturated units hidden units whose probability stays below .01, or above .99, for all cases
+    free-energy gap        mean F of validation cases minus that of training cases: it grows when the net overfits
+    dead, saturated units  hidden units whose probability stays below .01, or above .99, for all cases
 
 Hinton, "A practical guide to training restricted Boltzmann machines", UTML TR 2010-003, sections 5, 6 and 15. Do not
 rely on the reconstruction error alone: it also falls when the chains mix badly.

@@ -1,8 +1,9 @@
 """Monitor deep nets of single spikes while they learn: winners, dead maps, convergence and learning rates.
 
-    winners per image; fewer than the layer allows: thresholds are too high for the input dead maps maps whose weights
-    did not change in a whole pass: they never won undecided mean of (w - low)(high - w): towards 0 as the weights of
-    STDP reach their bounds rewarded share of right answers of S3 as it learns; a_plus, wrong_share: the current rates
+    winners       per image; fewer than the layer allows: thresholds are too high for the input
+    dead maps     maps whose weights did not change in a whole pass: they never won
+    undecided     mean of (w - low)(high - w): towards 0 as the weights of STDP reach their bounds
+    rewarded      share of right answers of S3 as it learns; a_plus, wrong_share: the current rates
 
 Kheradpisheh et al., Neural Networks 99 (2018): a layer may stop at an undecided share of .01.
 """

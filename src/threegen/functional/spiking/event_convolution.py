@@ -1,8 +1,8 @@
 """Convolution and pooling of spikes, channels last: each spike adds its kernel, silent inputs cost nothing.
 
     forward           y[p - q, :]  += w[q, c, :]       for each spike x[p, c] = 1 and each place q of the kernel
-    weight gradient dw[q, c, :] += g[p - q, :] the same loop pooled counts n[p, c] = sum of x over a window of k by k;
-    its mean is n / k^2
+    weight gradient   dw[q, c, :]  += g[p - q, :]      the same loop
+    pooled counts     n[p, c]       = sum of x over a window of k by k; its mean is n / k^2
 
 The positions p - q outside the picture go to a border that is cut off afterwards, so that inner loops have no branch.
 The output channels of all positions of a row of the kernel are contiguous in memory: one spike is k sums of k O. Every

@@ -4,8 +4,8 @@
     tau du/dt = s - u        a spike and u = 0 where u reaches 1, then `refractory` steps of rest
     f_t = max(0, 1 - w[t])                                              the part of step t in which the neuron is free
     u[t] = v[t-1] + (s[t] - v[t-1]) (1 - exp(-f_t / tau))
-    o[t] = 1 where u[t] >= 1 d = tau log((s[t] - 1) / (s[t] - u[t])) the time before the end of the step v[t] = u[t] (1
-    - o[t]) w[t+1] = refractory - d after a spike, else max(0, w[t] - 1)
+    o[t] = 1 where u[t] >= 1        d = tau log((s[t] - 1) / (s[t] - u[t]))     the time before the end of the step
+    v[t] = u[t] (1 - o[t])          w[t+1] = refractory - d after a spike, else max(0, w[t] - 1)
 
 For one input I > 1 at every step a neuron fires once in refractory + tau log(I / (I - 1)) steps, the rate of Hunsberger
 and Eliasmith, arXiv:1611.05141 (2016), if that is at least one step; without d every interval would be rounded up. The
