@@ -67,7 +67,7 @@ STRANGE: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"w": nir.Affine(np.ones((2, 3), np.float32), np.zeros(5, np.float32)), "n": neurons(), **OUTPUT},
         CHAIN,
     ),
-    r"d is a Delay, which is not read": (
+    r"d is a Delay, which cannot be read": (
         {"w": product(), "d": nir.Delay(ones), "n": neurons(), **OUTPUT},
         [("input", "w"), ("w", "d"), ("d", "n"), ("n", "output")],
     ),

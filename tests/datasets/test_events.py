@@ -105,7 +105,7 @@ def test_a_net_learns_from_recordings_batch_by_batch(n_mnist: Path) -> None:
 def test_import_check_list_and_preview(n_mnist: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="threegen data import n-mnist PATH"):
         load_data("n-mnist")
-    with pytest.raises(DataError, match=r"is not in .*import"):
+    with pytest.raises(DataError, match=r"get a folder or archive .*import"):
         get_data("n-mnist")
     assert {row.name: row.state for row in list_data()}["n-mnist"] == "absent"
     folder = import_data("n-mnist", n_mnist)

@@ -98,7 +98,7 @@ def test_filters() -> None:
     rows = explain(MLP([784, 20, 10])).filters()
     assert rows.shape == (20, 1, 28, 28)
     assert explain(MLP([6, 3])).filters(shape=(2, 3)).shape == (3, 1, 2, 3)
-    with pytest.raises(ConfigError, match="no layer of weights"):
+    with pytest.raises(ConfigError, match="has no layer with weights"):
         explain(nn.ReLU()).filters()
     with pytest.raises(ConfigError, match="conv1, conv2"):
         explain(net).filters("conv3")
@@ -140,7 +140,7 @@ def test_maximise_excites_its_class_and_keeps_its_range() -> None:
     torch.testing.assert_close(alone.activations[0], together.activations[0], rtol=0.02, atol=0.02)
     planes = look.maximise("conv2", unit=[0, 5], steps=10)
     assert planes.shape == (2, 1, 28, 28)
-    with pytest.raises(ConfigError, match="none of the 10 units"):
+    with pytest.raises(ConfigError, match="is not one of the 10 units"):
         look.maximise(unit=10)
 
 

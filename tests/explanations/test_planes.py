@@ -128,7 +128,7 @@ def test_grad_cam_of_tokens_is_that_of_the_planes_they_are(time_first: bool, fro
         look.grad_cam(x, 1, layer="keep", reshape=(10, 10))
     with pytest.raises(ConfigError, match="reshape must turn"):
         look.grad_cam(x, 1, layer="keep", reshape=lambda tokens: tokens[0])
-    with pytest.raises(ConfigError, match="say which"):
+    with pytest.raises(ConfigError, match="name the layer"):
         look.grad_cam(x, 1, reshape=(4, 4))
 
 

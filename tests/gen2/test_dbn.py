@@ -172,7 +172,7 @@ def test_to_mlp_is_an_ordinary_net_with_the_same_features() -> None:
     data = Dataset(torch.rand(30, 6), torch.arange(30) % 3)
     fit(net, Backprop(), data, epochs=1, batch_size=10)
     assert torch.equal(dbn.top.weight, before)
-    with pytest.raises(ConfigError, match="knows 3 classes"):
+    with pytest.raises(ConfigError, match="this net has 3 classes"):
         dbn.to_mlp(classes=4)
     with pytest.raises(ShapeError, match="DBN expects"):
         dbn(torch.rand(2, 5))

@@ -237,7 +237,7 @@ def test_what_it_cannot_do_is_refused() -> None:
         diagonal_curvature(model, torch.randn(3, 4), torch.arange(3), resolve_loss("mse"))
     with pytest.raises(ConfigError, match="examples must be at most every"):
         LevenbergMarquardt(examples=10, every=5)
-    with pytest.raises(CheckpointError, match="LevenbergMarquardt keeps 'seen'"):
+    with pytest.raises(CheckpointError, match="LevenbergMarquardt needs 'seen'"):
         LevenbergMarquardt().load_state_dict({"other": torch.zeros(())})
 
 

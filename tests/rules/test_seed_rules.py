@@ -89,7 +89,7 @@ def test_the_teacher_points() -> None:
     [
         (torch.tensor([3]), DataError, "outside 0..2"),
         (torch.tensor([[0, 4, 0]]), DataError, "outside the planes"),
-        (torch.tensor([[0, 1]]), ShapeError, "teacher gives"),
+        (torch.tensor([[0, 1]]), ShapeError, "targets must be planes"),
     ],
 )
 def test_a_teacher_who_points_beside_is_told(targets: Tensor, error: type[Exception], match: str) -> None:

@@ -270,7 +270,7 @@ def test_values_outside_of_the_range_are_clipped_with_one_warning(table: tuple[n
     far, edge = x[:3].copy(), x[:3].copy()
     far[1, 2], edge[1, 2] = 1e6, x[:, 2].max()
     with pytest.warns(
-        UserWarning, match=r"1 values are outside .* in row 1, feature 2: 1e\+06 where .* they are clipped"
+        UserWarning, match=r"1 values are outside .* in row 1, feature 2: 1e\+06, outside .* they are clipped"
     ):
         scores = clf.decision_function(far)
     np.testing.assert_array_equal(scores, clf.decision_function(edge))

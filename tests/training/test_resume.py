@@ -315,7 +315,7 @@ def test_other_data_are_refused(data: Dataset, tmp_path: Path) -> None:
 def test_another_number_of_threads_warns(data: Dataset, tmp_path: Path) -> None:
     crashed(data, tmp_path / "run")
     torch.set_num_threads(2)
-    with pytest.warns(UserWarning, match="was written with 1 threads, this process has 2; the resumed run is right"):
+    with pytest.warns(UserWarning, match="was written with 1 threads, this process has 2; the resumed run is valid"):
         simple(data, tmp_path / "run", resume=True)
 
 

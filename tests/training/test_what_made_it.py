@@ -209,5 +209,5 @@ def test_what_cannot_be_kept_is_said_once_and_only_where_it_matters(data: Datase
 
 def test_workers_that_live_on_are_said(data: Dataset, tmp_path: Path) -> None:
     loader = DataLoader(Augmented(data, "numpy"), batch_size=50, num_workers=1, persistent_workers=True)
-    with pytest.warns(UserWarning, match="live through all epochs"):
+    with pytest.warns(UserWarning, match="are persistent"):
         fit(MLP([12, 4]), Backprop(), loader, out=tmp_path / "run")

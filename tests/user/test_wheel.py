@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 BUILD = "from setuptools.build_meta import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
-LARGEST = 24 * 10**6  # bytes; the README says "about 21 MB": 12 MB of weights, 11 MB of MNIST compressed, the code
+LARGEST = 28 * 10**6  # bytes; the README says "about 25 MB": 18 MB of weights, 11 MB of MNIST compressed, the code
 PARTS = ("src", "reproduction", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 

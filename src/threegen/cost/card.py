@@ -233,7 +233,9 @@ def as_text(found: Comparison, width: int = 100) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="  ") if text else []
+    if not text:
+        return []
+    return textwrap.wrap(text, width, break_on_hyphens=False, initial_indent="  ", subsequent_indent="  ")
 
 
 def rules(found: Comparison) -> dict[str, str]:
