@@ -23,10 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_float, require_sizes, require_whole
-from threegen.errors import ConfigError, ShapeError
+from threegen.checks import require_float, require_sizes
+from threegen.errors import ShapeError
 from threegen.functional.plasticity.rank_order import difference_of_gaussians
 from threegen.functional.plasticity.rank_order_fused import FiringLayer, firing_times
+from threegen.gen3.grey_sizes import require_grey_sizes
 from threegen.gen3.mozafari import encoder_cost, layer_cost
 from threegen.gen3.ordered_conv import OrderedConv, RankLatency
 from threegen.gen3.parts import Cost, Use
@@ -66,13 +67,8 @@ class Kheradpisheh2018(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if len(shape) != 3 or shape[0] != 1:
-            raise ConfigError(f"Kheradpisheh2018 takes grey images (1, H, W), got {tuple(shape)}; choose another model")
         first, second = require_sizes("maps", maps, least_length=2)[:2]
-        self.shape = (1, require_whole("rows", shape[1]), require_whole("columns", shape[2]))
-        self.classes, self.steps = require_whole("classes", classes, least=2), require_whole("steps", steps)
-        if steps > 255:
-            raise ConfigError(f"spike times are bytes: steps must be at most 255, got {steps}")
+        self.shape, self.classes, self.steps = require_grey_sizes("Kheradpisheh2018", shape, classes, steps)
         filters = torch.stack([difference_of_gaussians(7, 1.0, 2.0), difference_of_gaussians(7, 2.0, 1.0)])
         self.encoder = RankLatency(steps, equal_bins=True, filters=filters.unsqueeze(1))
         self.s1 = OrderedConv(

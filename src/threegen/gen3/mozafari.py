@@ -25,9 +25,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_float, require_sizes, require_whole
+from threegen.checks import require_float, require_sizes
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.plasticity.rank_order_fused import FiringLayer, firing_times
+from threegen.gen3.grey_sizes import require_grey_sizes
 from threegen.gen3.ordered_conv import DecisionConv, OrderedConv, RankLatency
 from threegen.gen3.parts import NEURONS, Cost, Use
 
@@ -68,13 +69,8 @@ class Mozafari2019(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if len(shape) != 3 or shape[0] != 1:
-            raise ConfigError(f"Mozafari2019 takes grey images (1, H, W), got {tuple(shape)}; choose another model")
         first, second, third = require_sizes("maps", maps, least_length=3)[:3]
-        self.shape = tuple(shape)
-        self.classes, self.steps = require_whole("classes", classes, least=2), require_whole("steps", steps)
-        if steps > 255:
-            raise ConfigError(f"spike times are bytes: steps must be at most 255, got {steps}")
+        self.shape, self.classes, self.steps = require_grey_sizes("Mozafari2019", shape, classes, steps)
         self.whole_pools = bool(whole_pools)
         self.encoder = RankLatency(steps, equal_bins=True)
         self.s1 = OrderedConv(

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from threegen.checks import require_float, require_number, require_unit_range, require_whole
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.plasticity.rank_order import rank_latencies
+from threegen.gen3.grey_sizes import require_grey_sizes
 from threegen.gen3.mozafari import layer_cost
 from threegen.gen3.ordered_conv import DecisionConv
 from threegen.gen3.parts import Cost, Use
@@ -145,12 +146,7 @@ class Mozafari2018(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if len(shape) != 3 or shape[0] != 1:
-            raise ConfigError(f"Mozafari2018 takes grey images (1, H, W), got {tuple(shape)}; choose another model")
-        self.shape = (1, require_whole("rows", shape[1]), require_whole("columns", shape[2]))
-        self.classes, self.steps = require_whole("classes", classes, least=2), require_whole("steps", steps)
-        if steps > 255:
-            raise ConfigError(f"spike times are bytes: steps must be at most 255, got {steps}")
+        self.shape, self.classes, self.steps = require_grey_sizes("Mozafari2018", shape, classes, steps)
         self.encoder = GaborLatency(steps, pool=pool, stride=stride)
         if min(self.c1_shape[1:]) < require_whole("kernel", kernel):
             raise ConfigError(f"a kernel of {kernel} places does not fit into maps {list(self.c1_shape)}")

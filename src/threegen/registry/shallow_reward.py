@@ -2,9 +2,9 @@
 
     fit(model, shallow_reward_stages(model), data)
 
-The script draws its dropout and measures its factors anew in each pass over some hundred images. Digits come by the ten
-thousand, so that in a whole pass the maps that take part would drift away from the others: here both change after
-`window` images.
+The script draws its dropout and measures its factors once per pass over some hundred images. A pass over digits has
+tens of thousands, in which the maps that take part would drift away from the others: here both change after `window`
+images.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     da_i = g_i v_i^(-3/4) - (3/2) c a_i sum_j g_j a_j v_j^(-7/4),  over the j whose window holds i
 
 torch writes it as squares, a pooling in three dimensions, a power and a quotient, each with its own pass: a third of
-the time of AlexNet's training. The planes of one place lie side by side here (`channels_last`), so a window is a run of
-memory. c is torch's alpha / n; the exponent is the paper's .75, which takes two roots. Same values and gradients as
-`torch.nn.functional.local_response_norm` up to rounding; that stays as the oracle.
+the time of AlexNet's training. The planes of one place are adjacent in memory here (`channels_last`), so a window is a
+run of memory. c is torch's alpha / n; the exponent is the paper's .75, which takes two roots. Same values and gradients
+as `torch.nn.functional.local_response_norm` up to rounding; that stays as the oracle.
 
 Source: Krizhevsky, Sutskever and Hinton, NIPS 25 (2012), section 3.3.
 """

@@ -23,7 +23,7 @@ ENTRY = Entry(
     generation=1,
     year=1958,
     paper="Rosenblatt, The perceptron, Psychological Review 65 (1958) 386-408",
-    about="One step unit a class reads all pixels; it learns only from its mistakes.",
+    about="One step unit per class reads all pixels; it learns only from its mistakes.",
     equations="u = W x + b; the answer is the class of the largest u.\n"
     "On a mistake (k answered, y true):  W_y += rate * x,  W_k -= rate * x  (biases alike).\n"
     "It answers with the average of the weights after every example (Freund and Schapire 1999).",
