@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 1. Tensors: axes, shape and type
-# **Question.** What is the data that a neural network works on? **Time:** 1 minute.
+# **Question.** In which form does a neural network get its data? **Time:** 1 minute.
 #
-# A tensor is a block of numbers. Its number of axes is its rank: a single number has none, a vector one, a matrix two.
-# Its shape says how long each axis is, its dtype what kind of number it holds.
+# A tensor is an array of numbers. The number of its axes is its rank: a single number has rank 0, a vector has rank 1,
+# a matrix has rank 2. The shape gives the length of each axis. The dtype gives the type of the numbers.
 
 # %%
 import torch
@@ -15,7 +15,8 @@ for tensor in (number, vector, matrix):
     print(f"axes {tensor.dim()}   shape {tuple(tensor.shape)}   dtype {tensor.dtype}")
 
 # %% [markdown]
-# The handwritten digits of MNIST are one tensor of rank 4: images, channels, rows, columns. They come with threegen.
+# MNIST is a data set of handwritten digits and part of the threegen package. Its images are one tensor of rank 4:
+# images, channels, rows, columns.
 
 # %%
 data = tg.load_data("mnist")
@@ -33,7 +34,7 @@ print("first image", tuple(first.shape), "   label", int(labels[0]), "   middles
 assert int(labels[0]) == 5
 
 # %% [markdown]
-# A picture for the terminal: dark pixels are printed as a hash.
+# An image in the terminal: each pixel above 0.5 is printed as `#`.
 
 # %%
 for row in images[0, 0, 5:25]:
@@ -41,7 +42,7 @@ for row in images[0, 0, 5:25]:
 
 # %% [markdown]
 # ## Exercises
-# 1. Print the image with index 7. Which digit is it? Compare with its label.
+# 1. Print the image with index 7. Which digit is it? Compare your answer with its label.
 # 2. How many bytes do all training images take as float32? (`images.numel() * images.element_size()`)
 # 3. This one checks itself: how many of the first 100 training labels are 1?
 

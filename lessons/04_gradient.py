@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 4. Derivative and gradient
-# **Question.** In which direction must the weights move? **Time:** 1 minute.
+# **Question.** In which direction should the weights change? **Time:** 1 minute.
 #
-# The derivative of a function of one number is its slope. It can be estimated by two evaluations close together.
+# The derivative of a function of one number is its slope. It can be estimated from the values of the function at two
+# points close together.
 
 # %%
 import torch
@@ -20,8 +21,9 @@ print("numerical slope at 5:", slope(parabola, 5.0), "   exact: 0.02 * 5 + 0.1 =
 assert abs(slope(parabola, 5.0) - 0.2) < 1e-6
 
 # %% [markdown]
-# The gradient of a function of many numbers collects its slopes along every axis. It points where the function grows
-# fastest; training goes the other way. PyTorch computes it exactly, by the chain rule.
+# The gradient of a function of many numbers contains its slope along every axis. It points in the direction in which
+# the function grows fastest. Training goes in the opposite direction. PyTorch computes gradients by the chain rule,
+# without differences.
 
 # %%
 point = torch.tensor([3.0, 4.0], requires_grad=True)
@@ -31,8 +33,8 @@ print("gradient of x0^2 + x1^2 at (3, 4):", point.grad.tolist())
 assert point.grad.tolist() == [6.0, 8.0]
 
 # %% [markdown]
-# **Gradient descent** takes small steps against the gradient. The size of a step is the learning rate: too small, and
-# nothing happens in time; too large, and it leaps over the minimum.
+# **Gradient descent** takes small steps against the gradient. The learning rate scales the steps. If it is too small,
+# progress is too slow. If it is too large, the steps overshoot the minimum and grow.
 
 
 # %%
@@ -50,8 +52,8 @@ assert descend(0.1).norm() < 1e-8
 
 # %% [markdown]
 # ## Exercises
-# 1. Try `h=1e-50` in `slope`. Why is the answer 0?
-# 2. Which is the largest rate for which `descend` still comes closer to the minimum?
+# 1. Try `h=1e-50` in `slope`. Why is the result 0?
+# 2. What is the largest rate at which `descend` still approaches the minimum?
 # 3. This one checks itself: what is the derivative of x^3 at x = 2?
 
 # %%

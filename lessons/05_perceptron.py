@@ -3,7 +3,8 @@
 # **Question.** Can a unit learn a logical function from examples? **Time:** 1 minute.
 # **Source:** F. Rosenblatt, Psychological Review 65 (1958).
 #
-# A perceptron fires where w . x + b > 0. With weights chosen by hand it is an AND gate:
+# The output of a perceptron is 1 if w . x + b > 0, and 0 otherwise. With these weights, chosen by hand, it is an AND
+# gate:
 
 # %%
 import torch
@@ -19,8 +20,9 @@ print("by hand:", gate.predict(inputs).tolist())
 assert gate.predict(inputs).tolist() == [0, 0, 0, 1]
 
 # %% [markdown]
-# The perceptron rule finds such weights by itself: only after a mistake, each weight moves by rate x (target - output)
-# x input. For functions that one line can separate it ends after finitely many mistakes (the convergence theorem).
+# The perceptron rule learns such weights from examples. It changes the weights only after a mistake: each weight by
+# rate x (target - output) x input. If one straight line separates the two classes, the rule makes only finitely many
+# mistakes (the perceptron convergence theorem).
 
 # %%
 for name, targets in {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "NAND": [1, 1, 1, 0]}.items():
@@ -32,16 +34,16 @@ for name, targets in {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "NAND": [1, 1, 1,
     assert unit.predict(inputs).tolist() == targets
 
 # %% [markdown]
-# Some texts train the table of AND and call it NAND: NAND is 0 only where both inputs are 1.
+# Some textbooks train with the table of AND and call it NAND. NAND is 0 only if both inputs are 1.
 #
-# The same rule reads digits: ten units, one for each class, and the largest potential answers.
+# The same rule classifies digits with ten units, one per class. The unit with the largest score gives the answer.
 
 # %%
 data = tg.load_data("mnist")
 net = tg.models.Perceptron(784, 10)
 tg.fit(net, tg.rules.PerceptronRule(), data.train.take(5_000), optimizer="sgd", lr=1.0, epochs=1, batch_size=1, seed=0)
 accuracy = tg.evaluate(net, data.test).accuracy
-print(f"digits, after one pass over 5,000 images: {accuracy:.1%}")
+print(f"digits, after one epoch of 5,000 images: {accuracy:.1%}")
 assert 0.75 < accuracy < 0.92
 
 # %% [markdown]

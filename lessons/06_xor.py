@@ -1,9 +1,10 @@
 # %% [markdown]
 # # 6. XOR: what one layer cannot do
-# **Question.** Why are there hidden layers? **Time:** 1 minute.
+# **Question.** Why does a net need hidden layers? **Time:** 1 minute.
 # **Source:** M. Minsky and S. Papert, Perceptrons (1969).
 #
-# XOR is 1 where exactly one input is 1. No straight line separates the two kinds of points, so no perceptron learns it.
+# XOR is 1 if exactly one input is 1. No straight line separates the points of the two classes, so no perceptron can
+# learn XOR.
 
 # %%
 import torch
@@ -21,7 +22,8 @@ print("one perceptron after 100 epochs:", unit.predict(inputs).tolist(), "-", wr
 assert wrong > 0
 
 # %% [markdown]
-# Two layers can. XOR is "OR, but not AND": two hidden gates and one that combines them.
+# A net of two layers can compute it. XOR is "OR, but not AND": two hidden units compute OR and AND, and the output unit
+# combines them.
 
 
 # %%
@@ -36,8 +38,8 @@ print("two layers by hand:", out.tolist())
 assert out.tolist() == targets.tolist()
 
 # %% [markdown]
-# The hidden layer moves the points: (1, 0) and (0, 1) fall on the same point, and then a line separates the classes. A
-# net with sigmoid units learns such a hidden layer by back-propagation.
+# The hidden layer maps (1, 0) and (0, 1) to the same point. After that, a straight line separates the classes. A net
+# with sigmoid units learns such a hidden layer by back-propagation.
 
 # %%
 net = tg.models.TwoLayerNet(2, 5, generator=torch.Generator().manual_seed(0))
@@ -49,9 +51,10 @@ assert ((learnt > 0.5).long() == targets).all()
 
 # %% [markdown]
 # ## Exercises
-# 1. Draw the four points after the hidden layer of the hand-made net.
-# 2. Give the learning net two hidden units. How often does it learn XOR, over ten seeds?
-# 3. This one checks itself: XOR of three bits is 1 where an odd number of them is 1. How many of its 8 rows are 1?
+# 1. Plot the four points after the hidden layer of the net made by hand.
+# 2. Train the second net with two hidden units and ten different seeds. How often does it learn XOR?
+# 3. This one checks itself: XOR of three bits is 1 if an odd number of them is 1. In how many of the 8 rows of its
+#    table is it 1?
 
 # %%
 answer = None  # write your number here

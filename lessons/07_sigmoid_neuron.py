@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 7. The sigmoid neuron
-# **Question.** How can the error say in which direction to learn? **Time:** 1 minute.
+# **Question.** How does the error determine the direction in which a weight changes? **Time:** 1 minute.
 #
-# A step has no useful slope: a small change of a weight changes nothing, or everything. The sigmoid is a smooth step.
+# The derivative of a step function is 0 everywhere except at the step, where it does not exist. The sigmoid is a smooth
+# step function.
 
 # %%
 import torch
@@ -16,7 +17,7 @@ print("y     ", [f"{x:.3f}" for x in y])
 print("slope ", [f"{x:.3f}" for x in y * (1 - y)])
 
 # %% [markdown]
-# Its derivative is y (1 - y), so the gradient of the squared error E = (t - y)^2 / 2 is
+# Its derivative is y (1 - y). Therefore the gradient of the squared error E = (t - y)^2 / 2 is
 #
 #     dE/dw = (y - t) y (1 - y) x
 #
@@ -32,7 +33,7 @@ print("autograd", neuron.weight.grad.tolist(), "\nby hand ", by_hand.tolist())
 assert torch.allclose(neuron.weight.grad, by_hand)
 
 # %% [markdown]
-# A sigmoid neuron learns a table of four rows (the output is the first input).
+# One sigmoid neuron learns a table of four rows. The target of each row is its first input.
 
 # %%
 table = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
@@ -51,7 +52,7 @@ assert ((neuron(table) > 0.5).float() == targets).all()
 # %% [markdown]
 # ## Exercises
 # 1. Which weight became large, and why does that fit the table?
-# 2. Start from a weight of 20 for the first input and targets 1, 1, 0, 0. Why is learning so slow at first?
+# 2. Set the first weight to 20 and the targets to 1, 1, 0, 0. Why is learning so slow at first?
 # 3. This one checks itself: what is the largest slope that a sigmoid can have?
 
 # %%

@@ -31,7 +31,8 @@ print("probabilities of the first image:", [f"{value:.2f}" for value in p[0]])
 print("sum of each row:", p.sum(1).tolist())
 
 # %% [markdown]
-# `exp` overflows for large scores. Subtracting the largest score first changes nothing, for the factor cancels.
+# `exp` overflows for large scores. The remedy is to subtract the largest score first. The result is the same, because
+# the common factor cancels.
 
 # %%
 large = torch.tensor([1010.0, 1000.0, 990.0])
@@ -41,7 +42,8 @@ print("stable:", (shifted / shifted.sum()).tolist())
 assert torch.allclose(shifted / shifted.sum(), torch.softmax(large, 0))
 
 # %% [markdown]
-# An untrained net of ten classes is no better than chance, and its loss is near log 10. One epoch changes that.
+# The accuracy of an untrained net for ten classes is near chance, and its loss is near log 10. One epoch of training
+# improves both.
 
 # %%
 loss = torch.nn.functional.cross_entropy(net(data.test.inputs[:1000]), data.test.targets[:1000]).item()
@@ -53,8 +55,9 @@ assert trained > 0.85
 
 # %% [markdown]
 # ## Exercises
-# 1. Replace relu by the identity. Which accuracy do you expect, and why is the net then only one layer?
-# 2. Print the five test images that the net gets wrong with the highest probability.
+# 1. Replace relu by the identity. Which accuracy do you expect? Why does the net then compute no more than a single
+#    layer?
+# 2. Print the five test images that the net misclassifies with the highest probability.
 # 3. This one checks itself: how many parameters does a net 784-50-10 have?
 
 # %%

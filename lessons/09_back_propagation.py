@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 9. Back-propagation by hand, checked by autograd
-# **Question.** How does every weight learn its share of the error? **Time:** 1 minute.
+# **Question.** How is the gradient of every weight computed? **Time:** 1 minute.
 # **Source:** D. Rumelhart, G. Hinton and R. Williams, Nature 323 (1986).
 #
-# The chain rule, from the loss back to the inputs. With softmax and cross-entropy the error of the scores is simply the
-# probabilities minus the one-hot label:
+# Back-propagation applies the chain rule from the loss back to the inputs. With softmax and cross-entropy, the gradient
+# of the scores is the probabilities minus the one-hot label, divided by the batch size B:
 #
 #     ds = (p - onehot) / B      dW2 = ds^T h      db2 = sum ds
 #     dh = ds W2                 du = dh where u > 0, else 0
@@ -28,7 +28,7 @@ du = (ds @ w2) * (u > 0)
 by_hand = [du.T @ x, du.sum(0), ds.T @ h, ds.sum(0)]
 
 # %% [markdown]
-# Autograd computes the same from the loss alone.
+# Autograd computes the same gradients from the loss alone.
 
 # %%
 torch.nn.functional.cross_entropy(net(x), labels).backward()
@@ -38,8 +38,8 @@ for (name, parameter), gradient in zip(net.named_parameters(), by_hand, strict=T
     assert difference < 1e-6
 
 # %% [markdown]
-# A gradient can also be checked by differences of the loss: slow, but it needs no theory. Double precision makes it
-# exact enough.
+# A gradient can also be checked by finite differences of the loss. This is slow, but it needs no derivation. Double
+# precision makes it accurate enough.
 
 # %%
 wide = net.double()
@@ -61,10 +61,10 @@ assert abs(numerical - weight.grad[entry].item()) < 1e-5
 
 # %% [markdown]
 # ## Exercises
-# 1. Some printed programs overwrite the error of a hidden unit instead of summing it over all units that it feeds.
-#    Which line above holds the sum?
+# 1. Some textbook programs overwrite the error of a hidden unit instead of summing it over all units of the next layer.
+#    Which line above computes the sum?
 # 2. Change relu to the sigmoid, by hand and in the net (`activation="sigmoid"`), and check again.
-# 3. This one checks itself: the error of the scores sums to what, over the classes of one example?
+# 3. This one checks itself: what is the sum of `ds` over the classes of one example?
 
 # %%
 answer = None  # write your number here

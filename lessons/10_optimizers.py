@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 10. Optimisers
-# **Question.** Why not simply walk downhill? **Time:** 1 minute.
+# **Question.** Why is plain gradient descent often slow? **Time:** 1 minute.
 #
-# On the valley f = x^2 / 20 + y^2 the gradient hardly points to the minimum: plain descent zigzags across the floor.
-# Momentum adds up past steps, AdaGrad and RMSprop divide by the size of past gradients, Adam does both.
+# In the valley f = x^2 / 20 + y^2 the gradient points across the valley rather than to the minimum, so plain descent
+# zigzags. Momentum sums past gradients. AdaGrad and RMSprop divide by the size of past gradients. Adam does both.
 
 # %%
 import itertools
@@ -29,11 +29,11 @@ for name, build in steppers.items():
         optimizer.step()
         sides.append(place[1].item() > 0)
     crossings[name] = sum(a != b for a, b in itertools.pairwise(sides))
-    print(f"{name:14} ends at ({place[0]:+.2f}, {place[1]:+.2f}), crossed the floor {crossings[name]} times")
+    print(f"{name:14} ends at ({place[0]:+.2f}, {place[1]:+.2f}), crossed the valley {crossings[name]} times")
 assert crossings["plain descent"] == max(crossings.values())
 
 # %% [markdown]
-# The same on digits: updates until the running loss falls below 0.5.
+# The same comparison on digits: how many updates are needed until the running average of the loss is below 0.5?
 
 # %%
 data = tg.load_data("mnist").train.take(10_000)
@@ -52,9 +52,10 @@ assert needed["sgd"] == max(needed.values())
 
 # %% [markdown]
 # ## Exercises
-# 1. Which rate of plain descent is the largest that still comes down the valley? Why?
-# 2. Watch `place` step by step with momentum 0.99.
-# 3. This one checks itself: with momentum 0.9 and a constant gradient g, steps grow to what multiple of rate x g?
+# 1. What is the largest rate at which plain descent still converges in the valley? Why?
+# 2. Print `place` after each step with momentum 0.99. What do you see?
+# 3. This one checks itself: with momentum 0.9 and a constant gradient g, the steps grow to a multiple of rate x g.
+#    Which multiple?
 
 # %%
 answer = None  # write your number here

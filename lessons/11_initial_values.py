@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 11. Initial values
-# **Question.** Where must training start? **Time:** 1 minute.
+# **Question.** From which weights should training start? **Time:** 1 minute.
 # **Sources:** X. Glorot and Y. Bengio (2010); K. He et al. (2015).
 #
-# A thousand vectors pass through five layers of 100 units. The spread of what arrives depends on the spread of the
-# weights and on the unit.
+# A thousand random vectors pass through five layers of 100 units. The standard deviation of the outputs depends on the
+# standard deviation of the weights and on the activation function.
 
 # %%
 import torch
@@ -34,10 +34,11 @@ for name, unit, deviation in (
 assert through(torch.relu, 0.01)[-1] < 1e-4 < 0.1 < through(torch.relu, (2 / 100) ** 0.5)[-1]
 
 # %% [markdown]
-# With deviation 1 the sigmoid saturates at 0 and 1, where its slope is 0. With .01 the signal dies out. 1/sqrt(n) keeps
-# it for units that are linear near 0 ("Xavier"); relu silences half of its inputs, hence the factor 2 ("He").
+# With deviation 1 the sigmoid saturates near 0 and 1, where its slope is almost 0. With .01 the signal vanishes. With
+# 1/sqrt(n) it is preserved by units that are linear near 0 ("Xavier"). Relu sets half of its inputs to 0, hence the
+# factor 2 ("He").
 #
-# Zeros are worse still: all hidden units compute the same and learn the same, and stay equal.
+# If all weights start at 0, all hidden units compute the same output and get the same update. They stay equal.
 
 # %%
 data = tg.load_data("mnist").train.take(5_000)
@@ -51,7 +52,7 @@ assert (weights - weights[0]).abs().max() < 1e-5
 # ## Exercises
 # 1. Repeat the first experiment with 50 layers.
 # 2. Train `tg.MLP([784, 100, 100, 100, 10], init=...)` from "he", "xavier" and 0.01 and compare the losses.
-# 3. This one checks itself: which deviation does He's rule give a relu unit with 50 inputs?
+# 3. This one checks itself: which deviation does He's rule give for the weights of a relu unit with 50 inputs?
 
 # %%
 answer = None  # write your number here

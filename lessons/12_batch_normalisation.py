@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 12. Batch normalisation
-# **Question.** Can the net keep its signals in range by itself? **Time:** 1 minute.
+# **Question.** How can a net keep its activations in a suitable range? **Time:** 1 minute.
 # **Source:** S. Ioffe and C. Szegedy (2015).
 #
-# For each feature, over the batch: subtract the mean, divide by the standard deviation, then scale and shift by two
-# learnable numbers.
+# Batch normalisation treats each feature separately. It subtracts the mean over the batch and divides by the standard
+# deviation. Then it multiplies by one learnable number and adds another.
 
 # %%
 import torch
@@ -20,7 +20,8 @@ print("before", [f"{m:.2f} +- {v**0.5:.2f}" for m, v in zip(mean, variance, stri
 print("after ", [f"{m:.2f} +- {s:.2f}" for m, s in zip(by_hand.mean(0), by_hand.std(0), strict=True)])
 
 # %% [markdown]
-# In evaluation mode there may be one sample only. The layer then uses running averages that it gathered while training.
+# In evaluation mode a batch may contain a single sample. The layer then uses running averages that it collected during
+# training.
 
 # %%
 for _ in range(50):
@@ -30,7 +31,7 @@ print("one sample, evaluated:", [round(value, 2) for value in layer(x[:1])[0].to
 assert torch.allclose(layer(x[:1]), by_hand[:1], atol=0.1)
 
 # %% [markdown]
-# A net of five layers, from poor initial weights and at a large rate:
+# We train a net of five layers from poor initial weights and with a large learning rate:
 
 # %%
 data = tg.load_data("mnist")

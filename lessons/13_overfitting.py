@@ -2,7 +2,7 @@
 # # 13. Overfitting, weight decay, dropout
 # **Question.** Why is training accuracy not enough? **Time:** 1 minute.
 #
-# 300 images are few for six hidden layers: the net memorises them.
+# 300 images are few for a net with six hidden layers. The net memorises them.
 
 # %%
 import torch
@@ -22,10 +22,10 @@ for name, decay, dropout in (("plain", 0.0, 0.0), ("weight decay .1", 0.1, 0.0),
 assert gaps["plain"] > 0.1
 
 # %% [markdown]
-# **Weight decay** subtracts a share of each weight at every update, so a weight stays large only if it helps.
-# **Dropout** silences units at random while training, so that no unit relies on one other. Left-over units are scaled
-# up by 1 / (1 - p), and in evaluation nothing is dropped. (A printed program scales by the drop ratio p instead; for
-# p = .5 nobody notices.)
+# **Weight decay** subtracts a fraction of each weight at every update, so a weight stays large only if it reduces the
+# loss. **Dropout** sets random units to 0 during training, so no unit can depend on one other unit. The remaining units
+# are multiplied by 1 / (1 - p). In evaluation nothing is dropped. (A textbook program has the drop ratio p in place of
+# 1 - p. At p = .5 this makes no difference.)
 
 # %%
 x = torch.ones(100_000)
@@ -34,12 +34,12 @@ print(f"zeros {(kept == 0).float().mean():.2f}, others {kept.max():.2f}, mean {k
 assert abs(kept.mean() - 1) < 0.02
 
 # %% [markdown]
-# What helps most is more data. Note that here both remedies narrow the gap by lowering the training accuracy.
+# More data help most. Note that here both methods narrow the gap by lowering the training accuracy.
 #
 # ## Exercises
 # 1. Train the plain net on 3,000 images. How large is the gap now?
-# 2. Stop early: `stopping=tg.EarlyStopping(...)` with validation data. After which epoch does it stop?
-# 3. This one checks itself: by which factor does dropout with p = .4 scale the units that it keeps?
+# 2. Use early stopping with validation data: `stopping=tg.EarlyStopping(...)`. After which epoch does training stop?
+# 3. This one checks itself: by which factor does dropout with p = .4 multiply the units that it keeps?
 
 # %%
 answer = None  # write your number here

@@ -1,12 +1,14 @@
 # %% [markdown]
-# # 14. Looking for settings
+# # 14. Searching for hyper-parameters
 # **Question.** Which learning rate and which weight decay? **Time:** 1 minute.
 # **Source:** J. Bergstra and Y. Bengio, Random search for hyper-parameter optimization, JMLR 13 (2012).
 #
-# Some numbers are set by nobody: the learning rate, the weight decay, the size of a layer. Draw them at random, train a
-# net with each, and judge by *validation* images, which no net has learnt from. The test images stay untouched.
+# Training does not set the learning rate, the weight decay or the size of a layer: they are hyper-parameters. Random
+# search draws them at random, trains a net with each draw, and compares the nets on *validation* images, which were not
+# used for training. The test images are not used at all.
 #
-# A rate of .001 against .002 matters as much as .01 against .02, so its *logarithm* is drawn evenly:
+# The difference between .001 and .002 matters as much as the difference between .01 and .02. Therefore the *logarithm*
+# of the rate is drawn from a uniform distribution:
 
 # %%
 import torch
@@ -19,8 +21,8 @@ print(f"below 1e-5: {(rates < 1e-5).float().mean():.1%}   above 1e-3: {(rates > 
 assert abs((rates < 1e-5).float().mean() - 0.25) < 0.02  # one decade of four
 
 # %% [markdown]
-# Fifty nets with six hidden layers, 400 images to learn from, 100 to judge by. They train at once, as one stack of
-# weights. The second round draws from the ranges around the best five of the first.
+# Fifty nets with six hidden layers are trained on 400 images and compared on 100 others. They are trained together,
+# with stacked weights. The second round draws from the ranges around the best five of the first.
 
 # %%
 few = tg.load_data("mnist").train.take(500)
@@ -35,23 +37,25 @@ print("importance by rank correlation:", importance)
 assert importance["lr"] > importance["weight_decay"]
 
 # %% [markdown]
-# **How sure is that?** An accuracy on 100 images is a throw of 100 coins. Its 95 % interval is wide, and several
-# trials are inside the interval of the best one: they cannot be told apart.
+# **How certain is the result?** An accuracy measured on only 100 images is uncertain: its 95 % interval is wide. The
+# accuracies of several trials are inside the interval of the best one. These trials cannot be distinguished from it.
 
 # %%
 low, high = found.interval(found.best)
 print(f"best: {found.best.settings}, accuracy {found.best.accuracy:.2f}, interval {low:.2f} to {high:.2f}")
-print(f"{found.indistinguishable()} of {len(found.trials)} trials cannot be told apart from it")
+print(f"{found.indistinguishable()} of {len(found.trials)} trials cannot be distinguished from it")
 for note in found.notes():
     print("-", note)
 
 # %% [markdown]
-# The best of many lucky throws is a bit too good: train the winner again, and test it once.
+# The best of many trials owes part of its accuracy to chance. Train the winner again, and test it once.
 #
 # ## Exercises
-# 1. Search again with `halving=True`. How much quicker is it, and is the winner the same?
-# 2. The best rate is near the end of its range. What does a range up to 1 find? What is a trial called that diverges?
-# 3. This one checks itself: of 100 images at .83, what is the standard error of the accuracy? (Two digits.)
+# 1. Search again with `halving=True`. How much faster is it? Is the winner the same?
+# 2. The best rate is near the end of its range. What does a range up to 1 find? How does the search mark a trial that
+#    diverges?
+# 3. This one checks itself: what is the standard error of an accuracy of .83 that was measured on 100 images? (Two
+#    digits.)
 
 # %%
 answer = None  # write your number here

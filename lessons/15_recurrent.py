@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 15. Recurrent nets
-# **Question.** How can a net read one step after the other and remember? **Time:** 1 minute.
+# **Question.** How can a net process a sequence step by step and keep what it has read? **Time:** 1 minute.
 # **Sources:** J. Elman (1990); S. Hochreiter and J. Schmidhuber (1997).
 #
 #     h_t = tanh(W x_t + U h_(t-1) + b)
 #
-# The same weights at every step; the state h carries what was read. By hand, and by PyTorch's layer:
+# The same weights are used at every time step. The state h carries information from one step to the next. We compute
+# the states by hand and by PyTorch's layer:
 
 # %%
 import torch
@@ -24,13 +25,14 @@ assert torch.allclose(h, last[0], atol=1e-6)
 print("state after seven steps:", [round(value, 2) for value in h[0].tolist()])
 
 # %% [markdown]
-# **Back-propagation through time** unrolls the steps. A gradient that passes many steps is multiplied by U at each, so
-# it vanishes or explodes. The LSTM's cell state is only scaled by a gate between 0 and 1, which can stay open.
+# **Back-propagation through time** unrolls the time steps. The gradient is multiplied by U at each of them, so over
+# many steps it vanishes or explodes. The cell state of an LSTM is only multiplied by a gate between 0 and 1. While the
+# gate is near 1, the gradient is preserved.
 
 # %%
 for scale in (0.5, 1.0, 1.5):
     state = torch.randn(1, 50, generator=g, requires_grad=True)
-    turn = scale * torch.linalg.qr(torch.randn(50, 50, generator=g))[0]  # every vector's length times `scale`
+    turn = scale * torch.linalg.qr(torch.randn(50, 50, generator=g))[0]  # multiplies lengths by `scale`
     end = state
     for _ in range(30):
         end = end @ turn
@@ -38,7 +40,7 @@ for scale in (0.5, 1.0, 1.5):
     print(f"recurrent weights scaled by {scale}: gradient after 30 steps {gradient.norm():.1e}")
 
 # %% [markdown]
-# An image is a sequence of 28 rows.
+# An image can be read as a sequence of 28 rows.
 
 # %%
 data = tg.load_data("mnist")
@@ -50,9 +52,10 @@ assert accuracy > 0.75
 
 # %% [markdown]
 # ## Exercises
-# 1. Replace the LSTM by `cell="elman"` and `cell="gru"`.
+# 1. Replace the LSTM by `cell="elman"` and `cell="gru"`. Which of the three is most accurate?
 # 2. Read the columns instead of the rows (`images.transpose(2, 3)`). Must the net be trained again?
-# 3. This one checks itself: how many parameters has `torch.nn.LSTM(28, 64)`? (Four gates, two biases each.)
+# 3. This one checks itself: how many parameters does `torch.nn.LSTM(28, 64)` have? (It has four gates with two biases
+#    per unit.)
 
 # %%
 answer = None  # write your number here

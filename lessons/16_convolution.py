@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 16. A convolution by hand
-# **Question.** What does a layer compute that uses the same weights at every place? **Time:** 1 minute.
+# **Question.** What does a layer compute if it uses the same weights at every position? **Time:** 1 minute.
 #
-# A small window of weights, the filter, is laid over every place of the image; its output is the dot product there.
+# A filter is a small window of weights. It is applied at every position of the image: the output is the dot product of
+# the filter and the pixels under it.
 
 # %%
 import torch
@@ -31,29 +32,31 @@ for row in by_hand[4:24:2]:
     print("".join("+" if value > 1 else "-" if value < -1 else "." for value in row))
 
 # %% [markdown]
-# Convolution is linear, so it is a matrix product with many zeros and many equal entries: weights are shared, and
-# connections are local. `unfold` writes all windows below each other; then one product does it all.
+# Convolution is linear. Its matrix has many zeros, because connections are local, and many equal entries, because
+# weights are shared. `unfold` makes each window of the image one column of a matrix. Then one product computes all
+# outputs.
 
 # %%
 windows = F.unfold(image[None, None], 3)  # [1, 9, 676]
 assert torch.allclose((edge.flatten() @ windows[0]).reshape(26, 26), library, atol=1e-5)
 
 # %% [markdown]
-# **Pooling** takes the largest (or mean) value of each 2 x 2 block: the position matters less, and the map is smaller.
-# **Padding** adds a border of zeros, **stride** is the step of the window: the output has
-# (size + 2 padding - window) / stride + 1 rows, rounded down.
+# **Pooling** takes the maximum or the mean of each 2 x 2 block. The map becomes smaller, and small shifts of the image
+# change it less. **Padding** adds a border of zeros. **Stride** is the distance between two positions of the window.
+# The output has (size + 2 padding - window) / stride + 1 rows, rounded down.
 
 # %%
 pooled = F.max_pool2d(library[None, None], 2)
-print("pooled", tuple(pooled.shape), "  shifted by one pixel, the same values in pools:", end=" ")
+print("pooled", tuple(pooled.shape), "  unchanged after a shift by one pixel:", end=" ")
 shifted = F.max_pool2d(F.conv2d(image.roll(1, 1)[None, None], edge[None, None]), 2)
 print(f"{(shifted == pooled).float().mean():.0%}")
 
 # %% [markdown]
 # ## Exercises
-# 1. Write the filter for horizontal edges. Where does it respond to the five?
+# 1. Write the filter for horizontal edges. At which parts of the five does it respond?
 # 2. How many weights would a dense layer from 28 x 28 pixels to 26 x 26 outputs have? The convolution has 9.
-# 3. This one checks itself: image 32 x 32, window 5 x 5, padding 2, stride 2: how many rows has the output?
+# 3. This one checks itself: an image has 32 x 32 pixels, the window is 5 x 5, padding and stride are 2. How many rows
+#    does the output have?
 
 # %%
 answer = None  # write your number here

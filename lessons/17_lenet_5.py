@@ -3,8 +3,8 @@
 # **Question.** How was a convolutional net built in 1998? **Time:** 1 minute.
 # **Source:** Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, Proceedings of the IEEE 86 (1998).
 #
-# Three things in the paper are often replaced in copies: the pooling layers have weights, each map of C3 sees only some
-# maps of S2, and the output units measure distances to drawn digits.
+# Copies of this net often leave out three things. In the paper, the pooling layers have weights, each map of C3 is
+# connected to only some maps of S2, and the output units compute distances to drawn digits.
 
 # %%
 import torch
@@ -17,7 +17,7 @@ print(tg.explain(net).summary(torch.zeros(1, 1, 28, 28)))
 assert parameters == 60_000  # the paper's number
 
 # %% [markdown]
-# C3: sixteen maps, each from three, four or six maps of S2. The count of its weights is the paper's, 1,516:
+# C3 has sixteen maps. Each is connected to three, four or six maps of S2. As in the paper, C3 has 1,516 parameters:
 
 # %%
 seen = [3] * 6 + [4] * 9 + [6]
@@ -25,7 +25,8 @@ print("C3:", sum(25 * maps + 1 for maps in seen), "parameters instead of", 16 * 
 assert sum(25 * maps + 1 for maps in seen) == 1516
 
 # %% [markdown]
-# A score is the negated distance between the 84 units of F6 and a drawn digit of 7 x 12 pixels: larger is better.
+# A score is the negative squared distance between the 84 units of F6 and a drawn digit of 7 x 12 pixels. Larger is
+# better.
 
 # %%
 scores = net(tg.load_data("mnist").test.inputs[:3])
@@ -34,7 +35,8 @@ assert scores.shape == (3, 10)
 assert (scores <= 0).all()
 
 # %% [markdown]
-# The modern form (relu, max pooling, dense layers, Adam) learns quickly; `threegen train lenet-5` trains the original.
+# The modern form (relu, max pooling, dense layers, Adam) learns quickly. `threegen train lenet-5` trains the original
+# form.
 
 # %%
 data = tg.load_data("mnist")
@@ -47,8 +49,8 @@ assert accuracy > 0.9
 # %% [markdown]
 # ## Exercises
 # 1. `threegen show lenet-5` prints the layers. Which of them has most of the parameters?
-# 2. How many connections (not weights) has C1, with 28 x 28 outputs in each of 6 maps?
-# 3. This one checks itself: how many parameters has C1, six maps with windows of 5 x 5?
+# 2. C1 has 28 x 28 outputs in each of 6 maps. How many connections (not weights) does it have?
+# 3. This one checks itself: C1 has six maps with windows of 5 x 5. How many parameters does it have?
 
 # %%
 answer = None  # write your number here

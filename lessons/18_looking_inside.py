@@ -1,6 +1,6 @@
 # %% [markdown]
 # # 18. Looking inside
-# **Question.** Which pixels decided? **Time:** 1 minute.
+# **Question.** Which pixels determined the answer? **Time:** 1 minute.
 # **Sources:** Zeiler and Fergus (2014); Simonyan et al. (2014); Selvaraju et al. (2017).
 
 # %%
@@ -20,7 +20,7 @@ def draw(map_):
 
 
 # %% [markdown]
-# **Saliency**: the size of the gradient of the class score by each pixel. One backward pass.
+# **Saliency** is the size of the gradient of the class score with respect to each pixel. It takes one backward pass.
 
 # %%
 saliency = look.saliency(x)
@@ -31,30 +31,31 @@ scores = net.eval()(by_hand)
 assert torch.allclose(saliency.abs().reshape(28, 28), gradient.abs().reshape(28, 28), atol=1e-5)
 
 # %% [markdown]
-# **Occlusion** needs no gradient: cover a window, see how much the score falls.
+# **Occlusion** needs no gradient. It covers one window of the image at a time and measures how much the score falls.
 
 # %%
 occlusion = look.occlusion(x)
 draw(occlusion[0].clamp(min=0))
 
 # %% [markdown]
-# **Grad-CAM**: the maps of a convolutional layer, weighted by how much the class needs each.
+# **Grad-CAM** is a weighted sum of the maps of a convolutional layer. The weight of a map is its mean gradient.
 
 # %%
 cam = look.grad_cam(x)
 draw(cam[0])
 
 # %% [markdown]
-# A map that looks right may still be wrong. `check` draws the weights at random, layer by layer: a true map changes.
+# A map that looks right may still be wrong. `check` replaces the weights by random ones, layer by layer. A faithful map
+# must change.
 
 # %%
 print(look.check(x))
 
 # %% [markdown]
 # ## Exercises
-# 1. Find a test image that the net gets wrong and look at both classes: `look.saliency(x, target=3)`.
-# 2. `look.maximise()` shows what each class wants to see. Why do the pictures not look like digits?
-# 3. This one checks itself: the maps of the last convolution have what height? (`look.summary(x)` knows.)
+# 1. Find a test image that the net misclassifies. Compare the maps of both classes: `look.saliency(x, target=3)`.
+# 2. `look.maximise()` finds an image with a high score for each class. Why do these images not look like digits?
+# 3. This one checks itself: what is the height of the maps of the last convolution? (`look.summary(x)` prints it.)
 
 # %%
 answer = None  # write your number here

@@ -5,7 +5,8 @@
 #
 #     E(v, h) = -a.v - b.h - h.Wv       P(h=1|v) = sigmoid(b + Wv)       P(v=1|h) = sigmoid(a + W'h)
 #
-# Some texts print the unit as sigmoid(Wv - b) but update b as if it were added. One sign must hold in both places.
+# Some textbooks print the unit as sigmoid(Wv - b) but update b as if it were added. The sign must be the same in both
+# places.
 
 # %%
 import itertools
@@ -18,10 +19,11 @@ tiny = tg.RBM(4, 3, generator=torch.Generator().manual_seed(0))
 states = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4)))
 p = torch.exp(-tiny.free_energy(states))
 p = (p / p.sum()).detach()  # exact: a sum over all 16 images
-print("the four likeliest of 16 tiny images:", sorted(p.tolist(), reverse=True)[:4])
+print("the four largest probabilities of the 16 images:", sorted(p.tolist(), reverse=True)[:4])
 
 # %% [markdown]
-# **Contrastive divergence**: raise the probability of the data, lower that of what the net makes of them in one step.
+# **Contrastive divergence** raises the probability of the data. It lowers the probability of the samples that one step
+# of Gibbs sampling makes from the data.
 
 # %%
 data = tg.load_data("mnist")
@@ -42,7 +44,7 @@ print(f"reconstruction error: untrained {error(fresh):.3f}, trained {error(rbm):
 assert error(rbm) < error(fresh) / 3
 
 # %% [markdown]
-# Each hidden unit has learnt a stroke detector. One of them:
+# Many hidden units have learnt to detect strokes. These are the weights of one of them:
 
 # %%
 field = rbm.weight[0].detach().reshape(28, 28)
@@ -52,8 +54,9 @@ for row in field[2:26:2]:
 # %% [markdown]
 # ## Exercises
 # 1. Reconstruct an image with half of its pixels set to 0.
-# 2. Train with `tg.ContrastiveDivergence(steps=5)`. Is the reconstruction better? Is it the right thing to look at?
-# 3. This one checks itself: how many parameters has an RBM with 784 visible and 100 hidden units?
+# 2. Train with `tg.ContrastiveDivergence(steps=5)`. Is the reconstruction better? Is the reconstruction error the right
+#    measure?
+# 3. This one checks itself: how many parameters does an RBM with 784 visible and 100 hidden units have?
 
 # %%
 answer = None  # write your number here

@@ -28,7 +28,7 @@ print("potential", [f"{u:.2f}" for u in potentials])
 print("spikes   ", [int(o) for o in spikes])
 
 # %% [markdown]
-# The package's neuron takes all steps at once, time first: `[T, B, N]`.
+# `tg.LIF` computes all time steps in one call. Time is the first axis: `[T, B, N]`.
 
 # %%
 neuron = tg.LIF(decay=0.5, threshold=1.0)
@@ -36,17 +36,17 @@ out, state = neuron(torch.tensor(current).reshape(-1, 1, 1))
 assert out.flatten().tolist() == spikes
 
 # %% [markdown]
-# The stronger the input, the higher the rate. Below a certain input the neuron never fires: what leaks is as much as
-# what comes in. For a constant input x the potential tends to x / (1 - decay).
+# The stronger the input, the higher the rate. For a constant input x and without spikes, the potential tends to
+# x / (1 - decay). If this limit is below the threshold, the neuron never fires.
 
 # %%
 for x in (0.3, 0.49, 0.51, 0.6, 0.8, 1.0):
     rate = neuron(torch.full((200, 1, 1), x))[0].mean().item()
-    print(f"input {x:.2f}: potential would tend to {x / 0.5:.2f}, rate {rate:.2f}")
+    print(f"input {x:.2f}: the potential would tend to {x / 0.5:.2f}, rate {rate:.2f}")
 assert neuron(torch.full((200, 1, 1), 0.49))[0].sum() == 0
 
 # %% [markdown]
-# The state can be handed on: two calls are one long call.
+# The state can be passed to the next call. Two short calls then give the same spikes as one long call.
 
 # %%
 long = torch.rand(20, 1, 5, generator=torch.Generator().manual_seed(0))
@@ -56,9 +56,10 @@ assert torch.equal(torch.cat([first, second]), neuron(long)[0])
 
 # %% [markdown]
 # ## Exercises
-# 1. With decay 1 nothing leaks: which rate has the neuron at input 0.25? Try `tg.LIF(decay=1.0)`.
-# 2. Reset by subtraction keeps what is above the threshold. Change `by_hand` and compare the rates.
-# 3. This one checks itself: with decay 0.5 and constant input 0.6, how many steps lie between two spikes?
+# 1. With decay 1 nothing leaks. What is the rate at input 0.25? Try `tg.LIF(decay=1.0)`.
+# 2. Reset by subtraction keeps the part of the potential that is above the threshold. Change `by_hand` and compare the
+#    rates.
+# 3. This one checks itself: with decay 0.5 and constant input 0.6, how many time steps is one spike after the other?
 
 # %%
 answer = None  # write your number here

@@ -1,9 +1,10 @@
 # %% [markdown]
-# # 22. From pictures to spikes and back
-# **Question.** Must an image be made into spikes first, and how? **Time:** 1 minute.
+# # 22. From images to spikes and back
+# **Question.** How is an image turned into spikes? **Time:** 1 minute.
 #
-# Three ways: draw a spike at each step with the pixel's intensity as its chance (rate coding); one spike per pixel, the
-# brighter the earlier (latency coding); or feed the image itself into a first layer of neurons (direct coding).
+# There are three ways. Rate coding draws a spike at each time step, with the intensity of the pixel as its probability.
+# Latency coding gives one spike per pixel: the brighter the pixel, the earlier the spike. Direct coding feeds the image
+# itself into a first layer of neurons.
 
 # %%
 import torch
@@ -18,8 +19,8 @@ print("rate coding:", tuple(trains.shape), f"  {int(trains.sum())} spikes")
 assert set(trains.unique().tolist()) == {0.0, 1.0}
 
 # %% [markdown]
-# **Spikes to image**: the mean over a window of time. The longer the window, the closer to the image: the error falls
-# with the square root of the number of steps.
+# **From spikes to an image.** The mean over the time steps estimates the image. The error is inversely proportional to
+# the square root of the number of steps.
 
 # %%
 for steps in (1, 4, 16, 64, 256):
@@ -27,7 +28,7 @@ for steps in (1, 4, 16, 64, 256):
     print(f"{steps:4} steps: root mean squared error {((decoded - image) ** 2).mean().sqrt():.4f}")
 
 # %% [markdown]
-# **Latency coding** needs one spike per pixel only.
+# **Latency coding** needs only one spike per pixel.
 
 # %%
 early = latency_spikes(image, 10)
@@ -35,19 +36,20 @@ print(f"latency coding: {int(early.sum())} spikes, {int(early[0].sum())} of them
 assert early.sum() == (image > 0).sum()
 
 # %% [markdown]
-# A spiking net takes an image and encodes it by itself; the encoder is an argument.
+# A spiking net encodes images itself. The encoder is an argument of the net.
 
 # %%
 net = tg.SpikingMLP([784, 100, 10], steps=10, encoder=tg.Bernoulli(), generator=torch.Generator().manual_seed(0))
 scores = net(image, torch.Generator().manual_seed(0))
 again = net(image, torch.Generator().manual_seed(0))
-print("scores", tuple(scores.shape), "  the same draw, the same scores:", torch.equal(scores, again))
+print("scores", tuple(scores.shape), "  the same seed, the same scores:", torch.equal(scores, again))
 assert torch.equal(scores, again)
 
 # %% [markdown]
 # ## Exercises
-# 1. Print one time step of `trains`. Can you read the digit? And the sum of four?
-# 2. How many spikes does rate coding need for the error that latency coding has? What is lost by latency coding?
+# 1. Print one time step of `trains`. Can you recognise the digit? Can you recognise it in the sum of four time steps?
+# 2. How many spikes does rate coding need for an error of .02? Which intensities does latency coding with 10 steps not
+#    distinguish?
 # 3. This one checks itself: a pixel of intensity 0.2 is shown for 50 steps. How many spikes do you expect?
 
 # %%

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 23. Surrogate gradients: back-propagation through space and time
-# **Question.** How can a net learn whose units have no slope? **Time:** 1 minute.
+# **Question.** How can a net learn if the derivative of its units is 0? **Time:** 1 minute.
 # **Source:** Y. Wu et al. (2018), equations 23 to 26.
 #
-# A spike is a step: its derivative is 0 nearly everywhere. In the backward pass it is replaced by a narrow box of area
-# 1 around the threshold, 1/a where |u - threshold| < a/2. Some texts write the surrogate with sign(); the box is meant.
+# A spike is a step function of the potential, so its derivative is 0 almost everywhere. The backward pass replaces it
+# by a surrogate gradient: a box of area 1 around the threshold, 1/a where |u - threshold| < a/2. Some textbooks write
+# the surrogate with sign(). They mean this box.
 
 # %%
 import torch
@@ -20,7 +21,8 @@ for x in (0.2, 0.7, 1.2, 1.8):
     assert slope.item() == float(abs(x - 1.0) < 0.5)
 
 # %% [markdown]
-# Through time: an input at step 0 acts on the potential at step 2 by decay^2, if there was no spike between.
+# The gradient also passes through time. An input at step 0 changes the potential at step 2 with the factor decay^2, if
+# there is no spike in between.
 
 # %%
 current = torch.tensor([0.4, 0.2, 0.9]).reshape(3, 1, 1).requires_grad_()
@@ -30,7 +32,7 @@ print("gradient of the last spike:", gradient.flatten().tolist())
 assert gradient.flatten().tolist() == [0.25, 0.5, 1.0]
 
 # %% [markdown]
-# A spiking net needs no rule of its own: it is `Backprop` on a spiking model.
+# A spiking net needs no special learning rule: `Backprop` trains it.
 
 # %%
 data = tg.load_data("mnist")
@@ -45,8 +47,10 @@ assert trained > 0.85
 # %% [markdown]
 # ## Exercises
 # 1. Give the neuron `surrogate_width=4.0` and look at the slopes again.
-# 2. Evaluate the net at 1, 2, 5 and 20 steps (`net.steps = ...`). When does accuracy stop to grow?
-# 3. This one checks itself: which gradient has the first of four steps on the last spike, without a spike between?
+# 2. Evaluate the net at 1, 2, 5 and 20 steps (`net.steps = ...`). From how many steps on does the accuracy no longer
+#    grow?
+# 3. This one checks itself: what is the gradient of a spike at step 3 with respect to the input at step 0, if there is
+#    no spike in between?
 
 # %%
 answer = None  # write your number here

@@ -1,14 +1,15 @@
 # %% [markdown]
 # # 24. Learning by spike timing
-# **Question.** Can a synapse learn from what it sees alone? **Time:** 1 minute.
+# **Question.** Can a synapse learn from the spikes of its two neurons alone? **Time:** 1 minute.
 # **Sources:** G. Bi and M. Poo (1998); P. Diehl and M. Cook (2015).
 #
-# If the input spikes shortly before the output, the weight grows; if shortly after, it shrinks:
+# If the input neuron spikes shortly before the output neuron, the weight grows. If it spikes shortly after, the weight
+# shrinks:
 #
 #     dw = A+ exp(-dt / tau)  for dt > 0,      dw = -A- exp(dt / tau)  for dt < 0,      dt = t_post - t_pre
 #
-# No error and no label is sent back: the rule is local in space and time. A trace of past spikes, which decays, gives
-# the same sum over all pairs without remembering any spike time.
+# No error and no label is sent back: the rule is local in space and time. A decaying trace of past spikes gives the
+# same sum over all pairs. No spike time has to be stored.
 
 # %%
 import math
@@ -27,8 +28,8 @@ print(f"by pairs {pairs:.6f}, by a trace {a_plus * trace:.6f}")
 assert abs(pairs - a_plus * trace) < 1e-9
 
 # %% [markdown]
-# Diehl and Cook's network: 100 excitatory neurons that inhibit each other and adapt their thresholds. It sees digits
-# without labels; afterwards each neuron is named after the class for which it fires most.
+# Diehl and Cook's network has 100 excitatory neurons that inhibit each other and adapt their thresholds. It learns from
+# digits without labels. Afterwards each neuron is assigned to the class for which it fires most.
 
 # %%
 data = tg.load_data("mnist")
@@ -41,10 +42,10 @@ print(f"100 neurons after 10,000 images: {accuracy:.1%}")
 assert accuracy > 0.5
 
 # %% [markdown]
-# What a neuron has learnt looks like the digit for which it fires:
+# The weights of a neuron look like the digit for which it fires:
 
 # %%
-weights = next(p for p in [*net.parameters(), *net.buffers()] if p.numel() == 78_400).detach()  # [784, 100] or turned
+weights = next(p for p in [*net.parameters(), *net.buffers()] if p.numel() == 78_400).detach()  # or transposed
 field = (weights if weights.shape[0] == 100 else weights.T)[0].reshape(28, 28)
 for row in field[2:26]:
     print("".join("#" if v > field.max() / 2 else "." for v in row))
@@ -52,8 +53,10 @@ for row in field[2:26]:
 # %% [markdown]
 # ## Exercises
 # 1. Why must thresholds adapt? Look up `theta_plus` in `help(tg.rules.DiehlCookSTDP)`, set it to 0 and train again.
-# 2. `threegen study stdp-curves` draws dw over dt for every rule of the package.
-# 3. This one checks itself: with tau = 20 ms, by which factor is a pair 40 ms apart weaker than one at 0 ms?
+# 2. `threegen study stdp-curves` plots dw against dt for every rule of the package. Which curves differ most from the
+#    one above?
+# 3. This one checks itself: with tau = 20 ms, how large is dw of a pair 40 ms apart, divided by that of a pair 0 ms
+#    apart?
 
 # %%
 answer = None  # write your number here

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 25. From a trained network to spikes
-# **Question.** Can a network that was trained without spikes answer with them? **Time:** 1 minute.
+# **Question.** Can a network that was trained without spikes compute with spikes? **Time:** 1 minute.
 # **Source:** Diehl et al., IJCNN 2015; Rueckauer et al., Frontiers in Neuroscience 11:682 (2017).
 #
-# An integrate-and-fire neuron that gets the same input a at every step, and loses its threshold at each spike, sends
-# about T a / threshold spikes in T steps: its rate is a rectified unit's output. So every relu becomes a neuron.
+# An integrate-and-fire neuron gets the same input a at every step, and each spike subtracts the threshold. In T steps
+# it sends about T a / threshold spikes if a > 0, else none. So its rate is proportional to relu(a), and a neuron can
+# replace each relu.
 
 # %%
 import torch
@@ -12,7 +13,7 @@ import torch
 import threegen as tg
 
 theta, steps = 1.0, 8
-potential, spikes = theta / 2, []  # half a threshold to start from: the count is rounded, not cut
+potential, spikes = theta / 2, []  # start at half the threshold: the count is rounded, not truncated
 for _ in range(steps):
     potential += 0.3
     spikes.append(int(potential >= theta))
@@ -21,7 +22,7 @@ print("spikes for a = .3:", spikes, "rate", sum(spikes) / steps)
 assert sum(spikes) == int(steps * 0.3 / theta + 0.5)
 
 # %% [markdown]
-# Train a small network, then convert it. `convert` needs images, no labels, to find out how large activations are.
+# We train a small network and convert it. `convert` needs images, but no labels, to measure the activations.
 
 # %%
 data = tg.load_data("mnist")
@@ -36,16 +37,17 @@ print(f"network {before:.2%}, spiking net after 8 steps {after:.2%}")
 assert after > before - 0.02
 
 # %% [markdown]
-# The report says how the answer grows with the steps, and which layer loses what. The default method tries thresholds
-# on the spikes that really arrive and fits the weights to them: it needs fewer steps.
+# The report lists the accuracy for each number of steps and the error of each layer. The default method chooses
+# thresholds and fits weights by the spikes that actually arrive. It needs fewer steps.
 
 # %%
 print(snn.report)
 quick = tg.convert(ann, few, steps=4)
-print(f"by trial and fitted weights, 4 steps: {tg.evaluate(quick, test).accuracy:.2%}")
+print(f"default method, 4 steps: {tg.evaluate(quick, test).accuracy:.2%}")
 
 # %% [markdown]
-# Every signal between the layers is 0 or 1, so a spiking layer only adds. Is it cheaper? The card compares both.
+# Every signal between the layers is 0 or 1, so a spiking layer only adds. Is it cheaper? `compare` counts the
+# operations of both networks.
 
 # %%
 card = tg.compare({"network": ann, "converted": quick}, test.take(500))
@@ -54,8 +56,8 @@ for said in card.as_dict()["verdict"]:
 
 # %% [markdown]
 # ## Exercises
-# 1. Convert with `initial="zero"`. How many steps more are needed for the same accuracy?
-# 2. Give the network `activation="tanh"` and convert it. Why is it refused?
+# 1. Convert with `initial="zero"`. How many more steps are needed for the same accuracy?
+# 2. Give the network `activation="tanh"` and convert it. Why is the conversion refused?
 # 3. This one checks itself: a = .6, theta = 1, the potential starts at .5 and is reset by subtraction. How many spikes
 #    are there after 5 steps?
 

@@ -3,8 +3,8 @@
 # **Question.** Is the spiking net really cheaper? **Time:** 1 minute.
 # **Source:** L. Deng et al., Neural Networks 121 (2020).
 #
-# A dense layer multiplies every weight by its input. A spike is 0 or 1: it only adds a weight, and only where it
-# arrives. But a spiking net answers over many time steps, and every neuron is updated at each.
+# A dense layer multiplies every weight by its input. A spike is 0 or 1: it only adds weights, and only those of its own
+# connections. But a spiking net computes over many time steps, and every neuron is updated at each of them.
 
 # %%
 import torch
@@ -21,7 +21,8 @@ print("multiply-accumulates by hand:", macs)
 assert bill.operations["mac"] == macs
 
 # %% [markdown]
-# The spiking net of the same structure. We count by hand how many spikes of the encoder arrive: each adds 200 weights.
+# The spiking net has the same structure. We compute by hand how many spikes of the encoder to expect. Each adds 200
+# weights.
 
 # %%
 steps = 10
@@ -33,8 +34,8 @@ print(f"expected spikes of the encoder {per_image:.0f}, so about {200 * per_imag
 print(f"additions: ANN {bill.compute['additions']:,.0f}, SNN {spikes.compute['additions']:,.0f}")
 
 # %% [markdown]
-# Memory counts too: weights, activations (ANN), one potential per neuron and one bit per spike (SNN). Some papers name
-# the memory of activations and then leave it out.
+# The bill also contains the memory. The ANN needs it for weights and activations, the SNN for weights, one potential
+# per neuron and one bit per spike. Some texts mention the memory of activations but leave it out of the sum.
 
 # %%
 for name, card in (("ANN", bill), ("SNN", spikes)):
@@ -43,9 +44,9 @@ for name, card in (("ANN", bill), ("SNN", spikes)):
 # %% [markdown]
 # ## Exercises
 # 1. At how many steps does the spiking net need as many additions as the ANN?
-# 2. The ANN may skip zeros too: find `mac_nonzero` in the bill. Compare again.
-# 3. This one checks itself: how many multiply-accumulates has a 3 x 3 convolution from 1 to 8 maps on 28 x 28 pixels,
-#    without padding?
+# 2. An ANN can skip zeros, too. Find `mac_nonzero` in its bill and compare again.
+# 3. This one checks itself: how many multiply-accumulates does a 3 x 3 convolution from 1 to 8 maps take on 28 x 28
+#    pixels, without padding?
 
 # %%
 answer = None  # write your number here

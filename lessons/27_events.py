@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 27. A camera that sends spikes
-# **Question.** What does a spiking net do with input that is spikes already? **Time:** 1 minute.
+# **Question.** How does a spiking net process input that already consists of spikes? **Time:** 1 minute.
 # **Source:** P. Lichtsteiner, C. Posch and T. Delbruck, IEEE Journal of Solid-State Circuits 43 (2008).
 #
-# Each pixel of an event camera works alone. When the logarithm of its light has changed by a threshold, it sends an
-# event: time, column, row, and ON (brighter) or OFF (darker). Where nothing changes, nothing is sent. A still digit is
-# invisible to it, so N-MNIST moved the camera: three short strokes of a tenth of a second. threegen simulates that.
+# Each pixel of an event camera works independently. When the logarithm of its light has changed by a threshold, it
+# sends an event: time, column, row, and ON (brighter) or OFF (darker). If nothing changes, nothing is sent, so a digit
+# that does not move is invisible. For N-MNIST the camera was moved: three movements of a tenth of a second each.
+# threegen simulates this.
 
 # %%
 import torch
@@ -20,7 +21,7 @@ for event in events.array[:3]:
 assert (events.t[1:] >= events.t[:-1]).all()
 
 # %% [markdown]
-# **Where there is movement there are events.** Their number in each 10 ms shows the three strokes and the pauses.
+# **Movement causes events.** Their number in each 10 ms shows the three movements and the pauses between them.
 
 # %%
 profile = tg.datasets.to_frames(events, 30, milliseconds=300).sum((1, 2, 3))
@@ -29,8 +30,8 @@ for start, count in enumerate(profile.tolist()):
 assert 1 + int(profile[1:29].argmin()) in (9, 10, 19, 20, 21, 22)  # the quietest parts are the pauses
 
 # %% [markdown]
-# **Frames.** A spiking net with T steps wants T inputs: events are counted in T parts of the time, ON and OFF apart. No
-# encoder is needed, and no spike is drawn at random.
+# **Frames.** A spiking net with T time steps needs T inputs. The recording is divided into T intervals. A frame counts
+# the events of one interval, ON and OFF separately. No encoder is needed, and no spike is drawn at random.
 
 # %%
 frames = tg.datasets.to_frames(events, 10, milliseconds=300, binary=True)
@@ -45,10 +46,11 @@ assert found.accuracy > 0.6
 
 # %% [markdown]
 # ## Exercises
-# 1. Train with one frame for each stroke: `simulate_data(..., (0, 103, 206, 310), binary=True)`. Is it better?
-# 2. Play the events backwards: `tg.datasets.flip(events, "time")`. Why do ON and OFF change places?
-# 3. This one checks itself: an edge passes a pixel, and its light falls from 1 to 0.2. The threshold is 0.25 in the
-#    natural logarithm of the light. How many OFF events does the pixel send?
+# 1. Train with one frame for each movement: `simulate_data(..., (0, 103, 206, 310), binary=True)`. Is the accuracy
+#    higher?
+# 2. Play the events backwards: `tg.datasets.flip(events, "time")`. Why are ON and OFF exchanged?
+# 3. This one checks itself: the light of a pixel falls from 1 to 0.2. The threshold is 0.25 in the natural logarithm of
+#    the light. How many OFF events does the pixel send?
 
 # %%
 answer = None  # write your number here
