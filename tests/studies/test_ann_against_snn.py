@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import warnings
@@ -14,8 +15,10 @@ from threegen.conversion.convert import ConversionWarning
 from threegen.datasets.dataset import Data, Dataset
 from threegen.datasets.lazy import CountedFrames
 from threegen.errors import ConfigError
-from threegen.figures import workflows
-from threegen.figures.workflows import STROKES, binary_frames, compare_ways, conv_net, strokes
+from threegen.figures import recordings, ways, ways_on_images
+from threegen.figures.ways import Plan, accumulated, binary_frames, compare_ways
+from threegen.figures.ways_on_n_mnist import STROKES, conv_net
+from threegen.figures.workflows import WORKFLOWS
 from threegen.studies.registry import run_study
 
 needs_recordings = pytest.mark.skipif(
@@ -34,7 +37,7 @@ def test_strokes_are_sums_of_the_frames_of_30_ms() -> None:
     """The pauses of the fitted camera, 91 to 106 and 194 to 214 ms, are between the frames that are summed."""
     made = counts()
     assert [30 * edge for pair in STROKES for edge in pair] == [0, 90, 90, 210, 210, 300]
-    intensities, binary = strokes(made, False).inputs, strokes(made, True).inputs
+    intensities, binary = (accumulated(made, STROKES, binary=one).inputs for one in (False, True))
     for number in range(len(made)):
         for stroke, (first, last) in enumerate(STROKES):
             total = sum(made.frames[number, frame].float() for frame in range(first, last))
@@ -58,14 +61,14 @@ def test_all_ways_on_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     images = torch.rand(300, 1, 28, 28, generator=draw) * 0.2
     images.view(300, 784)[torch.arange(300), 70 * labels] = 1.0
     part = Dataset(images, labels, tuple("0123456789"), "made")
-    monkeypatch.setattr(workflows, "load_data", lambda name: Data("mnist", part, part.take(40)))
-    monkeypatch.setattr(workflows, "HIDDEN", 30)
-    monkeypatch.setattr(workflows, "TIMES", (1, 3))
-    plan = workflows.Plan(dense=2, spiking=1)
+    monkeypatch.setattr(ways_on_images, "load_data", lambda name: Data("mnist", part, part.take(40)))
+    monkeypatch.setattr(ways_on_images, "HIDDEN", 30)
+    monkeypatch.setattr(ways, "TIMES", (1, 3))
+    plan = Plan(dense=2, spiking=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConversionWarning)  # of a net that has hardly learned
-        ways = workflows.image_ways(0, plan)
-    card = compare_ways(ways, "made images", 0)
+        found = ways_on_images.mnist_ways(0, plan)
+    card = compare_ways(found, "made images", 0)
     assert [one.name for one in card.models] == [
         "ANN",
         "ANN converted, Bernoulli input",
@@ -81,7 +84,7 @@ def test_all_ways_on_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         assert card[name].bill.steps == 10
     assert card["SNN, Bernoulli input"].bill.compute["multiplications"] == 0
     assert card["SNN, trained encoder"].bill.operations["mac"] == 784 * 30  # the first layer, once
-    for way in ways:
+    for way in found:
         assert set(way.curve) == (set() if way.name == "ANN" else {1, 3})
         assert getattr(way.model, "steps", 10) == 10  # the curve leaves the net as it was
     assert len(card.pairs) == 10
@@ -89,10 +92,9 @@ def test_all_ways_on_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 @needs_recordings
 def test_the_study_on_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        workflows.QUICK, "n-mnist", workflows.Plan(examples=130, dense=1, spiking=1, convolutional=1, tested=30)
-    )
-    workflows.simulated_counts.cache_clear()
+    plan = Plan(examples=130, dense=1, spiking=1, convolutional=1, tested=30)
+    monkeypatch.setitem(WORKFLOWS, "n-mnist", dataclasses.replace(WORKFLOWS["n-mnist"], quick=plan))
+    recordings.simulated_counts.cache_clear()
     result = run_study("ann-against-snn", quick=True, out=tmp_path, data="n-mnist")
     found = result["figures"]
     assert json.loads((tmp_path / "results.json").read_text()) == result

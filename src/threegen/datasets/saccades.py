@@ -33,9 +33,10 @@ from threegen.errors import ShapeError
 from threegen.randomness import derive_seed
 
 Array = np.ndarray[Any, Any]
-BLOCK = 256  # images simulated at a time
+BLOCK = 256  # images of 34 x 34 pixels simulated at a time; fewer on a larger sensor
 SCREENS = {"dark": 1.0, "bright": 0.0, "photo": -1.0}  # the light of the background; a photo has none
-_ROOM = 12_000  # events per recording for which memory is first allocated
+_ROOM = 12_000  # events of a recording of 34 x 34 pixels for which memory is first allocated
+_PIXELS = 34 * 34
 
 
 @dataclass(frozen=True)
@@ -123,18 +124,20 @@ def simulate(images: Tensor, camera: Camera | None = None, *, seed: int = 0, fir
 
 
 def simulate_blocks(
-    images: Tensor, camera: Camera, *, seed: int = 0, first: int = 0, block: int = BLOCK
+    images: Tensor, camera: Camera, *, seed: int = 0, first: int = 0, block: int | None = None
 ) -> Iterator[tuple[int, Array, Array]]:
     """Yield (place of the first image, its block's events `[E]`, offsets `[n + 1]`), `block` images at a time.
 
-    Arguments and errors as in `simulate`.
+    By default as many images as keep the memory of a block within some tens of megabytes. Other arguments and errors as
+    in `simulate`.
     """
     grey = _grey(images)
+    size = max(1, BLOCK * _PIXELS // (camera.height * camera.width)) if block is None else require_whole("block", block)
     on, off = camera.thresholds()
     times = np.arange(round(camera.motion.lasts / camera.step) + 1) * camera.step
     constants = _constants(camera)
-    for start in range(0, len(grey), require_whole("block", block)):
-        part = grey[start : start + block]
+    for start in range(0, len(grey), size):
+        part = grey[start : start + size]
         keys = np.array([derive_seed(seed, "recording", first + start + n) for n in range(len(part))], np.uint64)
         canvas, margin = draw_canvas(part, camera)
         x, y = camera.motion.places(times, _shifts(keys))
@@ -145,7 +148,7 @@ def simulate_blocks(
 
 def _run(canvas: Array, row: Array, column: Array, fy: Array, fx: Array, keys: Array, *fixed: Array) -> Any:
     """Return the events of one block and their offsets; the buffer grows if a recording has more events."""
-    room, counts = _ROOM, np.zeros(len(canvas), np.int64)
+    room, counts = max(_ROOM, _ROOM * fixed[0].size // _PIXELS), np.zeros(len(canvas), np.int64)
     while True:
         out = np.empty((len(canvas), room), np.int64)
         many_images(out, counts, canvas, row, column, fy, fx, keys, *fixed)

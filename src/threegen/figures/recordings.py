@@ -118,7 +118,7 @@ def teach(
         optimizer=optimizer("adam", lr=rate),
         schedule="cosine",
         epochs=epochs,
-        batch_size=batch,
+        batch_size=min(batch, len(data)),
         seed=seed,
         progress=progress,
         title=f"{data.name}, seed {seed}",
