@@ -40,7 +40,7 @@ from torch.nn.utils import skip_init
 from threegen.checks import require_choice, require_images, require_number, require_whole
 from threegen.errors import ConfigError
 from threegen.gen2.alexnet_towers import Towers, require_pair
-from threegen.gen2.response_norm import ResponseNorm
+from threegen.gen2.response_norm import ResponseNorm, run_parts
 from threegen.machine.memory import require_weights
 
 VARIANTS = ("2012", "one-weird-trick", "small")
@@ -196,7 +196,7 @@ class AlexNet(nn.Module):
             split: Tensor = self.halves((images - self.mean) * 255.0)
             return split
         if self.variant in _OF_THE_PAPER:
-            states = self.features((images - self.mean) * 255.0)
+            states = run_parts(self.features, (images - self.mean) * 255.0)
         else:
             states = self.avgpool(self.features(images))
         scores: Tensor = self.classifier(states.flatten(1))

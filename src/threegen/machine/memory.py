@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +20,11 @@ _CGROUP_LIMITS = (  # (the limit, its usage): version 2, version 1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4  # numbers of settings in glibc's malloc.h
+_NEVER, _AT_ONCE = 2**31 - 1, 16 * 2**20
+OWN_SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+_keeping, _before = 0, 0  # of `freed_memory_kept`: how many blocks are open, bytes in memory before the first
+_lock = threading.Lock()
 
 
 def size_text(count: float) -> str:
@@ -66,12 +73,81 @@ def give_back_freed() -> None:
         trim(0)
 
 
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep memory that is freed in this block for the next allocation, where the C library can do that (glibc can).
+
+    Every update of a network allocates and frees the same large tensors. glibc maps each of them anew, and the system
+    then clears every page: a sixth of the time in which AlexNet learns. At the end what is free goes back to the
+    system if the process has grown by more than 64 MB. Blocks may be nested, also in several threads: the outermost
+    one counts. Nothing is done where the user has set the allocator up
+    (MALLOC_..., GLIBC_TUNABLES, another allocator in LD_PRELOAD).
+    """
+    change = _allocator()
+    if change is None or any(name.startswith(OWN_SETTINGS) for name in os.environ):
+        yield
+        return
+    global _keeping, _before
+    with _lock:
+        _keeping += 1
+        if _keeping == 1:
+            _before = _resident()
+            change(_MMAP_MAX, 0)
+            change(_TRIM_THRESHOLD, _NEVER)
+            change(_TOP_PAD, _AT_ONCE)
+    try:
+        yield
+    finally:
+        with _lock:
+            _keeping -= 1
+            if _keeping == 0:  # what glibc itself would have arrived at after some large blocks were freed
+                change(_MMAP_MAX, 65536)
+                change(_MMAP_THRESHOLD, 32 * 2**20)
+                change(_TRIM_THRESHOLD, 64 * 2**20)
+                change(_TOP_PAD, 128 * 2**10)
+                if _resident() - _before > 64 * 2**20:
+                    give_back_freed()
+
+
+class GrowthWatch:
+    """Give memory back when the process has grown by half since the first `look`: gaps between blocks may add up."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+
+    def look(self) -> None:
+        """Compare the memory in use with that of the first call."""
+        now = _resident()
+        if self._first is None:
+            self._first = now
+        elif now > 1.5 * self._first:
+            give_back_freed()
+
+
 @cache
 def _trim() -> Callable[[int], int] | None:
     try:
         return ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # another C library, or another system
         return None
+
+
+@cache
+def _allocator() -> Callable[[int, int], int] | None:
+    if _trim() is None:  # the numbers below are glibc's
+        return None
+    try:
+        return ctypes.CDLL(None).mallopt
+    except AttributeError:
+        return None
+
+
+def _resident() -> int:
+    """Return how many bytes of the process are in memory; 0 if the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _machine() -> int | None:

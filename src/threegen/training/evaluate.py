@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from threegen.checks import require_labels, require_whole
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, DataError, NumericError, ShapeError
+from threegen.machine.memory import freed_memory_kept
 from threegen.plots import html_table
 from threegen.randomness import forked_randomness
 from threegen.training.feed import as_source, walk_once
@@ -103,7 +104,7 @@ def evaluate(
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     collected: list[Tensor] = []
     labels: list[Tensor] = []
-    with evaluation_mode(model), forked_randomness(seed, "evaluate"):
+    with evaluation_mode(model), forked_randomness(seed, "evaluate"), freed_memory_kept():
         for batch in walk_once(source, batch_size):
             if batch.targets is None:
                 raise DataError("the data have no labels; evaluate needs them; give batches (inputs, targets)")

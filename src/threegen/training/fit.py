@@ -12,6 +12,7 @@ from torch import nn
 
 from threegen.checks import require_choice, require_whole
 from threegen.errors import CheckpointError, ConfigError
+from threegen.machine.memory import freed_memory_kept
 from threegen.machine.sparse.layouts import stored_by_inputs
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Rule
@@ -134,7 +135,12 @@ def fit(
             else:
                 workers.open(session, resume, overwrite)
             modules = _stored_for_kernels(model, stages)
-            with ProgressBar(progress and leads, title) as bar, Interrupts() as interrupts, stored_by_inputs(modules):
+            with (
+                ProgressBar(progress and leads, title) as bar,
+                Interrupts() as interrupts,
+                stored_by_inputs(modules),
+                freed_memory_kept(),
+            ):
                 Training(session, data, options, bar, interrupts).run()
         finally:
             log.close()

@@ -23,6 +23,7 @@ from torch import nn
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, Interrupted
+from threegen.machine.memory import GrowthWatch
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Step
 from threegen.training.accumulated import Accumulated
@@ -85,6 +86,7 @@ class Training:
         self.model = session.model
         self.log = session.log
         self.epoch_listeners = options.listeners("on_epoch")
+        self._memory = GrowthWatch()
         self._clock = time.perf_counter()
 
     @property
@@ -240,6 +242,7 @@ class Training:
         if isinstance(feed, StreamFeed):
             session.warn_once(feed.doubt)
         session.save()
+        self._memory.look()
         self._clock = time.perf_counter()  # validation, callbacks and saving are not training time
         if self._asked:
             self._interrupt()
