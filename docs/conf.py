@@ -15,7 +15,7 @@ author = "the threegen authors"
 copyright = "the threegen authors"
 version = release = threegen.__version__
 
-extensions = ["myst_parser", "pages"]
+extensions = ["myst_parser", "pages", "chinese_search"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}

@@ -29,6 +29,9 @@ GENERATED = Path(__file__).parent / "generated"
 LOCALE = Path(__file__).parent / "locale"
 UNTRANSLATED = {"zh_CN": "本页尚无中文译文，以下为英文原文。"}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+MODULES = re.compile(r"\b(?:threegen|torch|collections|typing)(?:\.\w+)*\.(\w+)")
+LONGEST_DEFAULT = 60
+WIDEST = 88  # characters of a signature on one line
 
 
 def write(name: str, text: str) -> None:
@@ -82,13 +85,40 @@ def write_lessons() -> None:
     write("lessons/index.md", intro + "\n" + toctree(names))
 
 
-def signature(value: Any) -> str:
-    """Return a call's signature without its annotations' module names; '' where there is none."""
+def parameter(found: inspect.Parameter) -> str:
+    """Return one parameter with its annotation and its default value; a default that is long or not Python is `...`."""
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(found.kind, "")
+    shown = stars + found.name
+    if found.annotation is not found.empty:
+        shown += f": {annotation(found.annotation)}"
+    if found.default is not found.empty:
+        default = MODULES.sub(r"\1", repr(found.default))
+        shown += " = " + (default if len(default) <= LONGEST_DEFAULT and "<" not in default else "...")
+    return shown
+
+
+def annotation(found: Any) -> str:
+    """Return an annotation without module names and quotes."""
+    text = found if isinstance(found, str) else inspect.formatannotation(found)
+    return MODULES.sub(r"\1", text).replace("'", "")
+
+
+def signature(value: Any, width: int | None = None) -> str:
+    """Return a call's signature, with one parameter per line if it is wider than `width`; '()' if there is none."""
     try:
-        text = str(inspect.signature(value))
+        found = inspect.signature(value)
     except (TypeError, ValueError):
         return "()"
-    return re.sub(r"\b(?:threegen|torch|collections|typing)(?:\.\w+)*\.(\w+)", r"\1", text).replace("'", "")
+    shown: list[str] = []
+    for one in found.parameters.values():
+        if one.kind is one.KEYWORD_ONLY and not any(text.startswith("*") for text in shown):
+            shown.append("*")
+        shown.append(parameter(one))
+    returned = "" if found.return_annotation is found.empty else f" -> {annotation(found.return_annotation)}"
+    line = f"({', '.join(shown)}){returned}"
+    if width is None or len(line) <= width:
+        return line
+    return "(\n" + "".join(f"    {text},\n" for text in shown) + f"){returned}"
 
 
 def body(value: Any) -> str:
@@ -120,7 +150,7 @@ def entry(namespace: str, name: str, value: Any) -> str:
     """Return the reference of one public name."""
     kind = "class" if inspect.isclass(value) else "function" if callable(value) else "data"
     title = f"tg.{namespace}.{name}"
-    shown = f"{title}{signature(value)}" if kind != "data" else title
+    shown = f"{title}{signature(value, WIDEST - len(title))}" if kind != "data" else title
     parts = [f"## {name}\n", f"```python\n{shown}\n```\n"]
     parts.append(body(value))
     if inspect.isclass(value):

@@ -47,6 +47,11 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     assert {page.stem for page in PAGES} - {"index"} <= listed
 
 
+def test_no_page_has_the_name_of_a_page_that_sphinx_writes() -> None:
+    """Sphinx writes its search page and its index over a page of that name."""
+    assert not {"search", "genindex", "modindex"} & {page.stem for page in PAGES}
+
+
 def test_every_study_is_in_the_gallery_with_a_picture() -> None:
     """A new study: threegen study NAME --quick, then copy one SVG to docs/gallery/NAME-PICTURE.svg."""
     from threegen.studies.registry import all_studies
