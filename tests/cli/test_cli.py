@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from threegen.cli import run
+from threegen.cli import main, run
 
 READ = "little.csv: 240 rows, 784 columns, label column 0, values divided by 255"
 
@@ -201,3 +202,11 @@ def test_a_table_is_trained_by_a_label_that_is_named(
         assert found["classes"] == ["a", "b"]
         assert found["accuracy"] > 0.9  # the second column tells the classes apart
     assert "has no column called 'kinds'" in printed([*train, "--overwrite", "--label", "kinds"], capsys)[2]
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back after the test
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = warnings.formatwarning(UserWarning("no test part"), UserWarning, "load.py", 84, line="load()")
+    assert told == "UserWarning: no test part\n"

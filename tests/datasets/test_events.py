@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.datasets.events import writers
 
 from threegen.datasets.dataset import Dataset
@@ -188,6 +189,11 @@ def test_shd_by_speakers(n_mnist: Path, tmp_path: Path) -> None:
     assert data.train.recording(1).t.tolist() == [250_000, 250_000, 500_000]
     assert data.train.recording(1).x.tolist() == [1, 5, 699]
     assert data.train.store.speakers.tolist() == [4, 4, 9]
+    import_data("shd", folder)
+    picture = preview_data("shd", tmp_path / "shd.png")
+    with Image.open(picture) as drawn, Image.open(picture.with_suffix(".gif")) as film:
+        assert drawn.size == (10 * 702, 20 * 26)  # a row of ten recordings, drawn 24 pixels tall, for each class
+        assert (film.size, film.n_frames) == ((700, 3 * 24), 30)  # the three classes that have recordings
     (tmp_path / "bad.h5").write_bytes(struct.pack("<8Q", *range(8)))
     with pytest.raises(DataError, match="expected HDF5 with spikes/times"):
         SpikeFile(tmp_path / "bad.h5")
@@ -237,3 +243,25 @@ def test_rules_learn_from_real_recordings(rule: Rule, tmp_path: Path) -> None:
     assert float(moved.max()) > 1e-3
     assert torch.isfinite(moved).all()
     assert float(layer.weight.detach().min()) >= 0
+
+
+@needs_recordings
+def test_real_recordings_from_the_imported_set(tmp_path: Path) -> None:
+    """What `threegen data import n-mnist` stores serves as well as the archive of the first 1,000 recordings."""
+    from threegen.datasets.real_recordings import real_pairs
+
+    with pytest.raises(DataError, match="threegen data import n-mnist PATH"):
+        real_pairs(tmp_path)
+    import_data("n-mnist", REAL, root=tmp_path)
+    stored, archived = real_pairs(tmp_path), real_pairs()
+    assert torch.equal(stored.labels, archived.labels)
+    for one, other in zip(stored.recordings, archived.recordings, strict=True):
+        assert np.array_equal(one.array, other.array)
+
+
+def test_other_recordings_are_not_taken_for_the_first_thousand(n_mnist: Path, tmp_path: Path) -> None:
+    from threegen.datasets.real_recordings import real_pairs
+
+    import_data("n-mnist", n_mnist, root=tmp_path / "other")
+    with pytest.raises(DataError, match="labels are not MNIST's; import the whole published set"):
+        real_pairs(tmp_path / "other")

@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,13 @@ __all__ = [
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; `arguments` default to those of the process."""
+    warnings.formatwarning = _one_line
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
+    """Return a warning as the command line prints it, without the place in the source."""
+    return f"{category.__name__}: {message}\n"
 
 
 def run(arguments: list[str]) -> int:

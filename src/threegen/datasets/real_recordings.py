@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from threegen.datasets.events.archive import recording_files
 from threegen.datasets.events.bin40 import read_bin
+from threegen.datasets.events.cache import Store
 from threegen.datasets.events.stream import Events
 from threegen.datasets.folders import Root, data_root
 from threegen.datasets.load import load_data
@@ -41,17 +43,34 @@ class Pairs:
 def real_pairs(root: Root = None) -> Pairs:
     """Return the first 1,000 training recordings of N-MNIST: number n shows image n - 1 of MNIST.
 
-    Raises `DataError` if they are not in the data folder.
+    They are read from `nmnist/Train-first-1000.zip` in the data folder, else from the published set as
+    `threegen data import n-mnist` stores it. Raises `DataError` if neither is there, or the labels are not MNIST's.
     """
-    folder = Path(data_root(root)) / "nmnist"
-    archive = folder / "Train-first-1000.zip"
-    if not archive.is_file():
-        raise DataError(f"the real recordings are missing: expected {archive.name} in nmnist/ of the data folder")
-    recordings = [read_bin(content, name=name) for name, content in recording_files(archive)]
-    if len(recordings) != RECORDINGS:
-        raise DataError(f"{archive.name} holds {len(recordings):,} recordings, expected {RECORDINGS:,}")
     shown = load_data("mnist").train.batch(torch.arange(RECORDINGS))
-    return Pairs(recordings, shown.inputs, cast(Tensor, shown.targets), torch.arange(RECORDINGS))
+    labels = cast(Tensor, shown.targets)
+    return Pairs(_first_recordings(data_root(root), labels), shown.inputs, labels, torch.arange(RECORDINGS))
+
+
+def _first_recordings(folder: Path, labels: Tensor) -> list[Events]:
+    archive, stored = folder / "nmnist" / "Train-first-1000.zip", folder / "n-mnist"
+    if archive.is_file():
+        recordings = [read_bin(content, name=name) for name, content in recording_files(archive)]
+        if len(recordings) != RECORDINGS:
+            raise DataError(f"{archive.name} holds {len(recordings):,} recordings, expected {RECORDINGS:,}")
+        return recordings
+    if not (stored / "about.json").is_file():
+        raise DataError(
+            f"the real recordings of N-MNIST are not in {folder}; get the published Train folder or archive and "
+            "import it with `threegen data import n-mnist PATH`"
+        )
+    store = Store(stored, "train")
+    found = torch.from_numpy(store.labels[:RECORDINGS].astype(np.int64))
+    if not torch.equal(found, labels):
+        raise DataError(
+            f"{stored} does not begin with the {RECORDINGS:,} first training recordings of N-MNIST: their labels are "
+            "not MNIST's; import the whole published set again"
+        )
+    return [store.read(number) for number in range(RECORDINGS)]
 
 
 def half_places() -> tuple[Tensor, Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.events.frames import to_frames
@@ -18,6 +17,7 @@ from threegen.plots import png
 MOST_ROWS = 20
 ON, OFF = (217, 114, 46), (22, 66, 122)  # orange and dark blue: distinguishable for the colour-blind too
 _FILM_STEPS, _SECONDS = 30, 0.06
+_WIDEST = 700  # columns of an animation before enlargement, if one recording is not wider
 _PARTS = 10  # parts of a recording; the one with the most events is drawn
 
 
@@ -77,14 +77,15 @@ def preview_events(part: Dataset, target: Path, per_class: int = 10) -> list[Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(png(sheet.repeat(scale, 0).repeat(scale, 1)))
     film = target.with_suffix(".gif")
-    film.write_bytes(animated_gif(_side_by_side(films, max(1, 64 // height)), seconds=_SECONDS))
+    film.write_bytes(animated_gif(_side_by_side(films), seconds=_SECONDS))
     return [target, film]
 
 
-def _side_by_side(films: list[Array], scale: int) -> Array:
-    """Return films [T, H, W] of one size in rows of five."""
-    across = min(5, len(films))
-    blank = torch.full(films[0].shape, 128, dtype=torch.uint8).numpy()
+def _side_by_side(films: list[Array]) -> Array:
+    """Return films [T, H, W] of one size in rows of five, wide ones below each other; small ones are enlarged."""
+    _, height, width = films[0].shape
+    across, scale = max(1, min(5, len(films), _WIDEST // width)), max(1, 64 // max(height, width))
+    blank = np.full(films[0].shape, 128, np.uint8)
     films = films + [blank] * (-len(films) % across)
     rows = [np.concatenate(films[n : n + across], 2) for n in range(0, len(films), across)]
     return np.asarray(np.concatenate(rows, 1).repeat(scale, 1).repeat(scale, 2))
