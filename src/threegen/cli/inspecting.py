@@ -25,11 +25,11 @@ UNDECIDED = "undecided: all classes have the same score; the net is silent, or i
 
 @app.command()
 def models(as_json: Json = False) -> None:
-    """List all models, with the test accuracy of the weights that ship."""
+    """List all models, with the test accuracy of the weights in the package."""
     from threegen.registry.entry import all_entries
     from threegen.runs.pretrained import pretrained_models
 
-    ships = {name: f"{facts['accuracy']:.2%}" for name, facts in pretrained_models().items()}
+    accuracy = {name: f"{facts['accuracy']:.2%}" for name, facts in pretrained_models().items()}
     rows = [
         {
             "name": e.name,
@@ -37,11 +37,14 @@ def models(as_json: Json = False) -> None:
             "year": e.year,
             "rule": e.rule_name,
             "title": e.title,
-            "ships": ships.get(e.name, ""),
+            "accuracy": accuracy.get(e.name, ""),
         }
         for e in all_entries().values()
     ]
-    print_json(rows) if as_json else print_table(rows)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table([{"gen." if key == "generation" else key: cell for key, cell in row.items()} for row in rows])
 
 
 @app.command()

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 from rich.console import Console
@@ -174,13 +174,19 @@ def print_json(value: Any) -> None:
 def print_table(rows: Sequence[dict[str, Any]], title: str = "") -> None:
     """Print rows of plain values as a table; one column per name, empty if a row (of another stage) lacks it."""
     table = Table(title=Text(title) if title else None, title_justify="left")
+    console = Console()
     names = list(dict.fromkeys(name for row in rows for name in row))
-    for name in names:
+    cells = [[_printable(_cell(row[name]), sys.stdout) if name in row else "" for name in names] for row in rows]
+    columns = [[str(name), *column] for name, *column in zip(names, *cells, strict=True)]
+    widths = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    whole_words = sum(widths) + 3 * len(widths) + 1 <= console.width
+    for name, width in zip(names, widths, strict=True):
         numeric = all(isinstance(row[name], int | float) for row in rows if name in row)
-        table.add_column(Text(str(name)), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_printable(_cell(row[name]), sys.stdout)) if name in row else "" for name in names))
-    Console().print(table)
+        justify: Literal["right", "left"] = "right" if numeric else "left"
+        table.add_column(Text(str(name)), justify=justify, overflow="fold", min_width=width if whole_words else None)
+    for line in cells:
+        table.add_row(*(Text(cell) for cell in line))
+    console.print(table)
 
 
 def _cell(value: Any) -> str:
