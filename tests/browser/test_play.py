@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import threegen
+
 SEVEN = ([(0.22, 0.25), (0.74, 0.23)], [(0.74, 0.23), (0.6, 0.5), (0.45, 0.82)])
 FOUR = ([(0.35, 0.15), (0.25, 0.55), (0.75, 0.52)], [(0.64, 0.2), (0.6, 0.88)])
-TEXT = Path(__file__).parents[2] / "src" / "threegen" / "web" / "static" / "text.json"
+TEXT = Path(threegen.__file__).parent / "web" / "static" / "text.json"
 
 
 def zero_as_file(size: int = 300, ink: int = 20, paper: int = 240) -> bytes:

@@ -25,7 +25,7 @@ import threegen as tg
 from threegen.cli import app, run
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src" / "threegen"
+SOURCE = Path(tg.__file__).parent
 GROUP = typer.main.get_command(app)
 NAMES = "|".join(GROUP.commands)
 COMMAND = re.compile(rf"(?<![\w./-])threegen (?:{NAMES})\b(?![.:])[^`;,()|#\n]*")
@@ -38,7 +38,7 @@ def texts(path: Path) -> Iterator[tuple[str, str]]:
     docs = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, kinds) and _has_doc(node)}  # type: ignore[attr-defined]
     inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
-        where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+        where = f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.JoinedStr):
             yield where, "".join(str(p.value) if isinstance(p, ast.Constant) else "X" for p in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs | inner:

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+import threegen.web
 from threegen.errors import ConfigError
 from threegen.web.guards import Guard
 from threegen.web.lineup import PageModel
@@ -298,8 +299,8 @@ def test_turns_are_given_back_after_errors() -> None:
 
 
 def test_the_server_has_no_place_for_a_model_file() -> None:
-    """Nothing under src/threegen/web loads weights from what a client sends."""
-    source = Path(__file__).parents[2] / "src" / "threegen" / "web"
+    """Nothing in threegen.web loads weights from what a client sends."""
+    source = Path(threegen.web.__file__).parent
     for file in ("server.py", "request.py", "upload.py", "queue.py", "guards.py"):
         text = (source / file).read_text()
         assert "open_run" not in text
