@@ -244,7 +244,7 @@ def test_faults_are_named_or_repaired(kind: str) -> None:
     small = {"size": (3, 3)}
     with pytest.raises(DataError, match=r"event \d is at x=\d+, y=\d+, off the sensor of 3 x 3 pixels"):
         read(write(back[:2] + back[3:]), **small)
-    with pytest.warns(UserWarning, match="events off the sensor were dropped"):
+    with pytest.warns(UserWarning, match="events? off the sensor dropped"):
         read(write(back[:2] + back[3:]), repair=True, **small)
 
 
@@ -254,7 +254,7 @@ def test_odd_last_bytes(kind: str, record: int) -> None:
     raw = write(some_events(9, width, height)) + b"\x00"
     with pytest.raises(DataError, match=f"1 more than whole .* of {record} bytes"):
         read(raw)
-    with pytest.warns(UserWarning, match="the last 1 bytes"):
+    with pytest.warns(UserWarning, match=r"the last byte, an incomplete \w+, dropped"):
         assert len(read(raw, repair=True)) == 9
 
 

@@ -181,7 +181,7 @@ class Sink:
         self.array.resize(self.count, refcheck=False)  # frees the unused memory, in place
         found = self.array
         if self.dropped:
-            self.note(f"{self.dropped:,} events off the sensor were dropped")
+            self.note(f"{self.dropped:,} {'event' if self.dropped == 1 else 'events'} off the sensor dropped")
         if self.disordered:
             found = found[np.argsort(found["t"], kind="stable")]
             self.note("events were out of order and have been sorted by time")
@@ -268,7 +268,8 @@ def odd_bytes(sink: Sink, size: int, record: int, what: str) -> None:
             "get the file again, or give repair=True to drop them"
         )
     if left:
-        sink.note(f"the last {left} bytes are an incomplete {what} and were dropped")
+        last = "byte" if left == 1 else f"{left} bytes"
+        sink.note(f"the last {last}, an incomplete {what.removesuffix('s')}, dropped")
 
 
 def text_header(file: IO[bytes], mark: bytes, ends: tuple[bytes, ...], last: bytes | None = None) -> list[str]:
