@@ -50,6 +50,27 @@ def test_sizes_are_those_of_the_script() -> None:
     assert Mozafari2019(whole_pools=True).c2_shape == (250, 5, 5)
 
 
+@pytest.mark.parametrize("whole_pools", [False, True])
+def test_a_last_layer_that_sees_all_of_c2(digits: Dataset, whole_pools: bool) -> None:
+    """One position per map: the scores are products of all bits and all weights."""
+    model = Mozafari2019(
+        maps=(4, 8, 20),
+        whole_pools=whole_pools,
+        whole_view=True,
+        bounds=(0.0, 1.0),
+        generator=torch.Generator().manual_seed(0),
+    )
+    side = 5 if whole_pools else 4
+    assert tuple(model.s3.weight.shape) == (20, 8, side, side)
+    assert model.s3.bounds == (0.0, 1.0)
+    fired = (model.features(model.encode(digits.inputs[:7])) < 15).flatten(1).double()
+    potentials = (fired @ model.s3.weight.detach().flatten(1).double().t()).view(7, 10, 2).amax(2)
+    expected = 1 + potentials / (8 * side * side + 1)
+    assert torch.allclose(model(digits.inputs[:7]).double(), expected)
+    with pytest.raises(ConfigError, match="square"):
+        Mozafari2019(shape=(1, 28, 40), whole_view=True)
+
+
 def test_it_keeps_the_contract_of_models() -> None:
     def make(generator: torch.Generator) -> Mozafari2019:
         return Mozafari2019(maps=(4, 6, 20), generator=generator)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from threegen.datasets.batches import Batch
+from threegen.errors import ConfigError
 from threegen.functional.plasticity import decision_bounds
 from threegen.functional.plasticity.whole_sums import whole_bits, whole_weights
 from threegen.gen3.ordered_conv import DecisionConv, OrderedConv
@@ -115,7 +116,18 @@ def decision_batch(count: int = 60) -> Batch:
     return Batch(times, targets)
 
 
-@pytest.mark.parametrize("options", [{}, {"stabiliser": True}, {"tries": 2, "floor": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stabiliser": True},
+        {"tries": 2, "floor": 0.1},
+        {"margin": 1.5},
+        {"margin": 0.5, "tries": 2, "adaptive": False},
+        {"margin": 1000.0},
+    ],
+    ids=str,
+)
 def test_reward_rule(options: dict[str, Any]) -> None:
     """Three passes, so that bounds are used again; the plain layer sums whole images in float64, which is exact."""
     batch = decision_batch()
@@ -142,6 +154,49 @@ def test_equal_potentials_and_empty_images_are_decided_alike() -> None:
     train_plainly(plain, RewardSTDP(4), batch)
     train_by_kernel(quick, RewardSTDP(4), batch)
     assert torch.equal(plain.weight, quick.weight)
+
+
+def test_a_margin_by_hand() -> None:
+    """Two classes of one map each, three inputs; potentials .5 + .5 = 1 and .25 + .5 = .75, so the lead is .25."""
+    first = torch.tensor([[0.5, 0.5, 0.5], [0.25, 0.5, 0.5]]).view(2, 3, 1, 1)
+    batch = Batch(torch.tensor([0, 3, STEPS], dtype=torch.uint8).view(1, 3, 1, 1), torch.tensor([0]))
+    moved = torch.tensor([[0.125, 0.125, -0.0625], [-0.25, -0.25, 0.03125]]).view(2, 3, 1, 1)
+    for margin, target, change in (
+        (0.25, 0, torch.zeros(2, 3, 1, 1)),
+        (0.5, 0, moved),
+        (0.5, 1, torch.tensor([[-0.25, -0.25, 0.03125], [0.0, 0.0, 0.0]]).view(2, 3, 1, 1)),
+    ):
+        for train in (train_plainly, train_by_kernel):
+            layer = DecisionConv(3, 2, 1, classes=2, steps=STEPS, bounds=(0.0, 1.0), strict=True)
+            with torch.no_grad():
+                layer.weight.copy_(first)
+            rule = RewardSTDP(2, reward=(0.125, 0.0625), punish=(0.25, 0.03125), adaptive=False, margin=margin, tries=0)
+            train(layer, rule, Batch(batch.inputs, torch.tensor([target])))
+            assert torch.equal(layer.weight, first + change)
+
+
+def test_a_margin_needs_potentials_of_the_last_step() -> None:
+    rule = RewardSTDP(4, margin=1.0)
+    layer = DecisionConv(9, 12, 3, classes=4, steps=STEPS, threshold=5.0)
+    with pytest.raises(ConfigError, match="threshold=inf"):
+        rule.check(layer)
+    with pytest.raises(ConfigError, match="runner_up"):
+        rule.check(OrderedConv(9, 12, 3, steps=STEPS))
+    with pytest.raises(ConfigError, match="margin"):
+        RewardSTDP(4, margin=-1.0)
+
+
+def test_dropped_maps_are_no_rivals() -> None:
+    layer, times = decision(), decision_batch().inputs[0].long()
+    winner = layer.compete(times)[0]
+    rival = layer.runner_up(times, winner, 1000.0)
+    assert rival is not None
+    assert rival.feature // 3 != winner.feature // 3
+    layer.dropped[rival.feature] = True
+    other = layer.runner_up(times, winner, 1000.0)
+    assert other is not None
+    assert other.feature != rival.feature
+    assert layer.runner_up(times, winner, 1e-9) is None
 
 
 def test_bounds_are_used_and_change_nothing() -> None:

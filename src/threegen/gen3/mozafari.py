@@ -40,7 +40,8 @@ class Mozafari2019(nn.Module):
         classes: K; it must divide the last of `maps`.
         shape: the shape of one image. maps: the numbers of maps of S1, S2 and S3. steps: the time steps of a
             presentation. whole_pools: C2 also pools the last rows and columns, which do not fill a square (the script
-            drops them).
+            drops them). whole_view: each map of S3 has one neuron, whose
+            kernel covers all of C2; else 5 x 5 kernels at all positions, two beyond the edge. bounds: of S3's weights.
         generator: draws the weights, normal around .8 with .05.
 
     Scores are 1 + P / most for the largest potential P among a class's neurons, `most` above every potential; 0 if none
@@ -66,6 +67,8 @@ class Mozafari2019(nn.Module):
         maps: Sequence[int] = (30, 250, 200),
         steps: int = 15,
         whole_pools: bool = False,
+        whole_view: bool = False,
+        bounds: tuple[float, float] = (0.2, 0.8),
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -97,11 +100,26 @@ class Mozafari2019(nn.Module):
             strict=True,
             generator=generator,
         )
-        self.s3 = DecisionConv(
-            second, third, 5, classes=classes, steps=steps, padding=2, strict=True, generator=generator
-        )
         if min(self.c2_shape[1:]) < 1:
             raise ConfigError(f"images of {list(shape)} are too small for two pools of 2 and 3 pixels")
+        self.s3 = DecisionConv(
+            second,
+            third,
+            self._view() if whole_view else 5,
+            classes=classes,
+            steps=steps,
+            padding=0 if whole_view else 2,
+            bounds=bounds,
+            strict=True,
+            generator=generator,
+        )
+
+    def _view(self) -> int:
+        """Return the side of C2, which a kernel that covers all of it has."""
+        _, height, width = self.c2_shape
+        if height != width:
+            raise ConfigError(f"whole_view needs a square C2, images {list(self.shape)} give {height} x {width} places")
+        return height
 
     @property
     def c1_shape(self) -> tuple[int, int, int]:

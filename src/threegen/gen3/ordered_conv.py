@@ -250,6 +250,23 @@ class DecisionConv(OrderedConv):
             raise ConfigError(f"{features} features cannot be divided evenly among {classes} classes")
         self.register_buffer("dropped", torch.zeros(features, dtype=torch.bool), persistent=False)
 
+    @torch.no_grad()
+    def runner_up(self, times: Tensor, winner: Winner, within: float) -> Winner | None:
+        """Return the neuron with the highest potential among those of classes other than the winner's, for one
+        example's input times [C, H, W]; None if it is behind the winner by `within` or more."""
+        potentials = self.fire(times.unsqueeze(0))[1][0].masked_fill(self.dropped.view(-1, 1, 1), 0.0)
+        each = len(self.weight) // self.classes
+        least = max(float(potentials[winner.feature].max()) - within, 0.0)
+        first = winner.feature // each * each
+        potentials[first : first + each] = 0.0
+        if not float(potentials.max()) > least:
+            return None
+        _, height, width = potentials.shape
+        feature, place = divmod(int(potentials.argmax()), height * width)
+        row, column = divmod(place, width)
+        padded, size = F.pad(times, [self.padding] * 4, value=self.steps), self._kernel
+        return Winner(feature, winner.time, padded[:, row : row + size, column : column + size])
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Return scores [B, K]: steps left after a class's first spike, plus the share of its largest potential.
 

@@ -13,6 +13,10 @@ With a `floor` f the factors are f + (1 - f) c_r and f + (1 - f) c_p (the shallo
 With `tries` an example is shown again after a wrong answer, at most that many times, until the answer is right; that is
 rewarded in full (c_r = 1), since it was not expected. (Ours: neither script does so.)
 
+With a `margin` m a right answer whose neuron leads by m or more over all neurons of other classes changes nothing. If
+it leads by less, it is rewarded and the strongest of those neurons is punished: had it fired first, the answer would
+have been wrong. (Ours; as in a perceptron with margin, only doubtful answers teach, but from reward alone.)
+
 Mozafari, Ganjtabesh, Nowzari-Dalini, Thorpe and Masquelier, "Bio-inspired digit recognition using reward-modulated
 spike-timing-dependent plasticity in deep convolutional networks", Pattern Recognition 94 (2019) 87-95; constants of the
 published script: .004, .003, .004, .0005, a window of 1,000 images, no stabiliser.
@@ -22,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +34,7 @@ from torch import Tensor, nn
 from threegen.checks import require_labels, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, ShapeError
+from threegen.functional.plasticity.competition import Winner
 from threegen.functional.plasticity.decision_bounds import BoundsStore, RewardState, learn_by_reward
 from threegen.functional.plasticity.first_spike_fused import learn_by_first_spikes
 from threegen.functional.plasticity.rank_order_fused import FiringLayer
@@ -41,7 +46,27 @@ from threegen.rules.order_based_stdp import (
     learn_order,
 )
 from threegen.rules.reward import class_of_neurons
-from threegen.rules.rule import NO_NEURON_HAS_FIRED, Applied, PlainSGD, Rule, Step, Update, require_batch, require_parts
+from threegen.rules.rule import (
+    NO_NEURON_HAS_FIRED,
+    Applied,
+    PlainSGD,
+    Rule,
+    Step,
+    Update,
+    has_own_methods,
+    require_batch,
+    require_parts,
+)
+
+
+class DecidingLayer(CompetingLayer, Protocol):
+    """A competing layer that compares the potentials of all neurons at the last step."""
+
+    threshold: float
+
+    def runner_up(self, times: Tensor, winner: Winner, within: float) -> Winner | None:
+        """Return the strongest neuron of the other classes if it is less than `within` behind."""
+        ...
 
 
 class RewardSTDP(Rule):
@@ -74,6 +99,7 @@ class RewardSTDP(Rule):
         rate: float = 1.0,
         floor: float = 0.0,
         tries: int = 0,
+        margin: float = 0.0,
         fused: bool = True,
     ) -> None:
         self.classes = require_whole("classes", classes, least=2)
@@ -85,6 +111,7 @@ class RewardSTDP(Rule):
         self.rate = require_number("rate", rate, least=0.0)
         self.floor = require_number("floor", floor, least=0.0, most=1.0)
         self.tries = require_whole("tries", tries, least=0)
+        self.margin = require_number("margin", margin, least=0.0)
         self.window, self.fused = require_whole("window", window), bool(fused)
         wrong, right = (require_number(f"first_shares[{i}]", one, least=0.0) for i, one in enumerate(first_shares))
         self.wrong_share, self.right_share = (wrong, right) if adaptive else (1.0, 1.0)
@@ -96,9 +123,17 @@ class RewardSTDP(Rule):
         self._unit = sgd is not None and sgd.is_unit
 
     def check(self, model: nn.Module) -> None:
-        """Raise `ConfigError` if `model` is not a competing layer with a feature per class, or answers other
-        classes."""
+        """Raise `ConfigError` if `model` is not a competing layer with a feature per class, answers other classes, or
+        does not decide at the last step, as a margin requires."""
         require_parts(self, model, *COMPETING_PARTS)
+        if self.margin:
+            require_parts(self, model, "threshold", "runner_up()")
+            threshold = cast(DecidingLayer, model).threshold
+            if not math.isinf(threshold):
+                raise ConfigError(
+                    f"RewardSTDP(margin={self.margin:g}) compares potentials at the last step, but this layer "
+                    f"decides at its threshold of {threshold:g}; build it with threshold=inf, or use margin=0"
+                )
         class_of_neurons(len(cast(CompetingLayer, model).weight), self.classes)
         answered = getattr(model, "classes", self.classes)
         if answered != self.classes:
@@ -116,7 +151,7 @@ class RewardSTDP(Rule):
         if targets.dim() != 1:
             raise ShapeError(f"RewardSTDP expects labels [B], got {list(targets.shape)}")
         require_labels(targets, self.classes)
-        if self.fused and self._unit and kernel_knows(model) and not _drops_at_the_end(model):
+        if self.fused and self._unit and kernel_knows(model) and self._margin_known(model):
             yield self._walk(cast(KernelLayer, model), batch.inputs, targets)
             return
         groups = class_of_neurons(len(layer.weight), self.classes)
@@ -125,8 +160,11 @@ class RewardSTDP(Rule):
             for attempt in range(1 + self.tries):
                 winners = layer.compete(times)[:1]
                 right = bool(winners) and int(groups[winners[0].feature]) == target
-                up, down = self._rates(right, attempt > 0)
-                learn_order(layer, winners, up, down, bounds)
+                taught = self._taught(layer, times, winners, right)
+                for winner, good in taught:
+                    learn_order(layer, [winner], *self._rates(good, attempt > 0), bounds)
+                if not taught:
+                    learn_order(layer, [], 0.0, 0.0, bounds)
                 verdict = torch.tensor((1.0 if right else -1.0) if winners else 0.0)
                 if attempt == 0:
                     self._count(bool(winners), right)
@@ -135,6 +173,18 @@ class RewardSTDP(Rule):
                     yield Update(again=verdict)
                 if right or not winners:
                     break
+
+    def _margin_known(self, model: nn.Module) -> bool:
+        return not _drops_at_the_end(model) and (not self.margin or has_own_methods(model, ("runner_up",)))
+
+    def _taught(
+        self, layer: CompetingLayer, times: Tensor, winners: list[Winner], right: bool
+    ) -> list[tuple[Winner, bool]]:
+        """Return which neurons learn, and whether each is rewarded (or punished)."""
+        if not self.margin or not right:
+            return [(winner, right) for winner in winners]
+        rival = cast(DecidingLayer, layer).runner_up(times, winners[0], self.margin)
+        return [] if rival is None else [(winners[0], True), (rival, False)]
 
     def _walk(self, layer: KernelLayer, inputs: Tensor, targets: Tensor) -> Step:
         as_bytes = inputs.dtype == torch.uint8 and inputs.dim() == 4 and inputs.shape[1] == layer.weight.shape[1]
@@ -149,6 +199,7 @@ class RewardSTDP(Rule):
             self.stabiliser,
             self.floor,
             self.tries,
+            self.margin,
         )
         figures = {}
         if math.isinf(layer.threshold):

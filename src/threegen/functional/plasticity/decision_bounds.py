@@ -8,7 +8,8 @@ images a matrix product gives all potentials P0 for the weights w0 of that momen
 so only pairs (f, p) whose bound reaches the exact potential of the last winner are summed; the others cannot win. The
 product is repeated when the sums that it saves would cost more than it. Weights are float32 and inputs are bits: a sum
 in float64 is exact, so the winners are those of `DecisionConv(strict=True)`, ties included, however images are batched.
-A sum in float32 is computed first, and only candidates within its rounding error are summed exactly.
+A sum in float32 is computed first, and only candidates within its rounding error are summed exactly. With a margin the
+same bounds select the neurons of other classes that come within it.
 
 Shapes: B images, C channels, L input places (H W), P output places, F features, O = k k offsets.
 """
@@ -27,7 +28,7 @@ from threegen.functional.plasticity.decision_fused import measure_distances, rou
 
 Array = np.ndarray[Any, Any]
 
-_SUMS_PER_PRODUCT = 900  # one image's share of the product costs as much as this number of single sums
+_SUMS_PER_PRODUCT = 0.28  # one image's share of the product costs as much as this share of single sums
 _AT_ONCE = 250  # images in one product
 
 
@@ -106,11 +107,12 @@ class RewardState:
     stabiliser: bool
     floor: float = 0.0  # the least factor
     tries: int = 0  # how often an example is shown again after a wrong answer
+    margin: float = 0.0  # right answers that lead by more change nothing; 0: all change weights
 
     def rates(self) -> Array:
         """Return all rates as the kernels want them."""
         shares = (self.right_share, self.wrong_share)
-        return np.array([*self.reward, *self.punish, *shares, *self.bounds, self.floor])
+        return np.array([*self.reward, *self.punish, *shares, *self.bounds, self.floor, self.margin])
 
     def take_back(self, rates: Array, marks: Array) -> None:
         """Take the shares and counts that a kernel has moved."""
@@ -170,7 +172,8 @@ def learn_by_reward(
 
 def _stale(bounds: Bounds) -> bool:
     """Return whether a new product is worth its cost: the next visit would cost more than the mean of those so far."""
-    mean = (_SUMS_PER_PRODUCT + bounds.sums) / max(1, bounds.visits)
+    product = _SUMS_PER_PRODUCT * bounds.gaps[0].size
+    mean = (product + bounds.sums) / max(1, bounds.visits)
     return bounds.visits > 0 and 2 * bounds.sums / bounds.visits > mean
 
 
@@ -214,7 +217,7 @@ def answers(weight: Tensor, bits: Tensor, padding: int) -> Tensor:
     for start in range(0, batch, _AT_ONCE):
         part = seen[start : start + _AT_ONCE]
         bounds = measure(own, part, shape)
-        frozen = np.array([0.0] * 4 + [1.0, 1.0, 0.0, np.inf, 0.0])
+        frozen = np.array([0.0] * 4 + [1.0, 1.0, 0.0, np.inf, 0.0, 0.0])
         marks = np.array([0, 0, 0, 0, 0, 1, 1, 0], np.int64)
         nobody = np.full(len(part), -1, np.int64)
         places = (shape.begin, shape.cell, shape.offset)

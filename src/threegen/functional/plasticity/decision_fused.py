@@ -124,6 +124,39 @@ def _find_winner(
 
 
 @serial
+def _find_rival(
+    weight: Array,
+    inputs: Array,
+    gaps: Array,
+    drift: Array,
+    top: float,
+    least: float,
+    own_class: int,
+    each: int,
+    slack: float,
+    begin: Array,
+    cell: Array,
+    offset: Array,
+) -> tuple[int, int]:
+    """Return the strongest neuron f P + p of the other classes, -1 if its potential is not above `least`, and the
+    number of sums."""
+    places, most, rival, sums = len(begin) - 1, max(least, 0.0), -1, 0
+    for p in range(places):
+        reach = np.int32(np.floor((top - most) / UNIT)) + 1
+        for f in range(len(weight)):
+            own = f * places + p
+            if f // each == own_class or np.int32(gaps[p, f]) - drift[p, f] > reach:
+                continue
+            sums += 1
+            if _near_sum(weight[f], inputs, begin[p], begin[p + 1], cell, offset) + slack < most:
+                continue
+            found = _sum_at(weight[f], inputs, begin[p], begin[p + 1], cell, offset)
+            if found > most or (found == most and 0 <= own < rival):
+                most, rival = found, own
+    return rival, sums
+
+
+@serial
 def walk(
     weight: Array,
     before: Array,
@@ -169,13 +202,34 @@ def walk(
             if marks[6]:  # no learning
                 break
             f, p = divmod(winner, places)
-            right = f // marks[5] == targets[b]
-            _reinforce(weight[f], inputs, p, begin, cell, offset, rates, marks[4], right, attempt > 0)
+            right, rival = f // marks[5] == targets[b], -1
+            if right and rates[9] > 0.0:
+                rival, cost = _find_rival(
+                    weight,
+                    inputs,
+                    gaps[b],
+                    drift,
+                    top[b],
+                    best - rates[9],
+                    f // marks[5],
+                    marks[5],
+                    slack,
+                    begin,
+                    cell,
+                    offset,
+                )
+                sums += cost
             if attempt == 0:
                 verdicts[b] = 1 if right else -1
+            for n, good in ((winner, right), (rival, False)):
+                if n < 0 or (right and rival < 0 and rates[9] > 0.0):
+                    continue
+                f, p = divmod(n, places)
+                _reinforce(weight[f], inputs, p, begin, cell, offset, rates, marks[4], good, attempt > 0)
+                _measure_drift(weight[f], before[f], begin, offset, each, own_drift)
+                drift[:, f] = own_drift
+            if attempt == 0:
                 count_answer(rates, marks, verdicts[b])
-            _measure_drift(weight[f], before[f], begin, offset, each, own_drift)
-            drift[:, f] = own_drift
             if right:
                 break
     return sums
