@@ -42,7 +42,7 @@ ENTRY = Entry(
             epochs=3, seconds=34, optimizer=optimizer("adam", lr=2e-3), schedule="cosine", options={"steps": 6}
         ),
         "full": Plan(
-            epochs=2,  # over five times the images
+            epochs=5,  # over five times the images
             seconds=600,
             optimizer=optimizer("adam", lr=2e-3),
             schedule="cosine",
