@@ -19,9 +19,12 @@ from threegen.gen2.mlp import MLP
 from threegen.randomness import make_generator
 from threegen.registry.pretraining import UpDownSchedule, pretraining, up_down
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
+from threegen.rules.rule import PlainSGD
 from threegen.rules.wake_sleep import UpDownStates, WakeSleep, draw_states
 from threegen.testing import run_rule
 from threegen.training.fit import fit
+from threegen.training.optimizers.build import optimizer
+from threegen.training.stages import Stage
 
 
 def small(classes: int | None = 3, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> DBN:
@@ -210,6 +213,41 @@ def test_the_fused_step_is_the_plain_one(
         torch.testing.assert_close(got, expected, rtol=0, atol=2e-6 if dtype == torch.float32 else 1e-12, msg=name)
 
 
+@pytest.mark.parametrize("discriminative", [0.0, 2.0])
+@pytest.mark.parametrize("transposed", [False, True], ids=["by outputs", "by inputs"])
+def test_the_fused_step_has_the_momentum_of_sgd(discriminative: float, transposed: bool) -> None:
+    """torch's own SGD with momentum drives the plain rule; batches of two sizes share the velocities."""
+    plain, fused = small(), small()
+    if transposed:
+        for parameter in (fused.top.weight, fused.layers[0].weight):
+            parameter.data = parameter.data.t().contiguous().t()
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.8)
+    one, other = make_generator(1, "draws"), make_generator(1, "draws")
+    common = {"weight_cost": 0.01, "discriminative": discriminative}
+    rules = [WakeSleep(2, fused=False, **common), WakeSleep(2, **common)]  # type: ignore[arg-type]
+    rules[1].hand_over(PlainSGD([{"lr": 0.1, "momentum": 0.8}]))
+    for count in (9, 4, 9, 9):
+        run_rule(rules[0], plain, cases(count), one, optimizer)
+        run_rule(rules[1], fused, cases(count), other, torch.optim.SGD(fused.parameters(), lr=9.0))
+    for (name, expected), (_, got) in zip(plain.named_parameters(), fused.named_parameters(), strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_bfloat16_products_are_close_to_exact_ones(momentum: float) -> None:
+    """One step from the same weights: the states hardly differ, and the weights by about a hundredth of the step."""
+    exact, low = (small(dtype=torch.float32) for _ in range(2))
+    start = [parameter.detach().clone() for parameter in exact.parameters()]
+    for dbn, precision in ((exact, "fp32"), (low, "bf16")):
+        rule = WakeSleep(1, rate=0.1, precision=precision)
+        rule.hand_over(PlainSGD([{"lr": 0.1, "momentum": momentum}]))
+        run_rule(rule, dbn, cases(dtype=torch.float32), make_generator(1, "draws"), torch.optim.SGD(dbn.parameters()))
+    for old, wanted, got in zip(start, exact.parameters(), low.parameters(), strict=True):
+        assert got.dtype == torch.float32
+        assert (got - wanted).norm() < 0.03 * (wanted - old).norm() + 1e-3
+        assert not torch.equal(old, got)
+
+
 def test_centred_directions_are_those_of_a_net_whose_states_are_counted_from_their_means() -> None:
     """Autograd in the coordinates W, b' = b + W m: a step there, seen in W and b, is the centred step."""
     dbn, batch, rate = small(), cases(), 0.1
@@ -261,6 +299,8 @@ def test_what_cannot_work_is_refused() -> None:
         WakeSleep().check(MLP([6, 3]))
     with pytest.raises(ConfigError, match="steps"):
         WakeSleep(0)
+    with pytest.raises(ConfigError, match="precision is"):
+        WakeSleep(precision="fp16")
     with pytest.raises(DataError, match="learns from labels"):
         next(WakeSleep()(small(), Batch(cases().inputs), generator))
     with pytest.raises(DataError):
@@ -292,7 +332,10 @@ def test_a_killed_run_goes_on_bit_equal(tmp_path: Path) -> None:
     data = Dataset(cases(30, dtype=torch.float32).inputs, torch.arange(30) % 3, ("a", "b", "c"))
 
     def parts(dbn: DBN) -> list:
-        return [*pretraining(dbn, epochs=2, batch_size=10), *up_down(dbn, epochs=2, batch_size=10)]
+        with_momentum = Stage(
+            "momentum", WakeSleep(2), optimizer=optimizer("momentum", lr=0.05, momentum=0.9), epochs=2, batch_size=10
+        )
+        return [*pretraining(dbn, epochs=2, batch_size=10), *up_down(dbn, epochs=2, batch_size=10), with_momentum]
 
     straight = DBN([6, 5, 4, 7], classes=3, generator=make_generator("bits"))
     fit(straight, parts(straight), data, seed=3)
@@ -308,7 +351,7 @@ def test_a_killed_run_goes_on_bit_equal(tmp_path: Path) -> None:
             if run.progress.updates == self.at:
                 raise Kill
 
-    for number, at in enumerate((2, 10, 17, 22)):
+    for number, at in enumerate((2, 10, 17, 22, 28)):
         dbn = DBN([6, 5, 4, 7], classes=3, generator=make_generator("bits"))
         with pytest.raises(Kill):
             fit(

@@ -1,12 +1,12 @@
 """The deep belief net of Hinton, Osindero and Teh 2006 on MNIST, and three ways to fine-tune it.
 
-    greedy-SEED      784-500-500-2000 and ten label units, layer by layer
+    greedy-SEED      784-500-500-2000 and ten label units, layer by layer, in fewer epochs than in the paper
     up-down-SEED     the same net, fine-tuned by the up-down algorithm
     long-SEED        that one, continued at a rate that rises again
     backprop-SEED    its `to_mlp()`, fine-tuned by back-propagation
 
 Each is a folder under `runs/belief-nets` with checkpoints: an interrupted run continues. The figures of one seed share
-the greedy net, whose time counts for each of them.
+the greedy net, whose time counts for each of them. `paper_belief_net.py` trains the net as the paper does.
 """
 
 from __future__ import annotations
@@ -78,13 +78,6 @@ def tuned_net(
         schedule="linear",
     )
     return net, seconds + _trained(net, [stage], train, folder / f"backprop-{seed}", seed, validation, progress)
-
-
-def greedy_error(seed: int, progress: bool) -> Made:
-    """Return the test error in per cent of the greedy net."""
-    data = load_data("mnist")
-    dbn, seconds = greedy_net(seed, data.train, progress=progress)
-    return Made(_error(dbn, data.test), seconds)
 
 
 def up_down_error(seed: int, progress: bool) -> Made:

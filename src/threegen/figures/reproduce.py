@@ -1,9 +1,9 @@
 """Published figures, reproduced: `threegen reproduce NAME` writes `reproduction/NAME.json`.
 
-One figure per file in `figures/entries`. A record holds `name, paper, published, unit, better, ours` (one value per
-seed), `mean, deviation` (over the seeds, null for one), `seeds, minutes, command, date, differs` (what differs from the
-paper, in one line) and `note`. Figures that are not reached have records too. The records are in `reproduction/`; the
-build copies them into the wheel.
+One figure per file in `figures/entries`, and those of the studies in one table, `studies/figures.py`. A record holds
+`name, paper, published, unit, better, ours` (one value per seed), `mean, deviation` (over the seeds, null for one),
+`seeds, minutes, command, date, differs` (what differs from the paper, in one line) and `note`. Figures that are not
+reached have records too. The records are in `reproduction/`; the build copies them into the wheel.
 """
 
 from __future__ import annotations
@@ -86,14 +86,18 @@ def full_plan_error(entry: str, seed: int, progress: bool) -> float:
     return 100 - full_plan_accuracy(entry, seed, progress)
 
 
+# Modules with a table `FIGURES`, found by name: the studies import this package, so it cannot import them.
+_TABLES = ("threegen.studies.figures",)
+
+
 @cache
 def all_figures() -> dict[str, Figure]:
     """Return every figure by name."""
-    found: dict[str, Figure] = {}
-    for module in pkgutil.iter_modules(_figures.__path__):
-        figure: Figure = importlib.import_module(f"{_figures.__name__}.{module.name}").FIGURE
-        found[figure.name] = figure
-    return found
+    names = [f"{_figures.__name__}.{module.name}" for module in pkgutil.iter_modules(_figures.__path__)]
+    figures: list[Figure] = [importlib.import_module(name).FIGURE for name in names]
+    for table in _TABLES:
+        figures += importlib.import_module(table).FIGURES
+    return {figure.name: figure for figure in figures}
 
 
 def reproduce_figure(

@@ -27,12 +27,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from threegen.checks import require_labels, require_number, require_whole
+from threegen.checks import require_choice, require_labels, require_number, require_whole
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError
 from threegen.functional.energy.label_pulls import LabelPulls, plain_label_pulls
 from threegen.functional.energy.units import BernoulliUnits
-from threegen.functional.energy.up_down import Centres, Directed, Memory, UpDownStep, learn_errors
+from threegen.functional.energy.up_down import Centres, Directed, Memory, Pace, UpDownStep, learn_errors
 from threegen.rules.contrastive_divergence import TwoLayers
 from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, require_batch, require_parts
 
@@ -101,8 +101,10 @@ class WakeSleep(Rule):
     centred: count all states from their running means in the wake phase (`energy.up_down`), which allows learning rates
     several times higher; `centring_decay` is the decay of the running means. The paper does not centre.
     fused: True updates the weights in preallocated memory and yields `Applied` once per batch, if the optimiser is SGD
-    without momentum and decay, the default. With any other, and with False, it yields three times, one `Update` for
-    each phase. With plain SGD at the same rate both draw the same states and give the same weights.
+    without decay, with or without momentum. With any other, and with False, it yields three times, one `Update` for
+    each phase. With SGD at the same rate both draw the same states and give the same weights.
+    precision: "bf16" computes the products of the fused step in bfloat16, twice as fast where the processor multiplies
+    such numbers; weights and velocities stay as they are.
     rate: r, for the batch mean: the optimiser's default rate, and the rate outside `fit`; a schedule may set it.
 
     Figure: `reconstruction_error`, the squared error of P(x_0 | x_1) against the image, mean over cases.
@@ -122,6 +124,7 @@ class WakeSleep(Rule):
         centred: bool = False,
         centring_decay: float = 0.99,
         fused: bool = True,
+        precision: str = "fp32",
     ) -> None:
         self.steps = require_whole("steps", steps)
         self.rate = self.default_rate = require_number("rate", rate, above=0.0)
@@ -131,14 +134,20 @@ class WakeSleep(Rule):
         self.centring_decay = require_number("centring_decay", centring_decay, least=0.0, below=1.0)
         self._centres = Centres(self.centring_decay)
         self.fused = bool(fused)
+        self.precision = require_choice("precision", precision, ("fp32", "bf16"))
+        self._velocities: dict[str, Tensor] = {}  # of the fused step
+        self._restored = False
         self.updates_per_batch = 1 if self.fused else 3
         self._moves = self.fused
         self._sgd: PlainSGD | None = None
         self._kept: tuple[Any, UpDownStep] | None = None
 
     def hand_over(self, sgd: PlainSGD | None) -> None:
-        """Take plain SGD; with momentum, decay or another optimiser each phase is an `Update`."""
-        self._moves = self.fused and sgd is not None and sgd.momentum == 0.0 and sgd.weight_decay == 0.0
+        """Take plain SGD, with or without momentum; with decay or another optimiser each phase is an `Update`."""
+        self._moves = self.fused and sgd is not None and sgd.weight_decay == 0.0
+        if not self._restored:
+            self._velocities.clear()
+        self._restored = False
         self._sgd = sgd if self._moves else None
         self.updates_per_batch = 1 if self._moves else 3
 
@@ -167,8 +176,7 @@ class WakeSleep(Rule):
                 net.encode(inputs, 0).contiguous(),
                 targets,
                 steps=self.steps,
-                rate=rate,
-                weight_cost=self.weight_cost,
+                pace=Pace(rate, self._momentum, self.weight_cost),
                 generator=generator,
                 centres=self._centres if self.centred else None,
                 discriminative=self.discriminative,
@@ -183,15 +191,27 @@ class WakeSleep(Rule):
         error = (states.wake[0] - net.below(0, states.wake[1])).square().sum() / len(inputs)
         figures = {"reconstruction_error": error}
         if self._moves:  # where compiled draws are not available, for example on a GPU: the same, but slower
-            for parameter, direction in (pair for phase in phases for pair in phase):
+            for number, (parameter, direction) in enumerate(pair for phase in phases for pair in phase):
                 if parameter.requires_grad:
-                    parameter.add_(direction, alpha=rate)
+                    parameter.add_(self._with_momentum(f"plain.{number}", direction), alpha=rate)
             yield Applied(**figures)
             return
         for phase in phases:
             for parameter, direction in phase:
                 ascend(parameter, direction)
             yield Update(**figures)
+
+    @property
+    def _momentum(self) -> float:
+        return 0.0 if self._sgd is None else self._sgd.momentum
+
+    def _with_momentum(self, name: str, direction: Tensor) -> Tensor:
+        """Return the velocity called `name` after this direction, or the direction itself without momentum."""
+        if not self._momentum:
+            return direction
+        old = self._velocities.get(name)
+        self._velocities[name] = direction if old is None else old.mul_(self._momentum).add_(direction)
+        return self._velocities[name]
 
     def _step(self, net: BeliefNet, batch: int, parameters: Sequence[Tensor]) -> UpDownStep:
         """Return the step for exactly these weights and this batch size, cached from the last call."""
@@ -204,7 +224,8 @@ class WakeSleep(Rule):
             ]
             top = net.top
             memory = Memory(top.weight.detach(), top.visible_bias.detach(), top.hidden_bias.detach(), net.classes)
-            self._kept = (key, UpDownStep(layers, memory, batch))
+            low = self.precision == "bf16"
+            self._kept = (key, UpDownStep(layers, memory, batch, velocities=self._velocities, low=low))
         return self._kept[1]
 
     def _centre(self, number: int, states: Tensor) -> Tensor | None:
@@ -263,17 +284,22 @@ class WakeSleep(Rule):
         return direction.sub_(weight, alpha=self.weight_cost) if self.weight_cost else direction
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the running means, if there are any."""
-        return {f"centre.{number}": mean for number, mean in enumerate(self._centres.means)}
+        """Return the running means and the velocities, if there are any."""
+        centres = {f"centre.{number}": mean for number, mean in enumerate(self._centres.means)}
+        return centres | {f"velocity.{name}": one for name, one in self._velocities.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore the state returned by `state_dict`."""
-        names = [f"centre.{number}" for number in range(len(state))]
-        if set(names) != set(state):
+        moving = {name: one for name, one in state.items() if name.startswith("velocity.")}
+        names = [f"centre.{number}" for number in range(len(state) - len(moving))]
+        if set(names) != set(state) - set(moving):
             raise CheckpointError(
-                f"the state of WakeSleep is its running means only, the checkpoint has {', '.join(sorted(state))}"
+                f"the state of WakeSleep is running means and velocities, the checkpoint has {', '.join(sorted(state))}"
             )
         self._centres.means = [state[name].clone() for name in names]
+        self._velocities.clear()
+        self._velocities.update({name.removeprefix("velocity."): one.clone() for name, one in moving.items()})
+        self._kept, self._restored = None, True
 
 
 def _is_binary(net: BeliefNet) -> bool:

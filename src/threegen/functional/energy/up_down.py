@@ -12,6 +12,11 @@ softmax.
 To weight labels more, the memory ascends log p(x_n, y) + w log P(y|x_n), the objective of Larochelle and Bengio's
 hybrid machines (ICML 2008); the second gradient is exact (`energy.label_pulls`). The paper has w = 0.
 
+With momentum m every weight and bias has a velocity: v <- m v + direction, then the parameter moves by r v.
+
+In bfloat16 (`low`) the factors of all products of weights and states are rounded to 8 bits, and so are the products
+themselves; states 0 and 1 are exact. Weights, velocities, biases and probabilities stay in their own type.
+
 With centring, states are measured from their running means m: with u = x - m instead of each input x of a weight, the
 biases' direction is the mean error minus m times the weights' direction. The mean of a layer's states is common to all
 cases; if it is not subtracted, it limits the rate at which the weights can learn the differences between cases.
@@ -84,11 +89,103 @@ def learn_errors(inputs: Tensor, errors: Tensor, centre: Tensor | None) -> tuple
     return moved.T @ errors / len(inputs), errors.mean(0) - errors.T @ (moved @ centre) / len(inputs)
 
 
-class UpDownStep:
-    """Runs steps for batches of one size, and holds their memory."""
+@dataclass(frozen=True)
+class Pace:
+    """The rate r, the momentum m, and the weight cost: the share of each weight subtracted from its direction."""
 
-    def __init__(self, layers: Sequence[Directed], top: Memory, batch: int) -> None:
-        self.layers, self.top, self.batch = layers, top, batch
+    rate: float
+    momentum: float = 0.0
+    weight_cost: float = 0.0
+
+
+class Moved:
+    """A tensor that is updated in place; its velocity is `velocities[name]`, created at the first use.
+
+    With `low`, `used` is its copy in bfloat16, which enters products; otherwise `used` is the tensor itself.
+    """
+
+    def __init__(self, name: str, own: Tensor, velocities: dict[str, Tensor], low: bool = False) -> None:
+        self.name, self.own, self.velocities = name, own, velocities
+        self.used = own.bfloat16() if low else own
+
+    def refresh(self) -> None:
+        """Round the weights again."""
+        if self.used is not self.own:
+            self.used.copy_(self.own)
+
+    def move(self, direction: Tensor, pace: Pace, share: float) -> None:
+        """Update a bias by `share` times `direction`."""
+        if pace.momentum:
+            self.own.add_(self._velocity().mul_(pace.momentum).add_(direction, alpha=share), alpha=pace.rate)
+        else:
+            self.own.add_(direction, alpha=pace.rate * share)
+
+    def move_weights(self, left: Tensor, right: Tensor, pace: Pace, share: float, extra: Tensor | None = None) -> None:
+        """Update weights [I, E] by `share` times left^T right, summed over the cases of `left` [B, I], `right` [B, E].
+
+        `extra` [I, X] is added to the last X columns of that product.
+        """
+        low = self.used is not self.own
+        if not pace.momentum and not low:
+            step = pace.rate * share
+            self.own.addmm_(left.t(), right, beta=1 - pace.rate * pace.weight_cost, alpha=step)
+            if extra is not None:
+                self.own[:, -extra.shape[1] :].add_(extra, alpha=step)
+            return
+        velocity = self._velocity() if pace.momentum else torch.zeros_like(self.own)
+        if low:
+            velocity.mul_(pace.momentum).add_(self._low_product(left, right), alpha=share)
+        else:
+            velocity.addmm_(left.t(), right, beta=pace.momentum, alpha=share)
+        if extra is not None:
+            velocity[:, -extra.shape[1] :].add_(extra, alpha=share)
+        if pace.weight_cost:
+            velocity.sub_(self.own, alpha=pace.weight_cost)
+        self.own.add_(velocity, alpha=pace.rate)
+
+    def _low_product(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return left^T right by bfloat16 factors, stored in the order of the weights."""
+        left, right = left.to(self.used.dtype), right.to(self.used.dtype)
+        product = left.t() @ right if self.own.is_contiguous() else (right.t() @ left).t()
+        return product.to(self.own.dtype)  # an addition of two types takes longer
+
+    def _velocity(self) -> Tensor:
+        if self.name not in self.velocities:
+            self.velocities[self.name] = torch.zeros_like(self.own)
+        return self.velocities[self.name]
+
+
+class _Layer:
+    """The four tensors between two layers, as `Directed` names them."""
+
+    def __init__(self, number: int, layer: Directed, velocities: dict[str, Tensor], low: bool) -> None:
+        self.recognition = Moved(f"recognition.{number}", layer.recognition, velocities, low)
+        self.upper = Moved(f"upper.{number}", layer.upper, velocities)
+        self.generative = Moved(f"generative.{number}", layer.generative, velocities, low)
+        self.lower = Moved(f"lower.{number}", layer.lower, velocities)
+
+
+class UpDownStep:
+    """Runs steps for batches of one size, and holds their memory.
+
+    `velocities` are those of momentum, by name; several sizes of batches can share them. `low` is whether products are
+    computed in bfloat16.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Directed],
+        top: Memory,
+        batch: int,
+        *,
+        velocities: dict[str, Tensor] | None = None,
+        low: bool = False,
+    ) -> None:
+        speeds: dict[str, Tensor] = {} if velocities is None else velocities
+        self.layers = [_Layer(number, layer, speeds, low) for number, layer in enumerate(layers)]
+        self.top, self.batch = top, batch
+        self.weight, self.visible = Moved("top", top.weight, speeds, low), Moved("visible", top.visible, speeds)
+        self.hidden = Moved("hidden", top.hidden, speeds)
         like = top.weight
         self.below = like.shape[1] - top.classes  # P
 
@@ -111,43 +208,46 @@ class UpDownStep:
         labels: Tensor | None,
         *,
         steps: int,
-        rate: float,
-        weight_cost: float,
+        pace: Pace,
         generator: torch.Generator | None,
         centres: Centres | None = None,
         discriminative: float = 0.0,
     ) -> Tensor:
         """Move all weights once by `inputs` [B, L] and `labels` [B]; return the squared error of the wake phase, 0-d.
 
-        `steps` is k, `rate` r; `weight_cost` times a weight is subtracted from its ascent direction, not for biases.
-        `centres` follow the states of this batch before they are used; `discriminative` is w.
+        `steps` is k. `centres` follow the states of this batch before they are used; `discriminative` is w.
         """
+        for part in (*(one for layer in self.layers for one in (layer.recognition, layer.generative)), self.weight):
+            part.refresh()
         wake = self._climb(inputs, generator)
         self._associate(wake[-1], labels, steps, generator, bool(discriminative))
         sleep = self._descend(generator)
         for number, layer in enumerate(self.layers):
-            _units(layer.lower, wake[number + 1], layer.generative, self._down[number])
+            _units(layer.lower.own, wake[number + 1], layer.generative.used, self._down[number])
             torch.sub(wake[number], self._down[number], out=self._down[number])
-            _units(layer.upper, sleep[number], layer.recognition.t(), self._up[number])
+            _units(layer.upper.own, sleep[number], layer.recognition.used.t(), self._up[number])
             torch.sub(sleep[number + 1], self._up[number], out=self._up[number])
         error = self._down[0].square().sum() / self.batch
         if centres is not None:
             data, top = self._visible[: self.batch], self._hidden[: self.batch]
             centres.follow([*(states.mean(0) for states in wake[:-1]), data.mean(0), top.mean(0)])
-        share, keep = rate / self.batch, 1 - rate * weight_cost
         for number, layer in enumerate(self.layers):
-            below = None if centres is None else centres.layer(number, layer.lower.numel())
-            above = None if centres is None else centres.layer(number + 1, layer.upper.numel())
-            _teach(layer.generative, layer.lower, wake[number + 1], self._down[number], above, share, keep)
-            _teach(layer.recognition.t(), layer.upper, sleep[number], self._up[number], below, share, keep)
-        self._move_memory(centres, share, keep, discriminative)
+            below = None if centres is None else centres.layer(number, layer.lower.own.numel())
+            above = None if centres is None else centres.layer(number + 1, layer.upper.own.numel())
+            pull = _pull(wake[number + 1], self._down[number], above)
+            layer.generative.move_weights(wake[number + 1], self._down[number], pace, 1 / self.batch)
+            layer.lower.move(pull, pace, 1 / self.batch)
+            pull = _pull(sleep[number], self._up[number], below)
+            layer.recognition.move_weights(self._up[number], sleep[number], pace, 1 / self.batch)
+            layer.upper.move(pull, pace, 1 / self.batch)
+        self._move_memory(centres, pace, discriminative)
         return error
 
     def _climb(self, inputs: Tensor, generator: torch.Generator | None) -> list[Tensor]:
         """Return the states of the wake phase, x_0 .. x_n."""
         states = [inputs]
         for layer, buffer in zip(self.layers, self._wake, strict=True):
-            _units(layer.upper, states[-1], layer.recognition.t(), buffer)
+            _units(layer.upper.own, states[-1], layer.recognition.used.t(), buffer)
             states.append(draw_bernoulli(buffer, generator))
         return states
 
@@ -158,36 +258,36 @@ class UpDownStep:
 
         With `pull` also compute the labels' pulls, from the same product.
         """
-        batch, below, top = self.batch, self.below, self.top
+        batch, below, top, weight = self.batch, self.below, self.top, self.weight.used
         data, chain = self._visible[:batch], self._visible[batch:]
         data[:, :below] = states
         if labels is not None:
             data[:, below:] = F.one_hot(labels, top.classes)
-        hidden = torch.addmm(top.hidden, data, top.weight.t(), out=self._hidden[:batch])
+        hidden = _inputs(top.hidden, data, weight.t(), self._hidden[:batch])
         self._pulls = None
         if pull and labels is not None:
             given = top.weight[:, below:]
             self._pulls = label_pulls(hidden - given.t()[labels], given, top.visible[below:], labels)
         hidden.sigmoid_()
         for _ in range(steps):
-            torch.addmm(top.visible, draw_bernoulli(hidden, generator), top.weight, out=chain)
+            _inputs(top.visible, draw_bernoulli(hidden, generator), weight, chain)
             self._fantasy = draw_bernoulli(chain[:, :below].sigmoid(), generator)
             chain[:, :below] = self._fantasy
             if top.classes:
                 chain[:, below:] = chain[:, below:].softmax(1)
-            hidden = _units(top.hidden, chain, top.weight.t(), self._hidden[batch:])
+            hidden = _units(top.hidden, chain, weight.t(), self._hidden[batch:])
 
     def _descend(self, generator: torch.Generator | None) -> list[Tensor]:
         """Return the states of the sleep phase, z_0 .. z_n."""
         states = [self._fantasy]
         for number in range(len(self.layers) - 1, -1, -1):
             layer, buffer = self.layers[number], self._sleep[number]
-            _units(layer.lower, states[0], layer.generative, buffer)
+            _units(layer.lower.own, states[0], layer.generative.used, buffer)
             states.insert(0, draw_bernoulli(buffer, generator) if number else buffer)
         return states
 
-    def _move_memory(self, centres: Centres | None, share: float, keep: float, discriminative: float) -> None:
-        batch, below, top, visible, hidden = self.batch, self.below, self.top, self._visible, self._hidden
+    def _move_memory(self, centres: Centres | None, pace: Pace, discriminative: float) -> None:
+        batch, below, visible, hidden = self.batch, self.below, self._visible, self._hidden
         own = visible[:batch].sum(0) - visible[batch:].sum(0)
         upper = hidden[:batch].sum(0) - hidden[batch:].sum(0)
         if centres is not None:
@@ -212,25 +312,27 @@ class UpDownStep:
             if extra is not None:
                 own[below:] -= extra.t() @ middle
                 upper -= extra @ m[below:]
-        top.weight.addmm_(hidden.t(), visible, beta=keep, alpha=share)
-        if extra is not None:
-            top.weight[:, below:].add_(extra, alpha=share)
-        top.hidden.add_(upper, alpha=share)
-        top.visible.add_(own, alpha=share)
+        self.weight.move_weights(hidden, visible, pace, 1 / batch, extra)
+        self.hidden.move(upper, pace, 1 / batch)
+        self.visible.move(own, pace, 1 / batch)
 
 
-def _teach(
-    weight: Tensor, bias: Tensor, inputs: Tensor, errors: Tensor, centre: Tensor | None, share: float, keep: float
-) -> None:
-    """Update `weight` [I, E] and `bias` [E] in place by `learn_errors`; `inputs` are measured from their centre."""
+def _pull(inputs: Tensor, errors: Tensor, centre: Tensor | None) -> Tensor:
+    """Return the summed direction of the biases by `learn_errors`; `inputs` are then measured from their centre."""
     pull = errors.sum(0)
     if centre is not None:
         inputs.sub_(centre)
         pull -= errors.t() @ (inputs @ centre)
-    weight.addmm_(inputs.t(), errors, beta=keep, alpha=share)
-    bias.add_(pull, alpha=share)
+    return pull
+
+
+def _inputs(bias: Tensor, states: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+    """Fill `out` with the total inputs of units given the states of others, `weight` [others, units]."""
+    if weight.dtype == states.dtype:
+        return torch.addmm(bias, states, weight, out=out)
+    return out.copy_(states.to(weight.dtype) @ weight).add_(bias)  # an addition of two types takes longer
 
 
 def _units(bias: Tensor, states: Tensor, weight: Tensor, out: Tensor) -> Tensor:
     """Fill `out` with the probabilities of units given the states of others, `weight` [others, units]."""
-    return torch.addmm(bias, states, weight, out=out).sigmoid_()
+    return _inputs(bias, states, weight, out).sigmoid_()

@@ -1,0 +1,115 @@
+"""A published figure for each textbook study: the number from which its text draws the conclusion.
+
+`FIGURES` has one row per study; `threegen reproduce study-NAME` runs the study's own `measure` for each seed and takes
+one number out of its figures. `figures.reproduce` finds this table by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from threegen.figures.reproduce import Figure
+from threegen.randomness import forked_randomness
+from threegen.studies.registry import find_study
+from threegen.studies.study import Settings
+
+Measured = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The number `take` that study `name` concludes from, in `unit`, and the words of the row.
+
+    `says` is the sentence of the text. `quick` runs the short form of the study.
+    """
+
+    name: str
+    unit: str
+    take: Callable[[Measured], float]
+    says: str
+    differs: str
+    published: float | None = None
+    better: str = "higher"
+    seeds: Sequence[int] = (0, 1, 2)
+    quick: bool = False
+
+    def figure(self) -> Figure:
+        """Return the row of the table of figures."""
+        study = find_study(self.name)
+        return Figure(
+            name=f"study-{self.name}",
+            paper=study.source,
+            published=self.published,
+            unit=self.unit,
+            better=self.better,
+            make=self.measured,
+            differs=self.differs,
+            seeds=self.seeds,
+            note=f"{self.says} Measured by `threegen study {self.name}{' --quick' if self.quick else ''}`, nothing was "
+            "chosen.",
+        )
+
+    def measured(self, seed: int, progress: bool) -> float:
+        """Run the study with `seed` and return its number."""
+        with forked_randomness(seed, "study", self.name):
+            return self.take(find_study(self.name).measure(Settings(self.quick, seed, progress)))
+
+
+def _updates_ratio(found: Measured) -> float:
+    """Plain descent's updates to a loss of .5 over those of the slowest other optimiser."""
+    needed = {name: facts["iterations to .5"] for name, facts in found.items()}
+    plain = needed.pop("SGD")
+    return float(plain / max(needed.values()))
+
+
+def _crossings(found: Measured) -> float:
+    """How many more times plain descent crosses the floor than any other optimiser."""
+    times = {name: facts["crossings"] for name, facts in found.items()}
+    return float(times.pop("SGD") - max(times.values()))
+
+
+NO_NUMBER = "the text gives no number, only the sentence"
+
+CONCLUSIONS = (
+    Conclusion(
+        "first-and-second-generation",
+        "of the 16 functions of two bits",
+        lambda found: float(found["functions a step unit learns"]),
+        "One layer of step units cannot compute XOR or its opposite, and learns all other functions of two bits.",
+        "nothing",
+        published=14.0,
+        seeds=(0, 1, 2, 3, 4),
+        quick=True,
+    ),
+    Conclusion(
+        "activations",
+        "millionths, mean output of the fifth relu layer",
+        lambda found: 1e6 * found["relu with deviation 0.01"]["mean over seeds"][-1],
+        "With initial weights of deviation .01 the signals of relu layers fade from layer to layer.",
+        "a mean over five draws, the book has one",
+        published=0.946,
+        better="lower",
+        seeds=(0, 1, 2, 3, 4),
+        quick=True,
+    ),
+    Conclusion(
+        "optimizers-on-a-valley",
+        "more crossings of the floor than any other optimiser in 30 steps",
+        _crossings,
+        "Plain gradient descent zigzags across a long valley.",
+        f"{NO_NUMBER}; RMSprop is added to the book's four",
+        seeds=(0,),
+    ),
+    Conclusion(
+        "optimizers-on-mnist",
+        "times the updates to a loss of .5 that the slowest other optimiser needs",
+        _updates_ratio,
+        "Plain gradient descent learns the digits most slowly.",
+        f"{NO_NUMBER}; RMSprop is added to the book's four",
+        quick=True,
+    ),
+)
+
+FIGURES = tuple(one.figure() for one in CONCLUSIONS)
