@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 import threegen as tg
 from threegen.datasets.distortions import Distortions
 from threegen.figures import mozafari, reproduce
-from threegen.figures.entries import kheradpisheh_2018, mozafari_2018, mozafari_2019
+from threegen.figures.entries import kheradpisheh_2018, mozafari_2018, mozafari_2019, mozafari_best
 from threegen.figures.mozafari import ChooseWeights, Recipe
 from threegen.gen3.kheradpisheh import Kheradpisheh2018
 from threegen.gen3.mozafari import Mozafari2019
@@ -21,6 +22,8 @@ from threegen.registry.shallow_reward import shallow_reward_stages
 from threegen.registry.stdp_features import kheradpisheh_stages
 from threegen.rules.reward_stdp import RewardSTDP
 from threegen.training.evaluate import evaluate
+from threegen.training.fit import fit
+from threegen.training.loop import Callback, Training
 from threegen.training.schedules import EpochSteps
 
 MAPS = {"maps": (4, 12, 20)}
@@ -92,6 +95,40 @@ def test_reproduce_from_end_to_end_and_after_a_kill(
     assert again is not None
     assert again["ours"] == record["ours"]
     assert torch.equal(tested[0], tested[1])
+
+
+@pytest.mark.filterwarnings("ignore:batch_size")
+def test_all_images_and_the_last_weights_after_a_kill(few_digits: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options of `mozafari-best` on a small net: equal weights after a power cut; the read-out is stored too."""
+    best = mozafari_best.RECIPE
+    plan = dataclasses.replace(best, passes=(1, 1, 4), options={**best.options, **MAPS}, batch_sizes=(40, 40, 40))
+    tested: list[Tensor] = []
+
+    def watched(model: Mozafari2019, *args: Any, **options: Any) -> Any:
+        tested.append(model.s3.weight.detach().clone())
+        return evaluate(model, *args, **options)
+
+    class Dies(Callback):
+        def on_epoch(self, run: Training, record: dict[str, Any]) -> None:
+            if (record["stage"], record["epoch"]) == (2, 2):
+                raise Killed
+
+    def dying(*args: Any, **options: Any) -> Any:
+        return fit(*args, **{**options, "callbacks": Dies()})
+
+    monkeypatch.setattr(mozafari, "evaluate", watched)
+    made = plan.accuracy(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(mozafari, "fit", dying)
+        with pytest.raises(Killed):
+            plan.accuracy(0)
+    assert Path("runs/reproduce/mozafari-best-0/checkpoints").is_dir()
+    assert plan.accuracy(0).value == made.value
+    assert torch.equal(tested[0], tested[1])
+    lines = [json.loads(line) for line in Path("runs/reproduce/mozafari-best.jsonl").read_text().splitlines()]
+    assert [line["accuracy"] for line in lines] == [made.value] * 2
+    assert lines[0] == lines[1]
+    assert 0 <= lines[0]["softmax"] <= 100
 
 
 @pytest.mark.filterwarnings("ignore:batch_size")
