@@ -42,7 +42,7 @@ def greedy_net(
     """Return the greedily trained net and its seconds of training; continue an interrupted run."""
     dbn = DBN(SIZES, classes=10, generator=make_generator(seed, "weights", "dbn"))
     stages = pretraining(dbn, epochs=GREEDY_EPOCHS)
-    return dbn, _trained(dbn, stages, train, folder / f"greedy-{seed}", seed, validation, progress)
+    return dbn, trained_in(dbn, stages, train, folder / f"greedy-{seed}", seed, validation, progress)
 
 
 def up_down_net(
@@ -51,7 +51,7 @@ def up_down_net(
     """Return the greedy net of the same seed after the up-down algorithm, and all seconds of training."""
     dbn, seconds = greedy_net(seed, train, folder=folder, validation=validation, progress=progress)
     stages = up_down(dbn, epochs=UP_DOWN_EPOCHS, rate=UP_DOWN_RATE, steps=UP_DOWN_STEPS, discriminative=DISCRIMINATIVE)
-    return dbn, seconds + _trained(dbn, stages, train, folder / f"up-down-{seed}", seed, validation, progress)
+    return dbn, seconds + trained_in(dbn, stages, train, folder / f"up-down-{seed}", seed, validation, progress)
 
 
 def long_net(
@@ -60,7 +60,7 @@ def long_net(
     """Return the net of `up_down_net` after a continuation at a rate that rises again, and all seconds."""
     dbn, seconds = up_down_net(seed, train, folder=folder, validation=validation, progress=progress)
     stages = up_down(dbn, epochs=LONG_EPOCHS, rate=LONG_RATE, steps=UP_DOWN_STEPS, discriminative=DISCRIMINATIVE)
-    return dbn, seconds + _trained(dbn, stages, train, folder / f"long-{seed}", seed, validation, progress)
+    return dbn, seconds + trained_in(dbn, stages, train, folder / f"long-{seed}", seed, validation, progress)
 
 
 def tuned_net(
@@ -77,35 +77,36 @@ def tuned_net(
         batch_size=100,
         schedule="linear",
     )
-    return net, seconds + _trained(net, [stage], train, folder / f"backprop-{seed}", seed, validation, progress)
+    return net, seconds + trained_in(net, [stage], train, folder / f"backprop-{seed}", seed, validation, progress)
 
 
 def up_down_error(seed: int, progress: bool) -> Made:
     """Return the test error in per cent after the up-down algorithm."""
     data = load_data("mnist")
     dbn, seconds = up_down_net(seed, data.train, progress=progress)
-    return Made(_error(dbn, data.test), seconds)
+    return Made(error_on(dbn, data.test), seconds)
 
 
 def long_error(seed: int, progress: bool) -> Made:
     """Return the test error in per cent after the long run of the up-down algorithm."""
     data = load_data("mnist")
     dbn, seconds = long_net(seed, data.train, progress=progress)
-    return Made(_error(dbn, data.test), seconds)
+    return Made(error_on(dbn, data.test), seconds)
 
 
 def backprop_error(seed: int, progress: bool) -> Made:
     """Return the test error in per cent after back-propagation."""
     data = load_data("mnist")
     net, seconds = tuned_net(seed, data.train, progress=progress)
-    return Made(_error(net, data.test), seconds)
+    return Made(error_on(net, data.test), seconds)
 
 
-def _error(model: nn.Module, test: Dataset) -> float:
+def error_on(model: nn.Module, test: Dataset) -> float:
+    """Return the test error in per cent."""
     return 100 * (1 - evaluate(model, test).accuracy)
 
 
-def _trained(
+def trained_in(
     model: nn.Module,
     stages: list[Stage],
     train: Dataset,
@@ -114,6 +115,7 @@ def _trained(
     validation: Dataset | None,
     progress: bool,
 ) -> float:
+    """Train in `folder`, or continue what is there; return the seconds of training."""
     log = fit(
         model,
         stages,

@@ -22,6 +22,7 @@ import torch
 from threegen.datasets.dataset import Dataset, Split
 from threegen.datasets.load import load_data
 from threegen.errors import DataError
+from threegen.figures.belief_nets import error_on, trained_in
 from threegen.figures.reproduce import Made
 from threegen.gen2.dbn import DBN
 from threegen.randomness import make_generator
@@ -29,8 +30,6 @@ from threegen.registry.pretraining import GreedySchedule, pretraining
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.rule import Rule
 from threegen.rules.wake_sleep import WakeSleep
-from threegen.training.evaluate import evaluate
-from threegen.training.fit import fit
 from threegen.training.optimizers.build import optimizer
 from threegen.training.schedules import Progress, RateSchedule, Schedule
 from threegen.training.stages import Stage
@@ -82,7 +81,7 @@ def lower_layers(seed: int, train: Dataset, *, folder: Path = FOLDER, progress: 
     """Return the net whose two lower layers are trained, and the seconds that took."""
     dbn = DBN(SIZES, classes=10, generator=make_generator(seed, "weights", "dbn"))
     stages = [replace(stage, shuffle=False) for stage in pretraining(dbn, epochs=EPOCHS, batch_size=BATCH)[:-1]]
-    return dbn, _trained(dbn, stages, train, folder / f"layers-{seed}", seed, None, progress)
+    return dbn, trained_in(dbn, stages, train, folder / f"layers-{seed}", seed, None, progress)
 
 
 def greedy_net(seed: int, split: Split, *, folder: Path = FOLDER, progress: bool = False) -> tuple[DBN, float]:
@@ -90,7 +89,7 @@ def greedy_net(seed: int, split: Split, *, folder: Path = FOLDER, progress: bool
     dbn, seconds = lower_layers(seed, split.train, folder=folder, progress=progress)
     stage = pretraining(dbn, epochs=EPOCHS, lr=TOP_RATE, batch_size=BATCH)[-1]
     stages = [replace(stage, shuffle=False, schedule=GrowingSteps(GreedySchedule(TOP_RATE), TOP_STEPS))]
-    return dbn, seconds + _trained(dbn, stages, split.train, folder / f"memory-{seed}", seed, None, progress)
+    return dbn, seconds + trained_in(dbn, stages, split.train, folder / f"memory-{seed}", seed, None, progress)
 
 
 def up_down_net(seed: int, train: Dataset, *, folder: Path = FOLDER, progress: bool = False) -> tuple[DBN, float]:
@@ -103,10 +102,10 @@ def up_down_net(seed: int, train: Dataset, *, folder: Path = FOLDER, progress: b
     for steps, epochs in UP_DOWN_EPOCHS.items():
         stage = replace(_up_down(steps, epochs), shuffle=False)
         place = folder / f"paper-{seed}-{steps}"
-        seconds += _trained(dbn, [stage], split.train, place, seed, split.validation, progress)
+        seconds += trained_in(dbn, [stage], split.train, place, seed, split.validation, progress)
     if LAST_EPOCHS:
         last = _up_down(max(UP_DOWN_EPOCHS), LAST_EPOCHS, final=0.02)
-        seconds += _trained(dbn, [last], train, folder / f"paper-{seed}-all", seed, None, progress)
+        seconds += trained_in(dbn, [last], train, folder / f"paper-{seed}-all", seed, None, progress)
     return dbn, seconds
 
 
@@ -126,28 +125,11 @@ def greedy_error(seed: int, progress: bool) -> Made:
     """Return the test error in per cent of the greedy net."""
     data = load_data("mnist")
     dbn, seconds = greedy_net(seed, paper_split(data.train, seed), progress=progress)
-    return Made(100 * (1 - evaluate(dbn, data.test).accuracy), seconds)
+    return Made(error_on(dbn, data.test), seconds)
 
 
 def up_down_error(seed: int, progress: bool) -> Made:
     """Return the test error in per cent after the up-down algorithm."""
     data = load_data("mnist")
     dbn, seconds = up_down_net(seed, data.train, progress=progress)
-    return Made(100 * (1 - evaluate(dbn, data.test).accuracy), seconds)
-
-
-def _trained(
-    dbn: DBN, stages: list[Stage], train: Dataset, folder: Path, seed: int, validation: Dataset | None, progress: bool
-) -> float:
-    log = fit(
-        dbn,
-        stages,
-        train,
-        seed=seed,
-        validation=validation,
-        out=folder,
-        resume=folder.is_dir(),
-        progress=progress,
-        title=folder.name,
-    )
-    return log.seconds
+    return Made(error_on(dbn, data.test), seconds)

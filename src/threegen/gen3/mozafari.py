@@ -40,8 +40,8 @@ class Mozafari2019(nn.Module):
         classes: K; it must divide the last of `maps`.
         shape: the shape of one image. maps: the numbers of maps of S1, S2 and S3. steps: the time steps of a
             presentation. whole_pools: C2 also pools the last rows and columns, which do not fill a square (the script
-            drops them). whole_view: each map of S3 has one neuron, whose
-            kernel covers all of C2; else 5 x 5 kernels at all positions, two beyond the edge. bounds: of S3's weights.
+            drops them). whole_view: each map of S3 has one neuron, whose kernel covers all of C2; otherwise 5 x 5
+            kernels at all positions, two beyond the edge. bounds: of S3's weights.
         generator: draws the weights, normal around .8 with .05.
 
     Scores are 1 + P / most for the largest potential P among a class's neurons, `most` above every potential; 0 if none

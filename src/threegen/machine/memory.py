@@ -77,11 +77,11 @@ def give_back_freed() -> None:
 def freed_memory_kept() -> Iterator[None]:
     """Keep memory that is freed in this block for the next allocation, where the C library can do that (glibc can).
 
-    Every update of a network allocates and frees the same large tensors. glibc maps each of them anew, and the system
-    then clears every page: a sixth of the time in which AlexNet learns. At the end what is free goes back to the
+    Every update of a network allocates and frees the same large tensors. glibc requests new pages for each of them, and
+    the system clears every page: a sixth of the time in which AlexNet learns. At the end free memory is returned to the
     system if the process has grown by more than 64 MB. Blocks may be nested, also in several threads: the outermost
-    one counts. Nothing is done where the user has set the allocator up
-    (MALLOC_..., GLIBC_TUNABLES, another allocator in LD_PRELOAD).
+    one counts. Nothing is changed if the user has set the allocator up (MALLOC_..., GLIBC_TUNABLES, an allocator in
+    LD_PRELOAD).
     """
     change = _allocator()
     if change is None or any(name.startswith(OWN_SETTINGS) for name in os.environ):

@@ -36,7 +36,7 @@ FIGURE = Figure(
     "right ones that lead by less than 12, whose strongest rival of another class is punished; inputs that do not fire "
     "are not weakened; 1, 1 and 10 passes, not 2, 4 and 680",
     note="Reward alone: right or wrong, no labels, no gradient. Settings were chosen on 10,000 held-out training "
-    "images, which S1 and S2 had also seen. Then the net was trained anew on all 60,000 images; the weights are those "
-    "of the last pass. The test split is read by the finished net and by a linear softmax on the same bits, whose "
-    "accuracy is written to runs/reproduce.",
+    "images, which S1 and S2 had also seen. For the figure a new net was trained on all 60,000 images; the weights "
+    "are those of the last pass. The test split is read by the finished net and by a linear softmax on the same bits, "
+    "whose accuracy is written to runs/reproduce.",
 )
