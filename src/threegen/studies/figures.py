@@ -80,6 +80,18 @@ def _labels_saved(found: Measured) -> float:
     return float(100 * (facts["deep belief net"] - facts["random start"]))
 
 
+def _narrowed(found: Measured) -> float:
+    """How much the weaker of the two remedies narrows the gap, in points."""
+    gaps = {name: facts["gap"] for name, facts in found.items()}
+    return float(100 * (gaps.pop("plain") - max(gaps.values())))
+
+
+def _furthest_output(found: Measured) -> float:
+    """The largest distance of an output of XOR from its target, of both ways of training."""
+    outputs = [facts["outputs"] for facts in found["xor"].values()]
+    return float(max(abs(output - target) for row in outputs for output, target in zip(row, (0, 1, 1, 0), strict=True)))
+
+
 NO_NUMBER = "the text gives no number, only the sentence"
 
 CONCLUSIONS = (
@@ -135,6 +147,38 @@ CONCLUSIONS = (
         "Layers that have seen images without labels need fewer labelled ones.",
         "a belief net with back-propagation; the papers have other nets and numbers of labels",
         quick=True,
+    ),
+    Conclusion(
+        "first-lessons",
+        "largest distance of an output of XOR from its target",
+        _furthest_output,
+        "A net of five hidden units learns XOR in 10,000 passes, with either of two kinds of momentum.",
+        NO_NUMBER,
+        better="lower",
+        seeds=(0, 1, 2, 3, 4),
+    ),
+    Conclusion(
+        "overfitting",
+        "points by which the weaker remedy narrows the gap of training and test accuracy",
+        _narrowed,
+        "Weight decay and dropout each narrow the gap between training and test accuracy of a net on 300 images.",
+        NO_NUMBER,
+        quick=True,
+    ),
+    Conclusion(
+        "hyper-parameters",
+        "per cent validation accuracy of the best of 100 trials",
+        lambda found: 100 * found["dense"]["best accuracy of each round"][0],
+        "A random search finds a rate and a decay with which 400 images suffice for an accuracy of .83.",
+        "nothing",
+        published=83.0,
+    ),
+    Conclusion(
+        "next-character",
+        "bits per character by which an LSTM beats a table of pairs",
+        lambda found: found["bits by counting pairs"] - found["lstm"]["bits on the rest"],
+        "With a recurrent state a net predicts a text better than a table of pairs.",
+        "the text of this package; the paper has other tasks and a simple recurrent net",
     ),
 )
 
