@@ -170,7 +170,7 @@ CONCLUSIONS = (
         "per cent validation accuracy of the best of 100 trials",
         lambda found: 100 * found["dense"]["best accuracy of each round"][0],
         "A random search finds a rate and a decay with which 400 images suffice for an accuracy of .83.",
-        "nothing",
+        "nothing; with 100 validation images one standard error is 4 points",
         published=83.0,
     ),
     Conclusion(
