@@ -28,7 +28,7 @@ from threegen.randomness import make_generator
 from threegen.rules.order_based_stdp import OrderBasedSTDP
 from threegen.rules.reward_stdp import RewardSTDP
 from threegen.rules.rule import Rule
-from threegen.training.schedules import Schedule
+from threegen.training.schedules import EpochSteps, Schedule
 from threegen.training.stages import Stage
 
 Array = np.ndarray[Any, Any]
@@ -39,6 +39,24 @@ PASSES = (2, 4, 680)  # of the published script
 def script_reward(model: Mozafari2019) -> RewardSTDP:
     """Return the reward rule of the published script, whose first 1,000 images have full rates."""
     return RewardSTDP(model.classes, first_shares=(1.0, 1.0))
+
+
+# Options of a `Mozafari2019` that learns by `doubtful_reward`: S3 sees all of C2, edge included, from one position.
+WHOLE_VIEW: dict[str, Any] = {"whole_pools": True, "whole_view": True, "bounds": (0.0, 1.0)}
+
+
+def doubtful_reward(classes: int) -> RewardSTDP:
+    """Return our best reward rule: S3 learns from wrong answers, tried again up to five times, and from doubtful ones.
+
+    Rates are full; inputs that do not fire change nothing. docs/mozafari.md says what each part contributes.
+    """
+    return RewardSTDP(classes, reward=(0.004, 0.0), punish=(0.004, 0.0), adaptive=False, tries=5, margin=12.0)
+
+
+def falling_rates(passes: int) -> EpochSteps:
+    """Return the schedule of `doubtful_reward`: rates fall to a half, a quarter and a tenth by the last pass of ten."""
+    later = {0.4: 0.5, 0.7: 0.25, 0.9: 0.1}
+    return EpochSteps("rate", {0: 1.0} | {max(1, round(share * passes)): factor for share, factor in later.items()})
 
 
 def deep_reward_stages(

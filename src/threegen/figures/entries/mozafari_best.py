@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from threegen.figures.mozafari import PAPER, Recipe
 from threegen.figures.reproduce import Figure
-from threegen.gen3.mozafari import Mozafari2019
-from threegen.rules.reward_stdp import RewardSTDP
-from threegen.training.schedules import EpochSteps
-
-
-def doubtful_answers(model: Mozafari2019) -> RewardSTDP:
-    """Return the reward rule: full rates, a margin, wrong answers are tried again; silent inputs change nothing."""
-    return RewardSTDP(model.classes, reward=(0.004, 0.0), punish=(0.004, 0.0), adaptive=False, tries=5, margin=12.0)
-
+from threegen.registry.deep_reward import WHOLE_VIEW, doubtful_reward, falling_rates
 
 RECIPE = Recipe(
     "mozafari-best",
     passes=(1, 1, 10),
-    options={"whole_pools": True, "whole_view": True, "bounds": (0.0, 1.0)},
-    reward=doubtful_answers,
-    schedule=EpochSteps("rate", {0: 1.0, 4: 0.5, 7: 0.25, 9: 0.1}),
+    options=WHOLE_VIEW,
+    reward=lambda model: doubtful_reward(model.classes),
+    schedule=falling_rates(10),
     batch_sizes=(500, 500, 2000),
     all_images=True,
 )
