@@ -39,10 +39,10 @@ SIZES = (784, 500, 500, 2000)
 HELD_OUT, CASES, BATCH = 10_000, 44_000, 100
 EPOCHS = 30  # per layer
 TOP_RATE, TOP_STEPS = 0.05, (1, 2, 3)  # steps of contrastive divergence, ten epochs each
-RATES = {3: 0.02, 6: 0.01, 10: 0.005}  # of the up-down algorithm, by its steps of Gibbs sampling
-UP_DOWN_EPOCHS = {3: 45, 6: 15, 10: 8}  # 100 each in the paper
-LAST_EPOCHS = 9  # on all 60,000 images, 59 in the paper
-MOMENTUM = 0.9
+RATES = {3: 0.02, 6: 0.015, 10: 0.01}  # of the up-down algorithm, by its steps of Gibbs sampling
+UP_DOWN_EPOCHS = {3: 100, 6: 100, 10: 100}
+LAST_EPOCHS = 59  # on all 60,000 images
+MOMENTUM, WEIGHT_COST = 0.9, 0.0002
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _up_down(steps: int, epochs: int, final: float = 1.0) -> Stage:
     """Return a stage of the up-down algorithm at one rate, or at one that falls linearly to `final` times that."""
     return Stage(
         name=f"up-down, {steps} steps",
-        rule=WakeSleep(steps, precision="bf16"),
+        rule=WakeSleep(steps, weight_cost=WEIGHT_COST, precision="bf16"),
         optimizer=optimizer("momentum", lr=RATES[steps], momentum=MOMENTUM),
         epochs=epochs,
         batch_size=BATCH,
