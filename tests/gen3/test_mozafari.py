@@ -16,7 +16,8 @@ from threegen.errors import ConfigError, Interrupted, ShapeError
 from threegen.functional.plasticity.rank_order import rank_latencies
 from threegen.gen3.mozafari import Mozafari2019
 from threegen.gen3.parts import Use
-from threegen.registry.deep_reward import SpikeCache, deep_reward_stages
+from threegen.registry.deep_reward import SpikeCache, deep_reward_stages, falling_rates
+from threegen.registry.entry import build_model, find_entry
 from threegen.rules.rule import Step
 from threegen.testing import check_model
 from threegen.training.fit import fit
@@ -69,6 +70,25 @@ def test_a_last_layer_that_sees_all_of_c2(digits: Dataset, whole_pools: bool) ->
     assert torch.allclose(model(digits.inputs[:7]).double(), expected)
     with pytest.raises(ConfigError, match="square"):
         Mozafari2019(shape=(1, 28, 40), whole_view=True)
+
+
+def test_the_registry_sees_all_of_c2_in_square_images_only() -> None:
+    square = build_model(find_entry("mozafari"), (1, 28, 28), 10, 0, {"maps": (4, 8, 20)})
+    oblong = build_model(find_entry("mozafari"), (1, 28, 40), 10, 0, {"maps": (4, 8, 20)})
+    assert square(IMAGES).shape == (4, 10)
+    assert oblong(torch.rand(2, 1, 28, 40)).shape == (2, 10)
+    assert [net.s3.weight.shape[-2:] for net in (square, oblong)] == [(5, 5), (5, 5)]
+    assert [net.s3.padding for net in (square, oblong)] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("passes", "rates"),
+    [(1, [1.0]), (2, [1.0, 0.25]), (10, [1.0] * 4 + [0.5] * 3 + [0.25] * 2 + [0.1])],
+)
+def test_rates_fall_by_shares_of_the_passes(passes: int, rates: list[float]) -> None:
+    """Ten passes have the rates of docs/mozafari.md; the first pass always has the full rate."""
+    schedule = falling_rates(passes)
+    assert [schedule.values[max(at for at in schedule.values if at <= epoch)] for epoch in range(passes)] == rates
 
 
 def test_it_keeps_the_contract_of_models() -> None:
