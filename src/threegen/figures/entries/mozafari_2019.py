@@ -5,7 +5,7 @@ from __future__ import annotations
 from threegen.figures.mozafari import PAPER, Recipe
 from threegen.figures.reproduce import Figure
 
-RECIPE = Recipe("mozafari-2019", passes=(2, 4, 680))
+RECIPE = Recipe("mozafari-2019", passes=(2, 4, 650))
 
 FIGURE = Figure(
     name="mozafari-2019",
@@ -14,7 +14,7 @@ FIGURE = Figure(
     unit="per cent test accuracy",
     better="higher",
     make=RECIPE.accuracy,
-    seeds=(0, 1, 2),
+    seeds=(0,),
     differs="650 passes of S3, not 680; trains on 50,000 images; the weights of S3 are chosen on the other 10,000 "
     "training images, looked at every 10 passes (the script keeps the pass that does best on the test set)",
     note="The net and constants of the authors' SpykeTorch script, whose users report 96.4 to 96.6 per cent. One seed, "
