@@ -70,6 +70,45 @@ def test_another_seed_is_printed_and_not_written(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.rglob("*.json"))
 
 
+def test_seeds_inside_and_outside_the_list_are_run_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(seed: int, progress: bool) -> float:
+        raise AssertionError("this must be refused before it is run")
+
+    figure = Figure("toy", "nobody", 90.0, "per cent", "higher", never, "nothing", (0, 1))
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
+    with pytest.raises(ConfigError, match=r"are \[0, 1\]; got \[1, 7\].*another command"):
+        reproduce_figure("toy", tmp_path, seeds=[1, 7], parts=tmp_path / "parts")
+
+
+def test_seeds_are_added_to_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record's own values and minutes are kept; only what it lacks is run, by one process or by several."""
+    made: list[int] = []
+
+    def make(seed: int, progress: bool) -> Made:
+        made.append(seed)
+        return Made(91.0 + seed, 60.0)
+
+    figure = Figure("toy", "nobody", 90.0, "per cent", "higher", make, "nothing", (1,), note="one seed")
+    monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
+    monkeypatch.setattr(reproduce, "shipped_records", lambda: tmp_path / "shipped")
+    with pytest.raises(DataError, match=r"toy\.json is not there: no record of toy to add seeds to"):
+        reproduce_figure("toy", tmp_path, add=True, parts=tmp_path / "parts")
+    reproduce_figure("toy", tmp_path, parts=tmp_path / "parts")
+    figure = dataclasses.replace(figure, seeds=(0, 1, 2, 3), note="four seeds")
+    assert reproduce_figure("toy", tmp_path, seeds=[3, 1], add=True, parts=tmp_path / "parts") is None
+    assert read_record(tmp_path / "toy.json")["seeds"] == [1]
+    record = reproduce_figure("toy", tmp_path, seeds=[0, 2], add=True, parts=tmp_path / "parts")
+    assert made == [1, 3, 0, 2]
+    assert record == read_record(tmp_path / "toy.json")
+    assert (record["seeds"], record["ours"], record["minutes"]) == ([0, 1, 2, 3], [91.0, 92.0, 93.0, 94.0], 4.0)
+    assert (record["mean"], record["note"]) == (92.5, "four seeds")
+    assert reproduce_figure("toy", tmp_path, add=True, parts=tmp_path / "parts") == record
+    assert len(made) == 4
+    figure = dataclasses.replace(figure, differs="other images")
+    with pytest.raises(DataError, match=r"of another recipe than the figure.*run all seeds again"):
+        reproduce_figure("toy", tmp_path, add=True, parts=tmp_path / "parts")
+
+
 def test_a_figure_is_made_for_each_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figure = Figure(
         "toy", "nobody (2000)", 90.0, "per cent", "higher", lambda seed, progress: 91.0 + seed, "nothing", (0, 1)
@@ -104,7 +143,7 @@ def test_seeds_made_apart_are_gathered_by_the_last(tmp_path: Path, monkeypatch: 
         reproduce_figure("toy", tmp_path, seeds=[1], parts=parts)
     monkeypatch.setattr(reproduce, "all_figures", lambda: {"toy": figure})
     record = reproduce_figure("toy", tmp_path, seeds=[1], parts=parts)
-    assert made == [2, 0, 1, 1]
+    assert made == [2, 0, 1]  # the refused one was not run
     assert record == read_record(tmp_path / "toy.json")
     assert (record["ours"], record["seeds"]) == ([91.0, 92.0, 93.0], [0, 1, 2])
     assert reproduce_figure("toy", tmp_path, seeds=[0], parts=parts) is None  # the parts of the last record are gone

@@ -159,6 +159,9 @@ def reproduce(
             help="Run only this seed; repeatable. A seed outside the figure's own list is printed but not recorded.",
         ),
     ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Keep the seeds of the existing record; run only those that it lacks.")
+    ] = False,
     parts: Annotated[Path, typer.Option(help="Folder for the value of each seed until all seeds are done.")] = Path(
         "runs/reproduce"
     ),
@@ -183,7 +186,7 @@ def reproduce(
                 ]
             )
         return
-    record = reproduce_figure(name, out, seeds=seed, parts=parts, progress=not quiet)
+    record = reproduce_figure(name, out, seeds=seed, add=add, parts=parts, progress=not quiet)
     if as_json:
         print_json(record)
     elif record is not None and not record.get("written", True):

@@ -105,6 +105,7 @@ def reproduce_figure(
     folder: str | Path = "reproduction",
     *,
     seeds: Sequence[int] | None = None,
+    add: bool = False,
     parts: str | Path | None = None,
     progress: bool = False,
 ) -> dict[str, Any] | None:
@@ -115,8 +116,11 @@ def reproduce_figure(
     finishes last writes the record and removes the parts; the others return None. Without `seeds` all are run again.
     Seeds outside the figure's own list are run and returned with `"written": False`; nothing is written for them.
 
-    Raises `ConfigError` for an unknown name or seed, `DataError` for parts from another note or other software
-    versions.
+    With `add` the values of the existing record (in `folder`, or shipped) are kept, and only the seeds that it lacks
+    are run. This is right only if neither the recipe nor the code it runs has changed since.
+
+    Raises `ConfigError` for an unknown name or seed, or for seeds of which only some are in the figure's list;
+    `DataError` for parts from another note or other software versions, before anything is run.
     """
     known = all_figures()
     if name not in known:
@@ -124,12 +128,21 @@ def reproduce_figure(
     figure = known[name]
     if seeds is not None and not seeds:
         raise ConfigError(f"no seed is named; the seeds of {name} are {list(figure.seeds)}")
-    if seeds is not None and not set(seeds) <= set(figure.seeds):
+    if seeds is not None and not set(seeds) & set(figure.seeds):
         values = [round(_timed(figure, seed, progress).value, 4) for seed in seeds]
         return {"name": name, "seeds": list(seeds), "ours": values, **_spread(values), "written": False}
+    if seeds is not None and not set(seeds) <= set(figure.seeds):
+        raise ConfigError(
+            f"the seeds of {name} are {list(figure.seeds)}; got {list(seeds)}, of which only some are among them: "
+            "run the others by another command"
+        )
+    earlier = _earlier(figure, Path(folder)) if add else None
+    held = earlier["seeds"] if earlier else []
     kept = Path("runs/reproduce" if parts is None else parts) / name
     make_folder(kept)
-    for seed in figure.seeds if seeds is None else seeds:
+    wanted = [seed for seed in (figure.seeds if seeds is None else seeds) if seed not in held]
+    _gather_parts(kept, figure, besides=[*held, *wanted])
+    for seed in wanted:
         made = _timed(figure, seed, progress)
         part = {
             **_same_for_all(figure),
@@ -139,31 +152,57 @@ def reproduce_figure(
         }
         part["minutes"] = made.seconds / 60
         write_whole(kept / f"seed-{seed}.json", json.dumps(part, indent=2, ensure_ascii=False) + "\n")
-    found = _gather_parts(kept, figure)
-    if len(found) < len(figure.seeds):
+    found = _gather_parts(kept, figure, besides=held)
+    if len(found) + len(held) < len(figure.seeds):
         return None
-    values = [part["value"] for part in found.values()]
-    record = {
-        "name": figure.name,
-        "paper": figure.paper,
-        "published": figure.published,
-        "unit": figure.unit,
-        "better": figure.better,
-        "ours": values,
-        **_spread(values),
-        "seeds": list(figure.seeds),
-        "minutes": round(sum(part["minutes"] for part in found.values()), 1),
-        "command": f"threegen reproduce {figure.name}",
-        "date": max(part["date"] for part in found.values()),
-        "differs": figure.differs,
-        "note": figure.note,
-    }
+    record = _record(figure, found, earlier)
     target = Path(folder)
     make_folder(target)
     write_whole(target / f"{figure.name}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     for path in kept.glob("seed-*.json"):  # a later run must not collect these
         path.unlink(missing_ok=True)
     return record
+
+
+def _earlier(figure: Figure, folder: Path) -> dict[str, Any]:
+    """Return the record that seeds are added to; raises `DataError` if there is none or it is not of this recipe."""
+    path = next((place for place in _places(figure, folder) if place.is_file()), None)
+    if path is None:
+        raise DataError(f"{folder / figure.name}.json is not there: no record of {figure.name} to add seeds to")
+    record = read_record(path)
+    if record["differs"] != figure.differs or not set(record["seeds"]) <= set(figure.seeds):
+        raise DataError(
+            f"{path} is of another recipe than the figure: its seeds are {record['seeds']} of {list(figure.seeds)}, "
+            f"and it differs from the paper in {record['differs']!r}; run all seeds again, without add"
+        )
+    return record
+
+
+def _record(figure: Figure, found: dict[int, dict[str, Any]], earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the record of all seeds: those of `earlier`, and the parts that were found for the rest."""
+    values = {seed: part["value"] for seed, part in found.items()}
+    minutes = [part["minutes"] for part in found.values()]
+    dates = [part["date"] for part in found.values()]
+    if earlier is not None:
+        values |= dict(zip(earlier["seeds"], earlier["ours"], strict=True))
+        minutes.append(earlier["minutes"])
+        dates.append(earlier["date"])
+    ours = [values[seed] for seed in figure.seeds]
+    return {
+        "name": figure.name,
+        "paper": figure.paper,
+        "published": figure.published,
+        "unit": figure.unit,
+        "better": figure.better,
+        "ours": ours,
+        **_spread(ours),
+        "seeds": list(figure.seeds),
+        "minutes": round(sum(minutes), 1),
+        "command": f"threegen reproduce {figure.name}",
+        "date": max(dates),
+        "differs": figure.differs,
+        "note": figure.note,
+    }
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
@@ -178,6 +217,11 @@ def shipped_records() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[3] / "reproduction"
 
 
+def _places(figure: Figure, folder: Path) -> tuple[Path, Path]:
+    """Return where a figure's record can be: in the user's own folder, then among those that are shipped."""
+    return folder / f"{figure.name}.json", shipped_records() / f"{figure.name}.json"
+
+
 def _timed(figure: Figure, seed: int, progress: bool) -> Made:
     begun = time.perf_counter()
     made = figure.make(seed, progress)
@@ -189,10 +233,10 @@ def _same_for_all(figure: Figure) -> dict[str, Any]:
     return {"name": figure.name, "note": figure.note, "versions": versions()}
 
 
-def _gather_parts(kept: Path, figure: Figure) -> dict[int, dict[str, Any]]:
-    """Return the existing parts by seed; raises `DataError` if one does not belong to the others."""
+def _gather_parts(kept: Path, figure: Figure, besides: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return the existing parts by seed without `besides`; raises `DataError` if one does not belong to the others."""
     found = {}
-    for seed in figure.seeds:
+    for seed in sorted(set(figure.seeds) - set(besides)):
         path = kept / f"seed-{seed}.json"
         try:
             part = dict(json.loads(path.read_bytes()))
@@ -228,7 +272,7 @@ def figure_table(folder: str | Path = "reproduction") -> list[dict[str, Any]]:
     """
     rows = []
     for figure in all_figures().values():
-        own, shipped = (place / f"{figure.name}.json" for place in (Path(folder), shipped_records()))
+        own, shipped = _places(figure, Path(folder))
         path = own if own.is_file() else shipped
         row: dict[str, Any] = {
             "figure": figure.name,
