@@ -200,6 +200,15 @@ def test_pictures_are_named_after_the_model(tmp_path: Path, monkeypatch: pytest.
     }
 
 
+def test_a_net_without_a_gradient_is_explained_by_occlusion(tmp_path: Path) -> None:
+    """The default method for Mozafari's net; asked for by name, saliency is refused."""
+    found = explain_run("mozafari", "7", out=tmp_path / "why.svg")
+    assert found["method"] == "occlusion"
+    assert found["answer"] == found["target"]
+    with pytest.raises(ConfigError, match="do not depend on its input by a gradient; occlusion"):
+        explain_run("mozafari", "7", "saliency", out=tmp_path / "why.svg")
+
+
 def test_a_picture_file_is_read_by_name(data: Data, tmp_path: Path) -> None:
     """Dark ink on light paper, a 0 four times as large: the digit itself is what the label says."""
     image_module = pytest.importorskip("PIL.Image")

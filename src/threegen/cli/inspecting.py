@@ -120,9 +120,12 @@ def explain(
     image: Annotated[
         str | None, typer.Argument(help="A picture file, or the number of an image of the test split.")
     ] = None,
-    method: Annotated[str, typer.Option(help="saliency, occlusion, grad-cam, maximise, summary, diagram, ...")] = (
-        "saliency"
-    ),
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="saliency (the default), occlusion (of nets without a gradient), grad-cam, maximise, summary, ..."
+        ),
+    ] = None,
     target: Annotated[str | None, typer.Option(help="The class to explain; the answer by default.")] = None,
     layer: Annotated[str | None, typer.Option(help="The layer, for methods that look at one.")] = None,
     modifier: Annotated[str | None, typer.Option(help="guided or deconv, for saliency and grad-cam.")] = None,

@@ -155,14 +155,14 @@ class Subject:
 
     def advice(self, x: Tensor, *methods: str) -> str:
         """Return which of `methods` work for this model and these samples, as the end of a sentence; each is tried."""
-        working = [name for name in methods if self._works(name, x)]
+        working = [name for name in methods if self.works(name, x)]
         if not working:
             return ""
-        if len(working) == 1:
-            return f"; {working[0]} works"
-        return f"; {', '.join(working[:-1])} and {working[-1]} work"
+        names = ", ".join(working[:-1]) + " and " * (len(working) > 1) + working[-1]
+        return f"; {names} {'works' if len(working) == 1 else 'work'}"
 
-    def _works(self, method: str, x: Tensor) -> bool:
+    def works(self, method: str, x: Tensor) -> bool:
+        """Return whether a method ("saliency", "occlusion", "grad_cam", "feature_maps") can explain these samples."""
         if method == "occlusion":
             return x.dim() >= 4
         try:

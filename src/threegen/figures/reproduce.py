@@ -144,12 +144,8 @@ def reproduce_figure(
     _gather_parts(kept, figure, besides=[*held, *wanted])
     for seed in wanted:
         made = _timed(figure, seed, progress)
-        part = {
-            **_same_for_all(figure),
-            "seed": seed,
-            "value": round(made.value, 4),
-            "date": datetime.date.today().isoformat(),
-        }
+        today = datetime.date.today().isoformat()
+        part = {**_same_for_all(figure), "seed": seed, "value": round(made.value, 4), "date": today}
         part["minutes"] = made.seconds / 60
         write_whole(kept / f"seed-{seed}.json", json.dumps(part, indent=2, ensure_ascii=False) + "\n")
     found = _gather_parts(kept, figure, besides=held)

@@ -13,6 +13,7 @@ from threegen.checks import did_you_mean, require_choice
 from threegen.errors import ConfigError
 from threegen.explanations.explain import METHODS, Explainer, explain
 from threegen.explanations.maps import Maps, Picture
+from threegen.explanations.subject import Subject
 from threegen.runs.answer import picture_of
 from threegen.runs.run import open_run, picture_file
 from threegen.training.persistence.files import make_folder
@@ -35,7 +36,7 @@ EXPLANATIONS = (
 def explain_run(
     path: str | Path,
     image: str | None = None,
-    method: str = "saliency",
+    method: str | None = None,
     *,
     target: str | None = None,
     layer: str | None = None,
@@ -48,6 +49,7 @@ def explain_run(
 ) -> dict[str, Any]:
     """Look inside a run by `method` (one of `EXPLANATIONS`), for one picture if the method needs one.
 
+    The default is saliency, and occlusion for a net whose scores have no gradient by its input.
     `path` is its folder, or the name of a model whose weights ship. `image` is a picture's file or the number of an
     image of its data's test split. `target` is a class by name (the answer by default); `layer`, `modifier` and
     `options` go to the method. `out` names the `.svg`, `.png` or (of heat maps) `.pdf` file, by default RUN/METHOD.svg,
@@ -56,15 +58,16 @@ def explain_run(
     `scores`, `layer`, `table`. Raises `ConfigError` for unknown names and impossible combinations, `DataError` for a
     file that is not a picture.
     """
-    require_choice("method", method, EXPLANATIONS)
+    if method is not None:
+        require_choice("method", method, EXPLANATIONS)
     run = open_run(path, model=module)
     explainer = explain(run.model, example=torch.full((1, *run.facts["shape"]), 0.5), seed=seed)
     classes = [str(name) for name in run.facts["classes"]]
-    found: dict[str, Any] = {"name": run.entry.name, "source": run.source, "method": method}
+    found: dict[str, Any] = {"name": run.entry.name, "source": run.source}
     x: Tensor | None = None
     if method not in _OF_THE_NET:
         if image is None:
-            raise ConfigError(f"{method} needs a picture; give a file or the number of a test image")
+            raise ConfigError(f"{method or 'an explanation'} needs a picture: a file or the number of a test image")
         picture, truth = picture_of(run, image)
         x = picture[None]
         scores = explainer.subject.scores(x)[0]
@@ -73,6 +76,8 @@ def explain_run(
             "truth": truth,
             "scores": dict(zip(classes, scores.tolist(), strict=True)),
         }
+        method = method or _default_method(explainer.subject, x)
+    found["method"] = method
     index = None if target is None else _class_index(target, classes)
     arguments = _arguments(method, layer, modifier, options)
     result = _call(explainer, method, x, index, arguments)
@@ -86,11 +91,22 @@ def explain_run(
         found["text"] = str(result)
     file = Path(out) if out is not None else picture_file(run, f"{method}.svg")
     make_folder(file.parent)
-    wanted = {name: value for name, value in (drawing or {}).items() if value is not None and value is not False}
-    if wanted and not isinstance(result, Maps):
-        raise ConfigError(f"{method} is not a heat map; leave out {', '.join(f'--{name}' for name in wanted)}")
-    found["file"] = str(result.save(file, **wanted) if isinstance(result, Maps) else result.save(file))
+    found["file"] = str(_saved(result, file, method, drawing or {}))
     return found
+
+
+def _saved(result: Picture, file: Path, method: str | None, drawing: Mapping[str, Any]) -> Path:
+    """Write the picture; raise for options of drawing that it does not have."""
+    wanted = {name: value for name, value in drawing.items() if value is not None and value is not False}
+    if isinstance(result, Maps):
+        return result.save(file, **wanted)
+    if wanted:
+        raise ConfigError(f"{method} is not a heat map; leave out {', '.join(f'--{name}' for name in wanted)}")
+    return result.save(file)
+
+
+def _default_method(subject: Subject, x: Tensor) -> str:
+    return "saliency" if subject.works("saliency", x) or not subject.works("occlusion", x) else "occlusion"
 
 
 def _class_index(target: str, classes: list[str]) -> int:
