@@ -66,6 +66,13 @@ def require_whole(name: str, value: int, *, least: int = 1) -> int:
     return int(value)
 
 
+def require_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return `names` as a tuple; raise `ConfigError` for a single text, a number or anything else that is no list."""
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise ConfigError(f"{name} must be a list of names, got {names!r}")
+    return tuple(names)
+
+
 def require_sizes(name: str, sizes: Iterable[int], *, least_length: int = 2) -> list[int]:
     """Return layer sizes as a list of positive whole numbers; otherwise raise `ConfigError`."""
     if isinstance(sizes, str | int) or not isinstance(sizes, Iterable):

@@ -45,6 +45,13 @@ def test_labels_and_classes() -> None:
     assert unlabelled.classes == ()
 
 
+@pytest.mark.parametrize("classes", [3, "abc", None])
+def test_class_names_are_a_list(classes: object) -> None:
+    """A text would be taken letter by letter."""
+    with pytest.raises(ConfigError, match="classes must be a list of names"):
+        Dataset(torch.rand(3, 2), torch.tensor([0, 1, 2]), classes)  # type: ignore[arg-type]
+
+
 def test_the_data_set_has_its_own_memory() -> None:
     x = X.copy()
     data = Dataset.from_arrays(x, Y)
@@ -157,7 +164,7 @@ def test_take_and_subset() -> None:
 
 
 def test_holdout_divides_and_repeats() -> None:
-    data = Dataset(torch.arange(100.0)[:, None], torch.arange(100) % 10, "0123456789", "hundred")
+    data = Dataset(torch.arange(100.0)[:, None], torch.arange(100) % 10, list("0123456789"), "hundred")
     split = data.holdout(30, seed=5)
     assert (len(split.train), len(split.validation)) == (70, 30)
     both = torch.cat([split.train.inputs, split.validation.inputs]).flatten()

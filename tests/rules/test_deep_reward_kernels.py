@@ -93,7 +93,7 @@ def test_ties_go_to_the_first_map_and_place() -> None:
 
 
 def test_times_of_all_neurons_and_pools() -> None:
-    from threegen.gen3.mozafari import pooled_times
+    from threegen.gen3.single_spikes import pooled_times
 
     layer, _ = order_layer()
     times = drawn_times(5, 3, 8)

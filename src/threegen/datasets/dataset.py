@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from threegen.checks import require_whole
+from threegen.checks import require_names, require_whole
 from threegen.datasets.arrays import ImageShape, to_inputs, to_targets
 from threegen.datasets.batches import Batch
 from threegen.errors import ConfigError, DataError, ShapeError
@@ -37,7 +37,7 @@ class Dataset:
             raise DataError(f"{len(inputs):,} images but {len(targets):,} labels")
         self.inputs = inputs
         self.targets = targets
-        self.classes = tuple(classes)
+        self.classes = require_names("classes", classes)
         self.name = name
         self._fingerprint: str | None = None
 

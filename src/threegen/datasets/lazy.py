@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from threegen.checks import require_whole
+from threegen.checks import require_names, require_whole
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.errors import ConfigError, ResourceError, ShapeError
@@ -26,7 +26,7 @@ class LazyDataset(Dataset):
 
     def __init__(self, index: Tensor, targets: Tensor | None, classes: Sequence[str], name: str) -> None:
         self.index, self.targets = index, targets
-        self.classes, self.name = tuple(classes), name
+        self.classes, self.name = require_names("classes", classes), name
         self._fingerprint: str | None = None
 
     def fetch(self, index: Tensor) -> Tensor:

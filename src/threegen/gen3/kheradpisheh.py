@@ -26,11 +26,10 @@ from torch.nn import functional as F
 from threegen.checks import require_float, require_sizes
 from threegen.errors import ShapeError
 from threegen.functional.plasticity.rank_order import difference_of_gaussians
-from threegen.functional.plasticity.rank_order_fused import FiringLayer, firing_times
 from threegen.gen3.grey_sizes import require_grey_sizes
-from threegen.gen3.mozafari import encoder_cost, layer_cost
 from threegen.gen3.ordered_conv import OrderedConv, RankLatency
 from threegen.gen3.parts import Cost, Use
+from threegen.gen3.single_spikes import encoder_cost, fired_at, layer_cost
 
 
 class Kheradpisheh2018(nn.Module):
@@ -151,11 +150,3 @@ class Kheradpisheh2018(nn.Module):
         """Return scores [B, K] for images [B, 1, H, W] in 0..1. Raises `ShapeError`, `ConfigError`."""
         scores: Tensor = self.readout(self.features(images).flatten(1))
         return scores
-
-
-def fired_at(layer: OrderedConv, times: Tensor) -> Tensor:
-    """Return the spike times of all neurons of a layer, without competition. Shapes: [B, C, H, W] to [B, F, R, S]."""
-    if times.device.type != "cpu":
-        return layer.fire(times.long())[0]
-    known = FiringLayer(layer.steps, layer.padding, layer.threshold, layer.winners, layer.radius, layer.bounds)
-    return firing_times(layer.weight, times, known)

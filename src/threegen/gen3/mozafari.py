@@ -18,7 +18,6 @@ Shapes: B examples, C maps of H rows and W columns, K classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -27,10 +26,11 @@ from torch.nn import functional as F
 
 from threegen.checks import require_float, require_sizes
 from threegen.errors import ConfigError, ShapeError
-from threegen.functional.plasticity.rank_order_fused import FiringLayer, firing_times
+from threegen.gen3.fast_way import replaced_method
 from threegen.gen3.grey_sizes import require_grey_sizes
 from threegen.gen3.ordered_conv import DecisionConv, OrderedConv, RankLatency
-from threegen.gen3.parts import NEURONS, Cost, Use
+from threegen.gen3.parts import Cost, Use
+from threegen.gen3.single_spikes import encoder_cost, layer_cost, pooled_times
 
 
 class Mozafari2019(nn.Module):
@@ -163,8 +163,11 @@ class Mozafari2019(nn.Module):
 
     def answer(self, features: Tensor) -> Tensor:
         """Return the scores [B, K] for C2's spike times [B, C, H, W]; S3's weights get a gradient."""
-        weight = self.s3.weight.double()  # sums of float32 weights are exact in float64
-        potentials = F.conv2d((features < self.steps).double(), weight, padding=self.s3.padding)
+        if replaced_method(self.s3, ("fire",)) is None:
+            weight = self.s3.weight.double()  # sums of float32 weights are exact in float64
+            potentials = F.conv2d((features < self.steps).double(), weight, padding=self.s3.padding)
+        else:
+            potentials = self.s3.fire(features.long())[1].double()
         best = potentials.reshape(len(features), self.classes, -1).amax(2)
         most = self.s3.weight[0].numel() * self.s3.bounds[1] + 1
         return torch.where(best > 0, 1 + best / most, 0.0).to(self.s3.weight.dtype)
@@ -188,45 +191,3 @@ class Mozafari2019(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return scores [B, K] for images [B, 1, H, W] in 0..1. Raises `ShapeError`, `ConfigError`."""
         return self.answer(self.features(self.encode(images)))
-
-
-def encoder_cost(encoder: RankLatency, encoded: Tensor, scores: Tensor) -> Cost:
-    """Return what contrasts, local gain and order cost, for the spike times [B, C, H, W] that came out."""
-    responses = encoded.numel()
-    products = responses * encoder.filters.shape[-1] ** 2
-    gain = {"mul": responses, "add": responses * (2 * encoder.radius + 1) ** 2}
-    order = {"compare": responses * (math.ceil(math.log2(encoded[0].numel())) + 1)}
-    operations = {"mac": products, "mac_nonzero": products, **gain, **order}
-    return Cost("encoder", operations, scores, fed_by="values", shape=tuple(encoded.shape[1:]))
-
-
-def layer_cost(layer: OrderedConv, times: Tensor, scores: Tensor) -> Cost:
-    """Return what a layer costs for input times [B, C, H, W]: its sums, and a comparison per neuron and step."""
-    sums, shape = additions(layer, times < layer.steps)
-    looks = 1 if math.isinf(layer.threshold) else layer.steps
-    operations = {"ac": sums, "threshold": looks * len(times) * math.prod(shape)}
-    return Cost(NEURONS, operations, scores, fed_by="spikes", shape=shape)
-
-
-def additions(layer: OrderedConv, fired: Tensor) -> tuple[int, tuple[int, int, int]]:
-    """Return the number of weights added for the inputs that fire [B, C, H, W] (bool), and the shape of the maps."""
-    size = layer.weight.shape[-1]
-    ones = torch.ones(1, 1, size, size, dtype=torch.float64)
-    reached = F.conv2d(fired.sum(1, keepdim=True).double().cpu(), ones, padding=layer.padding)
-    features = len(layer.weight)
-    return int(reached.sum()) * features, (features, reached.shape[2], reached.shape[3])
-
-
-def pooled_times(layer: OrderedConv, times: Tensor, pool: int, whole: bool = False) -> Tensor:
-    """Return the earliest spike time (uint8) of each square of `pool` x `pool` places, without competition.
-
-    `whole` also takes the rest at the edge, which fills no square. Shapes: [B, C, H, W] to [B, F, R, S].
-    """
-    if times.device.type != "cpu":
-        fired = layer.fire(times.long())[0]
-    else:
-        known = FiringLayer(layer.steps, layer.padding, layer.threshold, layer.winners, layer.radius, layer.bounds)
-        if not whole:
-            return firing_times(layer.weight, times, known, pool)
-        fired = firing_times(layer.weight, times, known)
-    return (-F.max_pool2d(-fired.float(), pool, ceil_mode=whole)).to(torch.uint8)

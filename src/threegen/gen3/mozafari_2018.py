@@ -26,9 +26,9 @@ from threegen.checks import require_float, require_number, require_unit_range, r
 from threegen.errors import ConfigError, ShapeError
 from threegen.functional.plasticity.rank_order import rank_latencies
 from threegen.gen3.grey_sizes import require_grey_sizes
-from threegen.gen3.mozafari import layer_cost
 from threegen.gen3.ordered_conv import DecisionConv
 from threegen.gen3.parts import Cost, Use
+from threegen.gen3.single_spikes import layer_cost
 
 DIRECTIONS = (67.5, 112.5, 157.5, 202.5)  # degrees
 INHIBITION = (0.15, 0.12, 0.10, 0.07, 0.05)  # at a distance of 1, 2 ... places

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from threegen.checks import require_whole
 from threegen.datasets.dataset import Dataset
@@ -24,6 +23,8 @@ from threegen.datasets.distortions import Distortions
 from threegen.datasets.spike_times import SpikeCopies, SpikeTimes, keep_rows, row_bytes
 from threegen.errors import ConfigError
 from threegen.gen3.mozafari import Mozafari2019
+from threegen.gen3.ordered_conv import OrderedConv
+from threegen.gen3.single_spikes import firing_settings
 from threegen.randomness import make_generator
 from threegen.rules.order_based_stdp import OrderBasedSTDP
 from threegen.rules.reward_stdp import RewardSTDP
@@ -132,7 +133,7 @@ class SpikeCache:
     def encoded(self, data: Dataset) -> SpikeTimes:
         """Return the spike times of the encoded images."""
         data = self._part(data)
-        key = self._key(data, "encoded", [self.model.encoder.filters])
+        key = self._key(data, "encoded")
         if self._encoded is None or self._encoded[0] != key:
             shape = (len(self.model.encoder.filters), *self.model.shape[1:])
             inputs = data.inputs
@@ -149,7 +150,7 @@ class SpikeCache:
         """Return C1's spike times."""
         data = self._part(data)
         encoded = self.encoded(data).kept
-        key = self._key(data, "c1", [self.model.encoder.filters, self.model.s1.weight])
+        key = self._key(data, "c1", self.model.s1)
         shape = self.model.c1_shape
 
         def make(part: slice) -> Array:
@@ -161,7 +162,7 @@ class SpikeCache:
     def features(self, data: Dataset) -> SpikeTimes:
         """Return one bit for each place of C2."""
         model, data = self.model, self._part(data)
-        key = self._key(data, "c2", [model.encoder.filters, model.s1.weight, model.s2.weight])
+        key = self._key(data, "c2", model.s1, model.s2)
         shape = model.c2_shape
 
         def make(part: slice) -> Array:
@@ -173,7 +174,7 @@ class SpikeCache:
             found: Array = np.packbits(fired, axis=1)
             return found
 
-        if self._encoded is not None and self._encoded[0] != self._key(data, "encoded", [model.encoder.filters]):
+        if self._encoded is not None and self._encoded[0] != self._key(data, "encoded"):
             self._encoded = None
         kept = keep_rows(key, len(data), (row_bytes(shape),), make, self.folder)
         self._encoded = None
@@ -182,7 +183,7 @@ class SpikeCache:
     def versions(self, data: Dataset, distortions: Distortions, copies: int) -> SpikeCopies:
         """Return one bit for each place of C2, for the images and for `copies` distorted versions of them."""
         model, data = self.model, self._part(data)
-        shape, weights = model.c2_shape, [model.encoder.filters, model.s1.weight, model.s2.weight]
+        shape = model.c2_shape
         found = [self.features(data)]
         for copy in range(copies):
 
@@ -193,7 +194,7 @@ class SpikeCache:
                 packed: Array = np.packbits(fired.flatten(1).numpy(), axis=1)
                 return packed
 
-            key = self._key(data, f"c2 {distortions} {copy}", weights)
+            key = self._key(data, f"c2 {distortions} {copy}", model.s1, model.s2)
             kept = keep_rows(key, len(data), (row_bytes(shape),), make, self.folder)
             found.append(self._times(data, kept, shape, f"c2, version {copy + 1}", packed=True))
         return SpikeCopies(found)
@@ -205,8 +206,10 @@ class SpikeCache:
         full = f"{data.name}, {name}"
         return SpikeTimes(kept, shape, self.model.steps, data.targets, data.classes, full, packed=packed)
 
-    def _key(self, data: Dataset, name: str, weights: list[Tensor]) -> str:
-        digest = hashlib.sha256(f"{name} {data.fingerprint()} {self.model.encoder} {self.model.whole_pools}".encode())
-        for weight in weights:
+    def _key(self, data: Dataset, name: str, *layers: OrderedConv) -> str:
+        kind = f"{type(self.model).__module__}.{type(self.model).__qualname__} {self.model.whole_pools}"
+        settings = firing_settings([self.model.encoder, *layers])
+        digest = hashlib.sha256(f"{kind} {name} {data.fingerprint()} {settings}".encode())
+        for weight in (self.model.encoder.filters, *(layer.weight for layer in layers)):
             digest.update(weight.detach().contiguous().numpy().tobytes())
         return digest.hexdigest()[:32]

@@ -23,6 +23,8 @@ from threegen.datasets.dataset import Dataset
 from threegen.datasets.spike_times import SpikeTimes, keep_rows
 from threegen.errors import ConfigError, DataError, MissingExtraError
 from threegen.gen3.kheradpisheh import Kheradpisheh2018
+from threegen.gen3.ordered_conv import OrderedConv
+from threegen.gen3.single_spikes import firing_settings
 from threegen.rules.order_based_stdp import OrderBasedSTDP
 from threegen.training.stages import Stage
 
@@ -61,11 +63,11 @@ def kheradpisheh_stages(
 
     def encoded(data: Dataset) -> Dataset:
         shape = (len(model.encoder.filters), *model.shape[1:])
-        return _times(model, data, shape, "encoded", [], model.encode, kept)
+        return _times(model, data, shape, "encoded", (), model.encode, kept)
 
     def pooled(data: Dataset) -> Dataset:
-        weights = [model.s1.weight]
-        return _times(model, data, model.c1_shape, "c1", weights, lambda part: model.c1_alone(model.encode(part)), kept)
+        below = (model.s1,)
+        return _times(model, data, model.c1_shape, "c1", below, lambda part: model.c1_alone(model.encode(part)), kept)
 
     layers = zip(("S1", "S2"), (model.s1, model.s2), (encoded, pooled), passes, strict=True)
     return [
@@ -88,13 +90,15 @@ def _times(
     data: Dataset,
     shape: tuple[int, ...],
     name: str,
-    weights: Sequence[Tensor],
+    layers: Sequence[OrderedConv],
     send: Callable[[Tensor], Tensor],
     folder: Path | None,
 ) -> SpikeTimes:
-    """Return what `send` answers to the images of `data`; files are known by a fingerprint of weights and data."""
-    digest = hashlib.sha256(f"kheradpisheh {name} {data.fingerprint()} {model.encoder}".encode())
-    for weight in [model.encoder.filters, *weights]:
+    """Return what `send` answers to the images of `data`; a fingerprint of settings and data names the file."""
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    settings = firing_settings([model.encoder, *layers])
+    digest = hashlib.sha256(f"{kind} {name} {data.fingerprint()} {settings}".encode())
+    for weight in (model.encoder.filters, *(layer.weight for layer in layers)):
         digest.update(weight.detach().contiguous().numpy().tobytes())
 
     def make(part: slice) -> Array:
