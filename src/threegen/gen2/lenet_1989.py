@@ -31,7 +31,8 @@ from torch.nn import functional as F
 from threegen.checks import require_images, require_labels, require_number, require_whole
 from threegen.errors import ShapeError
 from threegen.functional.convolutional.lenet_1989_fused import learn_one_by_one
-from threegen.gen2.lenet_units import ScaledTanh, UnitBias, fill_by_fan_in
+from threegen.gen2.lenet_units import BuiltLayers, ScaledTanh, UnitBias, fill_by_fan_in
+from threegen.machine.torch_private import has_hooks
 
 SIDE = 16
 READS = ((0, 1, 2, 3, 4, 5, 6, 7), (4, 5, 6, 7, 8, 9, 10, 11), (0, 1, 2, 3, 8, 9, 10, 11))
@@ -104,6 +105,7 @@ class LeNet1989(nn.Module):
                 squash4=ScaledTanh(),
             )
         )
+        self._built = BuiltLayers(self.layers)
         self._fill(generator)
 
     @torch.no_grad()
@@ -129,14 +131,14 @@ class LeNet1989(nn.Module):
 
         Labels `[B]` become 1 and -1; floating targets `[B, classes]` are taken as they are. The loss is the mean
         square over the outputs. Float32 on the CPU uses the compiled kernel (`convolutional.lenet_1989_fused`), which
-        updates the weights in place; other types and devices, and nets with frozen parameters, use autograd step by
-        step. Raises `DataError` for wrong labels, `ShapeError` for other inputs or targets.
+        updates the weights in place; other types and devices, nets with frozen parameters, with a `forward` of their
+        own, with hooks or with an exchanged layer use autograd step by step. Raises `DataError` for wrong labels,
+        `ShapeError` for other inputs or targets.
         """
-        weight: Tensor = self.layers.h1.weight  # type: ignore[assignment,union-attr]
+        weight = next(self.parameters())
         images = require_images("LeNet1989", inputs, (1, 28, 28), weight)
         wanted = self._signed(targets).to(weight)
-        frozen = any(not parameter.requires_grad for parameter in self.parameters())
-        if frozen or weight.dtype != torch.float32 or weight.device.type != "cpu":
+        if not self._kernel_learns():
             return self._learn_plainly(images, wanted, rate)
         shrink: nn.Module = self.layers.shrink  # type: ignore[assignment]
         small = shrink(images).reshape(-1, SIDE, SIDE)
@@ -144,6 +146,12 @@ class LeNet1989(nn.Module):
         arrays = [named[name].detach().view(shape).numpy() for name, shape in self._flat_shapes().items()]
         loss = learn_one_by_one(small.numpy(), wanted.numpy(), _READS, np.float32(rate), *arrays)
         return torch.tensor(loss, dtype=torch.float32)
+
+    def _kernel_learns(self) -> bool:
+        """Return whether the kernel does what autograd would: plain float32 weights, `forward` and layers as built."""
+        if type(self).forward is not LeNet1989.forward or has_hooks(self) or not self._built.are_in(self.layers):
+            return False
+        return all(p.requires_grad and p.dtype == torch.float32 and p.device.type == "cpu" for p in self.parameters())
 
     def _flat_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter for the kernel: units, then the inputs of each."""
@@ -171,7 +179,7 @@ class LeNet1989(nn.Module):
         parameters: list[Tensor] = [p for p in self.parameters() if p.requires_grad]
         for image, target in zip(torch.split(images, 1), torch.split(wanted, 1), strict=True):
             with torch.enable_grad():
-                loss = F.mse_loss(self.layers(image), target)
+                loss = F.mse_loss(self(image), target)
                 gradients = torch.autograd.grad(loss, parameters)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.add_(gradient, alpha=-rate)
@@ -180,7 +188,6 @@ class LeNet1989(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the scores `[B, classes]` of `inputs`; larger is better."""
-        weight: Tensor = self.layers.h1.weight  # type: ignore[assignment,union-attr]
-        images = require_images("LeNet1989", inputs, (1, 28, 28), weight)
+        images = require_images("LeNet1989", inputs, (1, 28, 28), next(self.parameters()))
         scores: Tensor = self.layers(images)
         return scores

@@ -34,8 +34,8 @@ from threegen.checks import require_images, require_whole
 from threegen.errors import ConfigError
 from threegen.functional.convolutional.lenet_5_fused import planes_of_lenet_5
 from threegen.gen2.digit_codes import digit_codes
-from threegen.gen2.lenet_units import ScaledTanh, fill_by_fan_in
-from threegen.machine.torch_private import functions_are_watched, has_hooks
+from threegen.gen2.lenet_units import BuiltLayers, ScaledTanh, fill_by_fan_in
+from threegen.machine.torch_private import functions_are_watched
 
 # Which planes of S2 each plane of C3 reads (the paper's table I): 60 of the 96 pairs.
 C3_TABLE = (
@@ -138,7 +138,7 @@ class LeNet5(nn.Module):
     replaces the drawings of the ten digits, for other classes. Train it by the loss "map".
 
     In training mode batches of up to 64 images in float32 on the CPU use compiled kernels, with the same values and
-    gradients up to rounding, unless there are hooks or torch modes on the modules in between; these gradients cannot be
+    gradients up to rounding, unless a layer was exchanged or there are hooks or torch modes; these gradients cannot be
     differentiated again. `compiled=False` uses only torch's functions.
 
     Raises `ConfigError` for codes of another width, `ShapeError` for other inputs.
@@ -171,6 +171,7 @@ class LeNet5(nn.Module):
                 squash6=ScaledTanh(),
             )
         )
+        self._built = BuiltLayers(self.layers)
         self.rbf = RadialBasis(own)
         with torch.no_grad():
             for part in self.layers:
@@ -204,7 +205,7 @@ class LeNet5(nn.Module):
             return False
         if images.dtype != torch.float32 or images.device.type != "cpu":
             return False
-        return not functions_are_watched() and not any(map(has_hooks, self.layers.modules()))
+        return not functions_are_watched() and self._built.are_in(self.layers)
 
     def _quickly(self, images: Tensor) -> Tensor:
         """The same as `layers(images)`, C1 to S4 compiled."""

@@ -1,4 +1,5 @@
-"""The parts that LeNet 1989 and LeNet-5 share: the squashing function, fan-in initial values, biases of single units.
+"""The parts that LeNet 1989 and LeNet-5 share: the squashing function, fan-in initial values, biases of single units,
+and when compiled kernels may replace their layers.
 
     f(a) = A tanh(S a),   A = 1.7159,  S = 2/3          f(1) = 1, f(-1) = -1, and |f''| is largest there
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from threegen.machine.torch_private import has_hooks, have_all_hooks
 
 AMPLITUDE, SLOPE = 1.7159, 2.0 / 3.0
 
@@ -31,6 +34,22 @@ class UnitBias(nn.Module):
     def forward(self, potentials: Tensor) -> Tensor:
         """Return `potentials` `[B, planes, side, side]` plus the biases."""
         return potentials + self.bias
+
+
+class BuiltLayers:
+    """The modules of a net as they were built, for compiled kernels that may replace them only while they are so."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        self.parts = [(part, type(part)) for part in layers.modules()]
+
+    def are_in(self, layers: nn.Module) -> bool:
+        """Return whether `layers` still has these modules and nothing else happens when they are called: none has been
+        exchanged or parametrised, and there are no hooks."""
+        now = list(layers.modules())
+        same = len(now) == len(self.parts) and all(
+            part is known and type(part) is kind for part, (known, kind) in zip(now, self.parts, strict=True)
+        )
+        return same and not any(map(has_hooks, now)) and not have_all_hooks()
 
 
 @torch.no_grad()
