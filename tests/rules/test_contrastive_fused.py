@@ -178,7 +178,7 @@ def test_in_a_loop_of_the_users_own() -> None:
 
 
 def test_what_the_kernels_cannot_do_is_refused_if_they_must() -> None:
-    for model, reason in ((RBM(12, 3, hidden_units="gaussian"), "not binary"), (RBM(12, 3).half(), "float16")):
+    for model, reason in ((RBM(12, 3, hidden_units="gaussian"), "not plain binary"), (RBM(12, 3).half(), "float16")):
         rule = ContrastiveDivergence(backend="fused")
         rule.hand_over(PlainSGD([{"lr": 0.1}]))
         with pytest.raises(ConfigError, match=reason):

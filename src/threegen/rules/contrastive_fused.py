@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from threegen.checks import require_unit_range
 from threegen.functional.energy.rbm_products import Motion, Products
-from threegen.functional.energy.units import BernoulliUnits
+from threegen.functional.energy.units import are_plain_binary
 from threegen.machine.draws import draw_bernoulli
 from threegen.machine.sparse.layouts import stored_like
 from threegen.machine.torch_private import own_parameters
@@ -32,8 +32,8 @@ _METHODS = ("visible_states", "hidden_given_visible", "visible_given_hidden", "d
 
 def obstacle(model: nn.Module) -> str | None:
     """Return why the kernels cannot train `model`, or None if they can."""
-    if not isinstance(getattr(model, "hidden_units", None), BernoulliUnits) or not hasattr(model, "visible_units"):
-        return "the hidden units are not binary"
+    if not are_plain_binary(getattr(model, "hidden_units", None)) or not hasattr(model, "visible_units"):
+        return "the hidden units are not plain binary ones"
     if not has_own_methods(model, _METHODS):
         return f"{type(model).__name__} replaces a method of the library"
     for name in _PARAMETERS:

@@ -31,10 +31,20 @@ from threegen.checks import require_choice, require_labels, require_number, requ
 from threegen.datasets.batches import Batch
 from threegen.errors import CheckpointError
 from threegen.functional.energy.label_pulls import LabelPulls, plain_label_pulls
-from threegen.functional.energy.units import BernoulliUnits
+from threegen.functional.energy.units import are_plain_binary
 from threegen.functional.energy.up_down import Centres, Directed, Memory, Pace, UpDownStep, learn_errors
 from threegen.rules.contrastive_divergence import TwoLayers
-from threegen.rules.rule import Applied, PlainSGD, Rule, Step, Update, ascend, require_batch, require_parts
+from threegen.rules.rule import (
+    Applied,
+    PlainSGD,
+    Rule,
+    Step,
+    Update,
+    ascend,
+    has_own_methods,
+    require_batch,
+    require_parts,
+)
 
 
 class BeliefNet(Protocol):
@@ -170,7 +180,7 @@ class WakeSleep(Rule):
             targets = require_labels(batch.targets, net.classes)
         parameters = list(model.parameters())
         rate = self.rate if self._sgd is None else self._sgd.rate
-        if self._moves and _is_binary(net) and all(_is_simple(one) for one in parameters):
+        if self._moves and _kernel_knows(net) and all(_is_simple(one) for one in parameters):
             step = self._step(net, len(inputs), parameters)
             error = step(
                 net.encode(inputs, 0).contiguous(),
@@ -302,10 +312,19 @@ class WakeSleep(Rule):
         self._kept, self._restored = None, True
 
 
-def _is_binary(net: BeliefNet) -> bool:
-    """Whether the input's units are those of the fused step: a sigmoid above a linear input."""
-    units = getattr(net, "visible_units", None)
-    return units is None or isinstance(units, BernoulliUnits)
+_OF_A_LAYER = ("hidden_given_visible", "draw_hidden", "draw_visible")
+_OF_THE_TOP = (*_OF_A_LAYER, "visible_states", "visible_given_hidden")
+
+
+def _kernel_knows(net: BeliefNet) -> bool:
+    """Whether the fused step does what the net's own methods would: sigmoids above linear inputs, nothing replaced."""
+    units = [
+        getattr(net, "visible_units", None),
+        *(getattr(rbm, "hidden_units", None) for rbm in (*net.layers, net.top)),
+    ]
+    parts = [(net, ("below",)), *((rbm, _OF_A_LAYER) for rbm in net.layers), (net.top, _OF_THE_TOP)]
+    ours = all(has_own_methods(cast(nn.Module, part), methods) for part, methods in parts)
+    return ours and all(one is None or are_plain_binary(one) for one in units)
 
 
 def _is_simple(parameter: Tensor) -> bool:

@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from threegen.checks import require_whole
 from threegen.errors import ConfigError
-from threegen.functional.energy.units import BernoulliUnits, Units
+from threegen.functional.energy.units import Units, are_plain_binary
 
 MOST_ENUMERATED = 25  # units; 2^25 terms take about a minute for small nets
 _BLOCK = 1 << 13  # states at a time
@@ -98,7 +98,7 @@ def exact_log_partition(net: Net) -> LogPartition:
         (net.hidden, net.visible, weight, net.hidden_bias.double(), net.visible_bias.double()),
         (net.visible, net.hidden, weight.T, net.visible_bias.double(), net.hidden_bias.double()),
     ]
-    able = [layer for layer in layers if isinstance(layer[0], BernoulliUnits) and layer[0].size <= MOST_ENUMERATED]
+    able = [layer for layer in layers if are_plain_binary(layer[0]) and layer[0].size <= MOST_ENUMERATED]
     if not able:
         raise ConfigError(
             f"exact enumeration needs a layer of at most {MOST_ENUMERATED} binary units, there are {net.visible.size} "

@@ -28,7 +28,7 @@ from threegen.functional.energy.rbm_kernels import (
     sum_rows,
     take_rows,
 )
-from threegen.functional.energy.units import BernoulliUnits
+from threegen.functional.energy.units import are_plain_binary
 from threegen.machine.draws import compare_hashed
 from threegen.machine.sparse.layouts import lies_by_inputs, pays
 from threegen.machine.sparse.sparse_matrix import MOST_TURNED, SparseMatrix, Stack
@@ -75,7 +75,7 @@ class Products:
         self._arrays: dict[int, tuple[Tensor, Any]] = {}
         self.number = np.float32 if self.dtype == torch.float32 else np.float64
         self.compiled = self.dtype == torch.float32
-        self.binary = isinstance(getattr(net, "visible_units", None), BernoulliUnits)
+        self.binary = are_plain_binary(getattr(net, "visible_units", None))
         hidden, visible = self.weight.shape
         self.v = torch.empty(batch + chains, visible, dtype=self.dtype)
         self.h = torch.empty(batch + chains, hidden, dtype=self.dtype)

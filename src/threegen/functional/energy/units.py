@@ -237,6 +237,15 @@ def require_unit_values(owner: str, units: Units, states: Tensor, *, finite: boo
     return states
 
 
+def are_plain_binary(units: object) -> bool:
+    """Return whether `units` are `BernoulliUnits`, or of a sub-class that replaces none of their methods: those for
+    which kernels and sums over all states are written."""
+    return isinstance(units, BernoulliUnits) and all(
+        getattr(type(units), name) is getattr(BernoulliUnits, name)
+        for name in ("mean", "draw", "own_energy", "log_sum", "bias_of")
+    )
+
+
 def are_binary(units: Units) -> bool:
     """Return whether all of `units` take only values in 0..1."""
     if isinstance(units, JoinedUnits):
