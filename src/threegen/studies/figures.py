@@ -32,7 +32,7 @@ class Conclusion:
     differs: str
     published: float | None = None
     better: str = "higher"
-    seeds: Sequence[int] = (0, 1, 2)
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)
     quick: bool = False
 
     def figure(self) -> Figure:
@@ -102,7 +102,6 @@ CONCLUSIONS = (
         "One layer of step units cannot compute XOR or its opposite, and learns all other functions of two bits.",
         "nothing",
         published=14.0,
-        seeds=(0, 1, 2, 3, 4),
         quick=True,
     ),
     Conclusion(
@@ -113,7 +112,6 @@ CONCLUSIONS = (
         "a mean over five draws, the book has one",
         published=0.946,
         better="lower",
-        seeds=(0, 1, 2, 3, 4),
         quick=True,
     ),
     Conclusion(
@@ -155,7 +153,6 @@ CONCLUSIONS = (
         "A net of five hidden units learns XOR in 10,000 passes, with either of two kinds of momentum.",
         NO_NUMBER,
         better="lower",
-        seeds=(0, 1, 2, 3, 4),
     ),
     Conclusion(
         "overfitting",

@@ -25,4 +25,5 @@ FIGURE = RECIPE.figure(
     "reach about 64 per cent on 10,000 training images held out, with theta's step alone scaled 83.5. The length was "
     "chosen there too",
     read="The test split is read once per seed; a form with a smaller sum of the weights had been tested before: 84.35",
+    seeds=(0, 1, 2, 3, 4),
 )
