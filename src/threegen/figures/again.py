@@ -1,8 +1,8 @@
 """Reproduce every figure that takes only minutes with a seed that is not in its record: `make figures`.
 
 A figure holds if the new value is within three standard deviations of the record's mean, or within .1 of it, whichever
-is more. The deviation of few seeds is uncertain: by chance alone about one record of three seeds in eight is missed, and
-one of five seeds in twenty. Values are stored in `runs/figures`, one file per figure: an interrupted run continues.
+is more. The deviation of few seeds is uncertain: by chance alone about one record of three seeds in eight is missed,
+and one of five seeds in twenty. Values are stored in `runs/figures`, one file per figure: an interrupted run continues.
 """
 
 from __future__ import annotations
