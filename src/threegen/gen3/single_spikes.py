@@ -6,6 +6,7 @@ for a layer with `strict=True` whose `fire` is the library's own; every other la
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -39,14 +40,16 @@ def pooled_times(layer: OrderedConv, times: Tensor, pool: int, whole: bool = Fal
     return (-F.max_pool2d(-fired_at(layer, times).float(), pool, ceil_mode=whole)).to(torch.uint8)
 
 
-def firing_settings(layers: Sequence[nn.Module]) -> str:
-    """Return what the spike times of layers and encoders depend on besides weights and inputs, for fingerprints."""
+def spikes_fingerprint(model: nn.Module, encoder: RankLatency, layers: Sequence[OrderedConv], what: str) -> str:
+    """Return a fingerprint of spike times: of `what` they are (data, a name), the model's class, and the settings and
+    weights of the encoder and of the layers that they have passed."""
     names = ("steps", "padding", "threshold", "strict", "equal_bins", "least", "radius")
-    found = []
-    for layer in layers:
-        settings = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
-        found.append(f"{type(layer).__module__}.{type(layer).__qualname__} {settings}")
-    return "; ".join(found)
+    digest = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__} {what}".encode())
+    for part, weight in ((encoder, encoder.filters), *((layer, layer.weight) for layer in layers)):
+        settings = {name: getattr(part, name) for name in names if hasattr(part, name)}
+        digest.update(f"{type(part).__module__}.{type(part).__qualname__} {settings}".encode())
+        digest.update(weight.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _kernel_fires(layer: OrderedConv, times: Tensor) -> bool:

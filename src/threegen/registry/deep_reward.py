@@ -8,7 +8,6 @@ for each place of C2 (500 bytes per image), since its rule needs only whether an
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from threegen.datasets.spike_times import SpikeCopies, SpikeTimes, keep_rows, ro
 from threegen.errors import ConfigError
 from threegen.gen3.mozafari import Mozafari2019
 from threegen.gen3.ordered_conv import OrderedConv
-from threegen.gen3.single_spikes import firing_settings
+from threegen.gen3.single_spikes import spikes_fingerprint
 from threegen.randomness import make_generator
 from threegen.rules.order_based_stdp import OrderBasedSTDP
 from threegen.rules.reward_stdp import RewardSTDP
@@ -207,9 +206,5 @@ class SpikeCache:
         return SpikeTimes(kept, shape, self.model.steps, data.targets, data.classes, full, packed=packed)
 
     def _key(self, data: Dataset, name: str, *layers: OrderedConv) -> str:
-        kind = f"{type(self.model).__module__}.{type(self.model).__qualname__} {self.model.whole_pools}"
-        settings = firing_settings([self.model.encoder, *layers])
-        digest = hashlib.sha256(f"{kind} {name} {data.fingerprint()} {settings}".encode())
-        for weight in (self.model.encoder.filters, *(layer.weight for layer in layers)):
-            digest.update(weight.detach().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:32]
+        what = f"{name} {data.fingerprint()} {self.model.whole_pools}"
+        return spikes_fingerprint(self.model, self.model.encoder, layers, what)

@@ -8,7 +8,6 @@ What does not change is computed once: the spike times of encoded images for S1,
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from threegen.datasets.spike_times import SpikeTimes, keep_rows
 from threegen.errors import ConfigError, DataError, MissingExtraError
 from threegen.gen3.kheradpisheh import Kheradpisheh2018
 from threegen.gen3.ordered_conv import OrderedConv
-from threegen.gen3.single_spikes import firing_settings
+from threegen.gen3.single_spikes import spikes_fingerprint
 from threegen.rules.order_based_stdp import OrderBasedSTDP
 from threegen.training.stages import Stage
 
@@ -95,17 +94,13 @@ def _times(
     folder: Path | None,
 ) -> SpikeTimes:
     """Return what `send` answers to the images of `data`; a fingerprint of settings and data names the file."""
-    kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    settings = firing_settings([model.encoder, *layers])
-    digest = hashlib.sha256(f"{kind} {name} {data.fingerprint()} {settings}".encode())
-    for weight in (model.encoder.filters, *(layer.weight for layer in layers)):
-        digest.update(weight.detach().contiguous().numpy().tobytes())
+    key = spikes_fingerprint(model, model.encoder, layers, f"{name} {data.fingerprint()}")
 
     def make(part: slice) -> Array:
         found: Array = send(data.inputs[part]).numpy()
         return found
 
-    kept = keep_rows(digest.hexdigest()[:32], len(data), shape, make, folder)
+    kept = keep_rows(key, len(data), shape, make, folder)
     return SpikeTimes(kept, shape, model.steps, data.targets, data.classes, f"{data.name}, {name}")
 
 
