@@ -18,6 +18,7 @@ from threegen.gen2.dbn import DBN, AssociativeMemory
 from threegen.gen2.mlp import MLP
 from threegen.randomness import make_generator
 from threegen.registry.pretraining import UpDownSchedule, pretraining, up_down
+from threegen.rules import wake_sleep
 from threegen.rules.contrastive_divergence import ContrastiveDivergence
 from threegen.rules.rule import PlainSGD
 from threegen.rules.wake_sleep import UpDownStates, WakeSleep, draw_states
@@ -234,8 +235,9 @@ def test_the_fused_step_has_the_momentum_of_sgd(discriminative: float, transpose
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
-def test_bfloat16_products_are_close_to_exact_ones(momentum: float) -> None:
+def test_bfloat16_products_are_close_to_exact_ones(momentum: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """One step from the same weights: the states hardly differ, and the weights by about a hundredth of the step."""
+    monkeypatch.setattr(wake_sleep, "multiplies_bfloat16", lambda: True)  # slow, but right, on any processor
     exact, low = (small(dtype=torch.float32) for _ in range(2))
     start = [parameter.detach().clone() for parameter in exact.parameters()]
     for dbn, precision in ((exact, "fp32"), (low, "bf16")):
@@ -246,6 +248,17 @@ def test_bfloat16_products_are_close_to_exact_ones(momentum: float) -> None:
         assert got.dtype == torch.float32
         assert (got - wanted).norm() < 0.03 * (wanted - old).norm() + 1e-3
         assert not torch.equal(old, got)
+        assert not torch.equal(wanted, got) or wanted.dim() == 1
+
+
+def test_bfloat16_is_left_out_on_a_processor_without_its_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake_sleep, "multiplies_bfloat16", lambda: False)
+    exact, low = (small(dtype=torch.float32) for _ in range(2))
+    for dbn, precision in ((exact, "fp32"), (low, "bf16")):
+        rule = WakeSleep(1, rate=0.1, precision=precision)
+        run_rule(rule, dbn, cases(dtype=torch.float32), make_generator(1, "draws"), torch.optim.SGD(dbn.parameters()))
+    for wanted, got in zip(exact.parameters(), low.parameters(), strict=True):
+        assert torch.equal(wanted, got)
 
 
 def test_centred_directions_are_those_of_a_net_whose_states_are_counted_from_their_means() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import re
@@ -32,6 +33,8 @@ from threegen.training.optimizers.build import optimizer
 from threegen.training.schedules import EpochSteps, RateSchedule
 from threegen.training.stages import Stage
 from threegen.training.stopping import EarlyStopping
+
+fit_module = importlib.import_module("threegen.training.fit")  # `threegen.training.fit` is the function
 
 Build = Callable[[], nn.Module]
 
@@ -435,7 +438,8 @@ def test_clipping_of_gradients_whose_squares_overflow() -> None:
     assert unit.weight.tolist()[0] == pytest.approx([-1.0] * 4)
 
 
-def test_bf16_runs_keep_float32_weights_and_learn(data: Dataset) -> None:
+def test_bf16_runs_keep_float32_weights_and_learn(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit_module, "multiplies_bfloat16", lambda: True)
     model = MLP([12, 32, 4], generator=torch.Generator().manual_seed(0))
     log = fit(model, Backprop(), data, epochs=30, batch_size=20, lr=1e-2, precision="bf16")
     other = MLP([12, 32, 4], generator=torch.Generator().manual_seed(0))
@@ -444,6 +448,15 @@ def test_bf16_runs_keep_float32_weights_and_learn(data: Dataset) -> None:
     assert log.epochs[-1]["loss"] < 0.7 * log.epochs[0]["loss"]
     assert not same(model, other)
     assert not torch.is_autocast_enabled("cpu")
+
+
+def test_bf16_warns_on_a_processor_without_its_instructions(
+    data: Dataset, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_module, "multiplies_bfloat16", lambda: False)
+    with pytest.warns(UserWarning, match="no instructions for bfloat16.* use precision='fp32'"):
+        fit(build(), Backprop(), data, batch_size=100, precision="bf16")
+    fit(build(), Backprop(), data, batch_size=100)  # says nothing
 
 
 # -- validation, early stopping, callbacks ---------------------------------------------------------------------------

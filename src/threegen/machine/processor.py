@@ -35,6 +35,18 @@ def has_wide_vectors() -> bool:
 
 
 @cache
+def multiplies_bfloat16() -> bool:
+    """Return whether the processor has instructions for bfloat16 products, and torch may use vectors as wide as theirs.
+
+    Without them torch takes 3 to 17 times as long for such a product or convolution as in float32 (measured on an AMD
+    EPYC with AVX2).
+    """
+    host = _binding().get_host_cpu_features()
+    on_x86 = has_wide_vectors() and (host.get("avx512bf16") or host.get("amx-bf16"))
+    return bool(on_x86 or host.get("bf16"))  # the last is ARM's
+
+
+@cache
 def knows(feature: str) -> bool:
     """Return whether kernels are compiled for one of LLVM's processor features, such as "avx512f"."""
     return f"+{feature}" in features_in_use().split(",")

@@ -33,6 +33,7 @@ from threegen.errors import CheckpointError
 from threegen.functional.energy.label_pulls import LabelPulls, plain_label_pulls
 from threegen.functional.energy.units import are_plain_binary
 from threegen.functional.energy.up_down import Centres, Directed, Memory, Pace, UpDownStep, learn_errors
+from threegen.machine.processor import multiplies_bfloat16
 from threegen.rules.contrastive_divergence import TwoLayers
 from threegen.rules.rule import (
     Applied,
@@ -113,8 +114,8 @@ class WakeSleep(Rule):
     fused: True updates the weights in preallocated memory and yields `Applied` once per batch, if the optimiser is SGD
     without decay, with or without momentum. With any other, and with False, it yields three times, one `Update` for
     each phase. With SGD at the same rate both draw the same states and give the same weights.
-    precision: "bf16" computes the products of the fused step in bfloat16, twice as fast where the processor multiplies
-    such numbers; weights and velocities stay as they are.
+    precision: "bf16" computes the products of the fused step in bfloat16 if the processor has instructions for them,
+    which is twice as fast, else in float32; weights and velocities stay as they are.
     rate: r, for the batch mean: the optimiser's default rate, and the rate outside `fit`; a schedule may set it.
 
     Figure: `reconstruction_error`, the squared error of P(x_0 | x_1) against the image, mean over cases.
@@ -234,7 +235,7 @@ class WakeSleep(Rule):
             ]
             top = net.top
             memory = Memory(top.weight.detach(), top.visible_bias.detach(), top.hidden_bias.detach(), net.classes)
-            low = self.precision == "bf16"
+            low = self.precision == "bf16" and multiplies_bfloat16()
             self._kept = (key, UpDownStep(layers, memory, batch, velocities=self._velocities, low=low))
         return self._kept[1]
 

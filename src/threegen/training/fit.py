@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 from threegen.checks import require_choice, require_whole
 from threegen.errors import CheckpointError, ConfigError
 from threegen.machine.memory import freed_memory_kept
+from threegen.machine.processor import multiplies_bfloat16
 from threegen.machine.sparse.layouts import stored_by_inputs
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Rule
@@ -86,7 +88,8 @@ def fit(
         resume: continue from the newest checkpoint in `out`; the result is bit-equal to a run that never stopped. A
             finished run may be given more epochs (of its last stage, if that has no schedule).
         overwrite: discard the checkpoints of an earlier run in `out`.
-        precision: "fp32", or "bf16" for bfloat16 autocast around each step.
+        precision: "fp32", or "bf16" for bfloat16 autocast around each step; warns if the processor has no
+            instructions for it and would be slower.
         device: where to train; "auto" takes a GPU if there is one; None leaves the model where it is.
         progress: show a progress bar, labelled `title`.
         tensorboard: write TensorBoard event files into `out` too.
@@ -134,6 +137,8 @@ def fit(
                 session.open(resume, overwrite)
             else:
                 workers.open(session, resume, overwrite)
+            if precision == "bf16":
+                _warn_of_slow_bfloat16(model)
             modules = _stored_for_kernels(model, stages)
             with (
                 ProgressBar(progress and leads, title) as bar,
@@ -170,6 +175,16 @@ def _check(model: nn.Module, stages: Sequence[Stage], options: Options) -> None:
         resolve_optimizer(stage.optimizer, stage.lr, stage.rule.default_optimizer, stage.rule.default_rate)
     if stages[0].begin is None:
         stages[0].rule.check(stages[0].module or model)
+
+
+def _warn_of_slow_bfloat16(model: nn.Module) -> None:
+    on_cpu = any(parameter.device.type == "cpu" for parameter in model.parameters())
+    if on_cpu and not multiplies_bfloat16():
+        warnings.warn(
+            "precision='bf16': this processor has no instructions for bfloat16, so products and convolutions take "
+            "several times as long as in float32; use precision='fp32'",
+            stacklevel=3,
+        )
 
 
 def choose_device(device: str | torch.device) -> torch.device:
