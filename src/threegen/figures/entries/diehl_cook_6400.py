@@ -21,5 +21,5 @@ FIGURE = RECIPE.figure(
     chosen="Rates and theta's step were chosen on 10,000 training images held out, at 1,600 neurons and 15,000 images; "
     "nothing was chosen at 6,400",
     read="The test split is read once for these settings; an earlier reading, with other ones, gave 78.77 %.",
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4),
 )
