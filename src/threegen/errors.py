@@ -1,8 +1,11 @@
-"""Every error threegen raises on purpose.
+"""Every error threegen raises on purpose, and how it warns.
 
 Each message says what and where, what was expected, what was found and what to do. The user can correct all of them, so
 the command line prints the sentence and exits with code 2. Any other exception is a bug of threegen.
 """
+
+import sys
+import warnings
 
 
 class ThreegenError(Exception):
@@ -59,3 +62,22 @@ class Interrupted(KeyboardInterrupt):
         super().__init__("training was interrupted" + (f"; everything is saved in {folder}" if folder else ""))
         self.folder = folder
         self.signal = signal
+
+
+def warn_user(sentence: str, category: type[Warning] = UserWarning) -> None:
+    """Give a warning at the line of the user's program that called threegen, however deep inside it was found.
+
+    Without such a line, as on the command line, the place is where the program began.
+    """
+    frame = found = sys._getframe(1)
+    while frame.f_back is not None:
+        inside = _is_ours(frame.f_globals.get("__name__", ""))
+        frame = frame.f_back
+        if inside:
+            found = frame
+    place = (found.f_code.co_filename, found.f_lineno, found.f_globals.get("__name__"))
+    warnings.warn_explicit(sentence, category, *place, registry=found.f_globals.setdefault("__warningregistry__", {}))
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == __name__.partition(".")[0]

@@ -11,7 +11,6 @@ al., Frontiers in Neuroscience 13:95 (2019); Li et al., ICML 2021; Bu et al., IC
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -30,7 +29,7 @@ from threegen.conversion.judge import Judged, judge
 from threegen.conversion.read import read
 from threegen.conversion.report import LOST, POOR, ConversionReport
 from threegen.conversion.scales import METHODS
-from threegen.errors import ConfigError, ShapeError
+from threegen.errors import ConfigError, ShapeError, warn_user
 from threegen.gen3.encoders import Bernoulli, Direct, Poisson, make_encoder
 from threegen.gen3.spiking_graph import SpikingGraph
 from threegen.randomness import make_generator
@@ -131,7 +130,7 @@ def convert(
     effects = _effects(graph, x[:count], judges, encoder, settings, seed, outcome)
     net.report = _report(net, settings, count, found, outcome, calibration, effects, notes)
     for sentence in net.report.warnings:
-        warnings.warn(sentence, ConversionWarning, stacklevel=2)
+        warn_user(sentence, ConversionWarning)
     return net
 
 

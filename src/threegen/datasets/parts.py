@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterable
 
 import torch
 
 from threegen.datasets.dataset import Data, Dataset
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, warn_user
 
 
 def is_test_row(inputs: torch.Tensor, share: float, seed: int) -> torch.Tensor:
@@ -62,5 +61,5 @@ def divide(whole: Dataset, name: str, share: float, seed: int, test: torch.Tenso
         wanted = set() if whole.targets is None else set(whole.targets.tolist())
         missing = [whole.classes[number] for number in sorted(wanted - there)]
         if missing:
-            warnings.warn(f"the {part} part of {name} has no example of {', '.join(missing[:10])}", stacklevel=4)
+            warn_user(f"the {part} part of {name} has no example of {', '.join(missing[:10])}")
     return Data(name, parts["train"], parts["test"])

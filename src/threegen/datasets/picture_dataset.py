@@ -33,7 +33,7 @@ from threegen.datasets.lazy import LazyDataset
 from threegen.datasets.picture_cache import fill_cache, open_cache
 from threegen.datasets.picture_files import PictureFiles
 from threegen.datasets.pictures import PHOTO_PIXELS, Size, as_size, picture_shape, read_window
-from threegen.errors import DataError, WorkerError
+from threegen.errors import DataError, WorkerError, warn_user
 from threegen.machine.memory import give_back_freed
 
 ON_DISK_BYTES = 1 << 30  # pictures that take more than this as float32 stay on disk
@@ -255,9 +255,9 @@ class PictureDataset(LazyDataset):
         fresh = {name: reason for name, reason in fresh.items() if name not in self.skipped}
         for name, reason in fresh.items():
             if len(self.skipped) < _NAMED:
-                warnings.warn(f"left out: {reason}", stacklevel=3)
+                warn_user(f"left out: {reason}")
             elif len(self.skipped) == _NAMED:
-                warnings.warn(f"{self.name}: more pictures are left out; `skipped` names them all", stacklevel=3)
+                warn_user(f"{self.name}: more pictures are left out; `skipped` names them all")
             self.skipped[name] = reason
         if not len(reply[1]):
             raise DataError(f"{self.name}: none of the {len(request[0])} pictures of a batch can be read")

@@ -8,12 +8,11 @@ order. A feature that never changes becomes 0.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from threegen.errors import DataError
+from threegen.errors import DataError, warn_user
 
 
 class FeatureRange:
@@ -45,11 +44,10 @@ class FeatureRange:
         if outside.any() and not self._said:
             self._said.append(True)
             row, feature = (int(place[0]) for place in outside.nonzero())
-            warnings.warn(
+            warn_user(
                 f"{int(outside.sum()):,} values are outside the range of the training rows, the first in row {row}, "
                 f"feature {feature}: {rows[row, feature]:g}, outside {self.low[feature]:g} to "
                 f"{self.low[feature] + self.span[feature]:g}; they are clipped (this warning is given once)",
-                stacklevel=4,
             )
         clipped: np.ndarray = np.clip(mapped, 0.0, 1.0)
         return clipped

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from threegen.errors import ShapeError
+from threegen.errors import ShapeError, warn_user
 from threegen.gen3.health import unhealthy_layers
 from threegen.gen3.networks import SpikingNet
 from threegen.randomness import make_generator
@@ -43,4 +42,4 @@ class SpikeHealth(Callback):
             start = sentence.partition("(")[0]
             if start not in self.warned:
                 self.warned.add(start)
-                warnings.warn(f"{type(model).__name__}: {sentence}", stacklevel=2)
+                warn_user(f"{type(model).__name__}: {sentence}")

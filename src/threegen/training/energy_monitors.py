@@ -15,7 +15,6 @@ Shapes: B cases, V visible units, H hidden units.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -26,7 +25,7 @@ from torch.nn import functional as F
 
 from threegen.checks import require_choice, require_number, require_unit_range, require_whole
 from threegen.datasets.dataset import Dataset
-from threegen.errors import ConfigError, DataError
+from threegen.errors import ConfigError, DataError, warn_user
 from threegen.functional.energy.units import BernoulliUnits
 from threegen.randomness import make_generator
 from threegen.rules.contrastive_divergence import TwoLayers
@@ -214,10 +213,9 @@ class EnergyMonitor(Callback):
         share = (len(dead) + len(saturated)) / len(net.hidden_bias)
         if share > 0.1 and not self._warned:
             self._warned = True
-            warnings.warn(
+            warn_user(
                 f"{len(dead)} hidden units are dead and {len(saturated)} saturated of {len(net.hidden_bias)}; "
                 "lower the rate, or set a sparsity target",
-                stacklevel=2,
             )
         gap = None
         if self.validation is not None:

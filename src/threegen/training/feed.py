@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from threegen.checks import require_finite, require_labels
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
 from threegen.datasets.lazy import LazyDataset
-from threegen.errors import ConfigError, DataError
+from threegen.errors import ConfigError, DataError, warn_user
 from threegen.randomness import make_generator
 from threegen.training.persistence.generators import Generator, announce_epoch, counting_parts, own_generators
 
@@ -34,9 +33,8 @@ class MemoryFeed:
         if data.classes and data.targets is not None and data.targets.dim() == 1:
             require_labels(data.targets, len(data.classes))  # a rule could only name the index within the batch
         if batch_size > len(data):
-            warnings.warn(
+            warn_user(
                 f"batch_size {batch_size} is larger than {data.name!r} ({len(data)}); one batch holds it all",
-                stacklevel=2,
             )
         self.data, self.batch_size, self.shuffle = data, min(batch_size, max(1, len(data))), shuffle
         self.seed, self.stage = seed, stage

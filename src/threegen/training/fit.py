@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from threegen.checks import require_choice, require_whole
-from threegen.errors import CheckpointError, ConfigError
+from threegen.errors import CheckpointError, ConfigError, warn_user
 from threegen.machine.memory import freed_memory_kept
 from threegen.machine.processor import multiplies_bfloat16
 from threegen.machine.sparse.layouts import stored_by_inputs
@@ -180,10 +179,9 @@ def _check(model: nn.Module, stages: Sequence[Stage], options: Options) -> None:
 def _warn_of_slow_bfloat16(model: nn.Module) -> None:
     on_cpu = any(parameter.device.type == "cpu" for parameter in model.parameters())
     if on_cpu and not multiplies_bfloat16():
-        warnings.warn(
+        warn_user(
             "precision='bf16': this processor has no instructions for bfloat16, so products and convolutions take "
             "several times as long as in float32; use precision='fp32'",
-            stacklevel=3,
         )
 
 

@@ -12,7 +12,6 @@ for batch in batches:
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +21,7 @@ from torch import nn
 
 from threegen.datasets.batches import Batch
 from threegen.datasets.dataset import Dataset
-from threegen.errors import ConfigError, Interrupted
+from threegen.errors import ConfigError, Interrupted, warn_user
 from threegen.machine.memory import GrowthWatch
 from threegen.randomness import forked_randomness
 from threegen.rules.rule import Step
@@ -153,7 +152,7 @@ class Training:
         if stage.end is not None:
             stage.end()
         if remark := stage.rule.remark(stage.module or self.model):
-            warnings.warn(remark, stacklevel=2)
+            warn_user(remark)
         session.progress = Progress(stage=number + 1, updates=self.progress.updates)
         session.begun, session.optimizer = False, None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from threegen.checks import require_whole
-from threegen.errors import CheckpointError, ConfigError
+from threegen.errors import CheckpointError, ConfigError, warn_user
 from threegen.randomness import make_generator
 from threegen.training.described import describe_groups, describe_model, first_difference
 from threegen.training.log import TrainingLog
@@ -183,7 +182,7 @@ class Session:
         """Warn, once per run with a folder, that a resumed run may not be bit-equal, and why."""
         if doubt and not self._warned and self.folder is not None:
             self._warned = True
-            warnings.warn(f"a run resumed from here is valid, but may not be bit-equal: {doubt}", stacklevel=2)
+            warn_user(f"a run resumed from here is valid, but may not be bit-equal: {doubt}")
 
     # -- generators ---------------------------------------------------------------------------------------------
 
@@ -292,8 +291,7 @@ def _warn_of_other_bits(facts: Mapping[str, Any], path: Path) -> None:
         if there[name] != here[name]:
             kind = f"{there[name]} threads" if name == "threads" else f"{name} {there[name]}"
             own = here[name] if name == "threads" else f"{name} {here[name]}"
-            warnings.warn(
+            warn_user(
                 f"{path} was written with {kind}, this process has {own}; "
                 "the resumed run is valid, but may not be bit-equal",
-                stacklevel=2,
             )

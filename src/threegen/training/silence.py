@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 from torch import nn
 
+from threegen.errors import warn_user
 from threegen.rules.rule import Rule, Step
 
 WATCHED = 100  # examples after which the warning is given
@@ -42,5 +41,5 @@ class SilenceWatch:
             return
         if self.waiting:
             sentence = next(iter(self.waiting.values()))
-            warnings.warn(f"{self.owner} in {self.examples} examples: {sentence}", stacklevel=2)
+            warn_user(f"{self.owner} in {self.examples} examples: {sentence}")
         self.waiting = {}

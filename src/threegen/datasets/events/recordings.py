@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from threegen.datasets.events.stream import Events
 from threegen.datasets.folders import Root, data_root
 from threegen.datasets.lazy import LazyDataset
 from threegen.datasets.store import staged_folder
-from threegen.errors import ConfigError, DataError
+from threegen.errors import ConfigError, DataError, warn_user
 from threegen.randomness import make_generator
 
 
@@ -115,9 +114,8 @@ def load_event_data(
     train, test = parts
     if len(test):
         return Data(name, train, test)
-    warnings.warn(
+    warn_user(
         f"{name} in {folder} has no test part; {test_share:.0%} of the recordings, drawn at random, form it",
-        stacklevel=2,
     )
     share = require_number("test_share", test_share, above=0.0, below=1.0)
     order = torch.randperm(len(train), generator=make_generator("test part", seed))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from threegen.checks import require_whole
-from threegen.errors import ConfigError, DataError
+from threegen.errors import ConfigError, DataError, warn_user
 
 Array = np.ndarray[Any, Any]
 Source = str | os.PathLike[str] | bytes
@@ -189,7 +188,7 @@ class Sink:
             found["t"] -= found["t"][0]
         height, width = self.size or _smallest(found)
         for sentence in self.notes:
-            warnings.warn(f"{self.name}: {sentence}", stacklevel=3)
+            warn_user(f"{self.name}: {sentence}")
         return Events(found, height, width, tuple(self.notes))
 
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from threegen.checks import require_whole
-from threegen.errors import ConfigError
+from threegen.errors import ConfigError, warn_user
 from threegen.functional.energy.units import Units, are_plain_binary
 
 MOST_ENUMERATED = 25  # units; 2^25 terms take about a minute for small nets
@@ -161,11 +160,10 @@ def annealed_log_partition(
     if found.effective < min(FEWEST_EFFECTIVE, runs / 2):
         based = bool((base_bias != 0).any())
         advice = "take more steps" if based else "start from the data's means (base=data), or take more steps"
-        warnings.warn(
+        warn_user(
             f"annealed importance sampling: only {found.effective:.1f} of {runs} runs count (effective sample size); "
             f"log Z = {found.value:.2f} may be off by more than its error bar, {found.low:.2f} to {found.high:.2f}; "
             f"{advice} (there were {len(betas) - 1})",
-            stacklevel=3,
         )
     return found
 
