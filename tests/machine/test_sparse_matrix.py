@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -25,6 +25,7 @@ def sparse(rows: int, columns: int, density: float, *, seed: int = 0, dtype: tor
 
 
 @settings(max_examples=40, deadline=None)
+@example(rows=1, columns=1, outputs=1, density=0.1, dtype=torch.float32, seed=261)  # one entry, not 0
 @given(
     rows=st.integers(1, 300),
     columns=st.integers(1, 300),
@@ -40,7 +41,7 @@ def test_both_products_are_the_dense_ones(
     up, down = grid(columns, outputs, seed=seed + 1, dtype=dtype), grid(rows, outputs, seed=seed + 2, dtype=dtype)
     bias, before = grid(outputs, seed=seed + 3, dtype=dtype), grid(columns, outputs, seed=seed + 4, dtype=dtype)
     lists = SparseMatrix((rows, columns), dtype)
-    lists.take(matrix)  # the lists are whole, also where the product would not pay
+    assert lists.take(matrix, most=1.0)  # lists are made also where the product would not pay
     result = torch.full((rows, outputs), float("nan"), dtype=dtype)
     lists.times(up.numpy(), result.numpy(), bias.numpy())
     exact = matrix.double() @ up.double() + bias
