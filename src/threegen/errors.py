@@ -71,7 +71,7 @@ def warn_user(sentence: str, category: type[Warning] = UserWarning) -> None:
     """
     frame = found = sys._getframe(1)
     while frame.f_back is not None:
-        inside = _is_ours(frame.f_globals.get("__name__", ""))
+        inside = _is_ours(str(frame.f_globals.get("__name__")))  # code run by exec may have none
         frame = frame.f_back
         if inside:
             found = frame
